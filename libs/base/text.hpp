@@ -1,0 +1,31 @@
+#pragma once
+// Small questions about text that more than one room asks. ASCII only: model names, header names, hosts.
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace herd::base {
+
+[[nodiscard]] std::string to_hex(std::span<const std::uint8_t> bytes);
+/// False unless `hex` is exactly twice as long as `out` and all digits; `out` is unspecified then.
+[[nodiscard]] bool from_hex(std::string_view hex, std::span<std::uint8_t> out);
+
+[[nodiscard]] std::string lower(std::string_view text);
+[[nodiscard]] bool iequals(std::string_view a, std::string_view b);
+[[nodiscard]] std::string_view trim(std::string_view text);
+/// "a, b,,c" → {"a","b","c"}: pieces trimmed, empty ones left out.
+[[nodiscard]] std::vector<std::string_view> split_list(std::string_view text, char separator = ',');
+
+/// Decimal digits only, no sign, no overflow, nothing behind.
+[[nodiscard]] std::optional<std::uint64_t> parse_unsigned(std::string_view text);
+
+/// The candidate that a mistyped `word` most likely meant; empty when nothing is near.
+[[nodiscard]] std::string nearest(std::string_view word, std::span<const std::string> candidates);
+
+/// Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates).
+[[nodiscard]] bool is_utf8(std::string_view text);
+
+} // namespace herd::base

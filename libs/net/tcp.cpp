@@ -1,0 +1,268 @@
+// The real network: TCP over Asio's reactor. Reads and writes are plain non-blocking system calls; Asio is
+// asked only to wait.
+#include "base/log.hpp"
+#include "net/network.hpp"
+#include "net/timer.hpp"
+
+#include <array>
+#include <cerrno>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace herd::net {
+
+namespace {
+
+using Tcp = ::asio::ip::tcp;
+using TcpSocket = ::asio::basic_stream_socket<Tcp, Executor>;
+using TcpAcceptor = ::asio::basic_socket_acceptor<Tcp, Executor>;
+
+Endpoint from_tcp(const Tcp::endpoint& e) { return {from_asio(e.address()), e.port()}; }
+
+Io failed(int error)
+{
+    if (error == EAGAIN || error == EWOULDBLOCK) {
+        return {Io::State::would_block, 0, {}};
+    }
+    return {Io::State::failed, 0, std::error_code(error, std::generic_category())};
+}
+
+void set_option(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
+
+class TcpStream final : public Stream {
+public:
+    TcpStream(TcpSocket socket, Endpoint peer) : socket_(std::move(socket)), peer_(peer)
+    {
+        std::error_code ignored;
+        socket_.native_non_blocking(true, ignored);
+        set_option(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, 1);
+    }
+    ~TcpStream() override { close(); }
+
+    Io try_read(std::span<char> into) override
+    {
+        for (;;) {
+            const auto n = ::recv(socket_.native_handle(), into.data(), into.size(), 0);
+            if (n > 0) {
+                return {Io::State::done, static_cast<std::size_t>(n), {}};
+            }
+            if (n == 0) {
+                return {Io::State::end, 0, {}};
+            }
+            if (errno != EINTR) {
+                return failed(errno);
+            }
+        }
+    }
+
+    Io try_write(std::span<const std::string_view> pieces) override
+    {
+        std::array<::iovec, 16> vectors{};
+        const std::size_t count = std::min(pieces.size(), vectors.size());
+        for (std::size_t i = 0; i < count; ++i) {
+            vectors[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()}; // NOLINT: iovec is not const
+        }
+        ::msghdr message{};
+        message.msg_iov = vectors.data();
+        message.msg_iovlen = count;
+        for (;;) {
+            const auto n = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+            if (n >= 0) {
+                return {Io::State::done, static_cast<std::size_t>(n), {}};
+            }
+            if (errno != EINTR) {
+                return failed(errno);
+            }
+        }
+    }
+
+    Task<bool> readable() override
+    {
+        const auto [error] = co_await socket_.async_wait(TcpSocket::wait_read, as_result);
+        co_return error != ::asio::error::operation_aborted && socket_.is_open();
+    }
+
+    Task<bool> writable() override
+    {
+        const auto [error] = co_await socket_.async_wait(TcpSocket::wait_write, as_result);
+        co_return error != ::asio::error::operation_aborted && socket_.is_open();
+    }
+
+    void watch(Callback work) override
+    {
+        watch_ = std::make_shared<Callback>(std::move(work));
+        socket_.async_wait(TcpSocket::wait_read, [weak = std::weak_ptr<Callback>(watch_)](std::error_code error) {
+            if (const auto alive = weak.lock(); alive && *alive && error != ::asio::error::operation_aborted) {
+                const auto once = std::exchange(*alive, nullptr) ;
+                const_cast<Callback&>(once)(); // NOLINT: move_only_function's call is not const
+            }
+        });
+    }
+
+    void unwatch() override { watch_.reset(); }
+
+    void close() noexcept override
+    {
+        watch_.reset();
+        std::error_code ignored;
+        socket_.close(ignored); // NOLINT(bugprone-unused-return-value)
+    }
+
+    void abort() noexcept override
+    {
+        if (socket_.is_open()) {
+            const ::linger now{1, 0};
+            (void)::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        }
+        close();
+    }
+
+    [[nodiscard]] bool is_open() const override { return socket_.is_open(); }
+    [[nodiscard]] Endpoint peer() const override { return peer_; }
+    [[nodiscard]] Endpoint local() const override
+    {
+        std::error_code error;
+        const auto endpoint = socket_.local_endpoint(error);
+        return error ? Endpoint{} : from_tcp(endpoint);
+    }
+
+private:
+    TcpSocket socket_;
+    Endpoint peer_;
+    std::shared_ptr<Callback> watch_;
+};
+
+class TcpListener final : public Listener {
+public:
+    TcpListener(Loop& loop, BoundSocket socket)
+        : loop_(loop), acceptor_(loop.context()), pause_(loop), local_(socket.local)
+    {
+        acceptor_.assign(local_.address.is_v6() ? Tcp::v6() : Tcp::v4(), socket.fd.release());
+    }
+
+    Task<Result<std::unique_ptr<Stream>>> accept() override
+    {
+        for (;;) {
+            TcpSocket socket(loop_.context());
+            Tcp::endpoint peer;
+            const auto [error] = co_await acceptor_.async_accept(socket, peer, as_result);
+            if (!error) {
+                const Endpoint from = from_tcp(peer);
+                co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(std::move(socket), from));
+            }
+            if (error == ::asio::error::operation_aborted || !acceptor_.is_open()) {
+                co_return base::fail(base::Errc::cancelled);
+            }
+            // Out of descriptors or memory: existing streams matter more than new ones, so pause.
+            if (!complained_) {
+                complained_ = true;
+                log::warn("net", "accept_paused", {{"listen", local_.text()}, {"why", error.message()}});
+            }
+            (void)co_await pause_.wait_for(std::chrono::milliseconds{100});
+        }
+    }
+
+    void close() noexcept override
+    {
+        std::error_code ignored;
+        acceptor_.close(ignored); // NOLINT(bugprone-unused-return-value)
+        pause_.cancel();
+    }
+
+    [[nodiscard]] Endpoint local() const override { return local_; }
+
+private:
+    Loop& loop_;
+    TcpAcceptor acceptor_;
+    Timer pause_;
+    Endpoint local_;
+    bool complained_{false};
+};
+
+class TcpNetwork final : public Network {
+public:
+    explicit TcpNetwork(Loop& loop) : loop_(loop), resolver_(loop.context()) {}
+
+    Result<std::unique_ptr<Listener>> listen(BoundSocket socket) override
+    {
+        return std::unique_ptr<Listener>(std::make_unique<TcpListener>(loop_, std::move(socket)));
+    }
+
+    Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, base::Instant deadline) override
+    {
+        const Tcp::endpoint target{to_asio(to.address), to.port};
+        TcpSocket socket(loop_.context());
+        std::error_code error;
+        socket.open(target.protocol(), error); // NOLINT(bugprone-unused-return-value)
+        if (error) {
+            co_return connect_failed(to, error, false);
+        }
+        // A backstop for hosts that vanish while a request waits for its first token; membership is faster.
+        set_option(socket.native_handle(), SOL_SOCKET, SO_KEEPALIVE, 1);
+        set_option(socket.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, 5);
+        set_option(socket.native_handle(), IPPROTO_TCP, TCP_KEEPINTVL, 1);
+        set_option(socket.native_handle(), IPPROTO_TCP, TCP_KEEPCNT, 3);
+        bool expired = false;
+        Timer timer(loop_);
+        timer.call_at(deadline, [&] {
+            expired = true;
+            std::error_code ignored;
+            socket.cancel(ignored); // NOLINT(bugprone-unused-return-value)
+        });
+        const auto [failure] = co_await socket.async_connect(target, as_result);
+        timer.cancel();
+        if (failure || expired) {
+            co_return connect_failed(to, failure, expired);
+        }
+        co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(std::move(socket), to));
+    }
+
+    Task<Result<std::vector<base::IpAddress>>> resolve(std::string host, base::Instant deadline) override
+    {
+        if (const auto numeric = base::IpAddress::parse(host)) {
+            co_return std::vector{*numeric};
+        }
+        bool expired = false;
+        Timer timer(loop_);
+        timer.call_at(deadline, [&] {
+            expired = true;
+            resolver_.cancel();
+        });
+        const auto [error, results] = co_await resolver_.async_resolve(host, "", as_result);
+        timer.cancel();
+        if (expired) {
+            co_return base::fail(base::Errc::timed_out, "resolving " + host);
+        }
+        std::vector<base::IpAddress> addresses;
+        for (const auto& entry : results) {
+            addresses.push_back(from_asio(entry.endpoint().address()));
+        }
+        if (error || addresses.empty()) {
+            co_return base::fail(base::Errc::unreachable, "no address for " + host);
+        }
+        co_return addresses;
+    }
+
+private:
+    static std::unexpected<base::Error> connect_failed(const Endpoint& to, std::error_code cause, bool expired)
+    {
+        base::Error error{base::errc_of(cause), base::Source::node, base::Retry::always, to.text(), cause};
+        if (expired) {
+            error.code = base::Errc::timed_out;
+            error.cause = {};
+        }
+        return std::unexpected(std::move(error));
+    }
+
+    Loop& loop_;
+    ::asio::ip::basic_resolver<Tcp, Executor> resolver_;
+};
+
+} // namespace
+
+std::unique_ptr<Network> make_network(Loop& loop) { return std::make_unique<TcpNetwork>(loop); }
+
+} // namespace herd::net
