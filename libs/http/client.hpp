@@ -1,0 +1,51 @@
+#pragma once
+// The asking end of HTTP/1.1 over one stream: send a request, read its answer, maybe another.
+// Never half-closes, has no deadline of its own but those it is given; close() from outside ends every wait.
+#include "http/message.hpp"
+#include "http/parser.hpp"
+#include "net/stream.hpp"
+
+#include <memory>
+#include <span>
+
+namespace herd::http {
+
+/// Thread: its loop. Errors carry Source::node; retry is `if_unsent` until a byte of the answer came
+/// (nothing is known about what the node did), `never` after.
+class ClientConnection {
+public:
+    ClientConnection(net::Loop& loop, std::unique_ptr<net::Stream> stream, ParserLimits limits = {});
+    ClientConnection(const ClientConnection&) = delete;
+    ClientConnection& operator=(const ClientConnection&) = delete;
+    ~ClientConnection();
+
+    /// Sends head and body in one go; `head.framing` must be none, or length with the body's size.
+    [[nodiscard]] net::Task<base::Result<void>> send(const RequestHead& head, std::string_view body);
+    /// Streams a body: head (framing length or chunked), then pieces, then the end.
+    [[nodiscard]] net::Task<base::Result<void>> send_head(const RequestHead& head);
+    [[nodiscard]] net::Task<base::Result<void>> send_body(std::span<const std::string_view> pieces);
+    [[nodiscard]] net::Task<base::Result<void>> send_end();
+    /// True when the answer (or the end) is already arriving, so sending more is useless:
+    /// Ollama answers a blob upload with 200 before reading it.
+    [[nodiscard]] bool answer_waiting();
+
+    /// The final head of the answer (1xx are read and dropped). Waits as long as it takes: headers come with
+    /// the first token. Errors: closed (ended before a head), reset, malformed, too_large, cancelled.
+    [[nodiscard]] net::Task<base::Result<ResponseHead>> read_head();
+    /// The next pieces of the body; empty means complete. Holds no buffer while it waits.
+    /// Views hold until the next call. Errors: closed (ended inside the body), reset, malformed, cancelled.
+    [[nodiscard]] net::Task<base::Result<std::span<const std::string_view>>> read_body();
+    [[nodiscard]] net::Task<base::Result<std::string>> read_all(std::size_t limit);
+
+    /// The answer is complete and the peer keeps the connection.
+    [[nodiscard]] bool reusable() const;
+    [[nodiscard]] bool answer_begun() const; ///< a byte of the current answer arrived
+    void close() noexcept;
+    [[nodiscard]] net::Stream& stream();
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace herd::http

@@ -1,0 +1,15 @@
+#pragma once
+// What must not pass a proxy: hop-by-hop fields (RFC 9110 §7.6.1) and our own loops.
+#include "http/message.hpp"
+
+namespace herd::http {
+
+/// Copies the end-to-end fields of `from` to `to`: everything but Connection and what it names, Keep-Alive,
+/// Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade, Content-Length, Expect.
+void copy_end_to_end(const Fields& from, Fields& to);
+
+/// Appends ourselves to Via: "1.1 herd-<id>". True by via_contains() on the way back means a loop.
+void add_via(Fields& fields, std::string_view own_id);
+[[nodiscard]] bool via_contains(const Fields& fields, std::string_view own_id);
+
+} // namespace herd::http

@@ -1,0 +1,96 @@
+#pragma once
+// Heads of HTTP/1.1 messages as plain values. Field names keep the sender's spelling (they are relayed);
+// look-up ignores case.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace herd::http {
+
+struct Field {
+    std::string_view name;
+    std::string_view value;
+};
+
+/// Header fields in order of arrival, in one block of memory.
+class Fields {
+public:
+    /// Requires: no CR, LF or NUL in either (our own fields; parsed ones were checked).
+    void add(std::string_view name, std::string_view value);
+    /// Replaces all fields of that name by one.
+    void set(std::string_view name, std::string_view value);
+    void remove(std::string_view name);
+    void clear();
+
+    /// The first value of that name. Valid until the next change.
+    [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const;
+    [[nodiscard]] std::size_t count(std::string_view name) const;
+    /// All values of that name, comma-joined lists split and trimmed.
+    [[nodiscard]] std::vector<std::string_view> list(std::string_view name) const;
+
+    [[nodiscard]] std::size_t size() const { return spans_.size(); }
+    [[nodiscard]] Field at(std::size_t index) const;
+
+    class Iterator {
+    public:
+        Iterator(const Fields* fields, std::size_t index) : fields_(fields), index_(index) {}
+        Field operator*() const { return fields_->at(index_); }
+        Iterator& operator++()
+        {
+            ++index_;
+            return *this;
+        }
+        bool operator==(const Iterator&) const = default;
+
+    private:
+        const Fields* fields_;
+        std::size_t index_;
+    };
+    [[nodiscard]] Iterator begin() const { return {this, 0}; }
+    [[nodiscard]] Iterator end() const { return {this, spans_.size()}; }
+
+private:
+    struct Span {
+        std::uint32_t name_at, name_length, value_at, value_length;
+    };
+    std::string block_;
+    std::vector<Span> spans_;
+};
+
+/// How the body of a message is delimited on the wire.
+enum class Framing : std::uint8_t { none, length, chunked, until_close };
+
+struct RequestHead {
+    std::string method{"GET"};
+    std::string target{"/"}; ///< origin form, as received: path and query
+    int minor{1};            ///< HTTP/1.minor
+    Fields fields{};
+    Framing framing{Framing::none};
+    std::uint64_t content_length{0}; ///< with Framing::length
+    bool keep_alive{true};
+    bool expects_continue{false};
+
+    [[nodiscard]] std::string_view path() const;  ///< without query
+    [[nodiscard]] std::string_view query() const; ///< without '?', may be empty
+};
+
+struct ResponseHead {
+    int status{200};
+    std::string reason{}; ///< empty: the usual words for the status
+    int minor{1};
+    Fields fields{};
+    Framing framing{Framing::none};
+    std::uint64_t content_length{0};
+    bool keep_alive{true};
+};
+
+[[nodiscard]] std::string_view reason_phrase(int status);
+
+/// Appends the head as wire bytes, framing fields included (Content-Length or Transfer-Encoding are written
+/// from `framing`, never taken from `fields`), with "Connection: close" when !keep_alive.
+void serialize(const RequestHead& head, std::string& out);
+void serialize(const ResponseHead& head, std::string& out);
+
+} // namespace herd::http

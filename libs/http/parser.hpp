@@ -1,0 +1,63 @@
+#pragma once
+// HTTP/1.1 grammar without I/O: bytes in, a head and body pieces out. llhttp does the reading; this room
+// adds what it lacks: limits, strictness about everything ambiguous, and whole heads instead of callbacks.
+// Strict means: Content-Length with Transfer-Encoding, two lengths, chunked not last, folded fields, bare
+// LF or CR, control characters, a target that is not origin form (or "*"), upgrade: an error, never a guess.
+#include "base/error.hpp"
+#include "http/message.hpp"
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace herd::http {
+
+struct ParserLimits {
+    std::size_t head_bytes{32 * 1024};  ///< start line and fields together → 431
+    std::size_t target_bytes{8 * 1024}; ///< → 414
+    std::size_t fields{128};            ///< → 431
+    std::size_t chunk_extension_bytes{256};
+    std::size_t trailer_bytes{4 * 1024}; ///< trailers are read and dropped
+};
+
+/// Parses one message after another from one direction of a connection. Thread: one owner.
+class Parser {
+public:
+    enum class Role : std::uint8_t { request, response };
+
+    Parser(Role role, ParserLimits limits);
+    Parser(const Parser&) = delete;
+    Parser& operator=(const Parser&) = delete;
+    ~Parser();
+
+    struct Step {
+        std::size_t consumed{0};     ///< bytes of the input that are done with
+        bool head_complete{false};   ///< became complete in this step; parsing stopped there
+        bool message_complete{false};///< the message ended in this step; parsing stopped there
+    };
+
+    /// Reads on. Stops after a head, after a message, or when the input is used up or `body()` is full;
+    /// call again with the rest. Errors: malformed, too_large (context "head", "target", "fields", "chunk"),
+    /// unsupported (context names it); the connection is beyond repair then.
+    [[nodiscard]] base::Result<Step> execute(std::span<const char> input);
+
+    /// Body pieces of the last step: views into its input, payload only (chunk framing removed).
+    [[nodiscard]] std::span<const std::string_view> body() const;
+
+    /// The peer ended the stream. True when that completes the message (Framing::until_close).
+    [[nodiscard]] bool finish();
+
+    /// Valid after head_complete until the next message begins. The caller may move it out.
+    [[nodiscard]] RequestHead& request();
+    [[nodiscard]] ResponseHead& response();
+    /// Before a response head arrives: the request was HEAD, so no body follows whatever the fields say.
+    void expect_no_body(bool no_body);
+    /// No byte of a next message was seen: the moment when an idle connection may end without harm.
+    [[nodiscard]] bool between_messages() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace herd::http

@@ -1,0 +1,44 @@
+#pragma once
+// Kept-alive connections to nodes, one pool per loop. An idle connection that becomes readable is dead
+// (end, reset, or bytes nobody asked for) and is dropped at once, so stale ones are rarely handed out.
+#include "http/client.hpp"
+#include "net/network.hpp"
+
+#include <memory>
+
+namespace herd::http {
+
+struct PoolOptions {
+    std::size_t idle_per_endpoint{64};
+    std::size_t idle_total{1024};
+    base::Duration idle_timeout{std::chrono::seconds{55}};
+    base::Duration connect_timeout{std::chrono::milliseconds{300}};
+};
+
+/// Thread: its loop.
+class Pool {
+public:
+    Pool(net::Loop& loop, net::Network& network, PoolOptions options);
+    Pool(const Pool&) = delete;
+    Pool& operator=(const Pool&) = delete;
+    ~Pool();
+
+    struct Taken {
+        std::unique_ptr<ClientConnection> connection{};
+        bool reused{false};          ///< a reused one that fails before its first answer byte may be stale
+        base::Duration connect{};    ///< time spent connecting
+    };
+    /// An idle connection, or a new one. Errors: as Network::connect. `fresh`: do not reuse.
+    [[nodiscard]] net::Task<base::Result<Taken>> take(base::Endpoint to, bool fresh = false);
+    /// Keeps the connection if it is reusable, else closes it.
+    void give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection);
+    /// Closes idle connections to a node that went away.
+    void drop(base::Endpoint to);
+    [[nodiscard]] std::size_t idle() const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace herd::http

@@ -1,0 +1,103 @@
+#pragma once
+// The serving end of HTTP/1.1: accepts streams, reads requests with limits and deadlines, hands each to the
+// handler as a ServerExchange, answers pipelined requests in order, keeps alive, drains.
+#include "http/message.hpp"
+#include "http/parser.hpp"
+#include "net/network.hpp"
+#include "net/task_group.hpp"
+
+#include <functional>
+
+namespace herd::http {
+
+struct ServerOptions {
+    ParserLimits parser{};
+    base::Duration head_timeout{std::chrono::seconds{10}};       ///< first byte of a head to its end → 408
+    base::Duration keep_alive_timeout{std::chrono::seconds{120}};///< idle between requests → closed
+    base::Duration body_idle_timeout{std::chrono::seconds{60}};  ///< a body that stalls → 408
+    base::Duration write_idle_timeout{std::chrono::seconds{60}}; ///< a client that does not read → aborted
+    std::size_t connections_max{65536};                          ///< beyond: 503 and closed
+    /// Body pieces smaller than this many bytes left unread at the end are read and dropped so that the
+    /// connection can live on; beyond, it is closed after the answer.
+    std::size_t drain_body_bytes{64 * 1024};
+};
+
+/// One request and its answer. Thread: the connection's loop. Lives until the handler returns.
+class ServerExchange {
+public:
+    ServerExchange() = default;
+    ServerExchange(const ServerExchange&) = delete;
+    ServerExchange& operator=(const ServerExchange&) = delete;
+    virtual ~ServerExchange() = default;
+
+    [[nodiscard]] virtual const RequestHead& head() const = 0;
+    [[nodiscard]] virtual base::Endpoint peer() const = 0;
+    [[nodiscard]] virtual base::Endpoint local() const = 0;
+    [[nodiscard]] virtual net::Loop& loop() = 0;
+
+    /// The next pieces of the request body (payload only, chunk framing removed); empty means it is complete.
+    /// Sends "100 Continue" first when the client waits for it. Views hold until the next call.
+    /// Errors: malformed, timed_out, closed/reset (the client went away).
+    [[nodiscard]] virtual net::Task<base::Result<std::span<const std::string_view>>> read_body() = 0;
+    /// The whole rest of the body. Errors: as read_body; too_large beyond `limit` (nothing more is read).
+    [[nodiscard]] net::Task<base::Result<std::string>> read_all(std::size_t limit);
+    [[nodiscard]] virtual bool body_complete() const = 0;
+
+    /// Starts the answer. The head leaves with the first body bytes, or by flush(). `head.framing` says how
+    /// the body will be delimited: length (content_length must be set), chunked, none; chunked becomes
+    /// until_close by itself for HTTP/1.0 clients. Connection fields are the server's business.
+    virtual void begin(ResponseHead head) = 0;
+    [[nodiscard]] virtual net::Task<base::Result<void>> flush() = 0;
+    /// Writes body payload, framed, in one gathering write when the socket takes it. HEAD: bytes are dropped.
+    /// Errors: closed/reset/timed_out with Source::client.
+    [[nodiscard]] virtual net::Task<base::Result<void>> write(std::span<const std::string_view> pieces) = 0;
+    /// Writes body payload and the end of the message with it.
+    [[nodiscard]] virtual net::Task<base::Result<void>> end(std::span<const std::string_view> pieces = {}) = 0;
+    /// Head, body and end in one write.
+    [[nodiscard]] net::Task<base::Result<void>> respond(ResponseHead head, std::string_view body);
+
+    /// The connection will be closed without a proper end of the message: for broken answers.
+    virtual void abort() = 0;
+    /// The connection ends after this answer.
+    virtual void close_after() = 0;
+
+    [[nodiscard]] virtual bool begun() const = 0;     ///< begin() was called
+    [[nodiscard]] virtual bool committed() const = 0; ///< a byte of the answer was written to the socket
+    [[nodiscard]] virtual bool ended() const = 0;
+    [[nodiscard]] virtual bool client_gone() const = 0;
+    /// Calls `work` once, on the loop, when the client goes away before end(). Replaces the previous one;
+    /// nullptr removes it. Only noticed while no read_body() is in progress (which returns the error itself).
+    virtual void on_client_gone(net::Callback work) = 0;
+    [[nodiscard]] virtual std::uint64_t bytes_in() const = 0;  ///< body payload bytes read
+    [[nodiscard]] virtual std::uint64_t bytes_out() const = 0; ///< body payload bytes written
+};
+
+/// Answers one request. If it returns without ending the answer, the server sends 500 (nothing committed)
+/// or aborts the connection.
+using Handler = std::function<net::Task<void>(ServerExchange&)>;
+/// The body of an error answer that the server makes by itself (400, 408, 413, 414, 431, 500, 503).
+using ErrorBody = std::function<ResponseHead(int status, std::string_view reason, std::string_view target, std::string& body)>;
+
+/// Thread: its loop.
+class Server {
+public:
+    Server(net::Loop& loop, ServerOptions options, Handler handler, ErrorBody error_body);
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+    ~Server();
+
+    /// Accepts from `listener` until drain() or stop().
+    void serve(std::unique_ptr<net::Listener> listener);
+    /// Serves one stream that exists already (tests, TLS).
+    void serve_stream(std::unique_ptr<net::Stream> stream);
+    /// Stops accepting, closes idle connections, lets exchanges finish until `deadline`, then aborts them.
+    [[nodiscard]] net::Task<void> drain(base::Instant deadline);
+    [[nodiscard]] std::size_t connections() const;
+    [[nodiscard]] std::size_t exchanges() const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace herd::http
