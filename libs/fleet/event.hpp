@@ -1,0 +1,197 @@
+#pragma once
+// Everything that can happen to the fleet, and everything it can ask for, as values. The app translates
+// between these and the rooms that wait; so the whole of libs/fleet is deterministic.
+#include "fleet/profile.hpp"
+#include "fleet/snapshot.hpp"
+
+#include <variant>
+
+namespace herd::fleet {
+
+// ---- what happens -----------------------------------------------------------------------------------
+
+/// Why a datagram is not taken at its word but confirmed over HTTP first.
+enum class Doubt : std::uint8_t { none, new_id, new_boot, address_change, seq_jump };
+
+/// An announcement that passed all parse rules.
+struct NodeSeen {
+    NodeId id{};
+    base::Endpoint source{};   ///< where the datagram came from (UDP)
+    std::uint64_t boot_id{0};
+    std::uint32_t seq{0};
+    std::uint32_t state_rev{0};
+    AnnouncedState announced{AnnouncedState::init};
+    base::Duration interval{}; ///< the sender's promise
+    int detect_mult{3};
+    std::uint16_t api_port{0};
+    std::uint16_t agent_port{0};
+    std::string name{};        ///< empty: not told
+    std::optional<HostLoad> host{};
+    std::vector<Gpu> gpus{};   ///< names unknown here; matched by order
+    std::optional<int> in_flight{}; ///< as the gateway counts them
+    Doubt doubt{Doubt::none};
+    bool via_http{false};      ///< the JSON twin: keeps a UDP-filtered node alive
+};
+/// LEAVE, matching boot and source.
+struct NodeLeft {
+    NodeId id{};
+    std::uint64_t boot_id{0};
+    std::string reason{};
+};
+/// The answer to Confirm or Fetch: the document, over TCP from the address asked.
+struct NodeConfirmed {
+    NodeId id{};
+    base::Endpoint agent{};
+    NodeFacts facts{};
+    base::Duration round_trip{};
+    bool not_modified{false}; ///< 304: facts are those we had
+};
+struct NodeConfirmFailed {
+    NodeId id{};
+    base::Endpoint agent{};
+    base::Errc why{base::Errc::refused};
+    std::string hint{}; ///< one sentence for the operator
+};
+/// The end of a Probe: what TCP said. (A UDP answer arrives as NodeSeen.)
+struct ProbeDone {
+    NodeId id{};
+    bool connected{false};
+    base::Errc why{base::Errc::refused}; ///< when not connected
+    base::Duration round_trip{};
+};
+/// The canary connection to the agent ended.
+struct CanaryLost {
+    NodeId id{};
+    std::uint64_t boot_id{0};
+};
+/// A line on the watch stream, or a poll, says the document changed.
+struct NodeChanged {
+    NodeId id{};
+};
+/// A configured plain Ollama (flag, file, admin API).
+struct StaticAdded {
+    NodeId id{}; ///< derived from the URL by the app
+    std::string name{};
+    std::string url{};
+    Address address{};
+    std::vector<std::string> labels{};
+    std::optional<int> slots{};
+};
+/// A poll of a static node: facts, or why not. An unresolved name is a failure too.
+struct StaticPolled {
+    NodeId id{};
+    std::optional<NodeFacts> facts{};
+    Address address{}; ///< as resolved now
+    base::Duration round_trip{};
+    base::Errc why{base::Errc::refused};
+    std::string hint{};
+};
+struct NodeRemoved {
+    NodeId id{};
+};
+struct DrainNode {
+    NodeId id{};
+    bool drain{true}; ///< false: resume
+};
+/// The saved pool at start.
+struct SavedNode {
+    NodeId id{};
+    std::string name{};
+    base::Endpoint agent{};
+    std::uint64_t boot_id{0};
+    bool drained{false};
+};
+struct PoolRestored {
+    std::vector<SavedNode> nodes{};
+};
+/// A node's model list or loaded list was read afresh (after create, copy, delete, pull; by /api/ps).
+struct ModelsRead {
+    NodeId id{};
+    std::vector<Model> models{};
+};
+struct LoadedRead {
+    NodeId id{};
+    std::vector<LoadedModel> loaded{};
+};
+/// Our own ears were bad: loop late, link lost, resumed from suspend. Nobody is evicted by silence for a while.
+struct EarsImpaired {
+    std::string why{};
+};
+struct AcquireWanted {
+    Ticket ticket{0};
+    Profile profile{};
+};
+struct AcquireCancelled {
+    Ticket ticket{0};
+};
+struct LeaseFinished {
+    LeaseId lease{0};
+    Outcome outcome{};
+};
+/// Time passed; see Fleet::next_deadline().
+struct Tick {};
+
+using Event = std::variant<NodeSeen, NodeLeft, NodeConfirmed, NodeConfirmFailed, ProbeDone, CanaryLost, NodeChanged,
+                           StaticAdded, StaticPolled, NodeRemoved, DrainNode, PoolRestored, ModelsRead, LoadedRead,
+                           EarsImpaired, AcquireWanted, AcquireCancelled, LeaseFinished, Tick>;
+
+// ---- what the fleet asks for ------------------------------------------------------------------------
+
+/// GET /herd/v1/node at `agent`, ≤ 300 ms; `etag_*` as known (0: none). Answer: NodeConfirmed/-Failed.
+struct Confirm {
+    NodeId id{};
+    base::Endpoint agent{};
+    std::uint64_t boot_id{0};
+    std::uint32_t state_rev{0};
+    base::Duration delay{}; ///< spread after a restart
+};
+/// Five unicast BEACON+SOLICIT to `udp` (port 0: skip) and a TCP connect to `api`, 300 ms. Answer: ProbeDone.
+struct Probe {
+    NodeId id{};
+    base::Endpoint udp{};
+    base::Endpoint tcp{};
+};
+/// Hold a canary connection to the agent (GET /herd/v1/watch). Answers: NodeChanged, CanaryLost.
+struct Watch {
+    NodeId id{};
+    base::Endpoint agent{};
+    std::uint64_t boot_id{0};
+};
+struct Unwatch {
+    NodeId id{};
+};
+/// Read /api/version, /api/ps, /api/tags of a static node. Answer: StaticPolled.
+struct PollStatic {
+    NodeId id{};
+    bool full{true}; ///< false: /api/version only
+};
+struct Granted {
+    Ticket ticket{0};
+    Lease lease{};
+};
+struct Refused {
+    Ticket ticket{0};
+    Refusal refusal{};
+};
+/// A flip worth one log line (and, later, an event for viewers).
+struct StateFlipped {
+    NodeId id{};
+    std::string name{};
+    NodeState from{NodeState::unknown};
+    NodeState to{NodeState::unknown};
+    std::string reason{};
+};
+/// Idle connections to that endpoint are of no more use.
+struct DropConnections {
+    base::Endpoint endpoint{};
+};
+/// The pool changed in a way worth saving.
+struct SavePool {};
+/// A new snapshot should be published (coalesced by the app).
+struct SnapshotChanged {};
+
+using Effect = std::variant<Confirm, Probe, Watch, Unwatch, PollStatic, Granted, Refused, StateFlipped,
+                            DropConnections, SavePool, SnapshotChanged>;
+using Effects = std::vector<Effect>;
+
+} // namespace herd::fleet

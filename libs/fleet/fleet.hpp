@@ -1,0 +1,55 @@
+#pragma once
+// The truth about the nodes, and every decision. One owner (the fleet loop) feeds it events with the time
+// and carries out what it answers. Pure: no clock, no socket, no file; same seed and events, same run.
+#include "base/random.hpp"
+#include "fleet/event.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace herd::fleet {
+
+struct FleetOptions {
+    std::size_t nodes_max{4096};
+    std::size_t queue_per_model{256};
+    base::Duration queue_timeout{std::chrono::seconds{300}};
+    base::Duration hold_timeout{std::chrono::seconds{30}};   ///< model known, nobody routable has it
+    base::Duration settle_time{std::chrono::milliseconds{1500}}; ///< after start, an unknown model may yet appear
+    base::Duration request_connect_timeout{std::chrono::milliseconds{300}};
+    double retry_budget{0.2};   ///< of recent requests
+    int retry_budget_min{3};
+    bool discovery{true};       ///< false: only static nodes, nothing to settle for
+};
+
+class Fleet {
+public:
+    Fleet(FleetOptions options, base::Rng rng, base::Instant now);
+    Fleet(const Fleet&) = delete;
+    Fleet& operator=(const Fleet&) = delete;
+    ~Fleet();
+
+    /// Takes an event, appends what is to be done to `effects` (in order).
+    /// Thread: the fleet loop.
+    void apply(const Event& event, base::Instant now, base::WallTime wall, Effects& effects);
+
+    /// When Tick wants to be applied next.
+    [[nodiscard]] std::optional<base::Instant> next_deadline() const;
+
+    /// A picture of now. Costs O(nodes + models); the app asks at most some times a second.
+    [[nodiscard]] std::shared_ptr<const Snapshot> snapshot(base::Instant now, base::WallTime wall);
+
+    /// What is worth keeping over a restart.
+    [[nodiscard]] std::vector<SavedNode> saved_pool() const;
+
+    /// Invariants of architecture.md §5 that can be seen from here; an empty string when all hold.
+    /// For the simulator, after every step.
+    [[nodiscard]] std::string check(base::Instant now) const;
+
+    void set_options(const FleetOptions& options);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace herd::fleet

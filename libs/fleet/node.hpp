@@ -1,0 +1,107 @@
+#pragma once
+// What is known of one node: facts it told us, and the state we hold it in. Plain values.
+#include "base/ids.hpp"
+#include "base/ip.hpp"
+#include "base/time.hpp"
+#include "base/units.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace herd::fleet {
+
+using base::Bytes;
+using base::NodeId;
+
+/// How the fleet holds a node. Names in the admin API are these enumerators.
+enum class NodeState : std::uint8_t {
+    unknown,     ///< seen or configured, not yet confirmed
+    online,      ///< takes requests
+    suspect,     ///< something failed; being verified; takes none while an online node can
+    draining,    ///< finishes what it has, takes nothing new
+    offline,     ///< gone; kept 24 h by id
+    unreachable, ///< announces, but its API cannot be reached (the reason says why)
+};
+[[nodiscard]] std::string_view to_string(NodeState state);
+
+/// What the node says of itself (LANA `state`).
+enum class AnnouncedState : std::uint8_t { init, ready, busy, draining, backend_down, maintenance, other };
+[[nodiscard]] inline bool routable(AnnouncedState s) { return s == AnnouncedState::ready || s == AnnouncedState::busy; }
+
+enum class NodeSource : std::uint8_t { lana, configured, http };
+[[nodiscard]] std::string_view to_string(NodeSource source); ///< "lana", "static", "http"
+
+struct Gpu {
+    std::string name{};
+    std::string vendor{};
+    Bytes vram_total{0};
+    std::optional<Bytes> vram_free{};
+    std::optional<double> busy{}; ///< 0…1
+    std::optional<double> temperature_c{};
+    std::optional<double> power_w{};
+};
+
+struct HostLoad {
+    int cores{0};
+    std::optional<double> cpu_busy{}; ///< 0…1
+    std::optional<double> load1{};
+    Bytes memory_total{0};
+    Bytes memory_available{0};
+    Bytes swap_used{0};
+    std::optional<double> temperature_c{};
+};
+
+/// A model on a node's disk.
+struct Model {
+    std::string name{};        ///< as the node displays it: "llama3.2:3b"
+    std::string key{};         ///< ModelName::key of it
+    std::string digest{};      ///< hex of the manifest
+    Bytes size{0};
+    std::string modified_at{}; ///< RFC 3339, as the node wrote it
+    std::string row{};         ///< the node's own JSON object in /api/tags, verbatim
+};
+
+/// A model in a node's memory.
+struct LoadedModel {
+    std::string name{};
+    std::string key{};
+    std::string digest{};
+    Bytes size{0};
+    Bytes size_vram{0};
+    int context_length{0};
+    std::string expires_at{};
+    std::optional<int> slots{}; ///< from the running server's command line, where the agent could read it
+    std::string row{};          ///< the node's own JSON object in /api/ps, verbatim
+};
+
+/// Everything a node tells: the agent's document, or what a probe of a plain Ollama found.
+struct NodeFacts {
+    std::string name{};
+    std::string agent_version{};
+    std::string ollama_version{};
+    std::uint64_t boot_id{0};
+    std::uint32_t state_rev{0};
+    std::uint32_t seq{0};
+    AnnouncedState announced{AnnouncedState::init};
+    std::uint16_t api_port{0};
+    std::uint16_t agent_port{0};
+    bool gateway{true};
+    std::vector<std::string> labels{};
+    HostLoad host{};
+    std::vector<Gpu> gpus{};
+    std::vector<Model> models{};
+    std::vector<LoadedModel> loaded{};
+    std::optional<int> slots{}; ///< per model, when a loaded row does not say (OLLAMA_NUM_PARALLEL or --slots)
+};
+
+/// How to speak to a node's Ollama API.
+struct Address {
+    base::Endpoint endpoint{};
+    std::string host_header{}; ///< what to send as Host; Ollama on loopback checks it
+    std::string path_prefix{}; ///< of a configured URL, else empty
+    std::string bearer{};      ///< a secret: never shown
+};
+
+} // namespace herd::fleet

@@ -1,0 +1,95 @@
+#pragma once
+// The two questions of an exchange: acquire(profile) → lease, and finished(lease, outcome).
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "base/time.hpp"
+#include "fleet/node.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace herd::fleet {
+
+enum class Priority : std::uint8_t { interactive, normal, batch };
+
+/// What kind of place a request needs.
+enum class Need : std::uint8_t {
+    slot,  ///< inference: one slot of the model, queued for if none is free
+    model, ///< a node that has the model, no slot (show, push)
+    any,   ///< any routable node (blobs, create, pull)
+};
+
+/// What the scheduler must know of a request. Units: bytes, tokens, instants.
+struct Profile {
+    Need need{Need::slot};
+    std::string model_key{}; ///< ModelName::key; empty with Need::any
+    std::string model{};     ///< as the client wrote it, for messages
+    std::optional<int> num_ctx{};   ///< explicit, else the node's default
+    std::uint64_t options_class{0}; ///< hash of all load-time options; 0 = none given
+    std::size_t prompt_bytes{0};
+    std::optional<int> output_tokens_max{};
+    std::string client{};  ///< key name or address: the unit of fairness
+    std::string session{}; ///< affinity hint, may be empty
+    Priority priority{Priority::normal};
+    std::vector<std::string> labels{}; ///< lower case; the node must carry all of them
+    std::string node{};                ///< name or id, when the client pins one
+    std::vector<NodeId> exclude{};     ///< tried already
+    int attempt{0};                    ///< 0 first; > 0 spends the retry budget
+    base::Instant deadline{};          ///< of waiting in the queue
+};
+
+using Ticket = std::uint64_t;  ///< one acquire in progress; chosen by the asker, unique in the process
+using LeaseId = std::uint64_t; ///< one occupied slot (or place)
+
+struct Lease {
+    LeaseId id{0};
+    NodeId node{};
+    std::string node_name{};
+    Address address{};
+    std::uint64_t boot_id{0};
+    bool was_loaded{false};      ///< the catalog believed the model resident
+    base::Duration queued{};     ///< time from acquire to grant
+};
+
+/// Why no lease was granted. `error.code` ∈ no_such_model, no_node, no_such_label, queue_full,
+/// deadline_passed, attempts_failed (retry budget spent or nobody left), cancelled.
+struct Refusal {
+    base::Error error{};
+    base::Duration retry_after{}; ///< 0: do not say
+};
+
+/// How an attempt ended, as the fleet needs to know it.
+enum class Result : std::uint8_t {
+    served,        ///< the node answered (any status that is the client's business)
+    cancelled,     ///< the client left, or we did
+    refused,       ///< could not connect: refused or no route
+    timed_out,     ///< could not connect in time, or it went silent
+    broken,        ///< connection reset or ended early
+    failed,        ///< the node answered 5xx of the retryable kind
+    model_missing, ///< 404 against the catalog: the catalog is wrong
+    route_missing, ///< text 404: this Ollama is too old for the route
+};
+[[nodiscard]] std::string_view to_string(Result result);
+
+/// Timings as the node reported them, in its own clock. 0 = not reported.
+struct Timings {
+    base::Duration total{};
+    base::Duration load{};
+    base::Duration prompt_eval{};
+    base::Duration eval{};
+    std::int64_t prompt_tokens{0};
+    std::int64_t output_tokens{0};
+};
+
+struct Outcome {
+    Result result{Result::served};
+    int status{0};              ///< HTTP status of the node, 0 without one
+    base::Duration first_byte{};///< from lease to the first byte of the answer
+    base::Duration took{};      ///< from lease to now
+    Timings timings{};
+    std::string reason{};       ///< of a failure, one short phrase
+};
+
+} // namespace herd::fleet
