@@ -19,11 +19,14 @@ if(NOT TARGET tomlplusplus::tomlplusplus)
 endif()
 
 # cpp-httplib: a shared library on Debian and Ubuntu, header-only elsewhere.
+# Where it is a library, the header must see the macros that library was built with: they change class layouts.
 find_path(HTTPLIB_INCLUDE_DIR httplib.h REQUIRED)
 find_library(HTTPLIB_LIBRARY NAMES cpp-httplib)
+pkg_check_modules(HTTPLIB_PC QUIET cpp-httplib)
 add_library(herd_httplib INTERFACE)
+target_compile_options(herd_httplib INTERFACE ${HTTPLIB_PC_CFLAGS_OTHER})
 target_include_directories(herd_httplib SYSTEM INTERFACE "${HTTPLIB_INCLUDE_DIR}")
-target_link_libraries(herd_httplib INTERFACE Threads::Threads)
+target_link_libraries(herd_httplib INTERFACE Threads::Threads OpenSSL::SSL)
 if(HTTPLIB_LIBRARY)
   target_link_libraries(herd_httplib INTERFACE "${HTTPLIB_LIBRARY}")
 endif()
