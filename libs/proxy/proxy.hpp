@@ -1,0 +1,58 @@
+#pragma once
+// One request's way through the house: routes → profile → acquire → attempt → commit → relay → finished.
+// The phases are in exchange.cpp, in that order. One Proxy per relay loop.
+#include "base/random.hpp"
+#include "base/units.hpp"
+#include "http/pool.hpp"
+#include "http/server.hpp"
+#include "proxy/record.hpp"
+#include "proxy/scheduler.hpp"
+
+#include <atomic>
+#include <memory>
+
+namespace herd::proxy {
+
+struct ProxyOptions {
+    std::string own_id{};          ///< for Via and loop detection
+    base::Bytes max_body{512 * base::mib};
+    base::Bytes replay_body{64 * base::mib};  ///< bodies up to this are kept for failover; longer ones are streamed
+    base::Bytes replay_total{base::gib};      ///< of all kept bodies of the process
+    int retries{2};                           ///< further attempts after the first
+    base::Duration first_byte_timeout{};      ///< 0: as long as it takes (a load may take minutes)
+    base::Duration idle_timeout{std::chrono::seconds{600}}; ///< between bytes of an answer
+    base::Duration queue_timeout{std::chrono::seconds{300}};
+    std::vector<std::string> cors_origins{};  ///< in the syntax of OLLAMA_ORIGINS, added to Ollama's defaults
+    std::size_t exchanges_max{65536};
+};
+
+/// Shared by the proxies of all loops.
+struct ProxyShared {
+    std::atomic<std::uint64_t> replay_bytes{0}; ///< kept bodies, all loops
+    std::atomic<std::uint64_t> exchanges{0};    ///< in flight, all loops
+};
+
+/// Thread: its relay loop.
+class Proxy {
+public:
+    Proxy(net::Loop& loop, Scheduler& scheduler, http::Pool& pool, std::shared_ptr<const ProxyOptions> options,
+          std::shared_ptr<ProxyShared> shared, base::Rng rng, RecordSink sink);
+    Proxy(const Proxy&) = delete;
+    Proxy& operator=(const Proxy&) = delete;
+    ~Proxy();
+
+    /// Answers one request of the Ollama, OpenAI or Anthropic surface (anything that is not herd's own).
+    [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
+    /// Options of exchanges that begin from now on.
+    void set_options(std::shared_ptr<const ProxyOptions> options);
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// The body and head of an error that the server makes by itself, in the dialect of `target`.
+[[nodiscard]] http::ResponseHead error_answer(int status, std::string_view reason, std::string_view target,
+                                              std::string& body);
+
+} // namespace herd::proxy

@@ -1,0 +1,53 @@
+#pragma once
+// What is kept of one exchange when it is over: never prompts, never answers.
+#include "base/ip.hpp"
+#include "base/time.hpp"
+#include "fleet/profile.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace herd::proxy {
+
+struct AttemptRecord {
+    std::string node{};
+    fleet::Result outcome{fleet::Result::served};
+    base::Duration took{};
+};
+
+/// Times are durations from the arrival of the request's head, unless said otherwise.
+struct ExchangeRecord {
+    std::string id{};
+    base::WallTime at{};
+    base::Endpoint client{};
+    std::string api{};  ///< "ollama", "openai", "anthropic", "admin"
+    std::string method{};
+    std::string path{};
+    std::string model{}; ///< what ran; empty when none did
+    std::string requested_model{};
+    std::string node{};
+    std::vector<AttemptRecord> attempts{};
+    int status{0};
+    /// Who ended it (- normal, C client, N node, P policy, T deadline) and in which phase (R reading, Q queued,
+    /// S selecting, C connecting, H awaiting the head, D data, - done).
+    std::string termination{"--"};
+    bool stream{false};
+    std::vector<std::string> tags{};
+    std::string session{};
+    fleet::Priority priority{fleet::Priority::normal};
+    fleet::Timings timings{};
+    base::Duration queue{};   ///< all waits in the queue together
+    base::Duration connect{}; ///< of the last attempt
+    base::Duration first_byte{};
+    base::Duration total{};
+    std::uint64_t bytes_in{0};
+    std::uint64_t bytes_out{0};
+    std::string error{};
+};
+
+using RecordSink = std::function<void(const ExchangeRecord&)>;
+
+} // namespace herd::proxy
