@@ -1,0 +1,115 @@
+#pragma once
+// The coordinator's side of LANA, without I/O: it beacons, acknowledges, probes on request and turns
+// datagrams into Sightings. What a sighting does to a node's membership is decided in libs/fleet; what that
+// decides comes back here as confirmed(), forget(), solicit() and set_ack_flags().
+#include "base/random.hpp"
+#include "base/time.hpp"
+#include "discovery/announcer.hpp"
+#include "discovery/listener.hpp"
+
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+namespace herd::discovery {
+
+struct HerdSideOptions {
+    base::Uuid id{};
+    std::uint64_t boot_id{0};
+    std::uint32_t cluster{0};
+    Authenticator authenticator{};
+    std::uint16_t api_port{11435}; ///< TCP port of the herd's API
+    std::uint16_t udp_port{0};     ///< own unicast port of a second herd on a host; 0: the source port
+    bool allow_nat{false};
+    bool private_sources_only{true};
+    std::size_t nodes_limit{4096};
+    std::uint32_t pool_size{0};    ///< of the saved pool: sizes the answer window
+    bool listens{true};            ///< false: port 11436 is taken, so solicit every 2 s
+};
+
+/// What one datagram led to.
+struct Heard {
+    std::optional<Sighting> sighting{}; ///< ANNOUNCE or LEAVE that passed every rule
+    std::vector<Send> sends{};          ///< ACK, or the rate-limited BEACON
+};
+
+/// Thread: one owner.
+class HerdSide {
+public:
+    HerdSide(HerdSideOptions options, base::Rng rng);
+
+    /// Arms the start burst: BEACON with SOLICIT at 0, 100, 300, 700 ms.
+    [[nodiscard]] std::vector<Send> start(base::Instant now);
+    [[nodiscard]] std::vector<Send> on_timer(base::Instant now);
+    [[nodiscard]] std::optional<base::Instant> next_deadline() const;
+    [[nodiscard]] Heard on_datagram(base::Instant now, const Arrival& arrival, ByteView bytes);
+    /// The JSON twin (POST /herd/v1/announce), under the same rules. Drop::off_link and
+    /// Drop::unauthenticated are a 403. `authenticated`: the request carried a right Herd-MAC.
+    [[nodiscard]] std::expected<Sighting, Drop> on_http_announce(base::Instant now, const Arrival& arrival,
+                                                                 const Header& header, Announce announce,
+                                                                 bool authenticated);
+
+    /// One unicast BEACON with SOLICIT and a nonce: "are you there?". The spacing of probes is the caller's.
+    [[nodiscard]] std::vector<Send> solicit(base::Instant now, const base::Endpoint& node);
+    /// Where a node wants unicast, from its last datagram; nothing for a node heard over HTTP only.
+    [[nodiscard]] std::optional<base::Endpoint> udp_of(const base::NodeId& id) const;
+
+    /// The node's HTTP answer settled the doubts about this boot and address.
+    void confirmed(base::Instant now, const base::NodeId& id, std::uint64_t boot_id, std::uint32_t seq,
+                   const base::IpAddress& address);
+    void forget(const base::NodeId& id);
+    /// ack_flag bits told to the node with each ACK: why it does not get work.
+    void set_ack_flags(const base::NodeId& id, std::uint16_t flags);
+    void set_pool_size(std::uint32_t nodes) { options_.pool_size = nodes; }
+    /// Agents that a human named: beaconed by unicast too, and exempt from the on-link test.
+    void set_configured_agents(std::vector<base::Endpoint> agents);
+    void set_authenticator(Authenticator authenticator) { listener_.set_authenticator(std::move(authenticator)); }
+
+    [[nodiscard]] std::vector<Send> link_changed(base::Instant now);
+    [[nodiscard]] std::vector<Send> resumed(base::Instant now);
+    /// LEAVE broadcast. Nothing else is sent afterwards.
+    [[nodiscard]] std::vector<Send> stop(base::Instant now);
+
+    [[nodiscard]] const Counters& counters() const { return listener_.counters(); }
+    [[nodiscard]] const HerdSideOptions& options() const { return options_; }
+    /// clamp(0.2 ms × pool, 20, 500).
+    [[nodiscard]] std::uint16_t answer_window_ms() const;
+    /// What nodes are asked to beat at: 1 s, 2 s above 2000 nodes.
+    [[nodiscard]] std::uint16_t wanted_interval_ms() const;
+
+private:
+    struct Node {
+        base::Endpoint udp{};
+        std::uint64_t acked_boot{0};
+        std::uint32_t since_ack{0};
+        std::uint16_t ack_flags{0};
+        base::Instant heard_at{};
+    };
+    struct Probe {
+        std::uint64_t nonce{0};
+        base::Endpoint to{};
+        base::Instant at{};
+    };
+    std::vector<Send> beacon(base::Instant now, bool solicit_flag, std::optional<base::Endpoint> to);
+    void acknowledge(base::Instant now, const Sighting& sighting, std::vector<Send>& out);
+    void call_the_stranger(base::Instant now, const Sighting& sighting, std::vector<Send>& out);
+    void note(base::Instant now, const Sighting& sighting);
+    [[nodiscard]] Header header(Type type, std::uint16_t flags);
+    [[nodiscard]] Send make_send(Type type, std::uint16_t flags, const Body& body);
+
+    HerdSideOptions options_;
+    base::Rng rng_;
+    Listener listener_;
+    std::unordered_map<base::NodeId, Node> nodes_{};
+    std::deque<Probe> probes_{};                 ///< the last nonces, newest last
+    std::vector<base::Endpoint> configured_{};
+    std::vector<base::Instant> bursts_{};        ///< pending BEACON+SOLICIT, ascending
+    std::optional<base::Instant> beacon_at_{};
+    base::Instant extra_beacon_at_{};            ///< last rate-limited BEACON
+    bool extra_beacon_sent_{false};
+    std::uint32_t seq_{0};
+    bool stopped_{false};
+};
+
+} // namespace herd::discovery
