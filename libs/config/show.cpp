@@ -1,0 +1,261 @@
+#include "config/show.hpp"
+
+#include "base/text.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace herd::config {
+
+namespace {
+
+constexpr std::size_t help_width = 100;
+constexpr std::size_t help_indent = 30;
+constexpr std::string_view stars = "********";
+
+std::string joined(const std::vector<std::string>& texts) { return fmt::format("{}", fmt::join(texts, ", ")); }
+
+std::string wrap(std::string_view text, std::size_t indent)
+{
+    std::string out;
+    std::size_t column = indent;
+    for (const auto word : base::split_list(text, ' ')) {
+        if (column > indent && column + 1 + word.size() > help_width) {
+            out += "\n" + std::string(indent, ' ');
+            column = indent;
+        } else if (column > indent) {
+            out += ' ';
+            ++column;
+        }
+        out += word;
+        column += word.size();
+    }
+    return out;
+}
+
+std::string help_flags(const Option& option)
+{
+    std::string flags;
+    bool has_short = false;
+    for (const auto flag : base::split_list(option.row.flags)) {
+        has_short = has_short || (flag.size() == 2 && flag[1] != '-');
+        flags += (flags.empty() ? "" : ", ") + std::string{flag};
+    }
+    if (!has_short) {
+        flags.insert(0, "    ");
+    }
+    if (option.takes_value()) {
+        flags += " " + (option.row.value_name.empty() ? std::string{"VALUE"} : option.row.value_name);
+    }
+    return flags;
+}
+
+/// The default worth showing: not an empty one, not "off".
+std::string help_default(const Option& option)
+{
+    const std::string text = joined(option.built_in);
+    if (text.empty() || option.row.secret || (option.kind == Kind::boolean && !option.row.on_off)) {
+        return {};
+    }
+    if (option.kind == Kind::boolean) {
+        return text == "true" ? " (on)" : " (off)";
+    }
+    return " (" + text + ")";
+}
+
+std::string toml_string(std::string_view text)
+{
+    std::string out = "\"";
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (byte < 0x20 || byte == 0x7F) {
+            out += fmt::format("\\u{:04X}", byte);
+        } else {
+            out += c;
+        }
+    }
+    return out + "\"";
+}
+
+std::string toml_value(const Option& option)
+{
+    const auto texts = option.show();
+    if (option.row.secret) {
+        return texts.front().empty() ? "\"\"" : toml_string(stars);
+    }
+    const bool bare = option.kind == Kind::boolean || option.kind == Kind::number;
+    if (!option.is_list) {
+        return bare ? texts.front() : toml_string(texts.front());
+    }
+    std::string out;
+    for (const std::string& text : texts) {
+        out += (out.empty() ? "" : ", ") + toml_string(text);
+    }
+    return "[" + out + "]";
+}
+
+std::string section_of(const std::string& key)
+{
+    const auto dot = key.rfind('.');
+    return dot == std::string::npos ? std::string{} : key.substr(0, dot);
+}
+
+void append_line(std::string& out, const Option& option)
+{
+    const auto dot = option.row.key.rfind('.');
+    const std::string name = dot == std::string::npos ? option.row.key : option.row.key.substr(dot + 1);
+    const std::string line = fmt::format("{} = {}", name, toml_value(option));
+    out += option.origin.from == From::built_in ? line : fmt::format("{:<40} # {}", line, option.origin.place);
+    out += '\n';
+}
+
+/// Keys that the file may hold, sections in the order of their first row.
+std::vector<std::string> sections_of(const Table& table)
+{
+    std::vector<std::string> sections{""};
+    for (const Option& option : table.options()) {
+        const std::string section = section_of(option.row.key);
+        if (option.row.in_file && std::ranges::find(sections, section) == sections.end()) {
+            sections.push_back(section);
+        }
+    }
+    return sections;
+}
+
+std::string cell(std::string_view text)
+{
+    std::string out;
+    for (const char c : text) {
+        out += c == '|' ? std::string{"\\|"} : std::string{c};
+    }
+    return out;
+}
+
+std::string code(const std::string& text) { return text.empty() ? std::string{} : "`" + cell(text) + "`"; }
+
+std::string reference_row(const Option& option, bool in_element)
+{
+    std::string meaning = option.row.sentence;
+    if (option.kind == Kind::number || (option.kind == Kind::text && option.expects.find(" | ") != std::string::npos)) {
+        meaning += fmt::format(" *{}*.", option.expects);
+    } else if (option.is_list) {
+        meaning += " *A list; comma separated in the environment.*";
+    }
+    if (option.row.restart) {
+        meaning += " *Needs a restart.*";
+    }
+    std::string flags;
+    for (const auto flag : base::split_list(option.row.flags)) {
+        flags += (flags.empty() ? "" : ", ") + code(std::string{flag});
+    }
+    const std::string key = option.row.in_file ? code(option.row.key) : "";
+    std::string text = joined(option.built_in);
+    if (option.kind == Kind::boolean && option.row.on_off) {
+        text = text == "true" ? "on" : "off";
+    }
+    return in_element ? fmt::format("| {} | {} | {} |\n", key, code(text), cell(meaning))
+                      : fmt::format("| {} | {} | {} | {} | {} |\n", key, flags, code(option.environment), code(text), cell(meaning));
+}
+
+} // namespace
+
+std::string help_line(std::string_view left, std::string_view right)
+{
+    std::string out = "  " + std::string{left};
+    if (out.size() + 2 > help_indent) {
+        out += "\n" + std::string(help_indent, ' ');
+    } else {
+        out.resize(help_indent, ' ');
+    }
+    return out + wrap(right, help_indent) + "\n";
+}
+
+std::string help_options(const Table& table)
+{
+    std::string out;
+    std::string group;
+    std::string without_flag;
+    for (const Option& option : table.options()) {
+        if (option.row.hidden) {
+            continue;
+        }
+        if (option.row.flags.empty()) {
+            const std::string value = joined(option.built_in);
+            without_flag += (without_flag.empty() ? "" : ", ") + option.row.key + (value.empty() ? "" : "=" + value);
+            continue;
+        }
+        if (option.group != group) {
+            group = option.group;
+            out += "\n" + group + ":\n";
+        }
+        out += help_line(help_flags(option), option.row.sentence + help_default(option));
+    }
+    for (const Repeated& repeated : table.repetitions()) {
+        without_flag += (without_flag.empty() ? "[[" : ", [[") + repeated.key + "]]";
+    }
+    if (!without_flag.empty()) {
+        out += "\nOnly in the file or the environment (docs/config.md explains each):\n  " + wrap(without_flag, 2) + "\n";
+    }
+    return out;
+}
+
+std::string effective_toml(const Table& table)
+{
+    std::string out;
+    for (const std::string& section : sections_of(table)) {
+        if (!section.empty()) {
+            out += fmt::format("\n[{}]\n", section);
+        }
+        for (const Option& option : table.options()) {
+            // An empty scalar is "not set", and not every parser takes an empty text back.
+            const bool is_set = option.is_list || option.kind != Kind::text || !option.show().front().empty();
+            if (option.row.in_file && !option.row.hidden && is_set && section_of(option.row.key) == section) {
+                append_line(out, option);
+            }
+        }
+    }
+    for (const Repeated& repeated : table.repetitions()) {
+        for (std::size_t i = 0; i < repeated.count(); ++i) {
+            Table rows{std::string{}};
+            repeated.rows(rows, i);
+            out += fmt::format("\n[[{}]]\n", repeated.key);
+            for (const Option& option : rows.options()) {
+                if (option.is_list ? !option.show().empty() : !option.show().front().empty()) {
+                    append_line(out, option);
+                }
+            }
+        }
+    }
+    return out;
+}
+
+std::string reference_markdown(const Table& table)
+{
+    std::string out;
+    std::string group;
+    for (const Option& option : table.options()) {
+        if (option.row.hidden) {
+            continue;
+        }
+        if (option.group != group) {
+            group = option.group;
+            out += fmt::format("\n### {}\n\n| key | flag | environment | default | meaning |\n|---|---|---|---|---|\n", group);
+        }
+        out += reference_row(option, false);
+    }
+    for (const Repeated& repeated : table.repetitions()) {
+        Table rows{std::string{}};
+        repeated.describe(rows);
+        out += fmt::format("\n### `[[{}]]`\n\n{}\n\n| key | default | meaning |\n|---|---|---|\n", repeated.key, repeated.sentence);
+        for (const Option& option : rows.options()) {
+            out += reference_row(option, true);
+        }
+    }
+    return out;
+}
+
+} // namespace herd::config
