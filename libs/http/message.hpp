@@ -23,6 +23,8 @@ public:
     void set(std::string_view name, std::string_view value);
     void remove(std::string_view name);
     void clear();
+    /// Makes room at once, where the number is known before.
+    void reserve(std::size_t bytes, std::size_t fields);
 
     /// The first value of that name. Valid until the next change.
     [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const;
@@ -55,6 +57,7 @@ private:
     struct Span {
         std::uint32_t name_at, name_length, value_at, value_length;
     };
+    void append(std::string_view name, std::string_view value);
     std::string block_;
     std::vector<Span> spans_;
 };

@@ -1,0 +1,224 @@
+#include "http/parser.hpp"
+
+#include "base/assert.hpp"
+#include "http/internal/chunk_reader.hpp"
+#include "http/internal/head_read.hpp"
+#include "http/internal/head_scan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+namespace herd::http {
+
+namespace {
+
+enum class Phase : std::uint8_t { between, head, body, done, broken };
+
+// With the line of a chunk and its end this fills one gathering write (16 pieces).
+constexpr std::size_t pieces_max = 14;
+
+} // namespace
+
+struct Parser::State {
+    State(Role r, const ParserLimits& l) : role(r), limits(l), scan(r, limits), chunks(limits) {}
+
+    base::Result<Step> read_head(std::string_view input);
+    base::Result<void> take_head(std::string_view bytes);
+    base::Result<Step> read_body(std::string_view input);
+    base::Result<std::size_t> skip_empty_line(std::string_view input);
+    void begin_message();
+    [[nodiscard]] Framing framing() const { return role == Role::request ? request.framing : response.framing; }
+
+    Role role;
+    Phase phase{Phase::between};
+    Framing body_framing{Framing::none};
+    std::uint8_t blank{0};     // bytes of an empty line before a request
+    std::uint8_t piece_count{0};
+    bool no_body{false};
+    ParserLimits limits;
+    internal::HeadScan scan;
+    internal::ChunkReader chunks;
+    std::uint64_t left{0};     // of a body with Framing::length
+    std::string partial;       // a head that came in pieces
+    RequestHead request;
+    ResponseHead response;
+    std::array<std::string_view, pieces_max> pieces{};
+};
+
+Parser::Parser(Role role, ParserLimits limits) : state_(std::make_unique<State>(role, limits)) {}
+Parser::~Parser() = default;
+
+std::span<const std::string_view> Parser::body() const { return {state_->pieces.data(), state_->piece_count}; }
+RequestHead& Parser::request() { return state_->request; }
+ResponseHead& Parser::response() { return state_->response; }
+void Parser::expect_no_body(bool no_body) { state_->no_body = no_body; }
+bool Parser::between_messages() const { return state_->phase == Phase::between || state_->phase == Phase::done; }
+
+bool Parser::finish()
+{
+    State& s = *state_;
+    s.piece_count = 0;
+    const bool completes = s.phase == Phase::body && s.body_framing == Framing::until_close;
+    s.phase = completes ? Phase::done : Phase::broken;
+    return completes;
+}
+
+base::Result<Parser::Step> Parser::execute(std::span<const char> input)
+{
+    State& s = *state_;
+    s.piece_count = 0;
+    if (input.empty()) {
+        return Step{};
+    }
+    const std::string_view bytes(input.data(), input.size());
+    base::Result<Step> step = base::fail(base::Errc::malformed, "after an error");
+    switch (s.phase) {
+    case Phase::done:
+        s.begin_message();
+        [[fallthrough]];
+    case Phase::between:
+    case Phase::head: step = s.read_head(bytes); break;
+    case Phase::body: step = s.read_body(bytes); break;
+    case Phase::broken: break;
+    }
+    if (!step) {
+        s.phase = Phase::broken;
+        s.piece_count = 0;
+    } else if (step->message_complete) {
+        s.phase = Phase::done;
+    }
+    return step;
+}
+
+void Parser::State::begin_message()
+{
+    phase = Phase::between;
+    blank = 0;
+}
+
+/// RFC 9112 §2.2: one empty line before a request is ignored; old clients send it behind a body.
+base::Result<std::size_t> Parser::State::skip_empty_line(std::string_view input)
+{
+    std::size_t skipped = 0;
+    while (skipped < input.size() && blank < 2) {
+        const char c = input[skipped];
+        if (blank == 0 && c != '\r') {
+            break;
+        }
+        if (blank == 1 && c != '\n') {
+            return base::fail(base::Errc::malformed, "bare CR");
+        }
+        ++blank;
+        ++skipped;
+    }
+    return skipped;
+}
+
+base::Result<Parser::Step> Parser::State::read_head(std::string_view input)
+{
+    Step step;
+    if (phase == Phase::between) {
+        if (role == Role::request) {
+            const auto skipped = skip_empty_line(input);
+            if (!skipped) {
+                return std::unexpected(skipped.error());
+            }
+            step.consumed = *skipped;
+            input.remove_prefix(*skipped);
+            if (input.empty()) {
+                return step;
+            }
+        }
+        phase = Phase::head;
+        scan.restart();
+        partial.clear();
+        request.fields.clear();
+        response.fields.clear();
+    }
+    // The usual head is whole in one read and is parsed where it lies; a broken one is put together first.
+    const std::size_t before = partial.size();
+    std::string_view head = input;
+    if (before > 0) {
+        partial.append(input.substr(0, limits.head_bytes + 1 - std::min(before, limits.head_bytes)));
+        head = partial;
+    }
+    const auto complete = scan.scan(head);
+    if (!complete) {
+        return std::unexpected(complete.error());
+    }
+    if (!*complete) {
+        if (before == 0) {
+            partial = input;
+        }
+        step.consumed += input.size();
+        return step;
+    }
+    if (const auto ok = take_head(head.substr(0, scan.size())); !ok) {
+        return std::unexpected(ok.error());
+    }
+    step.consumed += scan.size() - before;
+    step.head_complete = true;
+    step.message_complete = phase == Phase::done;
+    if (partial.capacity() > 4096) {
+        partial = {};
+    }
+    return step;
+}
+
+base::Result<void> Parser::State::take_head(std::string_view bytes)
+{
+    base::Result<void> ok;
+    bool bodiless = false;
+    if (role == Role::request) {
+        request = RequestHead{.fields = std::move(request.fields)};
+        ok = internal::read_head(bytes, scan.fields(), request);
+        left = request.content_length;
+    } else {
+        response = ResponseHead{.fields = std::move(response.fields)};
+        ok = internal::read_head(bytes, scan.fields(), response);
+        left = response.content_length;
+        bodiless = no_body && response.status >= 200;
+    }
+    if (!ok) {
+        return ok;
+    }
+    body_framing = bodiless ? Framing::none : framing();
+    chunks.restart();
+    const bool empty = body_framing == Framing::none || (body_framing == Framing::length && left == 0);
+    phase = empty ? Phase::done : Phase::body;
+    return {};
+}
+
+base::Result<Parser::Step> Parser::State::read_body(std::string_view input)
+{
+    Step step;
+    if (body_framing == Framing::chunked) {
+        while (step.consumed < input.size() && piece_count < pieces_max) {
+            const auto piece = chunks.next(input.substr(step.consumed));
+            if (!piece) {
+                return std::unexpected(piece.error());
+            }
+            step.consumed += piece->consumed;
+            if (!piece->payload.empty()) {
+                pieces[piece_count++] = piece->payload;
+            }
+            if (piece->complete) {
+                step.message_complete = true;
+                break;
+            }
+        }
+        return step;
+    }
+    step.consumed = body_framing == Framing::length
+                        ? static_cast<std::size_t>(std::min<std::uint64_t>(left, input.size()))
+                        : input.size();
+    pieces[piece_count++] = input.substr(0, step.consumed);
+    if (body_framing == Framing::length) {
+        left -= step.consumed;
+        step.message_complete = left == 0;
+    }
+    return step;
+}
+
+} // namespace herd::http
