@@ -72,17 +72,17 @@ class TestOpenAIPython:
         return module("openai").OpenAI(base_url=real_herd.url + "/v1", api_key="ollama", max_retries=0)
 
     def test_chat(self, client):
-        answer = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "why?"}])
+        answer = client.chat.completions.create(model="tiny", temperature=0, messages=[{"role": "user", "content": "why?"}])
         assert answer.choices[0].message.content.strip() == TEXT and answer.usage.completion_tokens > 0
 
     def test_chat_stream_with_usage(self, client):
-        parts = list(client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "why?"}], stream=True,
+        parts = list(client.chat.completions.create(model="tiny", temperature=0, messages=[{"role": "user", "content": "why?"}], stream=True,
                                                     stream_options={"include_usage": True}))
         assert "".join(part.choices[0].delta.content or "" for part in parts if part.choices).strip() == TEXT
         assert parts[-1].usage.completion_tokens > 0
 
     def test_completions_and_embeddings_and_models(self, client):
-        assert client.completions.create(model="tiny", prompt="x").choices[0].text.strip() == TEXT
+        assert client.completions.create(model="tiny", temperature=0, prompt="x").choices[0].text.strip() == TEXT
         assert len(client.embeddings.create(model="tinyembed", input="a", encoding_format="float").data[0].embedding) == 64
         assert {"tiny:latest", "tinyembed:latest"} <= {model.id for model in client.models.list()}
         assert client.models.retrieve("tiny").id == "tiny"

@@ -45,8 +45,8 @@ def test_a_request_id_that_the_client_chose_comes_back_and_others_differ(real_he
 @pytest.mark.parametrize("path,body", [
     ("/api/chat", {"model": "tinyloop", "messages": USER, "options": {"num_predict": 60}}),
     ("/api/generate", {"model": "tinyloop", "prompt": "x", "options": {"num_predict": 60}}),
-    ("/v1/chat/completions", {"model": "tinyloop", "messages": USER, "stream": True, "max_tokens": 60}),
-    ("/v1/completions", {"model": "tinyloop", "prompt": "x", "stream": True, "max_tokens": 60})], ids=["chat", "generate", "v1-chat", "v1-completions"])
+    ("/v1/chat/completions", {"model": "tinyloop", "messages": USER, "stream": True, "max_tokens": 60, "temperature": 0}),
+    ("/v1/completions", {"model": "tinyloop", "prompt": "x", "stream": True, "max_tokens": 60, "temperature": 0})], ids=["chat", "generate", "v1-chat", "v1-completions"])
 def test_a_stream_has_the_same_documents_in_the_same_order(real_herd, ollama, path, body):
     direct, through = request(ollama.url, "POST", path, body), request(real_herd.url, "POST", path, body)
     if path.startswith("/api"):

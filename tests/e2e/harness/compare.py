@@ -13,7 +13,7 @@ def masked(value):
     """`value` with what changes between two runs replaced by its type."""
     if isinstance(value, dict):
         return {key: ("<%s>" % type(item).__name__ if key in VOLATILE else masked(item)) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [masked(item) for item in value]
     return ID.sub("<id>", value) if isinstance(value, str) else value
 

@@ -47,11 +47,13 @@ class Sim(Program):
     """A simulated Ollama. Its knobs are in tests/ollama-sim/README.md."""
     name = "ollama-sim"
 
-    def control(self, **settings):
-        """Faults and speeds, as the control endpoint takes them."""
-        answer = self.post("/sim/control", settings)
-        assert answer.status == 200, answer
-        return answer
+    def fault(self, kind, **more):
+        """Misbehaviour on demand: status, reset, hang, die, error, truncate, stall, slow."""
+        answer = self.post("/sim/faults", {"kind": kind, **more})
+        assert answer.status in (200, 201, 204), answer
+
+    def heal(self):
+        assert request(self.url, "DELETE", "/sim/faults").status in (200, 204)
 
     def state(self):
         return self.get("/sim/state").json()

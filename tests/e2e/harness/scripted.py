@@ -4,6 +4,7 @@ It answers the probes of a herd (version, tags, ps, show) by itself; everything 
 (Exchange) -> None that writes whatever bytes it likes. One thread per connection.
 """
 import json
+import os
 import socket
 import threading
 
@@ -17,7 +18,7 @@ class Exchange:
 
     def __init__(self, connection, method, target, headers, body):
         self.socket, self.method, self.target, self.headers, self.body = connection, method, target, headers, body
-        self.client_gone = threading.Event()
+        self.peer = connection.getpeername()
 
     def header(self, name):
         return next((v for k, v in self.headers if k.lower() == name.lower()), None)
@@ -42,9 +43,17 @@ class Exchange:
     def end(self):
         self.send(b"0\r\n\r\n")
 
+    def close(self):
+        """At once, although a reader is attached."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        os.close(self.socket.detach())
+
     def reset(self):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.socket.close()
+        os.close(self.socket.detach())
 
     def wait_for_close(self, seconds):
         """True when the other side closes within `seconds`."""

@@ -1,0 +1,333 @@
+"""The programs as programs: options, exit codes, daemons, signals, verbs."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from conftest import need
+from harness import Connection, free_port, request, wait_until
+from harness.programs import program, stream
+from harness.scripted import ScriptedOllama
+
+MODEL = "llama3.2:3b"
+
+
+def run(name, *arguments, seconds=20, env=None, cwd=None):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("HERD_", "OLLAMA_"))}
+    done = subprocess.run([str(program(name)), *map(str, arguments)], capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
+                          env={**environment, **(env or {})}, cwd=cwd)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", ["herd", "herd-node", "ollama-sim"])
+def test_help_and_version_are_answers(name):
+    need(name)
+    for flag in ("--help", "--version"):
+        status, out, err = run(name, flag)
+        assert status == 0 and out.strip() and not err, (flag, status, err)
+    assert "--listen" in run(name, "--help")[1]
+
+
+@pytest.mark.parametrize("name", ["herd", "herd-node"])
+def test_bad_usage_is_exit_2_and_one_sentence_with_the_nearest_name(name, tmp_path):
+    need(name)
+    status, out, err = run(name, "--listne", "127.0.0.1:0")
+    assert status == 2 and "--listen" in err and len(err.strip().splitlines()) <= 2, err
+    assert run(name, "--listen", "nonsense:port")[0] == 2
+    assert run(name, "--config", tmp_path / "missing.toml")[0] == 2
+
+
+def test_a_misspelt_key_names_its_line_and_its_neighbour(tmp_path):
+    need("herd")
+    config = tmp_path / "herd.toml"
+    config.write_text("listen = [\"127.0.0.1:0\"]\n\n[scheduler]\nqueue_per_modle = 4\n")
+    status, out, err = run("herd", "--config", config, "--check-config")
+    assert status == 2 and "queue_per_model" in err and "4" in err, err
+
+
+def test_check_config_prints_what_is_in_force_and_flags_win_over_environment_over_file(tmp_path):
+    need("herd")
+    config = tmp_path / "herd.toml"
+    config.write_text("threads = 1\n[scheduler]\nretries = 5\n")
+    status, out, err = run("herd", "--config", config, "--check-config", env={"HERD_THREADS": "2"})
+    assert status == 0 and "threads = 2" in out and "retries = 5" in out, out + err
+    status, out, err = run("herd", "--config", config, "--check-config", "--threads", "3", env={"HERD_THREADS": "2"})
+    assert status == 0 and "threads = 3" in out, out + err
+
+
+def test_a_taken_port_is_named_and_exit_1(fleet, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = "127.0.0.1:%d" % holder.getsockname()[1]
+        status, out, err = run("herd", "serve", "--listen", address, "--no-discovery", "--state-dir", tmp_path / "s", cwd=tmp_path)
+        assert status == 1 and address.split(":")[1] in out + err and "use" in (out + err).lower(), out + err
+        need("herd-node")
+        status, out, err = run("herd-node", "--listen", address, "--ollama", "http://127.0.0.1:1", "--interface", "lo", "--discovery-port", free_port(socket.SOCK_DGRAM),
+                               "--state-dir", tmp_path / "n", cwd=tmp_path)
+        assert status == 1 and address.split(":")[1] in out + err, out + err
+
+
+def test_one_herd_listens_on_several_addresses(fleet):
+    herd = fleet.herd("--listen", "127.0.0.2:0")
+    urls = [line.split()[-1] for line in herd.output().splitlines() if line.startswith("herd listening on ")]
+    assert len(urls) == 2 and all(request(url, path="/healthz").status == 200 for url in urls), urls
+
+
+# ---------------------------------------------------------------------------------------------------------- daemon
+
+class Daemon:
+    def __init__(self, fleet, name="herd", listen="127.0.0.1:0", *more):
+        self.pid_file, self.log = fleet.folder / (name + ".pid"), fleet.folder / (name + ".log")
+        self.arguments = ["--listen", listen, "--state-dir", fleet.folder / ("d-" + name), "--interface", "lo", "--discovery-port", fleet.discovery_port,
+                          "-d", "--pid-file", self.pid_file, "--log-file", self.log, *more]
+        self.name, self.cwd = name, fleet.folder
+
+    def start(self):
+        return run(self.name, *self.arguments, cwd=self.cwd)
+
+    def pid(self):
+        return int(self.pid_file.read_text().split()[0])
+
+    def alive(self):
+        try:
+            os.kill(self.pid(), 0)
+            return "Z" not in open("/proc/%d/stat" % self.pid()).read().rsplit(")", 1)[1].split()[0]
+        except (OSError, ValueError):
+            return False
+
+    def end(self):
+        try:
+            pid = self.pid()
+            if os.readlink("/proc/%d/exe" % pid) == str(program(self.name).resolve()):
+                os.kill(pid, signal.SIGKILL)
+        except (OSError, ValueError):
+            pass
+
+
+@pytest.fixture
+def daemon(fleet):
+    made = []
+
+    def make(*arguments, **more):
+        made.append(Daemon(fleet, *arguments, **more))
+        return made[-1]
+    yield make
+    for one in made:
+        one.end()
+
+
+def test_the_starter_returns_when_the_daemon_is_ready(daemon):
+    port = free_port()
+    herd = daemon("herd", "127.0.0.1:%d" % port)
+    status, out, err = herd.start()
+    assert status == 0, out + err
+    assert request("127.0.0.1:%d" % port, path="/healthz").status == 200, "ready means ready, without a retry"
+    pid = herd.pid()
+    assert os.getsid(pid) != os.getsid(0) and open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[1] != str(os.getpid())
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not herd.alive(), "the daemon to end", 10)
+    assert herd.log.read_text().strip()
+
+
+def test_a_second_daemon_on_the_pid_file_says_who_holds_it(daemon):
+    first = daemon("herd")
+    assert first.start()[0] == 0
+    status, out, err = first.start()
+    assert status == 1 and str(first.pid()) in out + err, out + err
+    assert first.alive()
+
+
+def test_a_daemon_that_cannot_start_says_why_to_its_starter(daemon):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        status, out, err = daemon("herd", "127.0.0.1:%d" % port).start()
+        assert status == 1 and str(port) in out + err, out + err
+
+
+def test_a_stale_pid_file_is_no_obstacle(daemon):
+    herd = daemon("herd")
+    assert herd.start()[0] == 0
+    os.kill(herd.pid(), signal.SIGKILL)
+    wait_until(lambda: not herd.alive(), "the daemon to be dead")
+    assert herd.start()[0] == 0
+
+
+def test_the_agent_is_a_daemon_too(daemon):
+    need("herd-node")
+    port = free_port()
+    node = daemon("herd-node", "127.0.0.1:%d" % port, "--ollama", "http://127.0.0.1:1")
+    status, out, err = node.start()
+    assert status == 0, out + err
+    assert request("127.0.0.1:%d" % port, path="/herd/v1/node").status == 200
+    os.kill(node.pid(), signal.SIGTERM)
+    wait_until(lambda: not node.alive(), "the agent to end", 10)
+
+
+def test_systemd_is_told_when_it_is_ready_and_when_it_stops(fleet):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        path = str(fleet.folder / "notify")
+        notify.bind(path)
+        notify.settimeout(10)
+        herd = fleet.herd(env={"NOTIFY_SOCKET": path})
+        assert b"READY=1" in notify.recv(4096)
+        herd.signal(signal.SIGTERM)
+        assert b"STOPPING=1" in notify.recv(4096)
+        assert herd.wait(10) == 0
+
+
+# --------------------------------------------------------------------------------------------------------- signals
+
+def slow_stream(exchange):
+    exchange.begin()
+    for i in range(10):
+        exchange.chunk(b'{"n":%d}\n' % i)
+        time.sleep(0.1)
+    exchange.chunk(b'{"model":"m","done":true}\n')
+    exchange.end()
+
+
+def test_sigterm_finishes_streams_and_takes_nothing_new(fleet):
+    with ScriptedOllama(script=slow_stream) as backend:
+        herd = fleet.static(backend)
+        connection, answer, pieces = stream(herd.url, "/api/chat", {"model": "m", "messages": [{"role": "user", "content": "x"}]})
+        next(pieces)
+        herd.signal(signal.SIGTERM)
+
+        def refused():
+            try:
+                return request(herd.url, "POST", "/api/chat", {"model": "m", "messages": []}, timeout=1).status == 503
+            except OSError:
+                return True
+        wait_until(refused, "new requests to be refused", 2)
+        for _ in pieces:
+            pass
+        assert answer.ended and answer.lines()[-1]["done"], "the stream was cut"
+        assert herd.wait(5) == 0
+        connection.close()
+
+
+def test_a_second_sigterm_means_now(fleet):
+    def endless(exchange):
+        exchange.begin()
+        exchange.chunk(b'{"n":1}\n')
+        exchange.wait_for_close(30)
+
+    with ScriptedOllama(script=endless) as backend:
+        herd = fleet.static(backend)
+        connection, answer, pieces = stream(herd.url, "/api/chat", {"model": "m", "messages": [{"role": "user", "content": "x"}]})
+        next(pieces)
+        herd.signal(signal.SIGTERM)
+        with pytest.raises(AssertionError):
+            herd.wait(0.5)
+        herd.signal(signal.SIGTERM)
+        herd.wait(3)
+        connection.close()
+
+
+def test_the_agent_says_goodbye(fleet):
+    need("herd-node", "ollama-sim")
+    herd, nodes, sims = fleet.simulated(1)
+    nodes[0].signal(signal.SIGTERM)
+    herd.wait_state("n1", ("draining", "offline", "absent"), 0.5)
+    assert nodes[0].wait(10) == 0
+    herd.wait_state("n1", ("offline", "absent"), 2)
+
+
+def test_sighup_applies_a_new_file_without_dropping_a_stream(fleet):
+    with ScriptedOllama(script=slow_stream) as backend, ScriptedOllama() as second:
+        node = '[[node]]\nname = "%s"\nurl = "%s"\n'
+        config = fleet.config(node % ("b1", backend.url))
+        herd = fleet.herd(discovery=False, config=config).wait_online(["b1"])
+        connection, answer, pieces = stream(herd.url, "/api/chat", {"model": "m", "messages": [{"role": "user", "content": "x"}]})
+        next(pieces)
+        config.write_text(node % ("b1", backend.url) + node % ("b2", second.url))
+        herd.signal(signal.SIGHUP)
+        herd.wait_online(["b1", "b2"], 5)
+        for _ in pieces:
+            pass
+        assert answer.ended and answer.lines()[-1]["done"]
+        connection.close()
+        config.write_text("this is = = not toml\n")
+        herd.signal(signal.SIGHUP)
+        herd.line(r"(?i)(error|warn|invalid|bad|reload).*", 5)
+        wait_until(lambda: herd.online() == {"b1", "b2"}, "the old settings to stay in force")
+        assert herd.alive()
+
+
+# ----------------------------------------------------------------------------------------------------------- verbs
+
+def test_the_verbs_of_herd(sim_fleet):
+    herd, nodes, sims = sim_fleet.simulated(2)
+    herd.chat(MODEL)
+
+    def verb(*arguments):
+        return run("herd", *arguments, "--url", herd.url)
+    for name in ("status", "nodes", "models", "ps"):
+        status, out, err = verb(name)
+        assert status == 0 and out.strip(), (name, err)
+        status, out, err = verb(name, "--json")
+        assert status == 0 and isinstance(json.loads(out), dict), (name, out[:200])
+    assert "n1" in verb("nodes")[1] and "n2" in verb("nodes")[1] and MODEL in verb("models")[1]
+    assert verb("drain", "n1")[0] == 0
+    herd.wait_state("n1", "draining", 2)
+    assert verb("resume", "n1")[0] == 0
+    herd.wait_online(["n1"], 3)
+    status, out, err = verb("drain", "nowhere")
+    assert status == 1 and "nowhere" in err
+    assert verb("reload")[0] == 0
+    assert run("herd", "status", env={"HERD_URL": herd.url})[0] == 0
+    assert verb("stop")[0] == 0
+    assert herd.wait(10) == 0
+    status, out, err = verb("status")
+    assert status == 1 and herd.url.split("//")[1] in err, err
+
+
+def test_an_unknown_verb_names_the_nearest(tmp_path):
+    need("herd")
+    status, out, err = run("herd", "statsu", cwd=tmp_path)
+    assert status == 2 and "status" in err, err
+
+
+def test_the_state_directory_brings_the_fleet_back(sim_fleet):
+    herd, nodes, sims = sim_fleet.simulated(2)
+    address = herd.url.split("//")[1]
+    ids = {node["name"]: node["id"] for node in herd.nodes()}
+    assert herd.stop() == 0
+    again = sim_fleet.herd(listen=address)
+    again.wait_online(["n1", "n2"], 5).wait_models([MODEL])
+    assert {node["name"]: node["id"] for node in again.nodes()} == ids
+    assert again.chat(MODEL).status == 200
+
+
+def test_connections_without_end_do_not_exhaust_herd(fleet):
+    """Clients that connect and say nothing, and clients that say half a request, are shown the door; others are served."""
+    with ScriptedOllama() as backend:
+        herd = fleet.static(backend)
+        lazy = [Connection(herd.url) for _ in range(300)]
+        for connection in lazy[:150]:
+            connection.send_raw(b"POST /api/chat HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+        for _ in range(20):
+            assert request(herd.url, "POST", "/api/generate", {"model": "m", "prompt": "x"}, timeout=5).status == 200
+        for connection in lazy:
+            connection.reset()
+        wait_until(lambda: herd.status()["requests"]["in_flight"] == 0, "nothing in flight", 3)
+        descriptors = len(os.listdir("/proc/%d/fd" % herd.pid))
+        wait_until(lambda: len(os.listdir("/proc/%d/fd" % herd.pid)) < 60, "descriptors to be given back (now %d)" % descriptors, 5)
+
+
+def test_the_log_is_one_line_per_event_and_holds_no_prompt(fleet):
+    with ScriptedOllama() as backend:
+        herd = fleet.static(backend)
+        request(herd.url, "POST", "/api/generate", {"model": "m", "prompt": "the-secret-prompt"})
+        log = herd.line(r".*b1.*", 5) and herd.output()
+        assert "the-secret-prompt" not in log
+    json_log = fleet.herd("--log-format", "json", "--log-level", "debug", discovery=False)
+    request(json_log.url, path="/healthz")
+    json_log.stop()
+    lines = [line for line in json_log.output().splitlines() if line and not line.startswith("herd listening on ")]
+    assert lines and all(isinstance(json.loads(line), dict) for line in lines), lines[:3]
+
+
