@@ -46,8 +46,15 @@ public:
     [[nodiscard]] virtual Task<bool> writable() = 0;
     /// Calls `work` once when the stream becomes readable (data, end or error), without a task.
     /// Not called after close() or when `unwatch` came first. At most one watch at a time.
+    /// May be called once too often: what was readable may have been read meanwhile.
     virtual void watch(Callback work) = 0;
     virtual void unwatch() = 0;
+    /// The same for "a write would not block".
+    virtual void watch_writable(Callback work) = 0;
+    virtual void unwatch_writable() = 0;
+    /// Tells the peer that nothing more will be sent, and still reads. Only ever towards clients, before a
+    /// lingering close; a node would read it as "client gone".
+    virtual void finish_sending() noexcept = 0;
     /// Closes both directions at once. Never half-closes: Ollama reads that as "client gone".
     virtual void close() noexcept = 0;
     /// As close(), but the peer sees a reset instead of an end: for answers that must not look complete.

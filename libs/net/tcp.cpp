@@ -1,8 +1,10 @@
 // The real network: TCP over Asio's reactor. Reads and writes are plain non-blocking system calls; Asio is
 // asked only to wait.
+#include "base/assert.hpp"
 #include "base/log.hpp"
 #include "net/network.hpp"
 #include "net/timer.hpp"
+#include "net/wake.hpp"
 
 #include <array>
 #include <cerrno>
@@ -32,9 +34,40 @@ Io failed(int error)
 
 void set_option(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
 
+/// Waiting for one direction of a socket. At most one wait is in flight in the reactor, whoever asks: a
+/// watch that was removed and set again, or a task that waits where a watch was, costs no system call.
+struct Direction {
+    explicit Direction(Loop& loop) : task(loop) {}
+    Callback watch;
+    Wake<bool> task;
+    bool in_flight{false};
+
+    void fire(bool ready)
+    {
+        in_flight = false;
+        auto once = ready ? std::exchange(watch, nullptr) : Callback{};
+        if (task.waiting()) {
+            // Both at once is rare; the task is resumed later so that it may end this object.
+            once ? task.wake_later(ready) : task.wake(ready);
+        }
+        if (once) {
+            once();
+        }
+    }
+};
+
+struct Directions {
+    explicit Directions(Loop& loop) : reading(loop), writing(loop) {}
+    Direction reading;
+    Direction writing;
+};
+
+Task<bool> not_open() { co_return false; }
+
 class TcpStream final : public Stream {
 public:
-    TcpStream(TcpSocket socket, Endpoint peer) : socket_(std::move(socket)), peer_(peer)
+    TcpStream(Loop& loop, TcpSocket socket, Endpoint peer)
+        : socket_(std::move(socket)), peer_(peer), directions_(std::make_shared<Directions>(loop))
     {
         std::error_code ignored;
         socket_.native_non_blocking(true, ignored);
@@ -60,7 +93,7 @@ public:
 
     Io try_write(std::span<const std::string_view> pieces) override
     {
-        std::array<::iovec, 16> vectors{};
+        std::array<::iovec, 16> vectors; // NOLINT: only the first `count` are read
         const std::size_t count = std::min(pieces.size(), vectors.size());
         for (std::size_t i = 0; i < count; ++i) {
             vectors[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()}; // NOLINT: iovec is not const
@@ -79,36 +112,33 @@ public:
         }
     }
 
-    Task<bool> readable() override
-    {
-        const auto [error] = co_await socket_.async_wait(TcpSocket::wait_read, as_result);
-        co_return error != ::asio::error::operation_aborted && socket_.is_open();
-    }
-
-    Task<bool> writable() override
-    {
-        const auto [error] = co_await socket_.async_wait(TcpSocket::wait_write, as_result);
-        co_return error != ::asio::error::operation_aborted && socket_.is_open();
-    }
+    Task<bool> readable() override { return wait(&Directions::reading, TcpSocket::wait_read); }
+    Task<bool> writable() override { return wait(&Directions::writing, TcpSocket::wait_write); }
 
     void watch(Callback work) override
     {
-        watch_ = std::make_shared<Callback>(std::move(work));
-        socket_.async_wait(TcpSocket::wait_read, [weak = std::weak_ptr<Callback>(watch_)](std::error_code error) {
-            if (const auto alive = weak.lock(); alive && *alive && error != ::asio::error::operation_aborted) {
-                const auto once = std::exchange(*alive, nullptr) ;
-                const_cast<Callback&>(once)(); // NOLINT: move_only_function's call is not const
-            }
-        });
+        set_watch(&Directions::reading, TcpSocket::wait_read, std::move(work));
     }
+    void watch_writable(Callback work) override
+    {
+        set_watch(&Directions::writing, TcpSocket::wait_write, std::move(work));
+    }
+    void unwatch() override { directions_->reading.watch = nullptr; }
+    void unwatch_writable() override { directions_->writing.watch = nullptr; }
 
-    void unwatch() override { watch_.reset(); }
+    void finish_sending() noexcept override
+    {
+        if (socket_.is_open()) {
+            (void)::shutdown(socket_.native_handle(), SHUT_WR);
+        }
+    }
 
     void close() noexcept override
     {
-        watch_.reset();
+        directions_->reading.watch = nullptr;
+        directions_->writing.watch = nullptr;
         std::error_code ignored;
-        socket_.close(ignored); // NOLINT(bugprone-unused-return-value)
+        socket_.close(ignored); // NOLINT(bugprone-unused-return-value): ends the waits in flight
     }
 
     void abort() noexcept override
@@ -130,9 +160,41 @@ public:
     }
 
 private:
+    using Which = Direction Directions::*;
+
+    void arm(Which which, TcpSocket::wait_type type)
+    {
+        Direction& direction = directions_.get()->*which;
+        if (direction.in_flight) {
+            return;
+        }
+        direction.in_flight = true;
+        socket_.async_wait(type, [all = directions_, which](std::error_code error) {
+            (all.get()->*which).fire(error != ::asio::error::operation_aborted);
+        });
+    }
+
+    Task<bool> wait(Which which, TcpSocket::wait_type type)
+    {
+        if (!socket_.is_open()) {
+            return not_open();
+        }
+        HERD_ASSERT(!(directions_.get()->*which).task.waiting());
+        arm(which, type);
+        return (directions_.get()->*which).task.wait();
+    }
+
+    void set_watch(Which which, TcpSocket::wait_type type, Callback work)
+    {
+        if (socket_.is_open()) {
+            (directions_.get()->*which).watch = std::move(work);
+            arm(which, type);
+        }
+    }
+
     TcpSocket socket_;
     Endpoint peer_;
-    std::shared_ptr<Callback> watch_;
+    std::shared_ptr<Directions> directions_; // shared with the waits in flight
 };
 
 class TcpListener final : public Listener {
@@ -151,7 +213,7 @@ public:
             const auto [error] = co_await acceptor_.async_accept(socket, peer, as_result);
             if (!error) {
                 const Endpoint from = from_tcp(peer);
-                co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(std::move(socket), from));
+                co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(loop_, std::move(socket), from));
             }
             if (error == ::asio::error::operation_aborted || !acceptor_.is_open()) {
                 co_return base::fail(base::Errc::cancelled);
@@ -217,7 +279,7 @@ public:
         if (failure || expired) {
             co_return connect_failed(to, failure, expired);
         }
-        co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(std::move(socket), to));
+        co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(loop_, std::move(socket), to));
     }
 
     Task<Result<std::vector<base::IpAddress>>> resolve(std::string host, base::Instant deadline) override

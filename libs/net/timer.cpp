@@ -113,15 +113,14 @@ Task<void> Event::wait()
         signalled_ = false;
         co_return;
     }
-    co_await ::asio::async_initiate<decltype(use_task), void()>(
-        [this](auto handler) { waiter_ = [h = std::move(handler)]() mutable { std::move(h)(); }; }, use_task);
+    (void)co_await waiter_.wait();
 }
 
 void Event::notify()
 {
-    if (waiter_) {
+    if (waiter_.waiting()) {
         // Through the loop: the caller is never re-entered by the task it wakes.
-        loop_.post(std::exchange(waiter_, nullptr));
+        waiter_.wake_later(true);
     } else {
         signalled_ = true;
     }

@@ -1,6 +1,7 @@
 #pragma once
 // The only timer type. It obeys VirtualTime, so that a day of heartbeats passes in milliseconds.
 #include "net/loop.hpp"
+#include "net/wake.hpp"
 
 namespace herd::net {
 
@@ -29,18 +30,18 @@ private:
 [[nodiscard]] Task<bool> sleep_for(Loop& loop, base::Duration delay);
 
 /// Wakes one waiting task. notify() before wait() is remembered (once).
+/// wait() also returns when the task was cancelled, so look at the condition again.
 /// Thread: the loop's.
 class Event {
 public:
-    explicit Event(Loop& loop) : loop_(loop) {}
+    explicit Event(Loop& loop) : waiter_(loop) {}
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
     [[nodiscard]] Task<void> wait();
     void notify();
 
 private:
-    Loop& loop_;
-    Callback waiter_;
+    Wake<bool> waiter_;
     bool signalled_{false};
 };
 
