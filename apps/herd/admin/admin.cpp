@@ -1,0 +1,246 @@
+#include "herd/admin/admin.hpp"
+
+#include "base/text.hpp"
+#include "net/timer.hpp"
+
+#include <algorithm>
+
+namespace herd::app::admin {
+
+namespace {
+
+constexpr std::size_t body_limit = 1024 * 1024;
+constexpr std::size_t announce_limit = 4 * 1024 * 1024;
+constexpr std::string_view prefix = "/herd/v1/";
+
+/// "/herd/v1/nodes/NAME/drain" → NAME, decoded; false on a bad escape.
+bool decode(std::string_view text, std::string& out)
+{
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            out += text[i];
+            continue;
+        }
+        std::array<std::uint8_t, 1> byte{};
+        if (i + 2 >= text.size() || !base::from_hex(text.substr(i + 1, 2), byte)) {
+            return false;
+        }
+        out += static_cast<char>(byte[0]);
+        i += 2;
+    }
+    return true;
+}
+
+/// A name that only this machine, or nobody's DNS, resolves to us: what a rebound web page cannot have.
+bool local_host_name(std::string_view host)
+{
+    const auto parts = base::HostPort::parse(host, 0);
+    if (!parts) {
+        return false;
+    }
+    const std::string name = base::lower(parts->host);
+    return base::IpAddress::parse(name).has_value() || name == "localhost" || name.ends_with(".localhost");
+}
+
+} // namespace
+
+std::string write_refusal(const http::RequestHead& head, const base::Endpoint& peer)
+{
+    if (!peer.address.is_loopback()) {
+        return "changes are accepted from the machine herd runs on; run this command there";
+    }
+    if (head.fields.find("Origin") || head.fields.find("Sec-Fetch-Site").value_or("none") != "none") {
+        return "changes are not accepted from web pages";
+    }
+    if (!local_host_name(head.fields.find("Host").value_or("localhost"))) {
+        return "changes are accepted under this machine's address or localhost only";
+    }
+    return {};
+}
+
+Admin::Admin(proxy::Scheduler& scheduler, std::shared_ptr<const Controls> controls)
+    : scheduler_(scheduler), controls_(std::move(controls))
+{
+}
+
+bool Admin::owns(std::string_view path)
+{
+    return path == "/healthz" || path == "/readyz" || path == "/herd" || path.starts_with("/herd/");
+}
+
+net::Task<void> Admin::handle(http::ServerExchange& exchange)
+{
+    const Reply reply = co_await answer(exchange);
+    http::ResponseHead head;
+    head.status = reply.status;
+    head.fields.add("Content-Type", "application/json; charset=utf-8");
+    head.fields.add("Cache-Control", "no-store");
+    if (!reply.allow.empty()) {
+        head.fields.add("Allow", reply.allow);
+    }
+    (void)co_await exchange.respond(std::move(head), reply.body); // a client that left needs no answer
+}
+
+net::Task<Admin::Reply> Admin::answer(http::ServerExchange& exchange)
+{
+    const http::RequestHead& head = exchange.head();
+    const std::string path{head.path()};
+    const bool reads = head.method == "GET" || head.method == "HEAD";
+    if (path == "/healthz" || path == "/readyz" || reads) {
+        if (!reads) {
+            co_return Reply{405, error("use GET"), "GET, HEAD"};
+        }
+        co_return co_await read(exchange, path);
+    }
+    if (path == "/herd/v1/announce" && head.method == "POST") {
+        co_return co_await announce(exchange); // nodes are elsewhere; discovery's own rules decide
+    }
+    if (const std::string refusal = write_refusal(head, exchange.peer()); !refusal.empty()) {
+        co_return Reply{403, error(refusal)};
+    }
+    co_return co_await write(exchange, path);
+}
+
+net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_view path)
+{
+    const base::Instant now = exchange.loop().now();
+    if (path == "/healthz") {
+        co_return Reply{200, R"({"status":"ok"})"};
+    }
+    const auto snapshot = co_await scheduler_.fresh_snapshot();
+    if (path == "/readyz") {
+        co_return Reply{snapshot->routable().empty() ? 503 : 200, readiness(*snapshot)};
+    }
+    if (path == "/herd/v1/status") {
+        const StatusInput input{controls_->version, now - controls_->started_at, controls_->counts()};
+        co_return Reply{200, status(*snapshot, input)};
+    }
+    if (path == "/herd/v1/nodes") {
+        co_return Reply{200, nodes(*snapshot, now)};
+    }
+    if (path == "/herd/v1/models") {
+        co_return Reply{200, models(*snapshot)};
+    }
+    if (path == "/herd/v1/config") {
+        co_return Reply{200, controls_->config()};
+    }
+    constexpr std::string_view one = "/herd/v1/nodes/";
+    if (path.starts_with(one)) {
+        std::string name;
+        const fleet::NodeView* view = decode(path.substr(one.size()), name) ? snapshot->find(name) : nullptr;
+        if (view == nullptr) {
+            co_return Reply{404, error("no node is called " + name)};
+        }
+        co_return Reply{200, node(*snapshot, *view, now)};
+    }
+    co_return Reply{404, error("no such path: " + std::string{path})};
+}
+
+net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string_view path)
+{
+    const std::string& method = exchange.head().method;
+    const base::Instant now = exchange.loop().now();
+    if (path == "/herd/v1/nodes" && method == "POST") {
+        co_return co_await add_node(exchange);
+    }
+    constexpr std::string_view one = "/herd/v1/nodes/";
+    if (path.starts_with(one)) {
+        const std::string_view rest = path.substr(one.size());
+        const auto slash = rest.rfind('/');
+        std::string name;
+        if (!decode(rest.substr(0, slash), name)) {
+            co_return Reply{400, error("bad escape in the path")};
+        }
+        const std::string_view action = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash + 1);
+        const bool known = (action.empty() && method == "DELETE")
+            || (method == "POST" && (action == "drain" || action == "resume"));
+        if (known) {
+            co_return co_await change_node(std::move(name), action, now);
+        }
+    }
+    if (path == "/herd/v1/stop" && method == "POST") {
+        controls_->stop();
+        co_return Reply{202, R"({"status":"stopping"})"};
+    }
+    if (path == "/herd/v1/reload" && method == "POST") {
+        const auto applied = co_await controls_->reload();
+        if (!applied) {
+            co_return Reply{400, error(applied.error().context)};
+        }
+        co_return Reply{200, R"({"status":"reloaded"})"};
+    }
+    co_return Reply{404, error("no such path, or not with " + method + ": " + std::string{path})};
+}
+
+net::Task<Admin::Reply> Admin::announce(http::ServerExchange& exchange)
+{
+    auto body = co_await exchange.read_all(announce_limit);
+    if (!body) {
+        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+    }
+    auto taken = co_await controls_->announce(std::move(*body), exchange.peer());
+    if (!taken) {
+        co_return Reply{taken.error().code == base::Errc::malformed ? 400 : 403, error(taken.error().context)};
+    }
+    co_return Reply{200, std::move(*taken)};
+}
+
+net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)
+{
+    const auto body = co_await exchange.read_all(body_limit);
+    if (!body) {
+        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+    }
+    auto parsed = parse_static_node(*body);
+    if (!parsed) {
+        co_return Reply{400, error(parsed.error().context)};
+    }
+    const auto before = co_await scheduler_.fresh_snapshot();
+    if (before->find(parsed->id) != nullptr) {
+        co_return Reply{409, error("there is a node with that url already: " + parsed->url.text())};
+    }
+    if (before->find(parsed->name) != nullptr) {
+        co_return Reply{409, error("there is a node with that name already: " + parsed->name)};
+    }
+    const fleet::NodeId id = parsed->id;
+    controls_->add_node(std::move(*parsed));
+    // The answer carries the result of the first probe, so that the person sees at once what is wrong.
+    net::Loop& loop = exchange.loop();
+    const base::Instant deadline = loop.now() + std::chrono::milliseconds{1500};
+    for (;;) {
+        const auto snapshot = co_await scheduler_.fresh_snapshot();
+        const fleet::NodeView* view = snapshot->find(id);
+        const bool probed = view != nullptr && view->state != fleet::NodeState::unknown;
+        if (view != nullptr && (probed || loop.now() >= deadline)) {
+            co_return Reply{201, node(*snapshot, *view, loop.now())};
+        }
+        if (loop.now() >= deadline) {
+            co_return Reply{503, error("the fleet is full")};
+        }
+        (void)co_await net::sleep_for(loop, std::chrono::milliseconds{20});
+    }
+}
+
+net::Task<Admin::Reply> Admin::change_node(std::string name, std::string_view action, base::Instant now)
+{
+    const auto before = co_await scheduler_.fresh_snapshot();
+    const fleet::NodeView* view = before->find(name);
+    if (view == nullptr) {
+        co_return Reply{404, error("no node is called " + name)};
+    }
+    const fleet::NodeId id = view->id;
+    if (action.empty()) {
+        if (view->source != fleet::NodeSource::configured) {
+            co_return Reply{409, error(name + " announces itself; stop its herd-node, or drain it")};
+        }
+        controls_->remove_node(id);
+        co_return Reply{200, R"({"status":"removed"})"};
+    }
+    scheduler_.tell(fleet::DrainNode{id, action == "drain"});
+    const auto after = co_await scheduler_.fresh_snapshot();
+    const fleet::NodeView* changed = after->find(id);
+    co_return changed == nullptr ? Reply{404, error("no node is called " + name)}
+                                 : Reply{200, node(*after, *changed, now)};
+}
+
+} // namespace herd::app::admin

@@ -1,0 +1,58 @@
+#pragma once
+// herd's own HTTP surface: /herd/v1/*, /healthz, /readyz. Reading is open; what changes something is
+// accepted from this machine only (keys come with [access]), and never on behalf of a web page.
+#include "herd/admin/views.hpp"
+#include "herd/static_nodes.hpp"
+#include "http/server.hpp"
+#include "proxy/scheduler.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace herd::app::admin {
+
+/// What the rest of the program does for the admin API. All of them may be called on any relay loop.
+struct Controls {
+    std::string version{};
+    base::Instant started_at{};
+    std::function<Counts()> counts{};
+    std::function<void()> stop{};
+    /// Applies the configuration file anew, or says why not.
+    std::function<net::Task<base::Result<void>>()> reload{};
+    std::function<std::string()> config{}; ///< effective settings as JSON, secrets masked
+    std::function<void(StaticNode)> add_node{};
+    std::function<void(fleet::NodeId)> remove_node{};
+    /// The JSON twin of an announcement; the answer's body, or why it is not taken.
+    std::function<net::Task<base::Result<std::string>>(std::string body, base::Endpoint peer)> announce{};
+};
+
+/// Thread: its relay loop.
+class Admin {
+public:
+    Admin(proxy::Scheduler& scheduler, std::shared_ptr<const Controls> controls);
+
+    /// Whether a path is herd's own.
+    [[nodiscard]] static bool owns(std::string_view path);
+    [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
+
+private:
+    struct Reply {
+        int status{200};
+        std::string body{};
+        std::string allow{};
+    };
+    net::Task<Reply> answer(http::ServerExchange& exchange);
+    net::Task<Reply> read(http::ServerExchange& exchange, std::string_view path);
+    net::Task<Reply> write(http::ServerExchange& exchange, std::string_view path);
+    net::Task<Reply> announce(http::ServerExchange& exchange);
+    net::Task<Reply> add_node(http::ServerExchange& exchange);
+    net::Task<Reply> change_node(std::string name, std::string_view action, base::Instant now);
+
+    proxy::Scheduler& scheduler_;
+    std::shared_ptr<const Controls> controls_;
+};
+
+/// Why a request that changes something is refused; empty when it may. Pure.
+[[nodiscard]] std::string write_refusal(const http::RequestHead& head, const base::Endpoint& peer);
+
+} // namespace herd::app::admin

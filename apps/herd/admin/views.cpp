@@ -1,0 +1,229 @@
+#include "herd/admin/views.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace herd::app::admin {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class T>
+Json or_null(const std::optional<T>& value)
+{
+    return value ? Json(*value) : Json(nullptr);
+}
+
+std::string text(const Json& json)
+{
+    // Names come from the network; what is not UTF-8 is shown as the replacement character.
+    return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+struct Slots {
+    int total{0};
+    int free{0};
+};
+
+/// Slots of the models in memory; of a cold node, what the first model loaded there would get.
+Slots slots_of(const fleet::Snapshot& snapshot, std::size_t index)
+{
+    Slots slots;
+    const fleet::NodeView& view = snapshot.nodes[index];
+    for (const auto& [key, holders] : snapshot.models) {
+        for (const fleet::Holder& holder : holders) {
+            if (holder.node == index && holder.loaded) {
+                slots.total += holder.slots;
+            }
+        }
+    }
+    if (slots.total == 0) {
+        slots.total = view.facts ? view.facts->slots.value_or(1) : 1;
+    }
+    slots.free = std::max(0, slots.total - view.in_flight);
+    return slots;
+}
+
+Json gpu_json(const fleet::Gpu& gpu)
+{
+    return {{"name", gpu.name},
+            {"vendor", gpu.vendor},
+            {"vram_total_bytes", gpu.vram_total},
+            {"vram_free_bytes", or_null(gpu.vram_free)},
+            {"busy", or_null(gpu.busy)},
+            {"temperature_c", or_null(gpu.temperature_c)},
+            {"power_w", or_null(gpu.power_w)}};
+}
+
+Json host_json(const fleet::NodeView& view)
+{
+    const fleet::NodeFacts empty;
+    const fleet::NodeFacts& facts = view.facts ? *view.facts : empty;
+    const fleet::HostLoad& host = facts.host;
+    const bool known = host.memory_total > 0; // a plain Ollama tells nothing of its host
+    Json gpus = Json::array();
+    for (const fleet::Gpu& gpu : facts.gpus) {
+        gpus.push_back(gpu_json(gpu));
+    }
+    return {{"cpu",
+             {{"cores", known ? Json(host.cores) : Json(nullptr)},
+              {"busy", or_null(host.cpu_busy)},
+              {"load1", or_null(host.load1)}}},
+            {"memory",
+             {{"total_bytes", known ? Json(host.memory_total) : Json(nullptr)},
+              {"available_bytes", known ? Json(host.memory_available) : Json(nullptr)},
+              {"swap_used_bytes", known ? Json(host.swap_used) : Json(nullptr)}}},
+            {"gpus", std::move(gpus)}};
+}
+
+Json models_of(const fleet::NodeFacts& facts)
+{
+    Json models = Json::array();
+    for (const fleet::Model& model : facts.models) {
+        models.push_back(
+            {{"name", model.name}, {"digest", model.digest}, {"size", model.size}, {"modified_at", model.modified_at}});
+    }
+    return models;
+}
+
+Json loaded_of(const fleet::NodeFacts& facts)
+{
+    Json loaded = Json::array();
+    for (const fleet::LoadedModel& model : facts.loaded) {
+        loaded.push_back({{"name", model.name},
+                          {"digest", model.digest},
+                          {"size", model.size},
+                          {"size_vram", model.size_vram},
+                          {"context_length", model.context_length},
+                          {"expires_at", model.expires_at},
+                          {"slots", or_null(model.slots)}});
+    }
+    return loaded;
+}
+
+Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant now)
+{
+    const fleet::NodeView& view = snapshot.nodes[index];
+    const fleet::NodeFacts empty;
+    const fleet::NodeFacts& facts = view.facts ? *view.facts : empty;
+    const Slots slots = slots_of(snapshot, index);
+    const bool seen = view.last_seen != base::Instant{};
+    Json json{{"id", view.id.text()},
+              {"name", view.name},
+              {"address", view.address.endpoint.address.text()},
+              {"url", view.url},
+              {"state", fleet::to_string(view.state)},
+              {"state_reason", view.state_reason},
+              {"since", timestamp(view.since)},
+              {"last_seen_ms", seen ? Json(base::milliseconds(now - view.last_seen)) : Json(nullptr)},
+              {"latency_ms", view.latency ? Json(base::seconds(*view.latency) * 1000) : Json(nullptr)},
+              {"version", facts.agent_version},
+              {"ollama_version", facts.ollama_version},
+              {"labels", view.labels},
+              {"gateway", facts.gateway && view.agent.port != 0}};
+    json.update(host_json(view));
+    json["slots"] = {{"total", slots.total}, {"free", slots.free}};
+    json["in_flight"] = view.in_flight;
+    json["queued"] = view.queued;
+    json["models"] = models_of(facts);
+    json["loaded"] = loaded_of(facts);
+    json["rates"] = Json::object();
+    json["source"] = fleet::to_string(view.source);
+    return json;
+}
+
+} // namespace
+
+std::string timestamp(base::WallTime time)
+{
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(ms / 1000)), ms % 1000);
+}
+
+std::string status(const fleet::Snapshot& snapshot, const StatusInput& input)
+{
+    Json states{{"total", snapshot.nodes.size()}};
+    using enum fleet::NodeState;
+    for (const auto state : {online, suspect, offline, draining, unreachable, unknown}) {
+        states[std::string{fleet::to_string(state)}] = std::ranges::count(snapshot.nodes, state, &fleet::NodeView::state);
+    }
+    std::set<std::string> available;
+    std::set<std::string> loaded;
+    for (const auto& [key, holders] : snapshot.models) {
+        for (const fleet::Holder& holder : holders) {
+            if (snapshot.nodes[holder.node].takes_requests()) {
+                available.insert(key);
+                if (holder.loaded) {
+                    loaded.insert(key);
+                }
+            }
+        }
+    }
+    return text({{"version", input.version},
+                 {"uptime_s", base::milliseconds(input.uptime) / 1000},
+                 {"nodes", std::move(states)},
+                 {"models", {{"available", available.size()}, {"loaded", loaded.size()}}},
+                 {"requests",
+                  {{"in_flight", input.counts.in_flight},
+                   {"queued", snapshot.totals.queued},
+                   {"total", input.counts.total},
+                   {"failed", input.counts.failed}}}});
+}
+
+std::string nodes(const fleet::Snapshot& snapshot, base::Instant now)
+{
+    Json list = Json::array();
+    for (std::size_t i = 0; i < snapshot.nodes.size(); ++i) {
+        list.push_back(node_json(snapshot, i, now));
+    }
+    return text({{"nodes", std::move(list)}});
+}
+
+std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now)
+{
+    return text(node_json(snapshot, static_cast<std::size_t>(&view - snapshot.nodes.data()), now));
+}
+
+std::string models(const fleet::Snapshot& snapshot)
+{
+    Json list = Json::array();
+    for (const auto& [key, holders] : snapshot.models) {
+        Json where = Json::array();
+        std::set<std::string> digests;
+        std::string name;
+        for (const fleet::Holder& holder : holders) {
+            const fleet::NodeView& view = snapshot.nodes[holder.node];
+            const fleet::Model& model = view.facts->models[holder.model];
+            const auto resident = std::ranges::find(view.facts->loaded, model.key, &fleet::LoadedModel::key);
+            name = model.name;
+            digests.insert(model.digest);
+            where.push_back({{"node", view.name},
+                             {"digest", model.digest},
+                             {"size", model.size},
+                             {"loaded", holder.loaded},
+                             {"context_length",
+                              resident != view.facts->loaded.end() ? Json(resident->context_length) : Json(nullptr)},
+                             {"slots", holder.slots},
+                             {"in_flight", holder.in_flight}});
+        }
+        list.push_back({{"name", name}, {"digests", digests}, {"nodes", std::move(where)}});
+    }
+    return text({{"models", std::move(list)}});
+}
+
+std::string error(std::string_view message) { return text({{"error", message}}); }
+
+std::string readiness(const fleet::Snapshot& snapshot)
+{
+    const std::size_t routable = snapshot.routable().size();
+    return text({{"status", routable > 0 ? "ready" : "no routable node"},
+                 {"nodes_routable", routable},
+                 {"nodes_total", snapshot.nodes.size()}});
+}
+
+} // namespace herd::app::admin

@@ -1,0 +1,34 @@
+#pragma once
+// The admin API's JSON, made from snapshots. Pure: values in, text out. Shapes: docs/api and contract §3.
+#include "fleet/snapshot.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace herd::app::admin {
+
+/// What only the program knows: counted by the record sink and the proxies.
+struct Counts {
+    std::uint64_t total{0};
+    std::uint64_t failed{0};
+    std::uint64_t in_flight{0};
+};
+
+struct StatusInput {
+    std::string version{};
+    base::Duration uptime{};
+    Counts counts{};
+};
+
+[[nodiscard]] std::string status(const fleet::Snapshot& snapshot, const StatusInput& input);
+/// `now` is the fleet's monotonic time, for last_seen_ms.
+[[nodiscard]] std::string nodes(const fleet::Snapshot& snapshot, base::Instant now);
+[[nodiscard]] std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now);
+[[nodiscard]] std::string models(const fleet::Snapshot& snapshot);
+[[nodiscard]] std::string error(std::string_view message);
+/// {"status":"ok","nodes_routable":N}; readiness is N > 0.
+[[nodiscard]] std::string readiness(const fleet::Snapshot& snapshot);
+/// RFC 3339 with milliseconds.
+[[nodiscard]] std::string timestamp(base::WallTime time);
+
+} // namespace herd::app::admin

@@ -1,0 +1,108 @@
+#include "herd/fleet_owner.hpp"
+
+#include "herd/scheduler_port.hpp"
+
+#include <algorithm>
+
+namespace herd::app {
+
+namespace {
+/// Snapshots are for readers that tolerate some age; more often would only copy.
+constexpr base::Duration publish_spacing = std::chrono::milliseconds{50};
+} // namespace
+
+FleetOwner::FleetOwner(net::Loop& loop, const fleet::FleetOptions& options, base::Rng rng)
+    : loop_(loop), fleet_(options, rng, loop.now()), tick_(loop), publish_(loop)
+{
+}
+
+void FleetOwner::post(fleet::Event event)
+{
+    loop_.dispatch([this, event = std::move(event)]() mutable { apply(std::move(event)); });
+}
+
+void FleetOwner::apply(fleet::Event event)
+{
+    assert_on_loop();
+    waiting_.push_back(std::move(event));
+    if (applying_) {
+        return;
+    }
+    applying_ = true;
+    while (!waiting_.empty()) {
+        const fleet::Event next = std::move(waiting_.front());
+        waiting_.pop_front();
+        effects_.clear();
+        fleet_.apply(next, loop_.now(), loop_.wall(), effects_);
+        const auto effects = std::exchange(effects_, {}); // a handler may come back to apply()
+        for (const fleet::Effect& effect : effects) {
+            carry_out(effect);
+        }
+    }
+    applying_ = false;
+    rearm();
+}
+
+void FleetOwner::carry_out(const fleet::Effect& effect)
+{
+    if (const auto* granted = std::get_if<fleet::Granted>(&effect)) {
+        ports_.at(SchedulerPort::index_of(granted->ticket))->deliver(granted->ticket, granted->lease);
+    } else if (const auto* refused = std::get_if<fleet::Refused>(&effect)) {
+        ports_.at(SchedulerPort::index_of(refused->ticket))
+            ->deliver(refused->ticket, std::unexpected(refused->refusal));
+    } else if (std::holds_alternative<fleet::SnapshotChanged>(effect)) {
+        snapshot_changed();
+    } else if (handler_) {
+        handler_(effect);
+    }
+}
+
+void FleetOwner::rearm()
+{
+    const auto next = stopped_ ? std::nullopt : fleet_.next_deadline();
+    if (next == armed_for_) {
+        return;
+    }
+    armed_for_ = next;
+    if (!next) {
+        tick_.cancel();
+        return;
+    }
+    tick_.call_at(*next, [this] {
+        armed_for_.reset();
+        apply(fleet::Tick{});
+    });
+}
+
+void FleetOwner::snapshot_changed()
+{
+    if (publish_pending_ || stopped_) {
+        return;
+    }
+    publish_pending_ = true;
+    publish_.call_at(std::max(loop_.now(), published_at_ + publish_spacing), [this] { publish(); });
+}
+
+std::shared_ptr<const fleet::Snapshot> FleetOwner::publish()
+{
+    publish_.cancel();
+    publish_pending_ = false;
+    published_at_ = loop_.now();
+    auto snapshot = fleet_.snapshot(loop_.now(), loop_.wall());
+    for (SchedulerPort* port : ports_) {
+        port->publish(snapshot);
+    }
+    if (on_snapshot_) {
+        on_snapshot_(snapshot);
+    }
+    return snapshot;
+}
+
+void FleetOwner::stop()
+{
+    stopped_ = true;
+    tick_.cancel();
+    publish_.cancel();
+}
+
+} // namespace herd::app

@@ -1,0 +1,122 @@
+#pragma once
+// What a person can set on `herd`, as plain values. The one option table in options.cpp says how each is
+// written on the command line, in the environment and in herd.toml; docs/config.md comes from it too.
+#include "base/ip.hpp"
+#include "base/log.hpp"
+#include "base/time.hpp"
+#include "base/units.hpp"
+#include "config/load.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace herd::app {
+
+/// Who may join by announcing itself (lana.md 5).
+enum class JoinMode : std::uint8_t { open, approve, key };
+
+/// A plain Ollama that a person named: `--node URL` or [[node]].
+struct ConfiguredNode {
+    std::string name{}; ///< empty: taken from the URL
+    std::string url{};  ///< "http://host:port[/path]", the port always written
+    std::vector<std::string> labels{};
+    std::uint32_t slots{0};   ///< 0: not known, herd finds out
+    std::string bearer{};     ///< secret
+};
+
+/// [[frontend]]: read and checked, without effect in this version.
+struct ConfiguredFrontend {
+    std::string name{};
+    std::vector<std::string> hostnames{};
+};
+
+struct HerdOptions {
+    std::vector<base::Endpoint> listen{{base::IpAddress{}, 11435}};
+    std::string state_dir{}; ///< absolute; not made yet
+    std::uint32_t threads{0}; ///< relay loops; 0: one per core
+    std::string cluster{};    ///< fleet name; empty: the default fleet
+    std::vector<ConfiguredNode> nodes{};
+    std::vector<ConfiguredFrontend> frontends{};
+
+    struct Discovery {
+        bool enabled{true};
+        std::uint16_t port{11436};
+        JoinMode join{JoinMode::open};
+        std::string fleet_key_file{}; ///< absolute
+        std::string fleet_key{};      ///< secret: the text of such a file
+        std::vector<std::string> interfaces{};
+        std::vector<std::string> exclude_interfaces{};
+        bool allow_nat{false};
+    } discovery{};
+
+    struct Scheduler {
+        std::uint32_t queue_per_model{256};
+        base::Duration queue_timeout{std::chrono::seconds{300}};
+        base::Duration hold_timeout{std::chrono::seconds{30}};
+        std::uint32_t retries{2};
+    } scheduler{};
+
+    struct Proxy {
+        base::Bytes max_body{512 * base::mib};
+        base::Bytes replay_body{64 * base::mib};
+        base::Bytes replay_total{base::gib};
+        base::Duration connect_timeout{std::chrono::milliseconds{300}};
+        base::Duration first_byte_timeout{std::chrono::seconds{600}}; ///< 0: none
+        base::Duration idle_timeout{std::chrono::seconds{600}};       ///< 0: none
+        base::Duration client_header_timeout{std::chrono::seconds{10}};
+        base::Duration client_body_timeout{std::chrono::seconds{60}};
+        base::Duration client_write_timeout{std::chrono::seconds{60}};
+        base::Duration keep_alive_timeout{std::chrono::seconds{120}};
+        std::uint32_t max_connections{65536};
+        std::uint32_t max_in_flight{65536};
+        base::Duration shutdown_grace{std::chrono::seconds{30}};
+    } proxy{};
+
+    struct Limits {
+        std::uint32_t nodes{4096};
+        base::Bytes request_head{32 * base::kib};
+        std::uint32_t idle_connections_per_node{64};
+        std::uint32_t event_viewers{64};
+    } limits{};
+
+    std::vector<std::string> cors_origins{};
+
+    /// [store]: read and checked, without effect in this version.
+    struct Store {
+        std::string path{"requests.db"};
+        base::Duration retention{std::chrono::hours{24 * 30}};
+    } store{};
+
+    log::Options log{};
+    bool daemon{false};
+    std::string pid_file{};    ///< absolute; a daemon always has one
+    std::string config_file{}; ///< absolute; empty: none was read
+    std::string directory{};   ///< where the program was started: relative paths begin there, at a reload too
+    bool check_config{false};
+    bool dump_config_docs{false};
+    /// One sentence each, for the log: mistyped variables, settings without effect.
+    std::vector<std::string> warnings{};
+};
+
+struct LoadedHerdOptions {
+    HerdOptions options{};
+    config::Loaded loaded{};
+    std::string effective{}; ///< what --check-config prints
+};
+/// Reads file, environment and flags (without the program's name), and checks what only the whole can tell.
+/// A reload calls it again with the same arguments and the first options' `directory`.
+/// Errors: bad_config, one sentence naming the flag, variable, or file and line.
+[[nodiscard]] base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>& arguments,
+                                                                const config::Environment& environment,
+                                                                const std::string& directory);
+
+/// Keys that differ and need a restart: what a reload must refuse or report.
+[[nodiscard]] std::vector<std::string> restart_differences(const HerdOptions& before, const HerdOptions& after);
+
+/// The options part of `herd --help`.
+[[nodiscard]] std::string herd_options_help();
+/// The half of docs/config.md that is about herd.
+[[nodiscard]] std::string herd_config_reference();
+
+} // namespace herd::app

@@ -1,0 +1,84 @@
+#include "herd/scheduler_port.hpp"
+
+#include <utility>
+
+namespace herd::app {
+
+SchedulerPort::SchedulerPort(net::Loop& loop, FleetOwner& owner, std::uint16_t index)
+    : loop_(loop), owner_(owner), index_(index), snapshot_(std::make_shared<const fleet::Snapshot>())
+{
+    owner_.attach(*this);
+}
+
+net::Task<SchedulerPort::Answer> SchedulerPort::acquire(fleet::Ticket ticket, fleet::Profile profile)
+{
+    Waiting waiting(loop_);
+    waiting_.emplace(ticket, &waiting);
+    owner_.post(fleet::AcquireWanted{ticket, std::move(profile)});
+    if (!waiting.answer) {
+        co_await waiting.event.wait();
+    }
+    waiting_.erase(ticket);
+    co_return std::move(*waiting.answer);
+}
+
+void SchedulerPort::cancel(fleet::Ticket ticket)
+{
+    const auto found = waiting_.find(ticket);
+    if (found == waiting_.end() || found->second->answer) {
+        return;
+    }
+    found->second->answer = std::unexpected(fleet::Refusal{{base::Errc::cancelled, base::Source::client}, {}});
+    found->second->event.notify();
+    waiting_.erase(found); // whatever the fleet says now is handled by received()
+    owner_.post(fleet::AcquireCancelled{ticket});
+}
+
+void SchedulerPort::finished(fleet::LeaseId lease, fleet::Outcome outcome)
+{
+    owner_.post(fleet::LeaseFinished{lease, std::move(outcome)});
+}
+
+void SchedulerPort::deliver(fleet::Ticket ticket, Answer answer)
+{
+    if (&loop_ == &owner_.loop()) {
+        received(ticket, std::move(answer));
+        return;
+    }
+    loop_.post([this, ticket, answer = std::move(answer)]() mutable { received(ticket, std::move(answer)); });
+}
+
+void SchedulerPort::received(fleet::Ticket ticket, Answer answer)
+{
+    const auto found = waiting_.find(ticket);
+    if (found != waiting_.end() && !found->second->answer) {
+        found->second->answer = std::move(answer);
+        found->second->event.notify();
+        return;
+    }
+    // The asker left while the grant was on its way: the lease goes back unused.
+    if (answer) {
+        fleet::Outcome outcome;
+        outcome.result = fleet::Result::cancelled;
+        finished(answer->id, std::move(outcome));
+    }
+}
+
+void SchedulerPort::publish(std::shared_ptr<const fleet::Snapshot> snapshot)
+{
+    loop_.dispatch([this, snapshot = std::move(snapshot)]() mutable { snapshot_ = std::move(snapshot); });
+}
+
+net::Task<std::shared_ptr<const fleet::Snapshot>> SchedulerPort::fresh_snapshot()
+{
+    // The event lives in this frame: the answer is always posted back before the loop ends.
+    net::Event done(loop_);
+    owner_.loop().dispatch([this, &done] {
+        owner_.publish();
+        loop_.dispatch([&done] { done.notify(); });
+    });
+    co_await done.wait();
+    co_return snapshot_;
+}
+
+} // namespace herd::app
