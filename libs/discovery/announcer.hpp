@@ -11,7 +11,6 @@
 #include "base/time.hpp"
 #include "discovery/listener.hpp"
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -81,6 +80,7 @@ struct AnnouncerOptions {
     std::uint16_t interval_ms{1000}; ///< our own wish; a herd may ask for a longer one
     std::uint8_t detect_mult{3};
     std::size_t herds_limit{8};
+    const base::Clock* clock{nullptr}; ///< for Header::time_ms alone; null: not told. Outlives the announcer
 };
 
 /// What the app may show about a herd.
@@ -141,55 +141,59 @@ private:
         base::Endpoint at{};
         base::Endpoint http{};
         std::uint64_t boot_id{0};
-        std::uint64_t acked_boot{0};          ///< its boot that acknowledged us; 0: none
+        std::uint64_t acked_boot{0};         ///< its boot that acknowledged us; 0: none
         std::uint32_t pool_size{0};
-        std::uint16_t wanted_interval_ms{0};  ///< 0: no wish
+        std::uint16_t wanted_interval_ms{0}; ///< 0: no wish
         std::uint16_t ack_flags{0};
-        base::Instant heard_at{};             ///< last beacon, ack or fetch
+        base::Instant heard_at{};            ///< last beacon, ack or fetch
         base::Instant acked_at{};
-        base::Instant unanswered_since{};     ///< first WANT_ACK without an answer
+        std::optional<base::Instant> unanswered_since{}; ///< first WANT_ACK without an answer
         bool lost{false};
-        [[nodiscard]] bool acked() const { return acked_boot != 0; }
+        [[nodiscard]] bool acked() const { return acked_boot != 0 && acked_boot == boot_id; }
     };
     struct Configured {
         ConfiguredHerd herd{};
-        base::Instant unanswered_since{};
+        std::optional<base::Instant> unanswered_since{};
         base::Instant send_at{};
-        int failures{0};
+        int unanswered{0};
         base::Uuid met{}; ///< the herd that answered from one of its addresses
     };
+    /// HTTP announcements to one herd.
     struct Fallback {
         base::Instant next_at{};
-        bool waiting{false}; ///< an HttpAnnounce is out
+        bool waiting{false}; ///< an HttpAnnounce is out, at the latest until next_at
         bool works{false};
         int failures{0};
     };
     struct Answer {
         base::Instant at{};
-        base::Uuid herd{};
         base::Endpoint to{};
-        std::optional<std::uint64_t> nonce{};
+        std::optional<Echo> echo{};
     };
 
-    void take_beacon(base::Instant now, const Sighting& sighting, NodeActions& out);
+    [[nodiscard]] bool trusts(base::Instant now, const Sighting& sighting) const;
+    void take_beacon(base::Instant now, const Sighting& sighting, bool trusted);
     void take_ack(base::Instant now, const Sighting& sighting, NodeActions& out);
-    void take_leave(base::Instant now, const Sighting& sighting, NodeActions& out);
-    Herd* meet(base::Instant now, const base::Uuid& id, const base::Endpoint& at, const base::Endpoint& http);
-    void lose(const base::Uuid& id, Herd& herd, NodeActions& out);
+    void answer(base::Instant now, const Sighting& sighting, const Beacon& beacon);
+    Herd* meet(base::Instant now, const Sighting& sighting);
+    Herd* add_herd(const base::Uuid& id);
+    void lose(base::Instant now, const base::Uuid& id, Herd& herd, NodeActions& out);
     void burst(base::Instant now);
-    void send_everywhere(base::Instant now, NodeActions& out);
-    void send_heartbeat(base::Instant now, NodeActions& out);
+    void announce(base::Instant now, bool everywhere, bool with_ack, NodeActions& out);
+    void announce_change(base::Instant now, NodeActions& out);
     void send_answers(base::Instant now, NodeActions& out);
     void send_leave(base::Instant now, NodeActions& out);
     void expire_herds(base::Instant now, NodeActions& out);
     void run_fallbacks(base::Instant now, NodeActions& out);
-    void arm_broadcast(base::Instant now);
+    void run_fallback(base::Instant now, const std::string& key, const std::vector<base::Endpoint>& candidates,
+                      NodeActions& out);
     [[nodiscard]] bool any_acked(base::Instant now) const;
-    [[nodiscard]] bool wants_ack() const;
-    [[nodiscard]] std::vector<base::Endpoint> unicast_targets(base::Instant now, bool all_configured);
+    [[nodiscard]] base::Duration silence_limit() const;
     [[nodiscard]] base::Duration interval() const;
+    [[nodiscard]] base::Duration until_broadcast(base::Instant now);
+    [[nodiscard]] std::vector<base::Endpoint> targets(base::Instant now, bool all, bool& unanswered);
     [[nodiscard]] std::shared_ptr<const Octets> announcement(std::uint16_t flags, std::optional<Echo> echo);
-    [[nodiscard]] Header header(Type type, std::uint16_t flags);
+    [[nodiscard]] Header header(std::uint16_t flags);
 
     AnnouncerOptions options_;
     Facts facts_;
@@ -198,16 +202,16 @@ private:
     std::map<base::Uuid, Herd> herds_{};
     std::map<std::string, Configured> configured_{};
     std::map<std::string, Fallback> fallbacks_{};
-    std::vector<Answer> answers_{};          ///< at most one per herd
-    std::vector<base::Instant> bursts_{};    ///< pending broadcast times, ascending
+    std::vector<Answer> answers_{};       ///< bounded by answers_limit
+    std::vector<base::Instant> bursts_{}; ///< pending broadcast times, ascending
+    std::optional<base::Instant> burst_at_{}; ///< begin of the last burst
     std::uint32_t seq_{0};
-    base::Instant started_at_{};
     base::Instant beat_at_{};
     base::Instant broadcast_at_{};
-    base::Instant lonely_since_{};           ///< since when no herd acknowledged
+    base::Instant lonely_since_{};        ///< since when no herd acknowledges us
     std::optional<base::Instant> change_at_{};
     int change_copies_{0};
-    base::Instant sent_at_{};
+    std::optional<base::Instant> sent_at_{};
     bool started_{false};
     bool leaving_{false};
     int leave_copies_{0};

@@ -7,7 +7,7 @@
 #include "discovery/announcer.hpp"
 #include "discovery/listener.hpp"
 
-#include <map>
+#include <deque>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -26,6 +26,7 @@ struct HerdSideOptions {
     std::size_t nodes_limit{4096};
     std::uint32_t pool_size{0};    ///< of the saved pool: sizes the answer window
     bool listens{true};            ///< false: port 11436 is taken, so solicit every 2 s
+    const base::Clock* clock{nullptr}; ///< for Header::time_ms alone; null: not told. Outlives the herd side
 };
 
 /// What one datagram led to.
@@ -88,26 +89,29 @@ private:
     };
     struct Probe {
         std::uint64_t nonce{0};
-        base::Endpoint to{};
+        bool unicast{false};
         base::Instant at{};
     };
-    std::vector<Send> beacon(base::Instant now, bool solicit_flag, std::optional<base::Endpoint> to);
-    void acknowledge(base::Instant now, const Sighting& sighting, std::vector<Send>& out);
-    void call_the_stranger(base::Instant now, const Sighting& sighting, std::vector<Send>& out);
-    void note(base::Instant now, const Sighting& sighting);
-    [[nodiscard]] Header header(Type type, std::uint16_t flags);
+    [[nodiscard]] Send beacon(base::Instant now, bool solicit_flag, std::optional<base::Endpoint> to);
+    void burst(base::Instant now);
+    void acknowledge(const Sighting& sighting, std::vector<Send>& out);
+    void call_stranger(base::Instant now, const Sighting& sighting, std::vector<Send>& out);
+    void match_echo(base::Instant now, Sighting& sighting) const;
+    Node* note(base::Instant now, const Sighting& sighting);
+    [[nodiscard]] bool is_configured(const base::Endpoint& from) const;
     [[nodiscard]] Send make_send(Type type, std::uint16_t flags, const Body& body);
 
     HerdSideOptions options_;
     base::Rng rng_;
     Listener listener_;
     std::unordered_map<base::NodeId, Node> nodes_{};
-    std::deque<Probe> probes_{};                 ///< the last nonces, newest last
+    base::Instant swept_at_{};
+    std::deque<Probe> probes_{};          ///< the last nonces, newest last
     std::vector<base::Endpoint> configured_{};
-    std::vector<base::Instant> bursts_{};        ///< pending BEACON+SOLICIT, ascending
+    std::vector<base::Instant> bursts_{}; ///< pending BEACON with SOLICIT, ascending
+    std::optional<base::Instant> burst_at_{};
     std::optional<base::Instant> beacon_at_{};
-    base::Instant extra_beacon_at_{};            ///< last rate-limited BEACON
-    bool extra_beacon_sent_{false};
+    std::optional<base::Instant> extra_beacon_at_{}; ///< last rate-limited BEACON
     std::uint32_t seq_{0};
     bool stopped_{false};
 };

@@ -13,7 +13,6 @@
 #include <expected>
 #include <functional>
 #include <list>
-#include <map>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -55,7 +54,9 @@ struct Sighting {
     bool authenticated{false};
     bool over_http{false};    ///< came as the JSON twin
     std::uint8_t doubts{0};
-    /// Round trip of the probe this answers; its nonce was ours, so the answer is fresh.
+    /// Echoes a nonce that we sent a moment ago: no replay, whatever the clocks say.
+    bool fresh{false};
+    /// Round trip of the unicast probe that this answers.
     std::optional<base::Duration> rtt{};
 
     [[nodiscard]] const base::NodeId& id() const { return header.sender_id; }
@@ -148,40 +149,50 @@ private:
         Window window{};
         base::IpAddress address{};
         base::IpAddress other_address{};
+        std::uint32_t other_seq{0};
         int other_ticks{0};           ///< consecutive ticks heard at other_address only
         base::Instant accepted_at{};  ///< last accepted datagram
         base::Instant doubted_at{};   ///< last sighting with doubts that was passed on
         std::uint64_t doubted_boot{0};
+        base::IpAddress doubted_address{};
+        base::IpAddress counted_at{}; ///< whose Source::ids it stands in
         bool verified{false};
         std::list<base::NodeId>::iterator place{}; ///< in unverified_, unless verified
     };
     struct Bucket {
         double tokens{0};
         base::Instant filled_at{};
+        bool take(base::Instant now, double rate, double burst);
+    };
+    struct Source {
+        Bucket bucket{};
         std::set<base::NodeId> ids{};
     };
-    struct Judged;
 
-    std::expected<void, Drop> check_source(base::Instant now, const Arrival& arrival);
-    std::expected<bool, Drop> check_trust(const Arrival& arrival, const ParsedHeader& parsed, ByteView bytes);
-    std::expected<void, Drop> check_unkeyed(const Arrival& arrival) const;
-    std::expected<void, Drop> check_role(const Header& header) const;
+    std::expected<void, Drop> check_identity(const Header& header) const;
+    std::expected<void, Drop> check_source(base::Instant now, const Arrival& arrival, const Header& header);
+    std::expected<bool, Drop> check_trust(const Arrival& arrival, const ParsedHeader& parsed, ByteView bytes) const;
     std::expected<std::uint8_t, Drop> judge(base::Instant now, const Arrival& arrival, const Header& header,
                                             bool authenticated);
-    std::expected<Sighting, Drop> accept(base::Instant now, const Arrival& arrival, const Header& header, Body body,
-                                         bool authenticated);
-    std::expected<Sender*, Drop> find_or_add(base::Instant now, const Arrival& arrival, const Header& header,
-                                             bool authenticated);
-    Bucket& bucket_of(base::Instant now, const base::IpAddress& source);
+    std::expected<std::uint8_t, Drop> judge_verified(base::Instant now, const Arrival& arrival, const Header& header,
+                                                     bool authenticated, Sender& sender);
+    std::expected<std::uint8_t, Drop> doubted(base::Instant now, const Arrival& arrival, const Header& header,
+                                              Sender& sender, std::uint8_t doubts, Drop otherwise) const;
+    Sighting commit(base::Instant now, const Arrival& arrival, const Header& header, Body body, bool authenticated,
+                    std::uint8_t doubts);
+    std::expected<Sender*, Drop> add(const Arrival& arrival, const Header& header, bool authenticated);
+    Source* source_of(base::Instant now, const base::IpAddress& address);
+    void verify(Sender& sender);
     void erase(const base::NodeId& id);
-    bool take_token(Bucket& bucket, base::Instant now, double rate, double burst);
+    std::unexpected<Drop> count(std::optional<Type> type, Drop drop);
 
     ListenerOptions options_;
     Counters counters_{};
     std::unordered_map<base::NodeId, Sender> senders_{};
     std::list<base::NodeId> unverified_{}; ///< least recently heard first
-    std::unordered_map<base::IpAddress, Bucket> buckets_{};
-    Bucket everyone_{};
+    std::unordered_map<base::IpAddress, Source> sources_{};
+    base::Instant swept_at_{};
+    Bucket strangers_{}; ///< the budget of all that is not authenticated
 };
 
 } // namespace herd::discovery

@@ -1,0 +1,737 @@
+#include "discovery/announcer.hpp"
+
+#include "base/assert.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace herd::discovery {
+
+using namespace std::chrono_literals;
+using base::Duration;
+using base::Instant;
+
+namespace {
+
+constexpr std::array<Duration, 4> burst_offsets{0ms, 100ms, 300ms, 700ms};
+constexpr std::array<Duration, 3> leave_offsets{0ms, 50ms, 150ms};
+constexpr Duration burst_spacing = 1s;
+constexpr Duration change_spacing = 50ms;
+constexpr Duration change_repeat = 100ms;
+constexpr Duration herd_silence = 15s;
+constexpr Duration herd_memory = 10min;
+constexpr Duration address_patience = 3s; ///< a herd's address (or boot) is not replaced sooner
+constexpr Duration fallback_after = 3s;
+constexpr Duration fallback_timeout = 5s;
+constexpr Duration backoff_max = 5s;
+constexpr std::size_t answers_limit = 16;
+constexpr std::size_t configured_limit = 64;
+constexpr std::uint16_t interval_ms_min = 500;
+constexpr std::uint16_t interval_ms_max = 10000;
+constexpr std::uint16_t window_ms_max = 500;
+
+Duration backoff(int failures) { return std::min<Duration>(1s * (1 << std::min(failures, 4)), backoff_max); }
+
+bool stands_on(const std::vector<base::Endpoint>& endpoints, const base::IpAddress& address)
+{
+    return std::ranges::any_of(endpoints, [&](const base::Endpoint& e) { return e.address == address; });
+}
+
+std::vector<std::uint64_t> hashes(const std::vector<LoadedModel>& models)
+{
+    std::vector<std::uint64_t> result;
+    for (const LoadedModel& model : models) {
+        result.push_back(model.name_hash);
+    }
+    std::ranges::sort(result);
+    return result;
+}
+
+/// What must not wait for the next heartbeat.
+bool is_news(const Facts& before, const Facts& now)
+{
+    return before.state != now.state || before.state_rev != now.state_rev || before.api_port != now.api_port
+        || before.announce.agent != now.announce.agent || hashes(before.announce.models) != hashes(now.announce.models);
+}
+
+ListenerOptions listener_options(const AnnouncerOptions& options)
+{
+    ListenerOptions result;
+    result.role = Role::node;
+    result.own_id = options.id;
+    result.cluster = options.cluster;
+    result.authenticator = options.authenticator;
+    result.senders_limit = 64;
+    result.unverified_limit = 64;
+    return result;
+}
+
+} // namespace
+
+std::string_view to_string(Notice::Kind kind)
+{
+    switch (kind) {
+    case Notice::Kind::herd_found: return "herd_found";
+    case Notice::Kind::herd_lost: return "herd_lost";
+    case Notice::Kind::not_approved: return "not_approved";
+    case Notice::Kind::api_unreachable: return "api_unreachable";
+    case Notice::Kind::duplicate_id: return "duplicate_id";
+    }
+    return "unknown";
+}
+
+Announcer::Announcer(AnnouncerOptions options, Facts facts, base::Rng rng)
+    : options_(std::move(options)), facts_(std::move(facts)), rng_(rng), listener_(listener_options(options_))
+{
+    HERD_ASSERT(options_.boot_id != 0);
+}
+
+// ---------------------------------------------------------------------------------------------- sending
+
+Header Announcer::header(std::uint16_t flags)
+{
+    Header header;
+    header.flags = static_cast<std::uint16_t>(flags | (options_.ephemeral_id ? flag::ephemeral_id : 0));
+    header.interval_ms = static_cast<std::uint16_t>(base::milliseconds(interval()));
+    header.detect_mult = options_.detect_mult;
+    header.state = static_cast<std::uint8_t>(facts_.state);
+    header.sender_id = options_.id;
+    header.boot_id = options_.boot_id;
+    header.seq = ++seq_;
+    header.api_port = facts_.api_port;
+    header.state_rev = facts_.state_rev;
+    header.cluster = options_.cluster;
+    if (options_.clock != nullptr) {
+        const auto wall = options_.clock->wall().time_since_epoch();
+        header.time_ms = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(wall).count());
+    }
+    return header;
+}
+
+std::shared_ptr<const Octets> Announcer::announcement(std::uint16_t flags, std::optional<Echo> echo)
+{
+    Announce body = facts_.announce;
+    body.herds.clear();
+    for (const auto& [id, herd] : herds_) {
+        if (!herd.lost) {
+            body.herds.push_back(id.prefix());
+        }
+    }
+    body.echo = echo;
+    return std::make_shared<const Octets>(options_.authenticator.sealed(header(flags), body));
+}
+
+Duration Announcer::interval() const
+{
+    std::optional<std::uint16_t> wanted;
+    for (const auto& [id, herd] : herds_) {
+        if (herd.acked() && !herd.lost && herd.wanted_interval_ms != 0) {
+            wanted = std::min(wanted.value_or(herd.wanted_interval_ms), herd.wanted_interval_ms);
+        }
+    }
+    const auto asked = std::clamp(wanted.value_or(0), interval_ms_min, interval_ms_max);
+    return std::chrono::milliseconds{std::max(asked, options_.interval_ms)};
+}
+
+Duration Announcer::silence_limit() const { return std::max<Duration>(herd_silence, 7 * interval()); }
+
+bool Announcer::any_acked(Instant now) const
+{
+    return std::ranges::any_of(herds_, [&](const auto& entry) {
+        const Herd& herd = entry.second;
+        return herd.acked() && !herd.lost && now - herd.acked_at < silence_limit();
+    });
+}
+
+/// A herd that hears us needs few broadcasts; alone we call each second at first, then every five.
+Duration Announcer::until_broadcast(Instant now)
+{
+    if (any_acked(now)) {
+        std::uint32_t pool = 0;
+        for (const auto& [id, herd] : herds_) {
+            pool = std::max(pool, herd.pool_size);
+        }
+        const double base_s = std::max(10.0, std::min(pool, std::uint32_t{65536}) * 0.050);
+        return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(base_s * (0.9 + 0.2 * rng_.unit())));
+    }
+    const Duration step = now - lonely_since_ < 10s ? Duration{1s} : Duration{5s};
+    return step - std::chrono::milliseconds{rng_.between(0, 50)};
+}
+
+/// Unicast destinations. `unanswered` becomes true when one of them has not acknowledged us yet.
+std::vector<base::Endpoint> Announcer::targets(Instant now, bool all, bool& unanswered)
+{
+    std::vector<base::Endpoint> to;
+    for (auto& [id, herd] : herds_) {
+        if (herd.at.port == 0 || (herd.lost && !all)) {
+            continue;
+        }
+        to.push_back(herd.at);
+        if (!herd.acked()) {
+            unanswered = true;
+            herd.unanswered_since = herd.unanswered_since.value_or(now);
+        }
+    }
+    for (auto& [name, configured] : configured_) {
+        if (!configured.met.is_nil() || (!all && now < configured.send_at)) {
+            continue;
+        }
+        unanswered = true;
+        configured.unanswered_since = configured.unanswered_since.value_or(now);
+        configured.send_at = now + backoff(configured.unanswered++ / 4);
+        to.insert(to.end(), configured.herd.udp.begin(), configured.herd.udp.end());
+    }
+    std::ranges::sort(to);
+    const auto twice = std::ranges::unique(to);
+    to.erase(twice.begin(), twice.end());
+    return to;
+}
+
+void Announcer::announce(Instant now, bool everywhere, bool with_ack, NodeActions& out)
+{
+    bool unanswered = false;
+    auto to = targets(now, everywhere, unanswered);
+    beat_at_ = now + interval() - std::chrono::milliseconds{rng_.between(0, static_cast<std::uint64_t>(
+                                                                                base::milliseconds(interval()) / 4))};
+    if (everywhere) {
+        broadcast_at_ = now + until_broadcast(now);
+    } else if (to.empty()) {
+        return;
+    }
+    Send send;
+    send.type = Type::announce;
+    send.everywhere = everywhere;
+    send.to = std::move(to);
+    send.bytes = announcement(with_ack || unanswered || !any_acked(now) ? flag::want_ack : std::uint16_t{0}, {});
+    sent_at_ = now;
+    listener_.counters().sent(Type::announce);
+    out.emplace_back(std::move(send));
+}
+
+void Announcer::burst(Instant now)
+{
+    // Flapping links ask again and again; one burst per second is enough.
+    const Instant begin = (burst_at_ ? std::max(now, *burst_at_ + burst_spacing) : now)
+        + std::chrono::microseconds{rng_.between(0, 20000)};
+    if (!bursts_.empty() && burst_at_ && *burst_at_ > now) {
+        return; // one is about to begin
+    }
+    burst_at_ = begin;
+    bursts_.clear();
+    for (const Duration offset : burst_offsets) {
+        bursts_.push_back(begin + offset);
+    }
+}
+
+NodeActions Announcer::start(Instant now)
+{
+    started_ = true;
+    lonely_since_ = now;
+    beat_at_ = now + interval();
+    broadcast_at_ = now + 1s;
+    burst(now);
+    return on_timer(now);
+}
+
+NodeActions Announcer::on_timer(Instant now)
+{
+    NodeActions out;
+    if (!started_) {
+        return out;
+    }
+    if (leaving_) {
+        send_leave(now, out);
+        return out;
+    }
+    expire_herds(now, out);
+    // What was missed while we were held up is one announcement, not a backlog.
+    const auto due = std::ranges::upper_bound(bursts_, now);
+    const bool bursting = due != bursts_.begin();
+    bursts_.erase(bursts_.begin(), due);
+    send_answers(now, out);
+    if (bursting || broadcast_at_ <= now) {
+        announce(now, true, bursting, out);
+    } else if (beat_at_ <= now) {
+        announce(now, false, false, out);
+    }
+    if (change_at_ && *change_at_ <= now) {
+        announce_change(now, out);
+    }
+    run_fallbacks(now, out);
+    return out;
+}
+
+std::optional<Instant> Announcer::next_deadline() const
+{
+    if (!started_ || left()) {
+        return std::nullopt;
+    }
+    if (leaving_) {
+        return leave_at_;
+    }
+    Instant next = std::min(beat_at_, broadcast_at_);
+    if (!bursts_.empty()) {
+        next = std::min(next, bursts_.front());
+    }
+    if (change_at_) {
+        next = std::min(next, *change_at_);
+    }
+    for (const Answer& answer : answers_) {
+        next = std::min(next, answer.at);
+    }
+    for (const auto& [key, fallback] : fallbacks_) {
+        next = std::min(next, fallback.next_at);
+    }
+    return next;
+}
+
+void Announcer::announce_change(Instant now, NodeActions& out)
+{
+    change_at_ = --change_copies_ > 0 ? std::optional{now + change_repeat} : std::nullopt;
+    announce(now, !any_acked(now), false, out);
+}
+
+NodeActions Announcer::set_facts(Instant now, Facts facts)
+{
+    const bool news = is_news(facts_, facts);
+    facts_ = std::move(facts);
+    NodeActions out;
+    if (!news || !started_ || leaving_) {
+        return out;
+    }
+    change_copies_ = 2;
+    if (sent_at_ && now - *sent_at_ < change_spacing) {
+        change_at_ = *sent_at_ + change_spacing;
+    } else {
+        announce_change(now, out);
+    }
+    return out;
+}
+
+NodeActions Announcer::link_changed(Instant now)
+{
+    if (!started_ || leaving_) {
+        return {};
+    }
+    burst(now);
+    return on_timer(now);
+}
+
+NodeActions Announcer::resumed(Instant now)
+{
+    if (!started_ || leaving_) {
+        return {};
+    }
+    for (auto& [id, herd] : herds_) {
+        herd.heard_at = now; // the silence was ours
+        herd.acked_at = now;
+    }
+    answers_.clear();
+    burst(now);
+    return on_timer(now);
+}
+
+// -------------------------------------------------------------------------------------------- receiving
+
+NodeActions Announcer::on_datagram(Instant now, const Arrival& arrival, ByteView bytes)
+{
+    NodeActions out;
+    Arrival judged = arrival;
+    judged.configured_peer = arrival.configured_peer || std::ranges::any_of(configured_, [&](const auto& entry) {
+                                 return stands_on(entry.second.herd.udp, arrival.from.address);
+                             });
+    const auto sighting = listener_.receive(now, judged, bytes);
+    if (!sighting || !started_ || leaving_) {
+        return out;
+    }
+    const bool trusted = trusts(now, *sighting);
+    if (trusted && sighting->doubts != 0) {
+        listener_.confirmed(now, sighting->id(), sighting->header.boot_id, sighting->header.seq,
+                            arrival.from.address);
+    }
+    switch (sighting->header.type) {
+    case Type::beacon: take_beacon(now, *sighting, trusted); break;
+    case Type::ack:
+        if (trusted) {
+            take_ack(now, *sighting, out);
+        }
+        break;
+    case Type::leave:
+        if (const auto herd = herds_.find(sighting->id()); herd != herds_.end()) {
+            lose(now, sighting->id(), herd->second, out);
+        }
+        break;
+    case Type::announce: break;
+    }
+    auto timed = on_timer(now);
+    std::ranges::move(timed, std::back_inserter(out));
+    return out;
+}
+
+/// A node cannot confirm a herd over HTTP as a herd does a node; it waits until the one it knows is silent.
+bool Announcer::trusts(Instant now, const Sighting& sighting) const
+{
+    const auto known = herds_.find(sighting.id());
+    const bool silent = known == herds_.end() || known->second.lost || now - known->second.heard_at > address_patience;
+    const std::uint8_t risky = doubt::older_boot | doubt::address_changed;
+    return (sighting.doubts & risky) == 0 || silent;
+}
+
+Announcer::Herd* Announcer::add_herd(const base::Uuid& id)
+{
+    if (const auto known = herds_.find(id); known != herds_.end()) {
+        return &known->second;
+    }
+    if (herds_.size() >= options_.herds_limit) {
+        const auto lost = std::ranges::find_if(herds_, [](const auto& entry) { return entry.second.lost; });
+        if (lost == herds_.end()) {
+            return nullptr;
+        }
+        fallbacks_.erase(lost->first.text());
+        listener_.forget(lost->first);
+        herds_.erase(lost);
+    }
+    return &herds_[id];
+}
+
+Announcer::Herd* Announcer::meet(Instant now, const Sighting& sighting)
+{
+    Herd* herd = add_herd(sighting.id());
+    if (herd == nullptr) {
+        return nullptr;
+    }
+    const base::Endpoint& from = sighting.arrival.from;
+    herd->at = {from.address, sighting.header.udp_port != 0 ? sighting.header.udp_port : from.port};
+    herd->http = {from.address, sighting.header.api_port};
+    herd->boot_id = sighting.header.boot_id;
+    herd->heard_at = now;
+    if (herd->lost) {
+        herd->lost = false;
+        herd->acked_boot = 0; // let it say again that it hears us
+    }
+    for (auto& [name, configured] : configured_) {
+        if (configured.met.is_nil() && stands_on(configured.herd.udp, from.address)) {
+            configured.met = sighting.id();
+            configured.unanswered = 0;
+            configured.unanswered_since.reset();
+            fallbacks_.erase(name);
+        }
+    }
+    return herd;
+}
+
+void Announcer::take_beacon(Instant now, const Sighting& sighting, bool trusted)
+{
+    const auto& beacon = std::get<Beacon>(sighting.body);
+    Herd* herd = trusted ? meet(now, sighting) : nullptr;
+    if (herd != nullptr) {
+        herd->pool_size = beacon.pool_size;
+        herd->wanted_interval_ms = beacon.wanted_interval_ms;
+    }
+    // Known-answer suppression: who acknowledged us in this life of his needs no second answer to all.
+    const bool known_answer = herd != nullptr && herd->acked() && sighting.arrival.to_group;
+    if (sighting.header.has(flag::solicit) && !sighting.header.has(flag::reply) && !known_answer) {
+        answer(now, sighting, beacon);
+    }
+}
+
+/// Answers go to the asker, whatever we believe about its other addresses.
+void Announcer::answer(Instant now, const Sighting& sighting, const Beacon& beacon)
+{
+    const base::Endpoint& from = sighting.arrival.from;
+    Answer answer;
+    answer.to = {from.address, sighting.header.udp_port != 0 ? sighting.header.udp_port : from.port};
+    answer.at = now;
+    if (sighting.arrival.to_group) {
+        const std::uint64_t window_us = std::min(beacon.answer_window_ms, window_ms_max) * std::uint64_t{1000};
+        answer.at += std::chrono::microseconds{rng_.between(0, window_us)};
+    }
+    if (beacon.nonce) {
+        answer.echo = Echo{sighting.id().prefix(), *beacon.nonce};
+    }
+    const auto pending = std::ranges::find(answers_, answer.to, &Answer::to);
+    if (pending != answers_.end()) {
+        pending->at = std::min(pending->at, answer.at);
+        pending->echo = answer.echo;
+    } else if (answers_.size() < answers_limit) {
+        answers_.push_back(answer);
+    }
+}
+
+void Announcer::send_answers(Instant now, NodeActions& out)
+{
+    for (std::size_t i = 0; i < answers_.size();) {
+        if (answers_[i].at > now) {
+            ++i;
+            continue;
+        }
+        const Answer answer = answers_[i];
+        answers_.erase(answers_.begin() + static_cast<std::ptrdiff_t>(i));
+        const auto asker = std::ranges::find_if(herds_, [&](const auto& e) { return e.second.at == answer.to; });
+        const bool acked = asker != herds_.end() && asker->second.acked();
+        if (asker != herds_.end() && !acked) {
+            asker->second.unanswered_since = asker->second.unanswered_since.value_or(now);
+        }
+        Send send;
+        send.type = Type::announce;
+        send.to.push_back(answer.to);
+        send.bytes = announcement(static_cast<std::uint16_t>(flag::reply | (acked ? 0 : flag::want_ack)), answer.echo);
+        listener_.counters().sent(Type::announce);
+        out.emplace_back(std::move(send));
+    }
+}
+
+void Announcer::take_ack(Instant now, const Sighting& sighting, NodeActions& out)
+{
+    const auto& ack = std::get<Ack>(sighting.body);
+    const auto age = static_cast<std::int32_t>(seq_ - ack.seq);
+    if (ack.boot_id != options_.boot_id || age < 0) {
+        return; // for another life of ours, or for something we never said
+    }
+    Herd* herd = meet(now, sighting);
+    if (herd == nullptr) {
+        return;
+    }
+    const bool first = !herd->acked();
+    if (first && !any_acked(now)) {
+        broadcast_at_ = now + 10s; // we are heard: no need to call on
+    }
+    herd->acked_boot = sighting.header.boot_id;
+    herd->acked_at = now;
+    herd->unanswered_since.reset();
+    herd->wanted_interval_ms = ack.wanted_interval_ms;
+    fallbacks_.erase(sighting.id().text());
+    if (first) {
+        out.emplace_back(Notice{Notice::Kind::herd_found, sighting.id(), herd->at});
+    }
+    constexpr std::array<std::pair<std::uint16_t, Notice::Kind>, 3> meanings{
+        {{ack_flag::duplicate_id, Notice::Kind::duplicate_id},
+         {ack_flag::not_approved, Notice::Kind::not_approved},
+         {ack_flag::api_unreachable, Notice::Kind::api_unreachable}}};
+    for (const auto& [bit, kind] : meanings) {
+        if ((ack.flags & bit) != 0 && (herd->ack_flags & bit) == 0) {
+            out.emplace_back(Notice{kind, sighting.id(), herd->at});
+        }
+    }
+    herd->ack_flags = ack.flags;
+}
+
+void Announcer::lose(Instant now, const base::Uuid& id, Herd& herd, NodeActions& out)
+{
+    if (herd.lost) {
+        return;
+    }
+    const bool was_acked = herd.acked();
+    herd.lost = true;
+    herd.acked_boot = 0;
+    herd.unanswered_since.reset();
+    for (auto& [name, configured] : configured_) {
+        if (configured.met == id) {
+            configured.met = {};
+            configured.send_at = now;
+        }
+    }
+    if (was_acked) {
+        out.emplace_back(Notice{Notice::Kind::herd_lost, id, herd.at});
+    }
+    if (!any_acked(now)) {
+        lonely_since_ = now;
+        broadcast_at_ = std::min(broadcast_at_, now + until_broadcast(now));
+    }
+}
+
+void Announcer::expire_herds(Instant now, NodeActions& out)
+{
+    for (auto entry = herds_.begin(); entry != herds_.end();) {
+        const auto current = entry++;
+        Herd& herd = current->second;
+        if (!herd.lost && now - herd.heard_at >= silence_limit()) {
+            lose(now, current->first, herd, out);
+            burst(now);
+        }
+        if (herd.lost && now - herd.heard_at >= herd_memory) {
+            fallbacks_.erase(current->first.text());
+            listener_.forget(current->first);
+            herds_.erase(current);
+        }
+    }
+}
+
+NodeActions Announcer::unreachable(Instant now, const base::Endpoint& at)
+{
+    NodeActions out;
+    for (auto& [id, herd] : herds_) {
+        if (herd.at == at && !herd.lost && started_ && !leaving_) {
+            lose(now, id, herd, out);
+            burst(now);
+        }
+    }
+    return out;
+}
+
+// ----------------------------------------------------------------------------- configured herds and HTTP
+
+NodeActions Announcer::set_configured_herds(Instant now, std::vector<ConfiguredHerd> herds)
+{
+    std::map<std::string, Configured> fresh;
+    for (ConfiguredHerd& herd : herds) {
+        if (fresh.size() >= configured_limit) {
+            break;
+        }
+        const std::string name = herd.name;
+        Configured& entry = fresh[name];
+        if (const auto before = configured_.find(name); before != configured_.end()) {
+            entry = before->second;
+            if (entry.herd.udp != herd.udp) {
+                entry.met = {};
+                entry.send_at = now;
+            }
+        } else {
+            entry.send_at = now;
+        }
+        entry.herd = std::move(herd);
+    }
+    configured_ = std::move(fresh);
+    std::erase_if(fallbacks_, [&](const auto& entry) {
+        return !configured_.contains(entry.first) && !base::Uuid::parse(entry.first);
+    });
+    NodeActions out;
+    const bool unmet = std::ranges::any_of(configured_, [&](const auto& entry) {
+        return entry.second.met.is_nil() && entry.second.send_at <= now && !entry.second.herd.udp.empty();
+    });
+    if (started_ && !leaving_ && unmet) {
+        announce(now, false, true, out);
+    }
+    return out;
+}
+
+NodeActions Announcer::herd_asked(Instant now, const base::Uuid& id, const base::IpAddress& peer,
+                                  const base::Endpoint& udp)
+{
+    NodeActions out;
+    const bool own_address = udp.address.is_unspecified() || udp.address == peer;
+    if (id.is_nil() || id == options_.id || udp.port == 0 || !own_address || !started_ || leaving_) {
+        return out;
+    }
+    const bool known = herds_.contains(id) && !herds_.at(id).lost;
+    if (known) {
+        herds_.at(id).heard_at = now;
+        return out;
+    }
+    Herd* herd = add_herd(id);
+    if (herd == nullptr) {
+        return out;
+    }
+    herd->at = {peer, udp.port};
+    herd->heard_at = now;
+    herd->lost = false;
+    announce(now, false, true, out);
+    return out;
+}
+
+/// Where WANT_ACK got no answer for 3 s, the same facts go by HTTP: once per interval while that works,
+/// else with growing pauses.
+void Announcer::run_fallbacks(Instant now, NodeActions& out)
+{
+    const auto overdue = [&](const std::optional<Instant>& since) { return since && now - *since >= fallback_after; };
+    for (const auto& [name, configured] : configured_) {
+        if (configured.met.is_nil() && overdue(configured.unanswered_since) && !configured.herd.http.empty()) {
+            run_fallback(now, name, configured.herd.http, out);
+        }
+    }
+    for (const auto& [id, herd] : herds_) {
+        const bool named = std::ranges::any_of(configured_, [&](const auto& entry) {
+            return stands_on(entry.second.herd.http, herd.at.address) && entry.second.met.is_nil();
+        });
+        if (!herd.lost && !herd.acked() && overdue(herd.unanswered_since) && herd.http.port != 0 && !named) {
+            run_fallback(now, id.text(), {herd.http}, out);
+        }
+    }
+}
+
+void Announcer::run_fallback(Instant now, const std::string& key, const std::vector<base::Endpoint>& candidates,
+                             NodeActions& out)
+{
+    Fallback& fallback = fallbacks_[key];
+    if (now < fallback.next_at) {
+        return;
+    }
+    if (fallback.waiting) { // it never came back
+        ++fallback.failures;
+    }
+    fallback.waiting = true;
+    fallback.next_at = now + fallback_timeout;
+    out.emplace_back(HttpAnnounce{key, candidates});
+}
+
+NodeActions Announcer::http_announced(Instant now, const std::string& herd, bool ok)
+{
+    const auto found = fallbacks_.find(herd);
+    if (found != fallbacks_.end()) {
+        Fallback& fallback = found->second;
+        fallback.waiting = false;
+        fallback.works = ok;
+        fallback.failures = ok ? 0 : fallback.failures + 1;
+        fallback.next_at = now + (ok ? interval() * 7 / 8 : backoff(fallback.failures));
+        if (ok) {
+            for (auto& [id, known] : herds_) {
+                if (id.text() == herd) {
+                    known.heard_at = now;
+                }
+            }
+        }
+    }
+    return {};
+}
+
+// ----------------------------------------------------------------------------------------------- leaving
+
+NodeActions Announcer::leave(Instant now, LeaveReason reason)
+{
+    NodeActions out;
+    if (!started_ || leaving_) {
+        return out;
+    }
+    leaving_ = true;
+    leave_copies_ = static_cast<int>(leave_offsets.size());
+    leave_at_ = now;
+    facts_.state = State::draining;
+    leave_bytes_ = std::make_shared<const Octets>(
+        options_.authenticator.sealed(header(0), Leave{static_cast<std::uint8_t>(reason), unknown<std::uint16_t>}));
+    send_leave(now, out);
+    return out;
+}
+
+void Announcer::send_leave(Instant now, NodeActions& out)
+{
+    if (leave_copies_ == 0 || now < leave_at_) {
+        return;
+    }
+    const auto copy = leave_offsets.size() - static_cast<std::size_t>(leave_copies_);
+    bool ignored = false;
+    Send send;
+    send.type = Type::leave;
+    send.bytes = leave_bytes_;
+    send.everywhere = copy == 0;
+    send.to = targets(now, true, ignored);
+    listener_.counters().sent(Type::leave);
+    out.emplace_back(std::move(send));
+    if (--leave_copies_ > 0) {
+        leave_at_ = now + leave_offsets[copy + 1] - leave_offsets[copy];
+    }
+}
+
+std::vector<KnownHerd> Announcer::herds() const
+{
+    std::vector<KnownHerd> result;
+    for (const auto& [id, herd] : herds_) {
+        if (!herd.lost) {
+            const auto fallback = fallbacks_.find(id.text());
+            result.push_back({id, herd.at, herd.http, herd.acked(), fallback != fallbacks_.end() && fallback->second.works,
+                              herd.heard_at});
+        }
+    }
+    return result;
+}
+
+} // namespace herd::discovery
