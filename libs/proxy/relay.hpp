@@ -18,6 +18,7 @@ struct RelayOptions {
     /// Without a byte from the node (answer), or without the node taking one (request body), for this long,
     /// its connection is closed. 0: no limit.
     base::Duration idle_timeout{std::chrono::seconds{600}};
+    std::uint64_t body_bytes_max{0}; ///< of a request body; 0: no limit
 };
 
 /// How the relaying of an answer ended.
@@ -31,6 +32,11 @@ enum class RelayEnd : std::uint8_t {
 struct RelayExtras {
     /// Sees the payload as it passes; may be null.
     StreamTail* tail{nullptr};
+    /// Body pieces that were read from `connection` already, to make sure that a first byte exists before the
+    /// client hears of anything; still valid views of it. Empty: none.
+    std::span<const std::string_view> first{};
+    /// Awaited after the tail has seen a batch of pieces and before the client does. May be null.
+    std::function<net::Task<void>()> before_write{};
     /// Asked once, when the node's message is over (complete, broken or silent) and before the client's is:
     /// bytes to append to the answer, such as an in-band error. Empty: nothing to say. May be null.
     std::function<std::string(RelayEnd)> last_words{};
@@ -57,6 +63,7 @@ enum class UploadEnd : std::uint8_t {
     early_answer, ///< the node answers (or gave up) before it had all: read its head now, expect no keep-alive
     client_gone,  ///< the client left or sent nonsense; the node's connection is closed
     node_silent,  ///< the node took nothing for idle_timeout; its connection is closed
+    too_large,    ///< the body passed body_bytes_max; the node's connection is closed
 };
 
 struct Uploaded {

@@ -1,0 +1,47 @@
+#pragma once
+// What a router must know of a request body, found by looking, never by changing: the body is sent on as it
+// came. Keys count regardless of case and the last of two wins, as in Ollama. Pure.
+// Source: reference/ollama-api.md 1.0, 1.2 (options, keep_alive, special requests), 3.3; parity.md 2.2.
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace herd::proxy {
+
+struct BodyPeek {
+    bool empty{true};   ///< nothing but white space
+    bool object{false}; ///< the first value is an object, read to its end
+    bool broken{false}; ///< it is no JSON that Ollama would take, or a field we need has the wrong type
+    std::string model{};
+    std::string name{};        ///< the older spelling of `model` in show, pull, push, create and delete
+    std::string from{};        ///< create
+    std::string source{};      ///< copy
+    std::string destination{}; ///< copy
+    std::vector<std::string> blobs{}; ///< create: digests named by `files` and `adapters`
+    std::optional<bool> stream{};
+    bool prompt_empty{true};   ///< no prompt, or ""
+    bool messages_empty{true}; ///< no messages, or []
+    bool keep_alive_zero{false};
+    std::optional<int> num_ctx{};
+    std::uint64_t options_class{0}; ///< hash of the load-time options given; 0: none
+    std::optional<int> output_tokens_max{};
+    std::size_t prompt_bytes{0};    ///< of text, images aside
+    std::vector<std::string> tags{}; ///< metadata.tags
+
+    /// `model`, or `name` when that is empty.
+    [[nodiscard]] const std::string& model_or_name() const { return model.empty() ? name : model; }
+};
+
+/// Looks into a JSON body, or into the beginning of one. O(bytes), no memory beyond the result.
+[[nodiscard]] BodyPeek peek_json(std::string_view body);
+
+/// The value of form field `model` in a multipart body (or its beginning); nothing when it is not there.
+[[nodiscard]] std::optional<std::string> peek_multipart_model(std::string_view body, std::string_view content_type);
+
+/// Unpacks a zstd body. Nothing: not zstd, or more than `limit` bytes.
+[[nodiscard]] std::optional<std::string> unpack_zstd(std::string_view packed, std::size_t limit = 20 * 1024 * 1024);
+
+} // namespace herd::proxy

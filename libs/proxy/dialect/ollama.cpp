@@ -1,0 +1,19 @@
+// Ollama's own shape: {"error":"text"}, as a whole body or as the last line of NDJSON.
+#include "proxy/dialect/dialect.hpp"
+#include "proxy/json_reader.hpp"
+
+namespace herd::proxy::ollama {
+
+ErrorText error_text(const Problem& problem)
+{
+    return {"{\"error\":" + quoted(problem.message) + "}", "application/json; charset=utf-8"};
+}
+
+std::string in_band_error(std::string_view message, bool fresh_line)
+{
+    std::string out(fresh_line ? "" : "\n");
+    out.append("{\"error\":").append(quoted(message)).append("}\n");
+    return out;
+}
+
+} // namespace herd::proxy::ollama

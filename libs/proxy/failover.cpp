@@ -1,0 +1,74 @@
+#include "proxy/failover.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace herd::proxy {
+namespace {
+
+using base::Errc;
+using fleet::Result;
+
+/// A 500 that is the client's own mistake: any node would say the same.
+bool is_clients_mistake(std::string_view body)
+{
+    // {"error":"option \"num_ctx\" must be of type integer"}
+    return body.find("option ") != body.npos && body.find("must be of type") != body.npos;
+}
+
+Decision broken(const AttemptFacts& facts)
+{
+    const auto error = *facts.error;
+    Decision decision;
+    decision.reason = base::to_string(error);
+    if (error == Errc::cancelled) {
+        return {Verdict::give_up, Result::cancelled, "cancelled"};
+    }
+    if (facts.phase == Phase::connecting) {
+        decision.result = error == Errc::timed_out ? Result::timed_out : Result::refused;
+        decision.verdict = facts.body_kept ? Verdict::elsewhere : Verdict::give_up;
+        return decision;
+    }
+    decision.result = error == Errc::timed_out ? Result::timed_out : Result::broken;
+    const bool again = facts.replayable && facts.body_kept;
+    const bool perhaps_stale = facts.reused && facts.phase == Phase::sent
+                               && (error == Errc::reset || error == Errc::closed || error == Errc::io);
+    decision.verdict = !again ? Verdict::give_up : perhaps_stale ? Verdict::same_again : Verdict::elsewhere;
+    return decision;
+}
+
+} // namespace
+
+bool looks_failed(int status)
+{
+    constexpr std::array statuses{404, 500, 502, 503, 504, 507, 508};
+    return std::ranges::find(statuses, status) != statuses.end();
+}
+
+Decision decide(const AttemptFacts& facts)
+{
+    if (facts.error) {
+        return broken(facts);
+    }
+    if (!looks_failed(facts.status)) {
+        return {};
+    }
+    Decision decision;
+    const bool again = facts.replayable && facts.body_kept;
+    if (facts.status == 404) {
+        if (!facts.names_model) {
+            return {}; // a blob, or a row of some list: the node's word is the answer
+        }
+        decision.result = facts.json ? Result::model_missing : Result::route_missing;
+        decision.reason = facts.json ? "the model is not there" : "its Ollama does not know the route";
+    } else if (facts.status == 500 && is_clients_mistake(facts.body)) {
+        return {};
+    } else {
+        decision.result = Result::failed;
+        decision.reason = "status " + std::to_string(facts.status);
+    }
+    decision.verdict = again ? Verdict::elsewhere : Verdict::pass;
+    return decision;
+}
+
+} // namespace herd::proxy

@@ -1,0 +1,79 @@
+#include "proxy/heads.hpp"
+
+#include "base/text.hpp"
+#include "http/hop.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace herd::proxy {
+namespace {
+
+bool has_prefix(std::string_view name, std::string_view prefix)
+{
+    return name.size() > prefix.size() && base::iequals(name.substr(0, prefix.size()), prefix);
+}
+
+/// Names that mean something to us or to the client's own site, never to a node.
+bool stays_here(std::string_view name)
+{
+    constexpr std::array<std::string_view, 13> names{
+        "Host",        "Authorization",   "x-api-key",         "X-Auth-Token",    "Cookie",
+        "Origin",      "Referer",         "X-Forwarded-For",   "X-Forwarded-Proto", "X-Forwarded-Host",
+        "Forwarded",   "X-Real-IP",       "Accept-Encoding",
+    };
+    return std::ranges::any_of(names, [name](std::string_view one) { return base::iequals(one, name); })
+           || has_prefix(name, "Access-Control-Request-") || is_ours(name);
+}
+
+} // namespace
+
+bool is_ours(std::string_view field_name)
+{
+    return has_prefix(field_name, "X-Herd-") || has_prefix(field_name, "X-Fleet-")
+           || has_prefix(field_name, "X-OllamaFlow-");
+}
+
+http::RequestHead node_head(const http::RequestHead& client, const fleet::Address& address,
+                            const base::Endpoint& peer, std::string_view own_id)
+{
+    http::RequestHead head;
+    head.method = client.method;
+    head.target = address.path_prefix + client.target;
+    head.framing = client.framing;
+    head.content_length = client.content_length;
+    head.fields.add("Host", address.host_header.empty() ? address.endpoint.text() : address.host_header);
+    http::Fields passing;
+    http::copy_end_to_end(client.fields, passing);
+    for (const auto field : passing) {
+        if (!stays_here(field.name)) {
+            head.fields.add(field.name, field.value);
+        }
+    }
+    if (!address.bearer.empty()) {
+        head.fields.add("Authorization", "Bearer " + address.bearer);
+    }
+    head.fields.add("X-Forwarded-For", peer.address.without_scope().text());
+    head.fields.add("X-Forwarded-Proto", "http");
+    http::add_via(head.fields, own_id);
+    return head;
+}
+
+http::ResponseHead client_head(const http::ResponseHead& node)
+{
+    http::ResponseHead head;
+    head.status = node.status;
+    head.reason = node.reason;
+    head.framing = node.framing;
+    head.content_length = node.content_length;
+    http::Fields passing;
+    http::copy_end_to_end(node.fields, passing);
+    for (const auto field : passing) {
+        if (!has_prefix(field.name, "Access-Control-") && !is_ours(field.name)) {
+            head.fields.add(field.name, field.value);
+        }
+    }
+    return head;
+}
+
+} // namespace herd::proxy

@@ -1,0 +1,319 @@
+#include "proxy/json_reader.hpp"
+
+#include "base/text.hpp"
+
+#include <cstring>
+
+namespace herd::proxy {
+namespace {
+
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+int hex4(std::string_view text)
+{
+    if (text.size() < 4) {
+        return -1;
+    }
+    int value = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+        const char c = text[i];
+        int digit = 0;
+        if (c >= '0' && c <= '9') {
+            digit = c - '0';
+        } else if (c >= 'a' && c <= 'f') {
+            digit = c - 'a' + 10;
+        } else if (c >= 'A' && c <= 'F') {
+            digit = c - 'A' + 10;
+        } else {
+            return -1;
+        }
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+void append_utf8(std::string& out, unsigned code)
+{
+    const auto put = [&out](unsigned byte) { out.push_back(static_cast<char>(byte)); };
+    if (code < 0x80) {
+        put(code);
+    } else if (code < 0x800) {
+        put(0xC0 | (code >> 6));
+        put(0x80 | (code & 0x3F));
+    } else if (code < 0x10000) {
+        put(0xE0 | (code >> 12));
+        put(0x80 | ((code >> 6) & 0x3F));
+        put(0x80 | (code & 0x3F));
+    } else {
+        put(0xF0 | (code >> 18));
+        put(0x80 | ((code >> 12) & 0x3F));
+        put(0x80 | ((code >> 6) & 0x3F));
+        put(0x80 | (code & 0x3F));
+    }
+}
+
+/// Decodes \uXXXX (and its second half) at `i`, which stands behind the 'u'. False when not hexadecimal.
+bool append_escape_u(std::string_view written, std::size_t& i, std::string& out)
+{
+    const int first = hex4(written.substr(i));
+    if (first < 0) {
+        return false;
+    }
+    i += 4;
+    auto code = static_cast<unsigned>(first);
+    if (code >= 0xD800 && code < 0xE000) {
+        unsigned whole = 0xFFFD;
+        if (code < 0xDC00 && written.substr(i).starts_with("\\u")) {
+            const int second = hex4(written.substr(i + 2));
+            if (second >= 0xDC00 && second < 0xE000) {
+                whole = 0x10000 + ((code - 0xD800) << 10) + (static_cast<unsigned>(second) - 0xDC00);
+                i += 6;
+            }
+        }
+        code = whole;
+    }
+    append_utf8(out, code);
+    return true;
+}
+
+} // namespace
+
+void JsonReader::space()
+{
+    while (at_ < text_.size() && is_space(text_[at_])) {
+        ++at_;
+    }
+}
+
+std::string_view JsonReader::fail()
+{
+    broken_ = true;
+    at_ = text_.size();
+    return {};
+}
+
+JsonReader::Kind JsonReader::kind()
+{
+    space();
+    if (at_ >= text_.size()) {
+        return Kind::nothing;
+    }
+    switch (text_[at_]) {
+    case '{': return Kind::object;
+    case '[': return Kind::array;
+    case '"': return Kind::string;
+    case 't':
+    case 'f': return Kind::boolean;
+    case 'n': return Kind::null;
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': return Kind::number;
+    default: return Kind::nothing;
+    }
+}
+
+bool JsonReader::enter()
+{
+    const auto next = kind();
+    if (next != Kind::object && next != Kind::array) {
+        return false;
+    }
+    ++at_;
+    return true;
+}
+
+std::optional<std::string_view> JsonReader::next_key()
+{
+    space();
+    if (at_ < text_.size() && text_[at_] == ',') {
+        ++at_;
+        space();
+    }
+    if (at_ < text_.size() && text_[at_] == '}') {
+        ++at_;
+        return std::nullopt;
+    }
+    if (kind() != Kind::string) {
+        fail();
+        return std::nullopt;
+    }
+    const auto key = string();
+    space();
+    if (broken_ || at_ >= text_.size() || text_[at_] != ':') {
+        fail();
+        return std::nullopt;
+    }
+    ++at_;
+    return key;
+}
+
+bool JsonReader::next_element()
+{
+    space();
+    if (at_ < text_.size() && text_[at_] == ',') {
+        ++at_;
+        space();
+    }
+    if (at_ < text_.size() && text_[at_] == ']') {
+        ++at_;
+        return false;
+    }
+    if (kind() == Kind::nothing) {
+        fail();
+        return false;
+    }
+    return true;
+}
+
+std::string_view JsonReader::string()
+{
+    const auto start = at_ + 1; // behind the quote
+    auto from = start;
+    while (from < text_.size()) {
+        const void* hit = std::memchr(text_.data() + from, '"', text_.size() - from);
+        if (hit == nullptr) {
+            break;
+        }
+        const auto quote = static_cast<std::size_t>(static_cast<const char*>(hit) - text_.data());
+        std::size_t slashes = 0;
+        while (quote - slashes > start && text_[quote - slashes - 1] == '\\') {
+            ++slashes;
+        }
+        if (slashes % 2 == 0) {
+            at_ = quote + 1;
+            return text_.substr(start, quote - start);
+        }
+        from = quote + 1;
+    }
+    return fail();
+}
+
+std::string_view JsonReader::skip()
+{
+    const auto first = kind();
+    const auto start = at_;
+    if (first == Kind::nothing) {
+        return fail();
+    }
+    if (first == Kind::string) {
+        string();
+        return broken_ ? std::string_view{} : text_.substr(start, at_ - start);
+    }
+    if (first != Kind::object && first != Kind::array) {
+        while (at_ < text_.size() && !is_space(text_[at_]) && text_[at_] != ',' && text_[at_] != '}'
+               && text_[at_] != ']') {
+            ++at_;
+        }
+        return text_.substr(start, at_ - start);
+    }
+    std::size_t depth = 0;
+    while (at_ < text_.size()) {
+        switch (text_[at_]) {
+        case '"':
+            string();
+            if (broken_) {
+                return {};
+            }
+            continue;
+        case '{':
+        case '[': ++depth; break;
+        case '}':
+        case ']':
+            if (--depth == 0) {
+                ++at_;
+                return text_.substr(start, at_ - start);
+            }
+            break;
+        default: break;
+        }
+        ++at_;
+    }
+    return fail();
+}
+
+bool JsonReader::unescape(std::string_view written, std::string& out, std::size_t limit)
+{
+    out.clear();
+    std::size_t i = 0;
+    while (i < written.size()) {
+        if (out.size() > limit) {
+            return false;
+        }
+        const char c = written[i++];
+        if (c != '\\') {
+            out.push_back(c);
+            continue;
+        }
+        if (i >= written.size()) {
+            return false;
+        }
+        switch (written[i++]) {
+        case '"': out.push_back('"'); break;
+        case '\\': out.push_back('\\'); break;
+        case '/': out.push_back('/'); break;
+        case 'b': out.push_back('\b'); break;
+        case 'f': out.push_back('\f'); break;
+        case 'n': out.push_back('\n'); break;
+        case 'r': out.push_back('\r'); break;
+        case 't': out.push_back('\t'); break;
+        case 'u':
+            if (!append_escape_u(written, i, out)) {
+                return false;
+            }
+            break;
+        default: return false;
+        }
+    }
+    return out.size() <= limit;
+}
+
+bool JsonReader::same_key(std::string_view written, std::string_view name)
+{
+    if (written.find('\\') == written.npos) {
+        return base::iequals(written, name);
+    }
+    std::string meant;
+    return written.size() <= 256 && unescape(written, meant) && base::iequals(meant, name);
+}
+
+void append_quoted(std::string& out, std::string_view text)
+{
+    static constexpr std::string_view digits = "0123456789abcdef";
+    const bool utf8 = base::is_utf8(text);
+    out.push_back('"');
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            out.push_back('\\');
+            out.push_back(c);
+        } else if (c == '\n') {
+            out.append("\\n");
+        } else if (byte < 0x20 || byte == 0x7f) {
+            out.append("\\u00").push_back(digits[byte >> 4]);
+            out.push_back(digits[byte & 15]);
+        } else if (byte >= 0x80 && !utf8) {
+            out.append("\\ufffd");
+        } else {
+            out.push_back(c);
+        }
+    }
+    out.push_back('"');
+}
+
+std::string quoted(std::string_view text)
+{
+    std::string out;
+    out.reserve(text.size() + 2);
+    append_quoted(out, text);
+    return out;
+}
+
+} // namespace herd::proxy

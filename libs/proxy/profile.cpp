@@ -1,0 +1,188 @@
+#include "proxy/profile.hpp"
+
+#include "base/text.hpp"
+#include "fleet/model_name.hpp"
+
+#include <algorithm>
+
+namespace herd::proxy {
+namespace {
+
+constexpr std::size_t list_max = 16;
+constexpr std::size_t word_bytes_max = 128;
+
+void take_words(const http::Fields& fields, std::string_view name, std::vector<std::string>& into, bool lower)
+{
+    for (const auto word : fields.list(name)) {
+        if (!word.empty() && word.size() <= word_bytes_max && into.size() < list_max) {
+            auto text = lower ? base::lower(word) : std::string(word);
+            if (std::ranges::find(into, text) == into.end()) {
+                into.push_back(std::move(text));
+            }
+        }
+    }
+}
+
+std::string first_of(const http::Fields& fields, std::initializer_list<std::string_view> names)
+{
+    for (const auto name : names) {
+        const auto value = fields.find(name);
+        if (value && !value->empty() && value->size() <= 256) {
+            return std::string(*value);
+        }
+    }
+    return {};
+}
+
+bool fit_for_id(std::string_view text)
+{
+    return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'
+               || c == '.';
+    });
+}
+
+/// The last part behind a colon is `word`, regardless of case.
+bool has_suffix(std::string_view text, std::string_view word)
+{
+    const auto colon = text.rfind(':');
+    return colon != text.npos && base::iequals(text.substr(colon + 1), word);
+}
+
+std::string_view without_suffix(std::string_view text) { return text.substr(0, text.rfind(':')); }
+
+Reading refuse(Problem problem)
+{
+    Reading reading;
+    reading.then = Reading::Then::refuse;
+    reading.problem = std::move(problem);
+    return reading;
+}
+
+Reading let_a_node_answer()
+{
+    Reading reading;
+    reading.then = Reading::Then::any;
+    return reading;
+}
+
+} // namespace
+
+Wishes read_wishes(const http::Fields& fields)
+{
+    Wishes wishes;
+    wishes.node = first_of(fields, {"X-Herd-Node"});
+    take_words(fields, "X-Herd-Label", wishes.labels, true);
+    take_words(fields, "X-OllamaFlow-Label", wishes.labels, true);
+    wishes.session = first_of(fields, {"X-Herd-Session", "X-OpenWebUI-Chat-Id", "x-conversation-id", "x-thread-id"});
+    take_words(fields, "X-Herd-Tags", wishes.tags, false);
+    if (const auto priority = fields.find("X-Herd-Priority")) {
+        if (base::iequals(*priority, "interactive")) {
+            wishes.priority = fleet::Priority::interactive;
+        } else if (base::iequals(*priority, "batch")) {
+            wishes.priority = fleet::Priority::batch;
+        }
+    }
+    if (const auto deadline = fields.find("X-Herd-Deadline")) {
+        const auto dot = std::min(deadline->find('.'), deadline->size());
+        const auto whole = base::parse_unsigned(deadline->substr(0, dot));
+        if (whole && *whole <= 86'400) {
+            auto wish = base::Duration(std::chrono::seconds{*whole});
+            const auto fraction = deadline->substr(std::min(dot + 1, deadline->size()));
+            if (const auto parts = base::parse_unsigned(fraction); parts && fraction.size() <= 9) {
+                std::uint64_t scale = 1'000'000'000;
+                for (std::size_t i = 0; i < fraction.size(); ++i) {
+                    scale /= 10;
+                }
+                wish += std::chrono::nanoseconds{*parts * scale};
+            }
+            wishes.deadline = wish;
+        }
+    }
+    if (const auto id = fields.find("X-Request-Id"); id && fit_for_id(*id)) {
+        wishes.request_id = *id;
+    }
+    return wishes;
+}
+
+std::expected<ModelReference, Problem> read_model(std::string_view text, const Route& route)
+{
+    ModelReference model;
+    model.text = text;
+    auto name = base::trim(text);
+    if (name.empty()) {
+        if (route.embedding || route.pattern == "/api/generate") {
+            return std::unexpected(model_not_found(route, ""));
+        }
+        return std::unexpected(bad_request("model is required"));
+    }
+    const bool local = has_suffix(name, "local");
+    const bool cloud = has_suffix(name, "cloud");
+    if (local || cloud) {
+        const auto inner = without_suffix(name);
+        if (has_suffix(inner, local ? "cloud" : "local")) {
+            return std::unexpected(
+                bad_request("use either :local or :cloud, not both: \"" + std::string(text) + "\""));
+        }
+        if (local) {
+            name = inner;
+        }
+    }
+    const auto parsed = fleet::ModelName::parse(name);
+    if (!parsed.valid && !cloud) {
+        return std::unexpected(bad_request("invalid model name"));
+    }
+    model.key = parsed.valid ? parsed.key : base::lower(name);
+    model.cloud = cloud || parsed.cloud;
+    return model;
+}
+
+Reading read_body(const Route& route, const BodyPeek& peek, const std::string& text)
+{
+    if (route.dialect == Dialect::ollama && peek.empty && text.empty()) {
+        return refuse(bad_request("missing request body"));
+    }
+    if (text.empty() && peek.broken) {
+        return let_a_node_answer();
+    }
+    const bool also_name = route.handling == Handling::show || route.handling == Handling::push
+                           || route.handling == Handling::pull || route.handling == Handling::create
+                           || route.handling == Handling::remove;
+    const auto& name = !text.empty() ? text : also_name ? peek.model_or_name() : peek.model;
+    auto model = read_model(name, route);
+    if (!model) {
+        // The compatible routes check other fields first; which of them is at fault only Ollama can say.
+        return route.dialect == Dialect::ollama && !peek.broken ? refuse(std::move(model.error()))
+                                                                : let_a_node_answer();
+    }
+    Reading reading;
+    reading.model = std::move(*model);
+    const bool idle = (route.pattern == "/api/generate" && peek.prompt_empty)
+                      || (route.pattern == "/api/chat" && peek.messages_empty);
+    if (idle && peek.keep_alive_zero && !peek.broken) {
+        reading.then = Reading::Then::unload;
+    }
+    return reading;
+}
+
+fleet::Profile make_profile(fleet::Need need, const ModelReference& model, const BodyPeek& peek,
+                            const Wishes& wishes, const base::Endpoint& peer, base::Instant deadline)
+{
+    fleet::Profile profile;
+    profile.need = need;
+    profile.model_key = model.key;
+    profile.model = model.text;
+    profile.num_ctx = peek.num_ctx;
+    profile.options_class = peek.options_class;
+    profile.prompt_bytes = peek.prompt_bytes;
+    profile.output_tokens_max = peek.output_tokens_max;
+    profile.client = peer.address.text();
+    profile.session = wishes.session;
+    profile.priority = wishes.priority;
+    profile.labels = wishes.labels;
+    profile.node = wishes.node;
+    profile.deadline = deadline;
+    return profile;
+}
+
+} // namespace herd::proxy

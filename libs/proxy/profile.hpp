@@ -1,0 +1,59 @@
+#pragma once
+// From a request to the question the scheduler is asked: whom for, which model, how big, how urgent. Pure.
+// Source: design/contract.md 4; reference/parity.md 1.3; reference/ollama-api.md 1.0 "Model reference parsing".
+#include "base/ip.hpp"
+#include "fleet/profile.hpp"
+#include "http/message.hpp"
+#include "proxy/body_peek.hpp"
+#include "proxy/problem.hpp"
+#include "proxy/routes.hpp"
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace herd::proxy {
+
+/// What a client asks of herd itself, in header fields.
+struct Wishes {
+    std::string node{};
+    std::vector<std::string> labels{}; ///< lower case
+    std::string session{};
+    fleet::Priority priority{fleet::Priority::normal};
+    std::vector<std::string> tags{};
+    std::optional<base::Duration> deadline{};
+    std::string request_id{}; ///< empty unless fit to be ours: 1 to 64 of [A-Za-z0-9._-]
+};
+/// Fields that make no sense are as if they were not there.
+[[nodiscard]] Wishes read_wishes(const http::Fields& fields);
+
+/// A model as a client names it.
+struct ModelReference {
+    std::string text{}; ///< as written, for messages
+    std::string key{};  ///< fleet::ModelName::key
+    bool cloud{false};  ///< runs elsewhere: costs no slot
+};
+/// Errors: Ollama's own words for no name, a bad name, or both :local and :cloud.
+[[nodiscard]] std::expected<ModelReference, Problem> read_model(std::string_view text, const Route& route);
+
+/// What to do with a request whose body has been looked at.
+struct Reading {
+    enum class Then : std::uint8_t {
+        ask,    ///< profile.model_key names a model
+        unload, ///< no inference at all: free the model wherever it is loaded
+        refuse, ///< with `problem`
+        any,    ///< we cannot say what is wrong in Ollama's exact words: any node will
+    };
+    Then then{Then::ask};
+    ModelReference model{};
+    Problem problem{};
+};
+/// For routes whose body names one model. `text` replaces peek.model when the name came from elsewhere.
+[[nodiscard]] Reading read_body(const Route& route, const BodyPeek& peek, const std::string& text);
+
+/// The scheduler's question, without node choice. `peek` may be of an empty body.
+[[nodiscard]] fleet::Profile make_profile(fleet::Need need, const ModelReference& model, const BodyPeek& peek,
+                                          const Wishes& wishes, const base::Endpoint& peer, base::Instant deadline);
+
+} // namespace herd::proxy

@@ -1,0 +1,196 @@
+#include "proxy/relay.hpp"
+
+#include "proxy/stream_tail.hpp"
+
+#include <array>
+
+namespace herd::proxy {
+namespace {
+
+using Pieces = std::span<const std::string_view>;
+
+/// Closes the node's connection when the client leaves, for as long as it lives.
+class GoneGuard {
+public:
+    GoneGuard(http::ServerExchange& exchange, http::ClientConnection& connection) : exchange_(exchange)
+    {
+        exchange_.on_client_gone([this, &connection] {
+            gone_ = true;
+            connection.close();
+        });
+        if (exchange_.client_gone()) {
+            gone_ = true;
+            connection.close();
+        }
+    }
+    GoneGuard(const GoneGuard&) = delete;
+    GoneGuard& operator=(const GoneGuard&) = delete;
+    ~GoneGuard() { exchange_.on_client_gone(nullptr); }
+    [[nodiscard]] bool gone() const { return gone_; }
+
+private:
+    http::ServerExchange& exchange_;
+    bool gone_{false};
+};
+
+/// Closes the connection when the deadline passes.
+class SilenceGuard {
+public:
+    SilenceGuard(net::Loop& loop, http::ClientConnection& connection, base::Duration limit)
+        : limit_(limit), deadline_(loop, [&connection] { connection.close(); })
+    {
+    }
+    void arm()
+    {
+        if (limit_ > base::Duration::zero()) {
+            deadline_.set_after(limit_);
+        }
+    }
+    void disarm() { deadline_.clear(); }
+    [[nodiscard]] bool expired() const { return deadline_.expired(); }
+
+private:
+    base::Duration limit_;
+    net::Deadline deadline_;
+};
+
+base::Error left() { return {base::Errc::cancelled, base::Source::client, base::Retry::never, "the client left", {}}; }
+
+/// Ends the client's message after the node's has ended: with last words, properly, or by breaking it.
+net::Task<void> conclude(http::ServerExchange& exchange, Pieces rest, std::string words, Relayed& out)
+{
+    out.words_said = !words.empty();
+    if (out.end != RelayEnd::complete && words.empty()) {
+        exchange.abort();
+        co_return;
+    }
+    if (out.words_said) {
+        exchange.close_after();
+    }
+    base::Result<void> done{};
+    if (out.words_said && !rest.empty()) {
+        done = co_await exchange.write(rest);
+    }
+    if (done) {
+        const std::array last{std::string_view(words)};
+        done = co_await exchange.end(out.words_said ? Pieces(last) : rest);
+    }
+    if (!done) {
+        out.end = RelayEnd::client_gone;
+        out.error = std::move(done.error());
+    }
+}
+
+} // namespace
+
+net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConnection& connection,
+                                RelayOptions options, RelayExtras extras)
+{
+    Relayed out;
+    GoneGuard client(exchange, connection);
+    SilenceGuard silence(exchange.loop(), connection, options.idle_timeout);
+    auto pieces = extras.first;
+    const auto words = [&extras](RelayEnd end) { return extras.last_words ? extras.last_words(end) : std::string(); };
+    for (;;) {
+        if (pieces.empty()) {
+            silence.arm();
+            auto read = co_await connection.read_body();
+            silence.disarm();
+            if (!read) {
+                out.end = client.gone() ? RelayEnd::client_gone
+                          : silence.expired() ? RelayEnd::node_silent
+                                              : RelayEnd::node_broken;
+                out.error = client.gone() ? left() : std::move(read.error());
+                break;
+            }
+            pieces = *read;
+            if (pieces.empty()) {
+                break; // complete, and known only now
+            }
+        }
+        if (extras.tail != nullptr) {
+            extras.tail->feed(pieces);
+        }
+        if (extras.before_write) {
+            co_await extras.before_write();
+        }
+        if (connection.reusable()) {
+            break; // complete: these pieces are the last, and leave together with the end
+        }
+        const auto written = co_await exchange.write(pieces);
+        if (!written) {
+            out.end = RelayEnd::client_gone;
+            out.error = written.error();
+            break;
+        }
+        pieces = {};
+    }
+    if (out.end != RelayEnd::complete) {
+        connection.close();
+        pieces = {};
+    }
+    if (out.end != RelayEnd::client_gone) {
+        auto last = words(out.end);
+        co_await conclude(exchange, pieces, std::move(last), out);
+    }
+    co_return out;
+}
+
+net::Task<Uploaded> relay_body(http::ServerExchange& exchange, http::ClientConnection& connection,
+                               std::string_view prefix, RelayOptions options)
+{
+    Uploaded out;
+    GoneGuard client(exchange, connection);
+    SilenceGuard silence(exchange.loop(), connection, options.idle_timeout);
+    const std::array first{prefix};
+    Pieces pieces(first);
+    std::uint64_t bytes = prefix.size();
+    for (;;) {
+        if (connection.answer_waiting()) {
+            out.end = UploadEnd::early_answer;
+            co_return out;
+        }
+        if (!pieces.empty() && bytes > 0) {
+            silence.arm();
+            auto sent = co_await connection.send_body(pieces);
+            silence.disarm();
+            if (!sent) {
+                out.end = client.gone() ? UploadEnd::client_gone
+                          : silence.expired() ? UploadEnd::node_silent
+                                              : UploadEnd::early_answer;
+                out.error = client.gone() ? left() : std::move(sent.error());
+                co_return out;
+            }
+        }
+        auto read = co_await exchange.read_body();
+        if (!read) {
+            connection.close();
+            out.end = UploadEnd::client_gone;
+            out.error = std::move(read.error());
+            co_return out;
+        }
+        pieces = *read;
+        if (pieces.empty()) {
+            break;
+        }
+        for (const auto piece : pieces) {
+            bytes += piece.size();
+        }
+        if (options.body_bytes_max != 0 && bytes > options.body_bytes_max) {
+            connection.close();
+            out.end = UploadEnd::too_large;
+            out.error = {base::Errc::too_large, base::Source::client, base::Retry::never, "request body too large", {}};
+            co_return out;
+        }
+    }
+    silence.arm();
+    auto ended = co_await connection.send_end();
+    silence.disarm();
+    if (!ended) {
+        out.end = client.gone() ? UploadEnd::client_gone : UploadEnd::early_answer;
+        out.error = client.gone() ? left() : std::move(ended.error());
+    }
+    co_return out;
+}
+
+} // namespace herd::proxy
