@@ -26,7 +26,8 @@ public:
     [[nodiscard]] net::Task<base::Result<void>> send_body(std::span<const std::string_view> pieces);
     [[nodiscard]] net::Task<base::Result<void>> send_end();
     /// True when the answer (or the end) is already arriving, so sending more is useless:
-    /// Ollama answers a blob upload with 200 before reading it.
+    /// Ollama answers a blob upload with 200 before reading it. The send functions stop then, and succeed;
+    /// go on with read_head().
     [[nodiscard]] bool answer_waiting();
 
     /// The final head of the answer (1xx are read and dropped). Waits as long as it takes: headers come with

@@ -16,7 +16,7 @@ struct FetchOptions {
     bool fresh{false}; ///< a new connection: for measuring and for probing life
 };
 
-/// Follows no redirects. A stale reused connection is retried once on a new one.
+/// `head.framing` is set from the body, and Host from `to` when it is missing. Follows no redirects. A stale reused connection is retried once on a new one.
 /// Errors: refused, unreachable, timed_out, reset, closed, malformed, too_large.
 [[nodiscard]] net::Task<base::Result<Answer>> fetch(net::Loop& loop, Pool& pool, base::Endpoint to, RequestHead head,
                                                     std::string body, FetchOptions options);

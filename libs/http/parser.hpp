@@ -1,8 +1,10 @@
 #pragma once
-// HTTP/1.1 grammar without I/O: bytes in, a head and body pieces out. llhttp does the reading; this room
-// adds what it lacks: limits, strictness about everything ambiguous, and whole heads instead of callbacks.
+// HTTP/1.1 grammar without I/O: bytes in, a head and body pieces out. Heads are read twice, by our own scan
+// of the raw lines and by llhttp, which must agree; this room adds limits, strictness about everything
+// ambiguous, whole heads instead of callbacks, and its own exact reading of chunked framing.
 // Strict means: Content-Length with Transfer-Encoding, two lengths, chunked not last, folded fields, bare
 // LF or CR, control characters, a target that is not origin form (or "*"), upgrade: an error, never a guess.
+// (One exception: an offer of h2c, which several clients make on every request, may be ignored and is.)
 #include "base/error.hpp"
 #include "http/message.hpp"
 
@@ -33,7 +35,7 @@ public:
     struct Step {
         std::size_t consumed{0};     ///< bytes of the input that are done with
         bool head_complete{false};   ///< became complete in this step; parsing stopped there
-        bool message_complete{false};///< the message ended in this step; parsing stopped there
+        bool message_complete{false};///< the message ended in this step (with its head, if it has no body)
     };
 
     /// Reads on. Stops after a head, after a message, or when the input is used up or `body()` is full;
@@ -50,7 +52,8 @@ public:
     /// Valid after head_complete until the next message begins. The caller may move it out.
     [[nodiscard]] RequestHead& request();
     [[nodiscard]] ResponseHead& response();
-    /// Before a response head arrives: the request was HEAD, so no body follows whatever the fields say.
+    /// Before a response head arrives: the request was HEAD, so no body follows whatever the fields say
+    /// (`framing` still tells what they say).
     void expect_no_body(bool no_body);
     /// No byte of a next message was seen: the moment when an idle connection may end without harm.
     [[nodiscard]] bool between_messages() const;

@@ -29,8 +29,10 @@ public:
         base::Duration connect{};    ///< time spent connecting
     };
     /// An idle connection, or a new one. Errors: as Network::connect. `fresh`: do not reuse.
-    [[nodiscard]] net::Task<base::Result<Taken>> take(base::Endpoint to, bool fresh = false);
-    /// Keeps the connection if it is reusable, else closes it.
+    /// Connecting ends at `deadline`, or after the pool's connect_timeout if that is earlier.
+    [[nodiscard]] net::Task<base::Result<Taken>> take(base::Endpoint to, bool fresh = false,
+                                                      base::Instant deadline = base::Instant::max());
+    /// Keeps the connection if it is reusable and there is room, else closes it.
     void give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection);
     /// Closes idle connections to a node that went away.
     void drop(base::Endpoint to);

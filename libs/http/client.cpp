@@ -1,0 +1,281 @@
+#include "http/client.hpp"
+
+#include "base/assert.hpp"
+#include "http/internal/inbound.hpp"
+#include "http/internal/outgoing.hpp"
+#include "net/wake.hpp"
+
+#include <array>
+
+namespace herd::http {
+
+namespace {
+
+enum class Woken : std::uint8_t { closed, input, writable }; // closed is also what a cancelled task gets
+
+} // namespace
+
+struct ClientConnection::Impl {
+    Impl(net::Loop& loop, std::unique_ptr<net::Stream> s, const ParserLimits& limits)
+        : stream(std::move(s)), in(Parser::Role::response, limits), wake(loop)
+    {
+    }
+
+    void begin_request(const RequestHead& head);
+    net::Task<base::Result<void>> write(internal::Outgoing out);
+    void watch_input();
+    void on_input();
+    /// More input, or why there is none. Success with nothing read yet is possible.
+    net::Task<base::Result<void>> more();
+    base::Error error(base::Errc code, std::string context, std::error_code cause = {}) const;
+
+    std::unique_ptr<net::Stream> stream;
+    internal::Inbound in;
+    net::Wake<Woken> wake; // of a write that waits for room or for an early answer
+    bool chunked{false};       // how the request's body is framed
+    bool sent{true};           // the request is out, completely
+    bool input_seen{false};    // something arrived while the request was being sent
+    bool begun{false};         // a byte of the answer arrived
+    bool complete{false};      // the answer's last byte was read
+    bool keep_alive{false};
+    bool closed{false};
+};
+
+ClientConnection::ClientConnection(net::Loop& loop, std::unique_ptr<net::Stream> stream, ParserLimits limits)
+    : impl_(std::make_unique<Impl>(loop, std::move(stream), limits))
+{
+}
+
+ClientConnection::~ClientConnection() { close(); }
+
+net::Stream& ClientConnection::stream() { return *impl_->stream; }
+bool ClientConnection::answer_begun() const { return impl_->begun; }
+
+void ClientConnection::close() noexcept
+{
+    impl_->closed = true;
+    impl_->stream->close();
+    impl_->wake.wake_later(Woken::closed);
+}
+
+bool ClientConnection::reusable() const
+{
+    const Impl& c = *impl_;
+    return c.complete && c.keep_alive && c.sent && c.in.empty() && !c.closed && c.stream->is_open();
+}
+
+base::Error ClientConnection::Impl::error(base::Errc code, std::string context, std::error_code cause) const
+{
+    return {code, base::Source::node, begun ? base::Retry::never : base::Retry::if_unsent, std::move(context), cause};
+}
+
+// --- sending ---
+
+void ClientConnection::Impl::begin_request(const RequestHead& head)
+{
+    HERD_ASSERT(head.framing != Framing::until_close);
+    begun = complete = keep_alive = input_seen = false;
+    sent = false;
+    chunked = head.framing == Framing::chunked;
+    in.parser().expect_no_body(head.method == "HEAD");
+}
+
+void ClientConnection::Impl::on_input()
+{
+    input_seen = true;
+    wake.wake(Woken::input);
+}
+
+void ClientConnection::Impl::watch_input()
+{
+    if (!input_seen) {
+        stream->watch([this] { on_input(); });
+    }
+}
+
+/// Writes, and waits for room when the socket is full; an answer that comes meanwhile ends the wait, for a
+/// node that answers early need not read the rest.
+net::Task<base::Result<void>> ClientConnection::Impl::write(internal::Outgoing out)
+{
+    std::size_t offset = 0;
+    while (offset < out.size()) {
+        const net::Io io = out.write(*stream, offset);
+        if (io.done()) {
+            offset += io.bytes;
+            continue;
+        }
+        if (!io.would_block()) {
+            if (closed) {
+                co_return std::unexpected(error(base::Errc::cancelled, "closed"));
+            }
+            // It may have answered before it closed: that answer is worth more than this error.
+            if (in.empty() && in.fill(*stream).done()) {
+                input_seen = true;
+                co_return base::Result<void>{};
+            }
+            co_return std::unexpected(error(base::errc_of(io.cause), "sending", io.cause));
+        }
+        watch_input();
+        if (input_seen) {
+            co_return base::Result<void>{};
+        }
+        stream->watch_writable([this] { wake.wake(Woken::writable); });
+        const Woken woken = co_await wake.wait();
+        stream->unwatch_writable();
+        if (woken == Woken::closed) {
+            co_return std::unexpected(error(base::Errc::cancelled, "closed"));
+        }
+        if (woken == Woken::input) {
+            co_return base::Result<void>{};
+        }
+    }
+    co_return base::Result<void>{};
+}
+
+net::Task<base::Result<void>> ClientConnection::send(const RequestHead& head, std::string_view body)
+{
+    HERD_ASSERT(head.framing == Framing::none ? body.empty()
+                                              : head.framing == Framing::length && head.content_length == body.size());
+    Impl& c = *impl_;
+    c.begin_request(head);
+    std::string bytes;
+    bytes.reserve(1024);
+    serialize(head, bytes);
+    const std::array<std::string_view, 1> pieces{body};
+    auto done = co_await c.write(internal::Outgoing(bytes, pieces, false, true));
+    c.sent = done.has_value() && !c.input_seen;
+    co_return done;
+}
+
+net::Task<base::Result<void>> ClientConnection::send_head(const RequestHead& head)
+{
+    HERD_ASSERT(head.framing == Framing::length || head.framing == Framing::chunked);
+    Impl& c = *impl_;
+    c.begin_request(head);
+    std::string bytes;
+    serialize(head, bytes);
+    c.watch_input();
+    co_return co_await c.write(internal::Outgoing(bytes, {}, false, false));
+}
+
+net::Task<base::Result<void>> ClientConnection::send_body(std::span<const std::string_view> pieces)
+{
+    if (impl_->input_seen) {
+        co_return base::Result<void>{};
+    }
+    co_return co_await impl_->write(internal::Outgoing({}, pieces, impl_->chunked, false));
+}
+
+net::Task<base::Result<void>> ClientConnection::send_end()
+{
+    Impl& c = *impl_;
+    if (c.input_seen) {
+        co_return base::Result<void>{};
+    }
+    auto done = co_await c.write(internal::Outgoing({}, {}, c.chunked, true));
+    c.sent = done.has_value() && !c.input_seen;
+    co_return done;
+}
+
+bool ClientConnection::answer_waiting() { return impl_->input_seen; }
+
+// --- the answer ---
+
+net::Task<base::Result<void>> ClientConnection::Impl::more()
+{
+    if (in.dry()) {
+        in.release();
+        in.expect_input();
+        if (!co_await stream->readable()) {
+            co_return std::unexpected(error(base::Errc::cancelled, "closed"));
+        }
+    }
+    const net::Io io = in.fill(*stream);
+    switch (io.state) {
+    case net::Io::State::done: begun = true; break;
+    case net::Io::State::would_block: break;
+    case net::Io::State::end: co_return std::unexpected(error(base::Errc::closed, begun ? "in its answer" : "before its answer"));
+    case net::Io::State::failed:
+        co_return std::unexpected(error(closed ? base::Errc::cancelled : base::errc_of(io.cause), "reading", io.cause));
+    }
+    co_return base::Result<void>{};
+}
+
+net::Task<base::Result<ResponseHead>> ClientConnection::read_head()
+{
+    Impl& c = *impl_;
+    c.stream->unwatch();
+    for (;;) {
+        if (c.in.empty()) {
+            if (auto more = co_await c.more(); !more) {
+                co_return std::unexpected(std::move(more.error()));
+            }
+            continue;
+        }
+        c.begun = true;
+        const auto step = c.in.parse();
+        if (!step) {
+            co_return std::unexpected(c.error(step.error().code, step.error().context));
+        }
+        if (!step->head_complete || c.in.parser().response().status < 200) {
+            continue;
+        }
+        c.complete = step->message_complete;
+        ResponseHead head = std::move(c.in.parser().response());
+        c.keep_alive = head.keep_alive;
+        if (c.complete) {
+            c.in.release();
+        }
+        co_return head;
+    }
+}
+
+net::Task<base::Result<std::span<const std::string_view>>> ClientConnection::read_body()
+{
+    using Pieces = std::span<const std::string_view>;
+    Impl& c = *impl_;
+    while (!c.complete) {
+        if (c.in.empty()) {
+            if (auto more = co_await c.more(); !more) {
+                if (more.error().code == base::Errc::closed && c.in.parser().finish()) {
+                    c.complete = true;
+                    break;
+                }
+                co_return std::unexpected(std::move(more.error()));
+            }
+            continue;
+        }
+        const auto step = c.in.parse();
+        if (!step) {
+            co_return std::unexpected(c.error(step.error().code, step.error().context));
+        }
+        c.complete = step->message_complete;
+        if (const Pieces pieces = c.in.parser().body(); !pieces.empty()) {
+            co_return pieces;
+        }
+    }
+    c.in.release();
+    co_return Pieces{};
+}
+
+net::Task<base::Result<std::string>> ClientConnection::read_all(std::size_t limit)
+{
+    std::string all;
+    for (;;) {
+        const auto pieces = co_await read_body();
+        if (!pieces) {
+            co_return std::unexpected(pieces.error());
+        }
+        if (pieces->empty()) {
+            co_return all;
+        }
+        for (const std::string_view piece : *pieces) {
+            if (piece.size() > limit - all.size()) {
+                co_return std::unexpected(impl_->error(base::Errc::too_large, "body"));
+            }
+            all += piece;
+        }
+    }
+}
+
+} // namespace herd::http

@@ -1,0 +1,115 @@
+#include "http/pool.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+#include <vector>
+
+namespace herd::http {
+
+struct Pool::Impl {
+    struct Idle {
+        Idle(Impl& owner, base::Endpoint endpoint, std::unique_ptr<ClientConnection> c)
+            : to(endpoint), connection(std::move(c)),
+              deadline(owner.loop, [&owner, this] { owner.forget(*this); })
+        {
+            deadline.set_after(owner.options.idle_timeout);
+            // Whatever an idle connection has to say, it is no longer of use.
+            connection->stream().watch([&owner, this] { owner.forget(*this); });
+        }
+        base::Endpoint to;
+        std::unique_ptr<ClientConnection> connection;
+        net::Deadline deadline;
+    };
+
+    Impl(net::Loop& l, net::Network& n, PoolOptions o) : loop(l), network(n), options(o) {}
+
+    void forget(Idle& idle)
+    {
+        const auto found = idle_by_endpoint.find(idle.to);
+        if (found == idle_by_endpoint.end()) {
+            return;
+        }
+        const auto removed = std::erase_if(found->second, [&](const auto& entry) { return entry.get() == &idle; });
+        idle_total -= removed;
+        if (found->second.empty()) {
+            idle_by_endpoint.erase(found);
+        }
+    }
+
+    std::unique_ptr<ClientConnection> take_idle(const base::Endpoint& to)
+    {
+        const auto found = idle_by_endpoint.find(to);
+        if (found == idle_by_endpoint.end()) {
+            return nullptr;
+        }
+        // The youngest: its socket is warm, and the oldest may time out.
+        auto connection = std::move(found->second.back()->connection);
+        connection->stream().unwatch();
+        found->second.pop_back();
+        --idle_total;
+        if (found->second.empty()) {
+            idle_by_endpoint.erase(found);
+        }
+        return connection;
+    }
+
+    net::Loop& loop;
+    net::Network& network;
+    PoolOptions options;
+    std::unordered_map<base::Endpoint, std::vector<std::unique_ptr<Idle>>> idle_by_endpoint;
+    std::size_t idle_total{0};
+};
+
+Pool::Pool(net::Loop& loop, net::Network& network, PoolOptions options)
+    : impl_(std::make_unique<Impl>(loop, network, options))
+{
+}
+
+Pool::~Pool() = default;
+
+std::size_t Pool::idle() const { return impl_->idle_total; }
+void Pool::drop(base::Endpoint to)
+{
+    if (const auto found = impl_->idle_by_endpoint.find(to); found != impl_->idle_by_endpoint.end()) {
+        impl_->idle_total -= found->second.size();
+        impl_->idle_by_endpoint.erase(found);
+    }
+}
+
+net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, base::Instant deadline)
+{
+    Impl& p = *impl_;
+    Taken taken;
+    if (!fresh) {
+        taken.connection = p.take_idle(to);
+        if (taken.connection) {
+            taken.reused = true;
+            co_return taken;
+        }
+    }
+    const auto started = p.loop.now();
+    auto stream = co_await p.network.connect(to, std::min(deadline, started + p.options.connect_timeout));
+    if (!stream) {
+        co_return std::unexpected(std::move(stream.error()));
+    }
+    taken.connection = std::make_unique<ClientConnection>(p.loop, std::move(*stream));
+    taken.connect = p.loop.now() - started;
+    co_return taken;
+}
+
+void Pool::give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection)
+{
+    Impl& p = *impl_;
+    if (!connection || !connection->reusable() || p.idle_total >= p.options.idle_total
+        || p.options.idle_per_endpoint == 0) {
+        return;
+    }
+    auto& idle = p.idle_by_endpoint[to];
+    if (idle.size() >= p.options.idle_per_endpoint) {
+        return;
+    }
+    idle.push_back(std::make_unique<Impl::Idle>(p, to, std::move(connection)));
+    ++p.idle_total;
+}
+
+} // namespace herd::http
