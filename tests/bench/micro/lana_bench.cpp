@@ -15,7 +15,8 @@ Header header_of(Type type)
 {
     Header header;
     header.type = type;
-    header.state = static_cast<std::uint8_t>(State::ready);
+    header.flags = type == Type::announce ? std::uint16_t{0} : flag::herd;
+    header.state = type == Type::announce ? static_cast<std::uint8_t>(State::ready) : std::uint8_t{0};
     header.boot_id = 0x0123456789abcdefU;
     header.seq = 42;
     header.api_port = 11434;
