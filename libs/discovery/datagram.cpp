@@ -671,7 +671,7 @@ std::expected<Body, Drop> parse_body(const ParsedHeader& parsed, ByteView bytes)
     return std::unexpected(Drop::bad_tlv);
 }
 
-Octets encode(Header header, const Body& body)
+Octets encode(Header header, const Body& body, std::size_t bytes_limit)
 {
     HERD_ASSERT(!header.sender_id.is_nil());
     const auto type = static_cast<Type>(body.index() + 1);
@@ -688,7 +688,7 @@ Octets encode(Header header, const Body& body)
     fit_text(fitted.agent_version, 31);
     fit_text(fitted.backend_version, 31);
     Octets bytes = write_all(header, type, fitted);
-    for (int step = 0; bytes.size() > datagram_bytes_limit; ++step) {
+    for (int step = 0; bytes.size() > bytes_limit && step <= 6; ++step) {
         switch (step) {
         case 0: fitted.backend_version.clear(); break;
         case 1: fitted.agent_version.clear(); break;
@@ -698,7 +698,6 @@ Octets encode(Header header, const Body& body)
         case 5: cut(fitted.models, 8); break;
         default: cut(fitted.gpus, 8); break;
         }
-        HERD_ASSERT(step <= 6);
         bytes = write_all(header, type, fitted);
     }
     return bytes;

@@ -236,11 +236,12 @@ struct ParsedHeader {
 /// Rule 9, with its clamps. `bytes` are those that parse_header took.  Thread: any (pure).
 [[nodiscard]] std::expected<Body, Drop> parse_body(const ParsedHeader& parsed, ByteView bytes);
 
-/// Writes the datagram, TLVs in the order of the golden vectors, and keeps it within 1200 bytes by leaving
+/// Writes the datagram, TLVs in the order of the golden vectors, and keeps it within `bytes_limit` by leaving
 /// out, in this order: BACKEND_VER, AGENT_VER, NAME, HERDS, ADDR beyond 2, MODELS beyond 8, GPU beyond 8.
+/// (With the TLVs of today everything at its cap is 1149 bytes, so the default limit never bites.)
 /// With `header.key_id` != 0 the last 32 bytes are zero and wait for Authenticator::seal().
 /// `header.type` is taken from the body's alternative; lists beyond their caps are cut.
-[[nodiscard]] Octets encode(Header header, const Body& body);
+[[nodiscard]] Octets encode(Header header, const Body& body, std::size_t bytes_limit = datagram_bytes_limit);
 
 /// First 8 bytes of SHA-256("name:tag"), as MODELS carries it. `name` gets ":latest" when it has no tag.
 [[nodiscard]] std::uint64_t model_hash(std::string_view name);
