@@ -26,12 +26,22 @@ base::Result<std::string> parse_node_url(std::string_view text)
 
 void node_rows(Table& table, ConfiguredNode& node)
 {
-    table.parsed({.key = "url", .sentence = "Its address, for example `http://192.168.1.20:11434`. Without a scheme the port is 11434 unless written. Required."},
+    table.parsed({.key = "url",
+                  .sentence = "Its address, for example `http://192.168.1.20:11434`. Without a scheme the "
+                              "port is 11434 unless written. Required."},
                  node.url, "a URL", parse_node_url, [](const std::string& url) { return url; });
-    config::add_name(table, {.key = "name", .sentence = "What people call it; by default its host and port."}, node.name);
-    config::add_labels(table, {.key = "labels", .sentence = "Labels that requests can ask for with `X-Herd-Label`."}, node.labels);
-    table.number({.key = "slots", .sentence = "Requests that one model runs at a time there; 0: herd finds out."}, node.slots, 0, 65536);
-    table.text({.key = "bearer", .sentence = "Sent as `Authorization: Bearer …` when herd itself asks that node.", .secret = true}, node.bearer);
+    config::add_name(table, {.key = "name", .sentence = "What people call it; by default its host and port."},
+                     node.name);
+    config::add_labels(table,
+                       {.key = "labels", .sentence = "Labels that requests can ask for with `X-Herd-Label`."},
+                       node.labels);
+    table.number(
+        {.key = "slots", .sentence = "Requests that one model runs at a time there; 0: herd finds out."},
+        node.slots, 0, 65536);
+    table.text({.key = "bearer",
+                .sentence = "Sent as `Authorization: Bearer …` when herd itself asks that node.",
+                .secret = true},
+               node.bearer);
 }
 
 void frontend_rows(Table& table, ConfiguredFrontend& frontend)
@@ -43,73 +53,189 @@ void frontend_rows(Table& table, ConfiguredFrontend& frontend)
 void serving_rows(Table& t, HerdOptions& o)
 {
     t.group("Serving");
-    config::add_listen(t, {.key = "listen", .flags = "--listen", .value_name = "HOST:PORT", .sentence = "Serve HTTP at this address; may be repeated. Port 0 takes a free one.", .restart = true}, o.listen, 11435);
-    t.number({.key = "threads", .flags = "--threads", .value_name = "N", .sentence = "Relay threads; 0 means one per core.", .restart = true}, o.threads, 0, 1024);
-    t.text({.key = "state_dir", .flags = "--state-dir", .value_name = "DIR", .sentence = "Where herd keeps what must survive a restart. Default: $STATE_DIRECTORY, else /var/lib/herd for root, else ~/.local/state/herd.", .restart = true}, o.state_dir);
+    config::add_listen(t,
+                       {.key = "listen",
+                        .flags = "--listen",
+                        .value_name = "HOST:PORT",
+                        .sentence = "Serve HTTP at this address; may be repeated. Port 0 takes a free one.",
+                        .restart = true},
+                       o.listen, 11435);
+    t.number({.key = "threads",
+              .flags = "--threads",
+              .value_name = "N",
+              .sentence = "Relay threads; 0 means one per core.",
+              .restart = true},
+             o.threads, 0, 1024);
+    t.text({.key = "state_dir",
+            .flags = "--state-dir",
+            .value_name = "DIR",
+            .sentence = "Where herd keeps what must survive a restart. Default: $STATE_DIRECTORY, else "
+                        "/var/lib/herd for root, else ~/.local/state/herd.",
+            .restart = true},
+           o.state_dir);
     t.group("Nodes and discovery");
-    t.parsed_list({.key = "node", .flags = "--node", .value_name = "URL", .sentence = "A plain Ollama without an agent, besides those of the file; may be repeated.", .in_file = false},
-                  o.nodes, "a URL",
-                  [](std::string_view text) -> base::Result<ConfiguredNode> {
-                      auto url = parse_node_url(text);
-                      if (!url) {
-                          return std::unexpected(url.error());
-                      }
-                      return ConfiguredNode{.url = std::move(*url)};
-                  },
-                  [](const ConfiguredNode& node) { return node.url; });
-    config::add_name(t, {.key = "cluster", .flags = "--cluster", .value_name = "NAME", .sentence = "Name of the fleet: several fleets can share a network without seeing each other.", .restart = true}, o.cluster);
+    t.parsed_list(
+        {.key = "node",
+         .flags = "--node",
+         .value_name = "URL",
+         .sentence = "A plain Ollama without an agent, besides those of the file; may be repeated.",
+         .in_file = false},
+        o.nodes, "a URL",
+        [](std::string_view text) -> base::Result<ConfiguredNode> {
+            auto url = parse_node_url(text);
+            if (!url) {
+                return std::unexpected(url.error());
+            }
+            return ConfiguredNode{.url = std::move(*url)};
+        },
+        [](const ConfiguredNode& node) { return node.url; });
+    config::add_name(
+        t,
+        {.key = "cluster",
+         .flags = "--cluster",
+         .value_name = "NAME",
+         .sentence = "Name of the fleet: several fleets can share a network without seeing each other.",
+         .restart = true},
+        o.cluster);
     auto& d = o.discovery;
-    t.boolean({.key = "discovery.enabled", .flags = "--no-discovery", .sentence = "Listen to no announcements: only nodes that were named.", .restart = true, .negated = true}, d.enabled);
-    t.number({.key = "discovery.port", .flags = "--discovery-port", .value_name = "N", .sentence = "UDP port of discovery.", .restart = true}, d.port);
-    t.list({.key = "discovery.interfaces", .flags = "--interface", .value_name = "NAME", .sentence = "Send announcements on this network interface only; may be repeated.", .restart = true}, d.interfaces);
-    t.list({.key = "discovery.exclude_interfaces", .flags = "--exclude-interface", .value_name = "NAME", .sentence = "Send none on this one; may be repeated.", .restart = true}, d.exclude_interfaces);
-    t.choice({.key = "discovery.join", .flags = "--join", .value_name = "MODE", .sentence = "Who may join: open (anyone on this LAN), approve (after `herd nodes approve`), key (who has the fleet key)."},
-             d.join, std::vector<std::pair<std::string, JoinMode>>{{"open", JoinMode::open}, {"approve", JoinMode::approve}, {"key", JoinMode::key}});
-    t.text({.key = "discovery.fleet_key_file", .flags = "--fleet-key-file", .value_name = "FILE", .sentence = "File with the fleet key or keys, the first in use; readable by its owner alone."}, d.fleet_key_file);
-    t.text({.key = "discovery.fleet_key", .sentence = "The fleet key itself, in hexadecimal; a file is safer.", .secret = true}, d.fleet_key);
-    t.boolean({.key = "discovery.allow_nat", .sentence = "Accept keyed nodes whose announcements come from an address they do not list."}, d.allow_nat);
+    t.boolean({.key = "discovery.enabled",
+               .flags = "--no-discovery",
+               .sentence = "Listen to no announcements: only nodes that were named.",
+               .restart = true,
+               .negated = true},
+              d.enabled);
+    t.number({.key = "discovery.port",
+              .flags = "--discovery-port",
+              .value_name = "N",
+              .sentence = "UDP port of discovery.",
+              .restart = true},
+             d.port);
+    t.list({.key = "discovery.interfaces",
+            .flags = "--interface",
+            .value_name = "NAME",
+            .sentence = "Send announcements on this network interface only; may be repeated.",
+            .restart = true},
+           d.interfaces);
+    t.list({.key = "discovery.exclude_interfaces",
+            .flags = "--exclude-interface",
+            .value_name = "NAME",
+            .sentence = "Send none on this one; may be repeated.",
+            .restart = true},
+           d.exclude_interfaces);
+    t.choice({.key = "discovery.join",
+              .flags = "--join",
+              .value_name = "MODE",
+              .sentence = "Who may join: open (anyone on this LAN), approve (after `herd nodes approve`), "
+                          "key (who has the fleet key)."},
+             d.join,
+             std::vector<std::pair<std::string, JoinMode>>{
+                 {"open", JoinMode::open}, {"approve", JoinMode::approve}, {"key", JoinMode::key}});
+    t.text({.key = "discovery.fleet_key_file",
+            .flags = "--fleet-key-file",
+            .value_name = "FILE",
+            .sentence = "File with the fleet key or keys, the first in use; readable by its owner alone."},
+           d.fleet_key_file);
+    t.text({.key = "discovery.fleet_key",
+            .sentence = "The fleet key itself, in hexadecimal; a file is safer.",
+            .secret = true},
+           d.fleet_key);
+    t.boolean({.key = "discovery.allow_nat",
+               .sentence = "Accept keyed nodes whose announcements come from an address they do not list."},
+              d.allow_nat);
 }
 
 void scheduler_rows(Table& t, HerdOptions& o)
 {
     t.group("Scheduling");
     auto& s = o.scheduler;
-    t.number({.key = "scheduler.queue_per_model", .sentence = "Requests that may wait for one model; more are answered 429."}, s.queue_per_model, 1, 1'000'000);
-    t.duration({.key = "scheduler.queue_timeout", .sentence = "How long a request may wait for a slot before 504."}, s.queue_timeout, std::chrono::seconds{1});
-    t.duration({.key = "scheduler.hold_timeout", .sentence = "How long a request for a known model is held while no reachable node has it, before 503."}, s.hold_timeout);
-    t.number({.key = "scheduler.retries", .sentence = "Further nodes that a request may try before its first byte of answer."}, s.retries, 0, 16);
+    t.number({.key = "scheduler.queue_per_model",
+              .sentence = "Requests that may wait for one model; more are answered 429."},
+             s.queue_per_model, 1, 1'000'000);
+    t.duration(
+        {.key = "scheduler.queue_timeout", .sentence = "How long a request may wait for a slot before 504."},
+        s.queue_timeout, std::chrono::seconds{1});
+    t.duration(
+        {.key = "scheduler.hold_timeout",
+         .sentence =
+             "How long a request for a known model is held while no reachable node has it, before 503."},
+        s.hold_timeout);
+    t.number({.key = "scheduler.retries",
+              .sentence = "Further nodes that a request may try before its first byte of answer."},
+             s.retries, 0, 16);
 }
 
 void proxy_rows(Table& t, HerdOptions& o)
 {
     t.group("Relaying");
     auto& p = o.proxy;
-    t.bytes({.key = "proxy.max_body", .sentence = "Largest request body; larger ones are answered 413. Model blobs have no limit."}, p.max_body, base::kib);
-    t.bytes({.key = "proxy.replay_body", .sentence = "Bodies up to this size are kept, so that another node can be tried; larger ones are sent once."}, p.replay_body);
-    t.bytes({.key = "proxy.replay_total", .sentence = "Memory for all kept bodies together."}, p.replay_total);
-    t.duration({.key = "proxy.connect_timeout", .sentence = "Patience when connecting to a node."}, p.connect_timeout, std::chrono::milliseconds{1});
-    t.duration({.key = "proxy.first_byte_timeout", .sentence = "Patience for a node's first byte. A node may load a model for minutes before it: never shorter than the slowest load and prefill. 0: no limit."}, p.first_byte_timeout);
-    t.duration({.key = "proxy.idle_timeout", .sentence = "Patience between bytes of an answer. 0: no limit."}, p.idle_timeout);
-    t.duration({.key = "proxy.client_header_timeout", .sentence = "Time a client has to send the head of a request."}, p.client_header_timeout, std::chrono::seconds{1});
-    t.duration({.key = "proxy.client_body_timeout", .sentence = "Longest pause inside a request body."}, p.client_body_timeout, std::chrono::seconds{1});
-    t.duration({.key = "proxy.client_write_timeout", .sentence = "How long a client may take no byte of its answer before it is cut off."}, p.client_write_timeout, std::chrono::seconds{1});
-    t.duration({.key = "proxy.keep_alive_timeout", .sentence = "How long an idle client connection is kept."}, p.keep_alive_timeout, std::chrono::seconds{1});
-    t.number({.key = "proxy.max_connections", .sentence = "Client connections, all together.", .restart = true}, p.max_connections, 1, 1'000'000);
-    t.number({.key = "proxy.max_in_flight", .sentence = "Requests being served or waiting, all together."}, p.max_in_flight, 1, 1'000'000);
-    t.duration({.key = "proxy.shutdown_grace", .flags = "--shutdown-grace", .value_name = "TIME", .sentence = "How long running answers may take to finish after SIGTERM."}, p.shutdown_grace);
-    t.list({.key = "cors.origins", .sentence = "Web origins allowed besides Ollama's own defaults, in the syntax of OLLAMA_ORIGINS."}, o.cors_origins);
+    t.bytes({.key = "proxy.max_body",
+             .sentence = "Largest request body; larger ones are answered 413. Model blobs have no limit."},
+            p.max_body, base::kib);
+    t.bytes({.key = "proxy.replay_body",
+             .sentence = "Bodies up to this size are kept, so that another node can be tried; larger ones "
+                         "are sent once."},
+            p.replay_body);
+    t.bytes({.key = "proxy.replay_total", .sentence = "Memory for all kept bodies together."},
+            p.replay_total);
+    t.duration({.key = "proxy.connect_timeout", .sentence = "Patience when connecting to a node."},
+               p.connect_timeout, std::chrono::milliseconds{1});
+    t.duration({.key = "proxy.first_byte_timeout",
+                .sentence = "Patience for a node's first byte. A node may load a model for minutes before "
+                            "it: never shorter than the slowest load and prefill. 0: no limit."},
+               p.first_byte_timeout);
+    t.duration({.key = "proxy.idle_timeout", .sentence = "Patience between bytes of an answer. 0: no limit."},
+               p.idle_timeout);
+    t.duration({.key = "proxy.client_header_timeout",
+                .sentence = "Time a client has to send the head of a request."},
+               p.client_header_timeout, std::chrono::seconds{1});
+    t.duration({.key = "proxy.client_body_timeout", .sentence = "Longest pause inside a request body."},
+               p.client_body_timeout, std::chrono::seconds{1});
+    t.duration({.key = "proxy.client_write_timeout",
+                .sentence = "How long a client may take no byte of its answer before it is cut off."},
+               p.client_write_timeout, std::chrono::seconds{1});
+    t.duration({.key = "proxy.keep_alive_timeout", .sentence = "How long an idle client connection is kept."},
+               p.keep_alive_timeout, std::chrono::seconds{1});
+    t.number(
+        {.key = "proxy.max_connections", .sentence = "Client connections, all together.", .restart = true},
+        p.max_connections, 1, 1'000'000);
+    t.number({.key = "proxy.max_in_flight", .sentence = "Requests being served or waiting, all together."},
+             p.max_in_flight, 1, 1'000'000);
+    t.duration({.key = "proxy.shutdown_grace",
+                .flags = "--shutdown-grace",
+                .value_name = "TIME",
+                .sentence = "How long running answers may take to finish after SIGTERM."},
+               p.shutdown_grace);
+    t.list(
+        {.key = "cors.origins",
+         .sentence = "Web origins allowed besides Ollama's own defaults, in the syntax of OLLAMA_ORIGINS."},
+        o.cors_origins);
     t.group("Limits");
-    t.number({.key = "limits.nodes", .sentence = "Nodes that herd will know at a time.", .restart = true}, o.limits.nodes, 1, 65536);
-    t.bytes({.key = "limits.request_head", .sentence = "Largest request head (line and headers).", .restart = true}, o.limits.request_head, base::kib, base::mib);
-    t.number({.key = "limits.idle_connections_per_node", .sentence = "Idle connections kept to one node, per thread.", .restart = true}, o.limits.idle_connections_per_node, 0, 65536);
-    t.number({.key = "limits.event_viewers", .sentence = "Viewers of the live event stream.", .restart = true}, o.limits.event_viewers, 1, 65536);
+    t.number({.key = "limits.nodes", .sentence = "Nodes that herd will know at a time.", .restart = true},
+             o.limits.nodes, 1, 65536);
+    t.bytes({.key = "limits.request_head",
+             .sentence = "Largest request head (line and headers).",
+             .restart = true},
+            o.limits.request_head, base::kib, base::mib);
+    t.number({.key = "limits.idle_connections_per_node",
+              .sentence = "Idle connections kept to one node, per thread.",
+              .restart = true},
+             o.limits.idle_connections_per_node, 0, 65536);
+    t.number(
+        {.key = "limits.event_viewers", .sentence = "Viewers of the live event stream.", .restart = true},
+        o.limits.event_viewers, 1, 65536);
 }
 
 void store_rows(Table& t, HerdOptions& o)
 {
     t.group("Request records");
-    t.text({.key = "store.path", .sentence = "Database of request records, relative to `state_dir`. Read and checked; without effect in this version.", .restart = true}, o.store.path);
-    t.duration({.key = "store.retention", .sentence = "How long records are kept. Read and checked; without effect in this version."}, o.store.retention, std::chrono::hours{1});
+    t.text({.key = "store.path",
+            .sentence = "Database of request records, relative to `state_dir`. Read and checked; without "
+                        "effect in this version.",
+            .restart = true},
+           o.store.path);
+    t.duration({.key = "store.retention",
+                .sentence = "How long records are kept. Read and checked; without effect in this version."},
+               o.store.retention, std::chrono::hours{1});
 }
 
 /// Rows in the order of the help. `file_nodes` takes the [[node]] tables, which --node adds to.
@@ -120,13 +246,17 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
     scheduler_rows(table, options);
     proxy_rows(table, options);
     store_rows(table, options);
-    config::add_config_rows(table, options.config_file, options.check_config, options.dump_config_docs, "herd.toml");
+    config::add_config_rows(table, options.config_file, options.check_config, options.dump_config_docs,
+                            "herd.toml");
     config::add_log_rows(table, options.log);
     config::add_daemon_rows(table, options.daemon, options.pid_file);
-    auto& nodes = table.repeated("node", "A plain Ollama, on the LAN or elsewhere, without an agent.", file_nodes, node_rows);
+    auto& nodes = table.repeated("node", "A plain Ollama, on the LAN or elsewhere, without an agent.",
+                                 file_nodes, node_rows);
     nodes.required = {"url"};
     nodes.unique = {"name", "url"};
-    auto& frontends = table.repeated("frontend", "A virtual endpoint. Read and checked; without effect in this version.", options.frontends, frontend_rows);
+    auto& frontends =
+        table.repeated("frontend", "A virtual endpoint. Read and checked; without effect in this version.",
+                       options.frontends, frontend_rows);
     frontends.required = {"name"};
     frontends.unique = {"name"};
     return table;
@@ -138,7 +268,8 @@ base::Result<void> join_nodes(HerdOptions& options, const std::vector<Configured
     for (const ConfiguredNode& node : flag_nodes) {
         for (const ConfiguredNode& other : options.nodes) {
             if (other.url == node.url) {
-                return base::fail(base::Errc::bad_config, fmt::format("--node {}: that node is configured already", node.url));
+                return base::fail(base::Errc::bad_config,
+                                  fmt::format("--node {}: that node is configured already", node.url));
             }
         }
         options.nodes.push_back(node);
@@ -152,11 +283,14 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
     if (options.listen.empty()) {
         return base::fail(base::Errc::bad_config, "listen: at least one address is needed");
     }
-    if (options.discovery.join == JoinMode::key && options.discovery.fleet_key_file.empty() && options.discovery.fleet_key.empty()) {
-        return base::fail(base::Errc::bad_config, "discovery.join = \"key\" needs a fleet key: set discovery.fleet_key_file");
+    if (options.discovery.join == JoinMode::key && options.discovery.fleet_key_file.empty()
+        && options.discovery.fleet_key.empty()) {
+        return base::fail(base::Errc::bad_config,
+                          "discovery.join = \"key\" needs a fleet key: set discovery.fleet_key_file");
     }
     if (!options.discovery.fleet_key_file.empty() && !options.discovery.fleet_key.empty()) {
-        return base::fail(base::Errc::bad_config, "discovery.fleet_key and discovery.fleet_key_file exclude each other");
+        return base::fail(base::Errc::bad_config,
+                          "discovery.fleet_key and discovery.fleet_key_file exclude each other");
     }
     if (options.proxy.replay_body > options.proxy.replay_total) {
         return base::fail(base::Errc::bad_config, "proxy.replay_body is larger than proxy.replay_total");
@@ -173,20 +307,23 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
     }
     options.pid_file = config::absolute_path(options.pid_file, options.directory);
     options.log.file = config::absolute_path(options.log.file, options.directory);
-    options.discovery.fleet_key_file = config::absolute_path(options.discovery.fleet_key_file, options.directory);
+    options.discovery.fleet_key_file =
+        config::absolute_path(options.discovery.fleet_key_file, options.directory);
     return {};
 }
 
 void collect_warnings(HerdOptions& options, const Table& table, const config::Environment& environment)
 {
     options.warnings = config::suspicious_variables(table, environment, {"HERD_URL", "HERD_API_KEY"});
-    std::erase_if(options.warnings, [](const std::string& warning) { return warning.starts_with("HERD_NODE_"); });
+    std::erase_if(options.warnings,
+                  [](const std::string& warning) { return warning.starts_with("HERD_NODE_"); });
     if (!options.frontends.empty()) {
         options.warnings.emplace_back("[[frontend]] is read and checked, but has no effect in this version");
     }
     for (const config::Option& option : table.options()) {
         if (option.row.key.starts_with("store.") && option.origin.from != config::From::built_in) {
-            options.warnings.push_back(option.row.key + " is read and checked, but has no effect in this version");
+            options.warnings.push_back(option.row.key
+                                       + " is read and checked, but has no effect in this version");
         }
     }
 }
@@ -194,13 +331,15 @@ void collect_warnings(HerdOptions& options, const Table& table, const config::En
 } // namespace
 
 base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>& arguments,
-                                                  const config::Environment& environment, const std::string& directory)
+                                                  const config::Environment& environment,
+                                                  const std::string& directory)
 {
     LoadedHerdOptions result;
     result.options.directory = directory;
     std::vector<ConfiguredNode> file_nodes;
     Table table = herd_table(result.options, file_nodes);
-    auto loaded = config::load(table, arguments, environment, config::file_candidates("herd", environment), directory);
+    auto loaded =
+        config::load(table, arguments, environment, config::file_candidates("herd", environment), directory);
     if (!loaded) {
         return std::unexpected(loaded.error());
     }
@@ -218,6 +357,7 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
     }
     collect_warnings(result.options, table, environment);
     result.effective = config::effective_toml(table);
+    result.effective_json = config::effective_json(table);
     return result;
 }
 

@@ -21,8 +21,8 @@ struct ConfiguredNode {
     std::string name{}; ///< empty: taken from the URL
     std::string url{};  ///< "http://host:port[/path]", the port always written
     std::vector<std::string> labels{};
-    std::uint32_t slots{0};   ///< 0: not known, herd finds out
-    std::string bearer{};     ///< secret
+    std::uint32_t slots{0}; ///< 0: not known, herd finds out
+    std::string bearer{};   ///< secret
 };
 
 /// [[frontend]]: read and checked, without effect in this version.
@@ -33,7 +33,7 @@ struct ConfiguredFrontend {
 
 struct HerdOptions {
     std::vector<base::Endpoint> listen{{base::IpAddress{}, 11435}};
-    std::string state_dir{}; ///< absolute; not made yet
+    std::string state_dir{};  ///< absolute; not made yet
     std::uint32_t threads{0}; ///< relay loops; 0: one per core
     std::string cluster{};    ///< fleet name; empty: the default fleet
     std::vector<ConfiguredNode> nodes{};
@@ -102,7 +102,8 @@ struct HerdOptions {
 struct LoadedHerdOptions {
     HerdOptions options{};
     config::Loaded loaded{};
-    std::string effective{}; ///< what --check-config prints
+    std::string effective{};      ///< what --check-config prints
+    std::string effective_json{}; ///< the same as JSON
 };
 /// Reads file, environment and flags (without the program's name), and checks what only the whole can tell.
 /// A reload calls it again with the same arguments and the first options' `directory`.
@@ -112,7 +113,8 @@ struct LoadedHerdOptions {
                                                                 const std::string& directory);
 
 /// Keys that differ and need a restart: what a reload must refuse or report.
-[[nodiscard]] std::vector<std::string> restart_differences(const HerdOptions& before, const HerdOptions& after);
+[[nodiscard]] std::vector<std::string> restart_differences(const HerdOptions& before,
+                                                           const HerdOptions& after);
 
 /// The options part of `herd --help`.
 [[nodiscard]] std::string herd_options_help();

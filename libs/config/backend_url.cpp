@@ -16,16 +16,17 @@ struct Pieces {
     std::string scheme{"http"};
     std::string hostport{};
     std::string path{};
-    std::uint16_t default_port{11434};
+    std::uint16_t default_port{0};
 };
 
-Pieces cut(std::string_view text)
+Pieces cut(std::string_view text, std::uint16_t default_port)
 {
     Pieces pieces;
+    pieces.default_port = default_port;
     if (const auto at = text.find("://"); at != std::string_view::npos) {
         pieces.scheme = text.substr(0, at);
         text.remove_prefix(at + 3);
-        pieces.default_port = pieces.scheme == "http" ? 80 : pieces.scheme == "https" ? 443 : 11434;
+        pieces.default_port = pieces.scheme == "https" ? 443 : pieces.scheme == "http" ? 80 : 11434;
     } else if (text == "ollama.com") {
         pieces.scheme = "https";
         pieces.default_port = 443;
@@ -100,11 +101,15 @@ bool plausible_host(std::string_view host)
         return true;
     }
     return !host.empty() && host.size() <= 253 && std::ranges::all_of(host, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
+            || c == '.' || c == '_';
     });
 }
 
-std::unexpected<base::Error> refuse(std::string why) { return base::fail(base::Errc::bad_config, std::move(why)); }
+std::unexpected<base::Error> refuse(std::string why)
+{
+    return base::fail(base::Errc::bad_config, std::move(why));
+}
 
 } // namespace
 
@@ -113,7 +118,10 @@ std::string BackendUrl::authority() const
     return fmt::format(fmt::runtime(host.find(':') != std::string::npos ? "[{}]:{}" : "{}:{}"), host, port);
 }
 
-std::string BackendUrl::text() const { return fmt::format("{}://{}{}", tls ? "https" : "http", authority(), path); }
+std::string BackendUrl::text() const
+{
+    return fmt::format("{}://{}{}", tls ? "https" : "http", authority(), path);
+}
 
 BackendUrl parse_ollama_host(std::string_view value)
 {
@@ -124,7 +132,7 @@ BackendUrl parse_ollama_host(std::string_view value)
     while (!value.empty() && (value.back() == '"' || value.back() == '\'')) {
         value.remove_suffix(1);
     }
-    const Pieces pieces = cut(base::trim(value));
+    const Pieces pieces = cut(base::trim(value), 11434);
     BackendUrl url;
     url.tls = pieces.scheme == "https";
     url.path = pieces.path;
@@ -139,9 +147,9 @@ BackendUrl parse_ollama_host(std::string_view value)
     return url;
 }
 
-base::Result<BackendUrl> parse_backend_url(std::string_view text)
+base::Result<BackendUrl> parse_backend_url(std::string_view text, std::uint16_t default_port)
 {
-    const Pieces pieces = cut(base::trim(text));
+    const Pieces pieces = cut(base::trim(text), default_port);
     if (pieces.scheme != "http" && pieces.scheme != "https") {
         return refuse(fmt::format("the scheme must be http or https, not {}", pieces.scheme));
     }
@@ -165,9 +173,11 @@ base::Result<BackendUrl> parse_backend_url(std::string_view text)
         host = base::IpAddress::parse(bare) ? std::string{bare} : pieces.hostport;
     }
     if (!plausible_host(host)) {
-        return refuse(host.empty() ? "expected a URL such as http://192.168.1.20:11434" : fmt::format("\"{}\" is not a host", host));
+        return refuse(host.empty() ? "expected a URL such as http://192.168.1.20:11434"
+                                   : fmt::format("\"{}\" is not a host", host));
     }
-    const bool control = std::ranges::any_of(url.path, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7F; });
+    const bool control = std::ranges::any_of(
+        url.path, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7F; });
     if (control) {
         return refuse("the path may not hold spaces or control characters");
     }

@@ -27,7 +27,9 @@ struct BackendUrl {
 /// become ones that a client can call: no host and 0.0.0.0 are 127.0.0.1, [::] is ::1.
 [[nodiscard]] BackendUrl parse_ollama_host(std::string_view value);
 
-/// A URL or HOST[:PORT] from a flag or a file. Errors: bad_config, context says what is wrong.
-[[nodiscard]] base::Result<BackendUrl> parse_backend_url(std::string_view text);
+/// A URL or HOST[:PORT] from a flag or a file; `default_port` is for texts without a scheme.
+/// Errors: bad_config, context says what is wrong.
+[[nodiscard]] base::Result<BackendUrl> parse_backend_url(std::string_view text,
+                                                         std::uint16_t default_port = 11434);
 
 } // namespace herd::config

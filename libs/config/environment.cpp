@@ -36,7 +36,8 @@ std::string suggestion(std::string_view word, const std::vector<std::string>& ca
 Result<void> read_environment(Table& table, const Environment& environment)
 {
     for (Option& option : table.options()) {
-        const std::string value = option.environment.empty() ? std::string{} : lookup(environment, option.environment);
+        const std::string value =
+            option.environment.empty() ? std::string{} : lookup(environment, option.environment);
         if (value.empty()) {
             continue;
         }

@@ -30,7 +30,8 @@ std::string missing_value(const Table& table, const std::string& what)
     for (const Option& option : table.options()) {
         for (const auto flag : base::split_list(option.row.flags)) {
             if (what.starts_with(std::string{flag} + ":") || what.starts_with(std::string{flag} + " ")) {
-                return fmt::format("{} needs a value: {}", flag, option.row.value_name.empty() ? option.expects : option.row.value_name);
+                return fmt::format("{} needs a value: {}", flag,
+                                   option.row.value_name.empty() ? option.expects : option.row.value_name);
             }
         }
     }
@@ -42,7 +43,8 @@ Result<std::vector<std::string>> words_of(const Table& table, const std::vector<
     for (const std::string& word : remaining) {
         if (word.size() > 1 && word.front() == '-' && word != "--") {
             const std::string flag = word.substr(0, word.find('='));
-            const std::string hint = flag.starts_with("--") ? suggestion(flag, known_flags(table)) : std::string{};
+            const std::string hint =
+                flag.starts_with("--") ? suggestion(flag, known_flags(table)) : std::string{};
             return base::fail(base::Errc::bad_config, fmt::format("unknown option {}{}", flag, hint));
         }
     }
@@ -69,7 +71,8 @@ Result<Arguments> parse_arguments(const Table& table, const std::vector<std::str
             }
             if (option.takes_value()) {
                 options[i] = app.add_option(option.row.flags, result.values[i]);
-                options[i]->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+                options[i]->expected(1)->allow_extra_args(false)->multi_option_policy(
+                    CLI::MultiOptionPolicy::TakeAll);
             } else {
                 options[i] = app.add_flag(option.row.flags);
             }

@@ -16,7 +16,7 @@ namespace {
 
 /// The file that the flag or the variable names, else the first candidate that exists.
 std::string choose_file(const Table& table, const Arguments& arguments, const Environment& environment,
-                        const std::vector<std::string>& candidates)
+                        const std::vector<std::string>& candidates, const std::string& directory)
 {
     for (std::size_t i = 0; i < table.options().size(); ++i) {
         const Option& option = table.options()[i];
@@ -32,7 +32,7 @@ std::string choose_file(const Table& table, const Arguments& arguments, const En
     }
     for (const std::string& candidate : candidates) {
         std::error_code ignored;
-        if (fs::exists(candidate, ignored)) {
+        if (fs::exists(absolute_path(candidate, directory), ignored)) {
             return candidate;
         }
     }
@@ -52,7 +52,7 @@ std::string home_path(const Environment& environment, std::string_view variable,
 } // namespace
 
 Result<Loaded> load(Table& table, const std::vector<std::string>& arguments, const Environment& environment,
-                    const std::vector<std::string>& candidates)
+                    const std::vector<std::string>& candidates, const std::string& directory)
 {
     const auto given = parse_arguments(table, arguments);
     if (!given) {
@@ -62,12 +62,12 @@ Result<Loaded> load(Table& table, const std::vector<std::string>& arguments, con
     if (loaded.help || loaded.version) {
         return loaded;
     }
-    loaded.file = choose_file(table, *given, environment, candidates);
-    if (!loaded.file.empty()) {
-        if (auto done = read_file(table, loaded.file); !done) {
+    const std::string chosen = choose_file(table, *given, environment, candidates, directory);
+    if (!chosen.empty()) {
+        loaded.file = absolute_path(chosen, directory);
+        if (auto done = read_file(table, loaded.file, chosen); !done) {
             return std::unexpected(done.error());
         }
-        loaded.file = absolute_path(loaded.file);
     }
     if (auto done = read_environment(table, environment); !done) {
         return std::unexpected(done.error());
@@ -124,10 +124,15 @@ Result<void> make_private_dir(const std::string& path)
     return {};
 }
 
-std::string absolute_path(const std::string& path)
+std::string current_directory()
 {
     std::error_code ignored;
-    return path.empty() ? path : fs::absolute(path, ignored).lexically_normal().string();
+    return fs::current_path(ignored).string();
+}
+
+std::string absolute_path(const std::string& path, const std::string& directory)
+{
+    return path.empty() ? path : (fs::path{directory} / path).lexically_normal().string();
 }
 
 } // namespace herd::config

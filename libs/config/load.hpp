@@ -12,10 +12,12 @@ struct Loaded {
 };
 
 /// The table needs a text row with the key `config` (not in the file) when it has a file at all. Without that
-/// flag the first existing file of `candidates` is read; none of them is fine.
+/// flag the first existing file of `candidates` is read; none of them is fine. Relative paths start at
+/// `directory`: a daemon that reloads no longer stands where it was started.
 /// Errors: bad_config, one sentence.
 [[nodiscard]] Result<Loaded> load(Table& table, const std::vector<std::string>& arguments,
-                                  const Environment& environment, const std::vector<std::string>& candidates);
+                                  const Environment& environment, const std::vector<std::string>& candidates,
+                                  const std::string& directory);
 
 /// ./NAME.toml, $XDG_CONFIG_HOME/herd/NAME.toml (or ~/.config/…), /etc/herd/NAME.toml.
 [[nodiscard]] std::vector<std::string> file_candidates(std::string_view name, const Environment& environment);
@@ -27,7 +29,9 @@ struct Loaded {
 /// Makes `path` and its missing parents, the last one 0700. Errors: io ("cannot make …: Permission denied").
 [[nodiscard]] Result<void> make_private_dir(const std::string& path);
 
-/// `path`, made absolute: a daemon leaves the directory it was started in. Empty stays empty.
-[[nodiscard]] std::string absolute_path(const std::string& path);
+/// Where this process stands now.
+[[nodiscard]] std::string current_directory();
+/// `path` as seen from `directory`. Empty stays empty.
+[[nodiscard]] std::string absolute_path(const std::string& path, const std::string& directory);
 
 } // namespace herd::config

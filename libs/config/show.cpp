@@ -14,7 +14,10 @@ constexpr std::size_t help_width = 100;
 constexpr std::size_t help_indent = 30;
 constexpr std::string_view stars = "********";
 
-std::string joined(const std::vector<std::string>& texts) { return fmt::format("{}", fmt::join(texts, ", ")); }
+std::string joined(const std::vector<std::string>& texts)
+{
+    return fmt::format("{}", fmt::join(texts, ", "));
+}
 
 std::string wrap(std::string_view text, std::size_t indent)
 {
@@ -109,7 +112,8 @@ void append_line(std::string& out, const Option& option)
     const auto dot = option.row.key.rfind('.');
     const std::string name = dot == std::string::npos ? option.row.key : option.row.key.substr(dot + 1);
     const std::string line = fmt::format("{} = {}", name, toml_value(option));
-    out += option.origin.from == From::built_in ? line : fmt::format("{:<40} # {}", line, option.origin.place);
+    out +=
+        option.origin.from == From::built_in ? line : fmt::format("{:<40} # {}", line, option.origin.place);
     out += '\n';
 }
 
@@ -140,7 +144,8 @@ std::string code(const std::string& text) { return text.empty() ? std::string{} 
 std::string reference_row(const Option& option, bool in_element)
 {
     std::string meaning = option.row.sentence;
-    if (option.kind == Kind::number || (option.kind == Kind::text && option.expects.find(" | ") != std::string::npos)) {
+    if (option.kind == Kind::number
+        || (option.kind == Kind::text && option.expects.find(" | ") != std::string::npos)) {
         meaning += fmt::format(" *{}*.", option.expects);
     } else if (option.is_list) {
         meaning += " *A list; comma separated in the environment.*";
@@ -158,7 +163,8 @@ std::string reference_row(const Option& option, bool in_element)
         text = text == "true" ? "on" : "off";
     }
     return in_element ? fmt::format("| {} | {} | {} |\n", key, code(text), cell(meaning))
-                      : fmt::format("| {} | {} | {} | {} | {} |\n", key, flags, code(option.environment), code(text), cell(meaning));
+                      : fmt::format("| {} | {} | {} | {} | {} |\n", key, flags, code(option.environment),
+                                    code(text), cell(meaning));
 }
 
 } // namespace
@@ -185,7 +191,8 @@ std::string help_options(const Table& table)
         }
         if (option.row.flags.empty()) {
             const std::string value = joined(option.built_in);
-            without_flag += (without_flag.empty() ? "" : ", ") + option.row.key + (value.empty() ? "" : "=" + value);
+            without_flag +=
+                (without_flag.empty() ? "" : ", ") + option.row.key + (value.empty() ? "" : "=" + value);
             continue;
         }
         if (option.group != group) {
@@ -194,11 +201,14 @@ std::string help_options(const Table& table)
         }
         out += help_line(help_flags(option), option.row.sentence + help_default(option));
     }
+    out += "\nOther:\n" + help_line("-h, --help", "Show this text and exit.");
+    out += help_line("-V, --version", "Show the version and exit.");
     for (const Repeated& repeated : table.repetitions()) {
         without_flag += (without_flag.empty() ? "[[" : ", [[") + repeated.key + "]]";
     }
     if (!without_flag.empty()) {
-        out += "\nOnly in the file or the environment (docs/config.md explains each):\n  " + wrap(without_flag, 2) + "\n";
+        out += "\nOnly in the file or the environment (docs/config.md explains each):\n  "
+            + wrap(without_flag, 2) + "\n";
     }
     return out;
 }
@@ -233,6 +243,21 @@ std::string effective_toml(const Table& table)
     return out;
 }
 
+std::string effective_json(const Table& table)
+{
+    std::string out;
+    for (const Option& option : table.options()) {
+        if (option.row.in_file && !option.row.hidden) {
+            // TOML's basic strings, numbers, booleans and arrays of them read the same in JSON.
+            const bool built_in = option.origin.from == From::built_in;
+            out += fmt::format("{}{}:{{\"value\":{},\"from\":{}}}", out.empty() ? "" : ",",
+                               toml_string(option.row.key), toml_value(option),
+                               built_in ? "\"default\"" : toml_string(option.origin.place));
+        }
+    }
+    return "{" + out + "}";
+}
+
 std::string reference_markdown(const Table& table)
 {
     std::string out;
@@ -243,14 +268,17 @@ std::string reference_markdown(const Table& table)
         }
         if (option.group != group) {
             group = option.group;
-            out += fmt::format("\n### {}\n\n| key | flag | environment | default | meaning |\n|---|---|---|---|---|\n", group);
+            out += fmt::format(
+                "\n### {}\n\n| key | flag | environment | default | meaning |\n|---|---|---|---|---|\n",
+                group);
         }
         out += reference_row(option, false);
     }
     for (const Repeated& repeated : table.repetitions()) {
         Table rows{std::string{}};
         repeated.describe(rows);
-        out += fmt::format("\n### `[[{}]]`\n\n{}\n\n| key | default | meaning |\n|---|---|---|\n", repeated.key, repeated.sentence);
+        out += fmt::format("\n### `[[{}]]`\n\n{}\n\n| key | default | meaning |\n|---|---|---|\n",
+                           repeated.key, repeated.sentence);
         for (const Option& option : rows.options()) {
             out += reference_row(option, true);
         }

@@ -10,7 +10,7 @@
 namespace herd::config {
 
 /// The options of `table` by group, 100 columns wide, defaults in parentheses. Settings without a flag are
-/// named in a closing paragraph.
+/// named in a closing paragraph; --help and --version are added.
 [[nodiscard]] std::string help_options(const Table& table);
 
 /// "  left          right", the right side wrapped under itself, at 100 columns.
@@ -19,6 +19,9 @@ namespace herd::config {
 /// The settings in force as TOML that loads back, each with where it came from unless it is the default.
 /// Secrets are starred out (such a line does not load back).
 [[nodiscard]] std::string effective_toml(const Table& table);
+
+/// The same as one JSON object: {"discovery.port": {"value": 11436, "from": "default"}, …}.
+[[nodiscard]] std::string effective_json(const Table& table);
 
 /// Markdown tables, one per group, and one per [[repeated]] table.
 [[nodiscard]] std::string reference_markdown(const Table& table);

@@ -23,14 +23,15 @@ using Environment = std::map<std::string, std::string, std::less<>>;
 /// struct is unspecified and must be thrown away.
 /// Errors: bad_config: "herd.toml line 3: unknown key \"discovery.prot\" (did you mean \"discovery.port\"?)".
 [[nodiscard]] Result<void> read_toml(Table& table, std::string_view document, const std::string& name);
-/// As read_toml, from a file of at most 1 MiB.
-[[nodiscard]] Result<void> read_file(Table& table, const std::string& path);
+/// As read_toml, from a file of at most 1 MiB that errors call `name`.
+[[nodiscard]] Result<void> read_file(Table& table, const std::string& path, const std::string& name);
 
 /// Applies the environment twins. Lists are comma separated. An empty variable counts as not set.
 [[nodiscard]] Result<void> read_environment(Table& table, const Environment& environment);
 /// Variables that begin with the prefix and look like a mistyped twin: one sentence each, to be logged.
 /// `known`: further names that are fine.
-[[nodiscard]] std::vector<std::string> suspicious_variables(const Table& table, const Environment& environment,
+[[nodiscard]] std::vector<std::string> suspicious_variables(const Table& table,
+                                                            const Environment& environment,
                                                             const std::vector<std::string>& known);
 
 /// What stood on the command line. Values are in the order of Table::options().
@@ -43,7 +44,8 @@ struct Arguments {
 
 /// Splits the arguments (without the program's name). Flags may be repeated: lists collect, for others the
 /// last one counts. Errors: bad_config ("unknown option --discvery-port (did you mean --discovery-port?)").
-[[nodiscard]] Result<Arguments> parse_arguments(const Table& table, const std::vector<std::string>& arguments);
+[[nodiscard]] Result<Arguments> parse_arguments(const Table& table,
+                                                const std::vector<std::string>& arguments);
 [[nodiscard]] Result<void> apply_arguments(Table& table, const Arguments& arguments);
 
 /// " (did you mean \"x\"?)", or nothing when no candidate is near.

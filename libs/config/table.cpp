@@ -22,7 +22,8 @@ std::string environment_name(const std::string& prefix, std::string_view key)
 /// Exact, unlike base::format_bytes: "512MiB", or the plain number.
 std::string bytes_text(base::Bytes value)
 {
-    for (const auto& [unit, name] : {std::pair{base::gib, "GiB"}, std::pair{base::mib, "MiB"}, std::pair{base::kib, "KiB"}}) {
+    for (const auto& [unit, name] :
+         {std::pair{base::gib, "GiB"}, std::pair{base::mib, "MiB"}, std::pair{base::kib, "KiB"}}) {
         if (value != 0 && value % unit == 0) {
             return fmt::format("{}{}", value / unit, name);
         }
@@ -66,30 +67,33 @@ Option& Table::add(Row row, Kind kind, bool is_list, std::string expects,
 
 Option& Table::boolean(Row row, bool& into)
 {
-    return add(std::move(row), Kind::boolean, false, "on or off",
-               [&into](std::span<const std::string> texts) -> Result<void> {
-                   const std::string text = base::lower(texts.front());
-                   const bool yes = text == "true" || text == "on" || text == "yes" || text == "1";
-                   const bool no = text == "false" || text == "off" || text == "no" || text == "0";
-                   if (!yes && !no) {
-                       return not_as_expected();
-                   }
-                   into = yes;
-                   return {};
-               },
-               [&into] { return std::vector<std::string>{into ? "true" : "false"}; });
+    return add(
+        std::move(row), Kind::boolean, false, "on or off",
+        [&into](std::span<const std::string> texts) -> Result<void> {
+            const std::string text = base::lower(texts.front());
+            const bool yes = text == "true" || text == "on" || text == "yes" || text == "1";
+            const bool no = text == "false" || text == "off" || text == "no" || text == "0";
+            if (!yes && !no) {
+                return not_as_expected();
+            }
+            into = yes;
+            return {};
+        },
+        [&into] { return std::vector<std::string>{into ? "true" : "false"}; });
 }
 
 Option& Table::text(Row row, std::string& into)
 {
-    return parsed(std::move(row), into, "text", [](std::string_view text) { return Result<std::string>{text}; },
-                  [](const std::string& value) { return value; });
+    return parsed(
+        std::move(row), into, "text", [](std::string_view text) { return Result<std::string>{text}; },
+        [](const std::string& value) { return value; });
 }
 
 Option& Table::list(Row row, std::vector<std::string>& into)
 {
-    return parsed_list(std::move(row), into, "text", [](std::string_view text) { return Result<std::string>{text}; },
-                       [](const std::string& value) { return value; });
+    return parsed_list(
+        std::move(row), into, "text", [](std::string_view text) { return Result<std::string>{text}; },
+        [](const std::string& value) { return value; });
 }
 
 Option& Table::bytes(Row row, base::Bytes& into, base::Bytes low, base::Bytes high)
@@ -98,15 +102,16 @@ Option& Table::bytes(Row row, base::Bytes& into, base::Bytes low, base::Bytes hi
     if (low > 0) {
         expects += fmt::format(", at least {}", bytes_text(low));
     }
-    Option& option = parsed(std::move(row), into, std::move(expects),
-                            [low, high](std::string_view text) -> Result<base::Bytes> {
-                                const auto value = base::parse_bytes(text);
-                                if (!value || *value < low || *value > high) {
-                                    return not_as_expected();
-                                }
-                                return *value;
-                            },
-                            bytes_text);
+    Option& option = parsed(
+        std::move(row), into, std::move(expects),
+        [low, high](std::string_view text) -> Result<base::Bytes> {
+            const auto value = base::parse_bytes(text);
+            if (!value || *value < low || *value > high) {
+                return not_as_expected();
+            }
+            return *value;
+        },
+        bytes_text);
     option.kind = Kind::bytes;
     return option;
 }
@@ -117,48 +122,53 @@ Option& Table::duration(Row row, base::Duration& into, base::Duration low, base:
     if (low > base::Duration{}) {
         expects += fmt::format(", at least {}", base::format_duration(low));
     }
-    Option& option = parsed(std::move(row), into, std::move(expects),
-                            [low, high](std::string_view text) -> Result<base::Duration> {
-                                const auto value = base::parse_duration(text);
-                                if (!value || *value < low || *value > high) {
-                                    return not_as_expected();
-                                }
-                                return *value;
-                            },
-                            base::format_duration);
+    Option& option = parsed(
+        std::move(row), into, std::move(expects),
+        [low, high](std::string_view text) -> Result<base::Duration> {
+            const auto value = base::parse_duration(text);
+            if (!value || *value < low || *value > high) {
+                return not_as_expected();
+            }
+            return *value;
+        },
+        base::format_duration);
     option.kind = Kind::duration;
     return option;
 }
 
-Option& Table::number_row(Row row, std::uint64_t low, std::uint64_t high, std::function<void(std::uint64_t)> store,
-                          std::function<std::uint64_t()> load)
+Option& Table::number_row(Row row, std::uint64_t low, std::uint64_t high,
+                          std::function<void(std::uint64_t)> store, std::function<std::uint64_t()> load)
 {
-    return add(std::move(row), Kind::number, false, fmt::format("a number from {} to {}", low, high),
-               [low, high, store = std::move(store)](std::span<const std::string> texts) -> Result<void> {
-                   const auto value = base::parse_unsigned(texts.front());
-                   if (!value || *value < low || *value > high) {
-                       return not_as_expected();
-                   }
-                   store(*value);
-                   return {};
-               },
-               [load = std::move(load)] { return std::vector<std::string>{fmt::format("{}", load())}; });
+    return add(
+        std::move(row), Kind::number, false, fmt::format("a number from {} to {}", low, high),
+        [low, high, store = std::move(store)](std::span<const std::string> texts) -> Result<void> {
+            const auto value = base::parse_unsigned(texts.front());
+            if (!value || *value < low || *value > high) {
+                return not_as_expected();
+            }
+            store(*value);
+            return {};
+        },
+        [load = std::move(load)] { return std::vector<std::string>{fmt::format("{}", load())}; });
 }
 
 Option* Table::find(std::string_view key)
 {
-    const auto found = std::ranges::find_if(options_, [&](const Option& option) { return option.row.key == key; });
+    const auto found =
+        std::ranges::find_if(options_, [&](const Option& option) { return option.row.key == key; });
     return found == options_.end() ? nullptr : &*found;
 }
 
 Result<void> assign(Option& option, std::span<const std::string> texts, Origin origin)
 {
     if (texts.empty() && !option.is_list) {
-        return base::fail(base::Errc::bad_config, fmt::format("{}: expected {}", origin.place, option.expects));
+        return base::fail(base::Errc::bad_config,
+                          fmt::format("{}: expected {}", origin.place, option.expects));
     }
     const auto taken = option.assign(option.is_list ? texts : texts.last(1));
     if (!taken) {
-        const std::string given = option.row.secret ? std::string{} : fmt::format(" \"{}\"", fmt::join(texts, "\", \""));
+        const std::string given =
+            option.row.secret ? std::string{} : fmt::format(" \"{}\"", fmt::join(texts, "\", \""));
         const std::string& why = taken.error().context;
         return base::fail(base::Errc::bad_config,
                           why.empty() ? fmt::format("{}{}: expected {}", origin.place, given, option.expects)

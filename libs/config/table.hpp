@@ -42,13 +42,13 @@ struct Row {
     std::string flags{};      ///< "-d,--daemon"; empty: file and environment only
     std::string value_name{}; ///< "HOST:PORT" in the help
     std::string sentence{};
-    bool restart{false};      ///< a reload cannot apply it
-    bool secret{false};       ///< shown as stars
-    bool hidden{false};       ///< neither in the help nor in the documentation
-    bool in_file{true};       ///< false: not a key of the file
+    bool restart{false}; ///< a reload cannot apply it
+    bool secret{false};  ///< shown as stars
+    bool hidden{false};  ///< neither in the help nor in the documentation
+    bool in_file{true};  ///< false: not a key of the file
     bool in_environment{true};
-    bool negated{false};      ///< a boolean whose bare flag means false (`--no-discovery`)
-    bool on_off{false};       ///< a boolean whose flag takes `on` or `off`
+    bool negated{false}; ///< a boolean whose bare flag means false (`--no-discovery`)
+    bool on_off{false};  ///< a boolean whose flag takes `on` or `off`
 };
 
 struct Option {
@@ -101,10 +101,12 @@ public:
     Option& duration(Row row, base::Duration& into, base::Duration low = base::Duration{},
                      base::Duration high = std::chrono::hours{24 * 3650});
     template <std::unsigned_integral T>
-    Option& number(Row row, T& into, std::uint64_t low = 0, std::uint64_t high = std::numeric_limits<T>::max())
+    Option& number(Row row, T& into, std::uint64_t low = 0,
+                   std::uint64_t high = std::numeric_limits<T>::max())
     {
-        return number_row(std::move(row), low, high, [&into](std::uint64_t v) { into = static_cast<T>(v); },
-                          [&into] { return std::uint64_t{into}; });
+        return number_row(
+            std::move(row), low, high, [&into](std::uint64_t v) { into = static_cast<T>(v); },
+            [&into] { return std::uint64_t{into}; });
     }
     /// One of a few words.
     template <class E>
@@ -137,40 +139,42 @@ public:
     template <class T, class Parse, class Format>
     Option& parsed(Row row, T& into, std::string expects, Parse parse, Format format)
     {
-        return add(std::move(row), Kind::text, false, std::move(expects),
-                   [&into, parse](std::span<const std::string> texts) -> Result<void> {
-                       auto value = parse(texts.front());
-                       if (!value) {
-                           return std::unexpected(value.error());
-                       }
-                       into = std::move(*value);
-                       return {};
-                   },
-                   [&into, format] { return std::vector<std::string>{format(into)}; });
+        return add(
+            std::move(row), Kind::text, false, std::move(expects),
+            [&into, parse](std::span<const std::string> texts) -> Result<void> {
+                auto value = parse(texts.front());
+                if (!value) {
+                    return std::unexpected(value.error());
+                }
+                into = std::move(*value);
+                return {};
+            },
+            [&into, format] { return std::vector<std::string>{format(into)}; });
     }
     template <class T, class Parse, class Format>
     Option& parsed_list(Row row, std::vector<T>& into, std::string expects, Parse parse, Format format)
     {
-        return add(std::move(row), Kind::text, true, std::move(expects),
-                   [&into, parse](std::span<const std::string> texts) -> Result<void> {
-                       std::vector<T> values;
-                       for (const std::string& text : texts) {
-                           auto value = parse(text);
-                           if (!value) {
-                               return std::unexpected(value.error());
-                           }
-                           values.push_back(std::move(*value));
-                       }
-                       into = std::move(values);
-                       return {};
-                   },
-                   [&into, format] {
-                       std::vector<std::string> texts;
-                       for (const T& value : into) {
-                           texts.push_back(format(value));
-                       }
-                       return texts;
-                   });
+        return add(
+            std::move(row), Kind::text, true, std::move(expects),
+            [&into, parse](std::span<const std::string> texts) -> Result<void> {
+                std::vector<T> values;
+                for (const std::string& text : texts) {
+                    auto value = parse(text);
+                    if (!value) {
+                        return std::unexpected(value.error());
+                    }
+                    values.push_back(std::move(*value));
+                }
+                into = std::move(values);
+                return {};
+            },
+            [&into, format] {
+                std::vector<std::string> texts;
+                for (const T& value : into) {
+                    texts.push_back(format(value));
+                }
+                return texts;
+            });
     }
     /// `[[key]]`, each element one T; `rows` adds the rows of one element (their keys without a section).
     template <class T>
@@ -197,8 +201,8 @@ private:
     Option& add(Row row, Kind kind, bool is_list, std::string expects,
                 std::function<Result<void>(std::span<const std::string>)> assign,
                 std::function<std::vector<std::string>()> show);
-    Option& number_row(Row row, std::uint64_t low, std::uint64_t high, std::function<void(std::uint64_t)> store,
-                       std::function<std::uint64_t()> load);
+    Option& number_row(Row row, std::uint64_t low, std::uint64_t high,
+                       std::function<void(std::uint64_t)> store, std::function<std::uint64_t()> load);
 
     std::string prefix_;
     std::string group_;

@@ -21,7 +21,8 @@ struct Reader {
     {
         return fmt::format("{} line {}", name, source.begin.line);
     }
-    [[nodiscard]] std::unexpected<base::Error> refuse(const toml::source_region& source, const std::string& why) const
+    [[nodiscard]] std::unexpected<base::Error> refuse(const toml::source_region& source,
+                                                      const std::string& why) const
     {
         return base::fail(base::Errc::bad_config, place(source) + ": " + why);
     }
@@ -31,7 +32,8 @@ struct Reader {
     Result<void> tables(const Repeated& repeated, const toml::node& node) const;
     Result<void> check_item(const Repeated& repeated, Table& rows, const toml::node& node,
                             std::map<std::string, std::int64_t>& seen) const;
-    [[nodiscard]] std::unexpected<base::Error> unknown(const Table& rows, const std::string& key, bool is_table,
+    [[nodiscard]] std::unexpected<base::Error> unknown(const Table& rows, const std::string& key,
+                                                       bool is_table,
                                                        const toml::source_region& source) const;
 };
 
@@ -40,7 +42,8 @@ std::optional<std::string> text_of(const Option& option, const toml::node& node)
 {
     switch (option.kind) {
     case Kind::boolean:
-        return node.is_boolean() ? std::optional<std::string>{node.as_boolean()->get() ? "true" : "false"} : std::nullopt;
+        return node.is_boolean() ? std::optional<std::string>{node.as_boolean()->get() ? "true" : "false"}
+                                 : std::nullopt;
     case Kind::number:
         return node.is_integer() ? std::optional{fmt::format("{}", node.as_integer()->get())} : std::nullopt;
     case Kind::bytes:
@@ -49,8 +52,7 @@ std::optional<std::string> text_of(const Option& option, const toml::node& node)
             return fmt::format("{}", node.as_integer()->get());
         }
         [[fallthrough]];
-    case Kind::text:
-        return node.is_string() ? std::optional{node.as_string()->get()} : std::nullopt;
+    case Kind::text: return node.is_string() ? std::optional{node.as_string()->get()} : std::nullopt;
     }
     return std::nullopt;
 }
@@ -72,8 +74,8 @@ Result<void> Reader::value(Option& option, const std::string& key, const toml::n
         texts.push_back(*text);
     } else {
         const std::string what = option.kind == Kind::boolean ? "true or false"
-            : option.kind == Kind::text                      ? (option.is_list ? "a list of strings" : "a string in quotes")
-                                                             : option.expects;
+            : option.kind == Kind::text ? (option.is_list ? "a list of strings" : "a string in quotes")
+                                        : option.expects;
         return refuse(node.source(), fmt::format("{} expects {}", key, what));
     }
     auto done = assign(option, texts, {From::file, fmt::format("{}: {}", origin.place, key)});
@@ -125,8 +127,9 @@ Result<void> Reader::check_item(const Repeated& repeated, Table& rows, const tom
             const auto line = static_cast<std::int64_t>(node.source().begin.line);
             const auto [entry, fresh] = seen.emplace(key + "=" + text, line);
             if (!text.empty() && !fresh) {
-                return refuse(node.source(), fmt::format("another [[{}]] (line {}) has the {} \"{}\" already", repeated.key,
-                                                         entry->second, key, text));
+                return refuse(node.source(),
+                              fmt::format("another [[{}]] (line {}) has the {} \"{}\" already", repeated.key,
+                                          entry->second, key, text));
             }
         }
     }
@@ -159,11 +162,13 @@ Result<void> Reader::tables(const Repeated& repeated, const toml::node& node) co
 Result<void> Reader::table(Table& rows, const toml::table& from, const std::string& section) const
 {
     for (const auto& [word, node] : from) {
-        const std::string key = section.empty() ? std::string{word.str()} : section + "." + std::string{word.str()};
+        const std::string key =
+            section.empty() ? std::string{word.str()} : section + "." + std::string{word.str()};
         Option* option = rows.find(key);
         const auto options = rows.options();
-        const bool is_section = std::ranges::any_of(
-            options, [&](const Option& each) { return each.row.in_file && each.row.key.starts_with(key + "."); });
+        const bool is_section = std::ranges::any_of(options, [&](const Option& each) {
+            return each.row.in_file && each.row.key.starts_with(key + ".");
+        });
         const auto repeated = std::ranges::find(rows.repetitions(), key, &Repeated::key);
         Result<void> done;
         if (option != nullptr && option->row.in_file) {
@@ -192,28 +197,30 @@ Result<void> read_toml(Table& table, std::string_view document, const std::strin
         const toml::table root = toml::parse(document, name);
         return Reader{name}.table(table, root, "");
     } catch (const toml::parse_error& error) {
-        return base::fail(base::Errc::bad_config, fmt::format("{} line {}: {}", name, error.source().begin.line,
-                                                              std::string{error.description()}));
+        return base::fail(
+            base::Errc::bad_config,
+            fmt::format("{} line {}: {}", name, error.source().begin.line, std::string{error.description()}));
     }
 }
 
-Result<void> read_file(Table& table, const std::string& path)
+Result<void> read_file(Table& table, const std::string& path, const std::string& name)
 {
     std::ifstream file(path, std::ios::binary);
     if (!file) {
         const std::error_code cause(errno, std::generic_category());
-        return base::fail(base::Errc::bad_config, fmt::format("cannot read {}: {}", path, cause.message()));
+        return base::fail(base::Errc::bad_config, fmt::format("cannot read {}: {}", name, cause.message()));
     }
     std::string document(file_bytes_max + 1, '\0');
     file.read(document.data(), static_cast<std::streamsize>(document.size()));
     document.resize(static_cast<std::size_t>(file.gcount()));
     if (file.bad() || (file.fail() && !file.eof())) {
-        return base::fail(base::Errc::bad_config, fmt::format("cannot read {}", path)); // a directory, for one
+        return base::fail(base::Errc::bad_config,
+                          fmt::format("cannot read {}", name)); // a directory, for one
     }
     if (document.size() > file_bytes_max) {
-        return base::fail(base::Errc::bad_config, fmt::format("{} is larger than 1 MiB", path));
+        return base::fail(base::Errc::bad_config, fmt::format("{} is larger than 1 MiB", name));
     }
-    return read_toml(table, document, path);
+    return read_toml(table, document, name);
 }
 
 } // namespace herd::config

@@ -50,7 +50,8 @@ TEST_CASE("a URL from a flag is read by the same rules, strictly")
     CHECK(parse_backend_url("http://attic.lan")->text() == "http://attic.lan:80");
     CHECK(parse_backend_url("https://x.example/v/")->text() == "https://x.example:443/v");
     CHECK(parse_backend_url("[fe80::1%3]:11434")->host == "fe80::1%3");
-    for (const char* bad : {"", "http://", "ftp://a", "a:0", "a:99999", "a:b", "http://user@a", "a?x=1", "a b", "http://a/x y", "a:1:2"}) {
+    for (const char* bad : {"", "http://", "ftp://a", "a:0", "a:99999", "a:b", "http://user@a", "a?x=1",
+                            "a b", "http://a/x y", "a:1:2"}) {
         CAPTURE(bad);
         CHECK_FALSE(parse_backend_url(bad).has_value());
     }

@@ -40,11 +40,12 @@ Table table_of(Settings& s)
     return t;
 }
 
-std::uint32_t loaded_size(const std::vector<std::string>& flags, const config::Environment& environment, const std::vector<std::string>& candidates)
+std::uint32_t loaded_size(const std::vector<std::string>& flags, const config::Environment& environment,
+                          const std::vector<std::string>& candidates)
 {
     Settings s;
     Table t = table_of(s);
-    REQUIRE(config::load(t, flags, environment, candidates));
+    REQUIRE(config::load(t, flags, environment, candidates, config::current_directory()));
     return s.size;
 }
 
@@ -68,20 +69,22 @@ TEST_CASE("a named file that cannot be read is an error")
     const Scratch scratch;
     Settings s;
     Table t = table_of(s);
-    const auto missing = config::load(t, {"--config", scratch.path / "no.toml"}, {}, {});
+    const auto missing = config::load(t, {"--config", scratch.path / "no.toml"}, {}, {}, "/");
     REQUIRE_FALSE(missing.has_value());
     CHECK(missing.error().context.find("no.toml: No such file or directory") != std::string::npos);
-    CHECK_FALSE(config::load(t, {"--config", scratch.path.string()}, {}, {}).has_value());
+    CHECK_FALSE(config::load(t, {"--config", scratch.path.string()}, {}, {}, "/").has_value());
     const std::string large = scratch.path / "large.toml";
     std::ofstream(large) << std::string((1 << 20) + 2, '#');
-    CHECK(config::load(t, {"--config", large}, {}, {}).error().context.find("larger than 1 MiB") != std::string::npos);
+    CHECK(config::load(t, {"--config", large}, {}, {}, "/").error().context.find("larger than 1 MiB")
+          != std::string::npos);
 }
 
 TEST_CASE("configuration is looked for in the usual places")
 {
     CHECK(config::file_candidates("herd", {{"HOME", "/h"}})
           == std::vector<std::string>{"./herd.toml", "/h/.config/herd/herd.toml", "/etc/herd/herd.toml"});
-    CHECK(config::file_candidates("herd-node", {{"HOME", "/h"}, {"XDG_CONFIG_HOME", "/x"}}).at(1) == "/x/herd/herd-node.toml");
+    CHECK(config::file_candidates("herd-node", {{"HOME", "/h"}, {"XDG_CONFIG_HOME", "/x"}}).at(1)
+          == "/x/herd/herd-node.toml");
 }
 
 TEST_CASE("state lies where systemd, root or the user wants it")
@@ -100,11 +103,12 @@ TEST_CASE("the state directory is private")
     const std::string dir = scratch.path / "a" / "b";
     REQUIRE(config::make_private_dir(dir));
     REQUIRE(config::make_private_dir(dir));
-    struct ::stat info {};
+    struct ::stat info{};
     REQUIRE(::stat(dir.c_str(), &info) == 0);
     CHECK((info.st_mode & 0777) == 0700);
     std::ofstream(scratch.path / "file") << "x";
     CHECK_FALSE(config::make_private_dir(scratch.path / "file").has_value());
-    CHECK(config::absolute_path("/a/./b") == "/a/b");
-    CHECK(config::absolute_path("").empty());
+    CHECK(config::absolute_path("/a/./b", "/x") == "/a/b");
+    CHECK(config::absolute_path("b/../c", "/x") == "/x/c");
+    CHECK(config::absolute_path("", "/x").empty());
 }

@@ -1,0 +1,97 @@
+#include "cli/client.hpp"
+
+#include <cctype>
+
+#include <fmt/format.h>
+#include <httplib.h>
+
+namespace herd::cli {
+
+namespace {
+
+constexpr std::size_t body_bytes_max = 64 * 1024 * 1024;
+constexpr std::chrono::seconds connect_patience{5};
+
+base::Errc errc_of(httplib::Error error)
+{
+    switch (error) {
+    case httplib::Error::Connection: return base::Errc::refused;
+    case httplib::Error::ConnectionTimeout: return base::Errc::timed_out;
+    case httplib::Error::Canceled: return base::Errc::too_large; // only our own receiver cancels
+    case httplib::Error::Read:
+    case httplib::Error::Write: return base::Errc::reset;
+    default: return base::Errc::io;
+    }
+}
+
+void prepare(httplib::Client& client, base::Duration patience)
+{
+    client.set_connection_timeout(connect_patience);
+    client.set_read_timeout(std::chrono::duration_cast<std::chrono::microseconds>(patience));
+    client.set_write_timeout(std::chrono::duration_cast<std::chrono::microseconds>(patience));
+    client.set_keep_alive(false);
+    client.set_follow_location(false);
+}
+
+std::string origin(const config::BackendUrl& url)
+{
+    return fmt::format("{}://{}", url.tls ? "https" : "http", url.authority());
+}
+
+} // namespace
+
+base::Result<Answer> ask(const Server& server, const std::string& method, const std::string& path,
+                         const std::string& body, base::Duration patience)
+{
+    httplib::Client client(origin(server.url));
+    prepare(client, patience);
+    Answer answer;
+    httplib::Request request;
+    request.method = method;
+    request.path = server.url.path + path;
+    request.headers.emplace("Accept", "application/json");
+    if (!server.key.empty()) {
+        request.headers.emplace("Authorization", "Bearer " + server.key);
+    }
+    if (!body.empty()) {
+        request.headers.emplace("Content-Type", "application/json");
+        request.body = body;
+    } else if (method != "GET") {
+        request.headers.emplace("Content-Length", "0");
+    }
+    request.content_receiver = [&answer](const char* data, std::size_t length, std::uint64_t, std::uint64_t) {
+        if (answer.body.size() + length > body_bytes_max) {
+            return false;
+        }
+        answer.body.append(data, length);
+        return true;
+    };
+    const auto result = client.send(request);
+    if (!result) {
+        return base::fail(errc_of(result.error()),
+                          fmt::format("{}: {}", server.url.text(), httplib::to_string(result.error())));
+    }
+    answer.status = result->status;
+    answer.content_type = result->get_header_value("Content-Type");
+    return answer;
+}
+
+bool is_listening(const Server& server)
+{
+    const auto answer = ask(server, "GET", "/healthz", {}, std::chrono::seconds{2});
+    return answer || answer.error().code != base::Errc::refused;
+}
+
+std::string path_segment(std::string_view text)
+{
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool plain =
+            (byte < 0x80 && std::isalnum(byte) != 0) || c == '-' || c == '.' || c == '_' || c == '~';
+        out += plain ? std::string{c} : fmt::format("%{:02X}", byte);
+    }
+    return out;
+}
+
+} // namespace herd::cli

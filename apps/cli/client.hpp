@@ -1,0 +1,36 @@
+#pragma once
+// One blocking request to a program of ours: all that a command-line verb needs. cpp-httplib is seen by
+// client.cpp alone and never by anything that serves.
+#include "base/error.hpp"
+#include "base/time.hpp"
+#include "config/backend_url.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace herd::cli {
+
+struct Server {
+    config::BackendUrl url{};
+    std::string key{}; ///< sent as a bearer token; empty: none
+};
+
+struct Answer {
+    int status{0};
+    std::string body{};
+    std::string content_type{};
+};
+
+/// `body` is sent as JSON when not empty. An answer with any status is a success here. At most 64 MiB are read.
+/// Errors: refused (nobody listens), unreachable, timed_out, reset, too_large. Thread: any; blocks.
+[[nodiscard]] base::Result<Answer> ask(const Server& server, const std::string& method,
+                                       const std::string& path, const std::string& body = {},
+                                       base::Duration patience = std::chrono::seconds{30});
+
+/// Whether somebody accepts connections there.
+[[nodiscard]] bool is_listening(const Server& server);
+
+/// A name as one segment of a path: everything but letters, digits and -._~ becomes %XX.
+[[nodiscard]] std::string path_segment(std::string_view text);
+
+} // namespace herd::cli

@@ -1,0 +1,383 @@
+#include "herd/cli/print.hpp"
+
+#include "base/text.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace herd::app {
+
+namespace {
+
+using cli::clean;
+using cli::Colour;
+using cli::TextTable;
+using Json = nlohmann::json;
+
+base::Result<Json> parse(std::string_view body)
+{
+    Json json = Json::parse(body, nullptr, false);
+    if (!json.is_object()) {
+        return base::fail(base::Errc::malformed, "the answer is not JSON; is that a herd?");
+    }
+    return json;
+}
+
+/// The member, or null.
+const Json& at(const Json& json, std::string_view key)
+{
+    static const Json nothing;
+    const auto found = json.is_object() ? json.find(key) : json.end();
+    return json.is_object() && found != json.end() ? *found : nothing;
+}
+
+std::string text(const Json& json, std::string_view key)
+{
+    const Json& value = at(json, key);
+    return value.is_string() ? clean(value.get_ref<const std::string&>()) : std::string{};
+}
+
+std::optional<double> number(const Json& json, std::string_view key)
+{
+    const Json& value = at(json, key);
+    return value.is_number() ? std::optional{value.get<double>()} : std::nullopt;
+}
+
+std::uint64_t count(const Json& json, std::string_view key)
+{
+    const auto value = number(json, key).value_or(0);
+    return value > 0 && value < 1e18 ? static_cast<std::uint64_t>(value) : 0;
+}
+
+bool is_true(const Json& json, std::string_view key) { return at(json, key) == true; }
+
+const Json& list(const Json& json, std::string_view key)
+{
+    static const Json empty = Json::array();
+    const Json& value = at(json, key);
+    return value.is_array() ? value : empty;
+}
+
+std::string size_text(const Json& json, std::string_view key)
+{
+    const auto bytes = number(json, key);
+    return bytes && *bytes > 0 ? cli::human_bytes(*bytes) : std::string{};
+}
+
+Colour colour_of(std::string_view state)
+{
+    if (state == "online") {
+        return Colour::green;
+    }
+    return state == "draining" || state == "suspect" || state == "unknown" ? Colour::yellow : Colour::red;
+}
+
+/// "12.0 GiB / 64.0 GiB"; the first alone when the second is not known.
+std::string free_of(std::optional<double> free, std::optional<double> total)
+{
+    if (!free || !total || *total <= 0) {
+        return {};
+    }
+    return cli::human_bytes(*free) + " / " + cli::human_bytes(*total);
+}
+
+std::string gpu_memory(const Json& node)
+{
+    double free = 0;
+    double total = 0;
+    bool known = true;
+    for (const Json& gpu : list(node, "gpus")) {
+        total += number(gpu, "vram_total_bytes").value_or(0);
+        known = known && number(gpu, "vram_free_bytes").has_value();
+        free += number(gpu, "vram_free_bytes").value_or(0);
+    }
+    return known ? free_of(free, total) : std::string{};
+}
+
+std::string joined_names(const Json& models)
+{
+    std::string out;
+    for (const Json& model : models) {
+        out += (out.empty() ? "" : ", ") + text(model, "name");
+    }
+    return clean(out, 40);
+}
+
+std::string percent(const Json& node)
+{
+    const auto busy = number(at(node, "cpu"), "busy");
+    return busy ? fmt::format("{:.0f} %", *busy * 100) : std::string{};
+}
+
+void node_row(TextTable& table, const Json& node)
+{
+    const std::string state = text(node, "state");
+    const auto seen = number(node, "last_seen_ms");
+    const auto latency = number(node, "latency_ms");
+    const Json& slots = at(node, "slots");
+    const std::size_t models = list(node, "models").size();
+    table.row(
+        {{text(node, "name"), Colour::none},
+         {state, colour_of(state)},
+         {text(node, "url").empty() ? text(node, "address") : text(node, "url"), Colour::none},
+         {fmt::format("{} of {}", count(node, "in_flight"), count(slots, "total")), Colour::none},
+         {count(node, "queued") == 0 ? "" : fmt::format("{}", count(node, "queued")), Colour::yellow},
+         {percent(node), Colour::none},
+         {free_of(number(at(node, "memory"), "available_bytes"), number(at(node, "memory"), "total_bytes")),
+          Colour::none},
+         {gpu_memory(node), Colour::none},
+         {models == 0 ? "-" : fmt::format("{}", models), Colour::none},
+         {joined_names(list(node, "loaded")), Colour::none},
+         {latency ? fmt::format("{:.1f} ms", *latency) : "", Colour::dim},
+         {seen ? cli::human_span(*seen / 1000) + " ago" : "never", Colour::dim}});
+}
+
+std::string count_of_states(const Json& nodes)
+{
+    std::string out;
+    for (const char* state : {"online", "draining", "suspect", "unknown", "unreachable", "offline"}) {
+        if (const auto n = count(nodes, state); n > 0) {
+            out += fmt::format("{}{} {}", out.empty() ? "" : ", ", n, state);
+        }
+    }
+    return out.empty() ? "none yet" : out;
+}
+
+std::string until_text(const std::string& expires_at, base::WallTime now)
+{
+    const auto when = parse_timestamp(expires_at);
+    if (!when) {
+        return {};
+    }
+    const double left = std::chrono::duration<double>(*when - now).count();
+    if (left > 50.0 * 365 * 86400) {
+        return "forever";
+    }
+    return left <= 0 ? "busy or stopping" : cli::human_span(left) + " from now";
+}
+
+/// As `ollama ps` says it.
+std::string processor(const Json& model)
+{
+    const double size = number(model, "size").value_or(0);
+    const double vram = number(model, "size_vram").value_or(0);
+    if (size <= 0 || vram <= 0) {
+        return "100% CPU";
+    }
+    const double cpu = std::clamp((size - vram) / size * 100, 0.0, 100.0);
+    return cpu < 0.5 ? "100% GPU" : fmt::format("{:.0f}%/{:.0f}% CPU/GPU", cpu, 100 - cpu);
+}
+
+std::string nodes_of(const Json& model)
+{
+    std::string out = text(model, "node");
+    for (const Json& node : list(model, "nodes")) {
+        const std::string name =
+            node.is_string() ? clean(node.get_ref<const std::string&>()) : text(node, "node");
+        out += (out.empty() ? "" : ", ") + name;
+    }
+    return clean(out, 40);
+}
+
+/// Two or four decimal digits.
+std::optional<int> digits(std::string_view text, std::size_t from, std::size_t length)
+{
+    const auto value =
+        from + length <= text.size() ? base::parse_unsigned(text.substr(from, length)) : std::nullopt;
+    return value ? std::optional{static_cast<int>(*value)} : std::nullopt;
+}
+
+} // namespace
+
+base::Result<void> print_status(std::string_view body, std::string_view url, const cli::Terminal& terminal)
+{
+    const auto json = parse(body);
+    if (!json) {
+        return std::unexpected(json.error());
+    }
+    const Json& nodes = at(*json, "nodes");
+    const Json& models = at(*json, "models");
+    const Json& requests = at(*json, "requests");
+    const std::string name = terminal.paint(Colour::bold, fmt::format("herd {}", text(*json, "version")));
+    terminal.out << fmt::format("{} at {}, up {}\n", name, url,
+                                cli::human_span(number(*json, "uptime_s").value_or(0)));
+    terminal.out << fmt::format(
+        "  nodes     {}\n",
+        terminal.paint(count(nodes, "online") > 0 ? Colour::green : Colour::red, count_of_states(nodes)));
+    terminal.out << fmt::format("  models    {} available, {} in memory\n", count(models, "available"),
+                                count(models, "loaded"));
+    terminal.out << fmt::format("  requests  {} running, {} waiting; {} so far, {} failed\n",
+                                count(requests, "in_flight"), count(requests, "queued"),
+                                count(requests, "total"), count(requests, "failed"));
+    if (count(nodes, "total") == 0) {
+        terminal.out
+            << "No node has been seen yet: start herd-node beside an Ollama, or `herd nodes add URL`.\n";
+    }
+    return {};
+}
+
+base::Result<void> print_nodes(std::string_view body, const cli::Terminal& terminal)
+{
+    const auto json = parse(body);
+    if (!json) {
+        return std::unexpected(json.error());
+    }
+    TextTable table({"NAME", "STATE", "ADDRESS", "RUNNING", "WAITING", "CPU", "MEMORY FREE", "GPU FREE",
+                     "MODELS", "IN MEMORY", "LATENCY", "SEEN"});
+    std::string reasons;
+    for (const Json& node : list(*json, "nodes")) {
+        node_row(table, node);
+        const std::string state = text(node, "state");
+        const Json& why = at(node, "state_reason");
+        if (state != "online" && why.is_string() && !why.get_ref<const std::string&>().empty()) {
+            reasons +=
+                fmt::format("{} is {}: {}\n", text(node, "name"), terminal.paint(colour_of(state), state),
+                            clean(why.get_ref<const std::string&>(), 300));
+        }
+    }
+    if (table.empty()) {
+        terminal.out
+            << "No node has been seen yet: start herd-node beside an Ollama, or `herd nodes add URL`.\n";
+        return {};
+    }
+    table.print(terminal);
+    terminal.out << (reasons.empty() ? "" : "\n") << reasons;
+    return {};
+}
+
+base::Result<void> print_models(std::string_view body, const cli::Terminal& terminal)
+{
+    const auto json = parse(body);
+    if (!json) {
+        return std::unexpected(json.error());
+    }
+    TextTable table({"NAME", "SIZE", "NODES", "IN MEMORY ON", "RUNNING", "ON"});
+    for (const Json& model : list(*json, "models")) {
+        std::string on;
+        std::string loaded;
+        std::uint64_t running = 0;
+        double size = 0;
+        for (const Json& holder : list(model, "nodes")) {
+            const std::string node = text(holder, "node");
+            on += (on.empty() ? "" : ", ") + node;
+            if (is_true(holder, "loaded")) {
+                loaded += (loaded.empty() ? "" : ", ") + node;
+            }
+            running += count(holder, "in_flight");
+            size = std::max(size, number(holder, "size").value_or(0));
+        }
+        const bool differs = list(model, "digests").size() > 1;
+        table.row({{text(model, "name"), Colour::none},
+                   {size > 0 ? cli::human_bytes(size) : "", Colour::none},
+                   {fmt::format("{}{}", list(model, "nodes").size(), differs ? " (different builds)" : ""),
+                    differs ? Colour::yellow : Colour::none},
+                   {clean(loaded, 40), Colour::green},
+                   {running == 0 ? "" : fmt::format("{}", running), Colour::none},
+                   {clean(on, 60), Colour::dim}});
+    }
+    if (table.empty()) {
+        terminal.out << "No model is on any node: `ollama pull MODEL` through this herd, or on a node.\n";
+        return {};
+    }
+    table.print(terminal);
+    return {};
+}
+
+base::Result<void> print_loaded(std::string_view body, base::WallTime now, const cli::Terminal& terminal)
+{
+    const auto json = parse(body);
+    if (!json) {
+        return std::unexpected(json.error());
+    }
+    TextTable table({"NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL", "NODE"});
+    for (const Json& model : list(*json, "models")) {
+        std::string digest = text(model, "digest");
+        digest = digest.starts_with("sha256:") ? digest.substr(7) : digest;
+        const auto context = count(model, "context_length");
+        const Json& expires = at(model, "expires_at");
+        table.row({{text(model, "name"), Colour::none},
+                   {digest.substr(0, 12), Colour::dim},
+                   {size_text(model, "size"), Colour::none},
+                   {processor(model), Colour::none},
+                   {context == 0 ? "" : fmt::format("{}", context), Colour::none},
+                   {expires.is_string() ? until_text(expires.get_ref<const std::string&>(), now) : "",
+                    Colour::none},
+                   {nodes_of(model), Colour::none}});
+    }
+    if (table.empty()) {
+        terminal.out << "No model is in memory.\n";
+        return {};
+    }
+    table.print(terminal);
+    return {};
+}
+
+std::string error_of(std::string_view body)
+{
+    const auto json = parse(body);
+    const Json& error = json ? at(*json, "error") : at(Json{}, "error");
+    if (error.is_string()) {
+        return clean(error.get_ref<const std::string&>(), 500);
+    }
+    const Json& message = at(error, "message"); // the OpenAI and Anthropic dialects
+    return message.is_string() ? clean(message.get_ref<const std::string&>(), 500) : std::string{};
+}
+
+std::string status_of(std::string_view body)
+{
+    const auto json = parse(body);
+    return json ? text(*json, "status") : std::string{};
+}
+
+std::string node_json(const std::string& url, const std::string& name, const std::vector<std::string>& labels)
+{
+    Json json{{"url", url}};
+    if (!name.empty()) {
+        json["name"] = name;
+    }
+    if (!labels.empty()) {
+        json["labels"] = labels;
+    }
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::optional<base::WallTime> parse_timestamp(std::string_view text)
+{
+    const auto year = digits(text, 0, 4);
+    const auto month = digits(text, 5, 2);
+    const auto day = digits(text, 8, 2);
+    const auto hour = digits(text, 11, 2);
+    const auto minute = digits(text, 14, 2);
+    const auto second = digits(text, 17, 2);
+    if (!year || !month || !day || !hour || !minute || !second) {
+        return std::nullopt;
+    }
+    const std::chrono::year_month_day date{std::chrono::year{*year},
+                                           std::chrono::month{static_cast<unsigned>(*month)},
+                                           std::chrono::day{static_cast<unsigned>(*day)}};
+    if (!date.ok() || *hour > 23 || *minute > 59 || *second > 60) {
+        return std::nullopt;
+    }
+    std::string_view rest = text.substr(19);
+    if (rest.starts_with('.')) {
+        rest.remove_prefix(std::min(rest.find_first_not_of("0123456789", 1), rest.size()));
+    }
+    int offset_minutes = 0;
+    if (rest.starts_with('+') || rest.starts_with('-')) {
+        const auto hours = digits(rest, 1, 2);
+        const auto minutes = digits(rest, 4, 2);
+        if (!hours || !minutes) {
+            return std::nullopt;
+        }
+        offset_minutes = (*hours * 60 + *minutes) * (rest.front() == '-' ? -1 : 1);
+    } else if (rest != "Z" && rest != "z") {
+        return std::nullopt;
+    }
+    const auto time = std::chrono::sys_days{date} + std::chrono::hours{*hour}
+        + std::chrono::minutes{*minute - offset_minutes} + std::chrono::seconds{*second};
+    return std::chrono::time_point_cast<std::chrono::microseconds>(time);
+}
+
+} // namespace herd::app

@@ -1,0 +1,34 @@
+#pragma once
+// The admin API's answers as tables for people. Strict about nothing: a field that is missing or of another
+// type is left blank, so that old and new versions can talk. Names are cleaned of control characters.
+#include "base/error.hpp"
+#include "base/time.hpp"
+#include "cli/terminal.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace herd::app {
+
+/// Errors (all of them): malformed, when the body is not a JSON object.
+[[nodiscard]] base::Result<void> print_status(std::string_view body, std::string_view url,
+                                              const cli::Terminal& terminal);
+[[nodiscard]] base::Result<void> print_nodes(std::string_view body, const cli::Terminal& terminal);
+[[nodiscard]] base::Result<void> print_models(std::string_view body, const cli::Terminal& terminal);
+/// `now` turns expiry times into "4 min from now".
+[[nodiscard]] base::Result<void> print_loaded(std::string_view body, base::WallTime now,
+                                              const cli::Terminal& terminal);
+
+/// The "error" of a JSON body, or its "status"; empty when there is none.
+[[nodiscard]] std::string error_of(std::string_view body);
+[[nodiscard]] std::string status_of(std::string_view body);
+/// The body of POST /herd/v1/nodes.
+[[nodiscard]] std::string node_json(const std::string& url, const std::string& name,
+                                    const std::vector<std::string>& labels);
+
+/// RFC 3339, fractions and offset included. Nothing when malformed.
+[[nodiscard]] std::optional<base::WallTime> parse_timestamp(std::string_view text);
+
+} // namespace herd::app

@@ -1,0 +1,270 @@
+#include "herd/cli/verbs.hpp"
+
+#include "cli/client.hpp"
+#include "herd/cli/print.hpp"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include <fmt/format.h>
+#include <poll.h>
+
+namespace herd::app {
+
+namespace {
+
+using base::Result;
+
+constexpr std::chrono::minutes stop_patience{10};
+
+/// How one request becomes output.
+struct Work {
+    std::string method{"GET"};
+    std::string path{};
+    std::string body{};
+    std::function<Result<void>(std::string_view body)> print{};
+};
+
+struct Context {
+    const Verb& verb;
+    const cli::Terminal& terminal;
+    const base::Clock& clock;
+
+    [[nodiscard]] cli::Server server() const { return {verb.url, verb.key}; }
+    int fail(std::string_view sentence) const
+    {
+        terminal.err << "herd: " << sentence << '\n';
+        return 1;
+    }
+    int say(const std::string& sentence) const
+    {
+        if (!verb.json) {
+            terminal.out << sentence << '\n';
+        }
+        return 0;
+    }
+};
+
+std::string explain(const base::Error& error, const Verb& verb)
+{
+    const std::string url = verb.url.text();
+    switch (error.code) {
+    case base::Errc::refused:
+        return fmt::format("no herd answers at {}: start it with `herd`, or name another with --url", url);
+    case base::Errc::timed_out: return fmt::format("{} does not answer in time", url);
+    case base::Errc::too_large: return fmt::format("the answer of {} is too large", url);
+    default: return fmt::format("cannot talk to {} ({})", url, error.context);
+    }
+}
+
+/// What an answer that is not a success means to the person who asked.
+std::string explain_status(const cli::Answer& answer, const Verb& verb)
+{
+    const std::string error = error_of(answer.body);
+    if (answer.status == 401) {
+        return fmt::format("this herd wants a key{}: pass --key or set HERD_API_KEY",
+                           verb.key.empty() ? "" : " and does not know yours");
+    }
+    if (error.empty()) {
+        return fmt::format("what answers at {} is not a herd (status {})", verb.url.text(), answer.status);
+    }
+    return error;
+}
+
+/// Asks, checks, prints. The exit code.
+int run(const Context& context, const Work& work)
+{
+    const auto answer = cli::ask(context.server(), work.method, work.path, work.body);
+    if (!answer) {
+        return context.fail(explain(answer.error(), context.verb));
+    }
+    const bool good = answer->status >= 200 && answer->status < 300;
+    if (context.verb.json) {
+        context.terminal.out << answer->body << (answer->body.ends_with('\n') ? "" : "\n");
+        return good ? 0 : 1;
+    }
+    if (!good) {
+        return context.fail(explain_status(*answer, context.verb));
+    }
+    if (const auto printed = work.print(answer->body); !printed) {
+        return context.fail(fmt::format("{} ({})", printed.error().context, context.verb.url.text()));
+    }
+    return 0;
+}
+
+std::function<Result<void>(std::string_view)> saying(const Context& context, std::string sentence)
+{
+    return [&context, sentence = std::move(sentence)](std::string_view) -> Result<void> {
+        context.terminal.out << sentence << '\n';
+        return {};
+    };
+}
+
+int status(const Context& c)
+{
+    return run(c, {.path = "/herd/v1/status", .print = [&](std::string_view body) {
+                       return print_status(body, c.verb.url.text(), c.terminal);
+                   }});
+}
+
+int nodes(const Context& c)
+{
+    const auto& words = c.verb.words;
+    if (words.empty()) {
+        return run(c, {.path = "/herd/v1/nodes", .print = [&](std::string_view body) {
+                           return print_nodes(body, c.terminal);
+                       }});
+    }
+    const std::string& what = words[1];
+    const std::string path = "/herd/v1/nodes/" + cli::path_segment(what);
+    if (words[0] == "add") {
+        return run(c,
+                   {"POST", "/herd/v1/nodes", node_json(what, c.verb.node_name, c.verb.labels),
+                    saying(c, fmt::format("added {}", what))});
+    }
+    if (words[0] == "approve") {
+        return run(c, {"POST", path + "/approve", {}, saying(c, fmt::format("{} may join", what))});
+    }
+    return run(c, {"DELETE", path, {}, saying(c, fmt::format("removed {}", what))});
+}
+
+int models(const Context& c)
+{
+    return run(c, {.path = "/herd/v1/models", .print = [&](std::string_view body) {
+                       return print_models(body, c.terminal);
+                   }});
+}
+
+int loaded(const Context& c)
+{
+    return run(c, {.path = "/api/ps", .print = [&](std::string_view body) {
+                       return print_loaded(body, c.clock.wall(), c.terminal);
+                   }});
+}
+
+int drain_or_resume(const Context& c)
+{
+    const std::string& node = c.verb.words.front();
+    const std::string done = c.verb.name == "drain"
+        ? fmt::format("{} finishes what it runs and gets no new requests; `herd resume {}` undoes it", node,
+                      node)
+        : fmt::format("{} takes requests again", node);
+    return run(c,
+               {"POST",
+                fmt::format("/herd/v1/nodes/{}/{}", cli::path_segment(node), c.verb.name),
+                {},
+                saying(c, done)});
+}
+
+int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
+
+/// Returns when nobody listens on the port any more.
+int stop(const Context& c)
+{
+    const auto begun = c.clock.now();
+    if (const int code =
+            run(c, {"POST", "/herd/v1/stop", {}, [](std::string_view) { return Result<void>{}; }});
+        code != 0) {
+        return code;
+    }
+    bool told = false;
+    while (cli::is_listening(c.server())) {
+        const auto waited = c.clock.now() - begun;
+        if (waited > stop_patience) {
+            return c.fail(fmt::format("{} still answers after {}", c.verb.url.text(),
+                                      cli::human_span(base::seconds(waited))));
+        }
+        if (!told && !c.verb.json && waited > std::chrono::seconds{1}) {
+            told = true;
+            c.terminal.err << "herd finishes the answers that are running…\n";
+        }
+        ::poll(nullptr, 0, 50);
+    }
+    return c.say("stopped");
+}
+
+struct Entry {
+    VerbInfo info;
+    int (*work)(const Context&);
+    std::size_t words_min{0};
+    std::size_t words_max{0};
+};
+
+const std::array<Entry, 8>& entries()
+{
+    static const std::array<Entry, 8> all{
+        {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
+         {{"nodes", "nodes [add URL | remove NODE | approve NODE]",
+           "Every node with its state and load; or add, remove or approve one.",
+           "  nodes                                     list them\n"
+           "  nodes add URL [--name NAME] [--label L]   a plain Ollama, until it is removed\n"
+           "  nodes remove NODE                         forget one that was added\n"
+           "  nodes approve NODE                        let one join when [discovery] join = \"approve\""},
+          nodes,
+          0,
+          2},
+         {{"models", "models", "Every model, which nodes have it and which hold it in memory.", ""}, models},
+         {{"ps", "ps", "The models in memory, as `ollama ps` shows them, with their node.", ""}, loaded},
+         {{"drain", "drain NODE", "Give a node no new requests; what runs there finishes.", ""},
+          drain_or_resume,
+          1,
+          1},
+         {{"resume", "resume NODE", "Undo a drain.", ""}, drain_or_resume, 1, 1},
+         {{"reload", "reload", "Read the configuration file again, as SIGHUP does.", ""}, reload},
+         {{"stop", "stop", "Finish running answers and end; returns when the port is closed.", ""}, stop}}};
+    return all;
+}
+
+} // namespace
+
+std::span<const VerbInfo> verbs()
+{
+    static const std::vector<VerbInfo> infos = [] {
+        std::vector<VerbInfo> list;
+        for (const Entry& entry : entries()) {
+            list.push_back(entry.info);
+        }
+        return list;
+    }();
+    return infos;
+}
+
+std::string check_words(const Verb& verb)
+{
+    const auto entry =
+        std::ranges::find_if(entries(), [&](const Entry& each) { return each.info.name == verb.name; });
+    if (entry == entries().end()) {
+        return "no such command";
+    }
+    if (verb.words.size() < entry->words_min) {
+        return fmt::format("{} needs a name or id", verb.name);
+    }
+    if (verb.words.size() > entry->words_max) {
+        return fmt::format("unexpected argument \"{}\"", verb.words[entry->words_max]);
+    }
+    if (verb.name == "nodes" && !verb.words.empty()) {
+        const std::vector<std::string> actions{"add", "remove", "approve"};
+        if (std::ranges::find(actions, verb.words[0]) == actions.end()) {
+            return fmt::format("nodes does not know \"{}\"{}", verb.words[0],
+                               config::suggestion(verb.words[0], actions));
+        }
+        if (verb.words.size() < 2) {
+            return fmt::format("nodes {} needs {}", verb.words[0],
+                               verb.words[0] == "add" ? "a URL" : "a name or id");
+        }
+    }
+    const bool adds = verb.name == "nodes" && !verb.words.empty() && verb.words[0] == "add";
+    return adds || (verb.node_name.empty() && verb.labels.empty())
+        ? ""
+        : "--name and --label belong to `nodes add`";
+}
+
+int run_verb(const Verb& verb, const cli::Terminal& terminal, const base::Clock& clock)
+{
+    const auto entry =
+        std::ranges::find_if(entries(), [&](const Entry& each) { return each.info.name == verb.name; });
+    return entry == entries().end() ? 2 : entry->work(Context{verb, terminal, clock});
+}
+
+} // namespace herd::app

@@ -1,0 +1,204 @@
+#include "herd/command_line.hpp"
+
+#include "config/show.hpp"
+#include "herd/cli/verbs.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace herd::app {
+
+namespace {
+
+constexpr std::uint16_t herd_port = 11435;
+
+std::vector<std::string> verb_names()
+{
+    std::vector<std::string> names{"serve", "help"};
+    for (const VerbInfo& verb : verbs()) {
+        names.push_back(verb.name);
+    }
+    return names;
+}
+
+ExitNow usage_error(const std::string& sentence) { return {2, "herd: " + sentence + "\n"}; }
+
+config::Table verb_table(Verb& verb)
+{
+    config::Table table{"HERD_"};
+    table.group("Options");
+    table.parsed(
+        {.key = "url",
+         .flags = "--url",
+         .value_name = "URL",
+         .sentence = "The herd to talk to; also $HERD_URL."},
+        verb.url, "a URL", [](std::string_view text) { return config::parse_backend_url(text, herd_port); },
+        [](const config::BackendUrl& url) { return url.text(); });
+    table.text({.key = "api_key",
+                .flags = "--key",
+                .value_name = "KEY",
+                .sentence = "API key; also $HERD_API_KEY.",
+                .secret = true},
+               verb.key);
+    table.boolean(
+        {.key = "json", .flags = "--json", .sentence = "Print the raw JSON answer.", .in_environment = false},
+        verb.json);
+    if (verb.name == "nodes") {
+        table.text({.key = "name",
+                    .flags = "--name",
+                    .value_name = "NAME",
+                    .sentence = "With `add`: what to call the node.",
+                    .in_environment = false},
+                   verb.node_name);
+        table.list({.key = "label",
+                    .flags = "--label",
+                    .value_name = "LABEL",
+                    .sentence = "With `add`: a label; may be repeated.",
+                    .in_environment = false},
+                   verb.labels);
+    }
+    return table;
+}
+
+std::string serve_help()
+{
+    std::string text = fmt::format(
+        "herd {}: many Ollamas, one endpoint\n\n"
+        "Usage:\n"
+        "  herd [serve] [options]      serve: find nodes, take requests, send each to the best node\n"
+        "  herd COMMAND [options]      talk to a running herd\n\n"
+        "Commands (herd COMMAND --help tells more):\n",
+        version());
+    for (const VerbInfo& verb : verbs()) {
+        text += config::help_line(verb.usage, verb.sentence);
+    }
+    text += config::help_line("help [COMMAND]", "This text, or a command's own.");
+    text += herd_options_help();
+    text += "\nEvery option and key has an environment twin: --discovery-port is HERD_DISCOVERY_PORT, "
+            "[proxy] max_body is\n"
+            "HERD_PROXY_MAX_BODY. A flag beats the environment, the environment beats the file.\n"
+            "Signals: SIGTERM finishes running answers and ends; a second one ends now; SIGHUP reloads the "
+            "file.\n";
+    return text;
+}
+
+std::string verb_help(const VerbInfo& info)
+{
+    Verb verb{.name = info.name, .url = {.port = herd_port}};
+    std::string text = fmt::format("Usage: herd {} [options]\n\n{}\n", info.usage, info.sentence);
+    if (!info.details.empty()) {
+        text += "\n" + info.details + "\n";
+    }
+    return text + config::help_options(verb_table(verb));
+}
+
+CommandLine parse_verb(const VerbInfo& info, const std::vector<std::string>& arguments,
+                       const config::Environment& environment)
+{
+    Verb verb{.name = info.name, .url = {.port = herd_port}};
+    config::Table table = verb_table(verb);
+    const auto loaded = config::load(table, arguments, environment, {}, {});
+    if (!loaded) {
+        return usage_error(loaded.error().context);
+    }
+    if (loaded->help) {
+        return ExitNow{0, verb_help(info)};
+    }
+    if (loaded->version) {
+        return ExitNow{0, fmt::format("herd {}\n", version())};
+    }
+    verb.words = loaded->words;
+    if (const std::string wrong = check_words(verb); !wrong.empty()) {
+        return usage_error(fmt::format("{} (usage: herd {})", wrong, info.usage));
+    }
+    return verb;
+}
+
+CommandLine parse_serve(const std::vector<std::string>& arguments, const config::Environment& environment,
+                        const std::string& directory)
+{
+    auto result = load_herd_options(arguments, environment, directory);
+    if (!result) {
+        return usage_error(result.error().context);
+    }
+    if (result->loaded.help) {
+        return ExitNow{0, serve_help()};
+    }
+    if (result->loaded.version) {
+        return ExitNow{0, fmt::format("herd {}\n", version())};
+    }
+    if (result->options.dump_config_docs) {
+        return ExitNow{0, herd_config_reference()};
+    }
+    if (!result->loaded.words.empty()) {
+        const std::string& word = result->loaded.words.front();
+        return usage_error(
+            fmt::format("unexpected argument \"{}\"{}", word, config::suggestion(word, verb_names())));
+    }
+    if (result->options.check_config) {
+        const std::string file = result->loaded.file.empty() ? "no configuration file" : result->loaded.file;
+        std::string text =
+            fmt::format("# The settings in force ({}). They are valid.\n{}", file, result->effective);
+        for (const std::string& warning : result->options.warnings) {
+            text += "# warning: " + warning + "\n";
+        }
+        const std::string& keys = result->options.discovery.fleet_key_file;
+        if (!keys.empty() && ::access(keys.c_str(), R_OK) != 0) {
+            text += "# warning: " + keys + " cannot be read: herd will not start\n";
+        }
+        return ExitNow{0, std::move(text)};
+    }
+    return ServeOptions{std::move(result->options), std::move(result->effective),
+                        std::move(result->effective_json), arguments};
+}
+
+/// Where the verb stands: `herd --json status` and `herd --url X status` work as well as the other order.
+std::size_t verb_position(const std::vector<std::string>& arguments)
+{
+    std::size_t i = 0;
+    while (i < arguments.size()) {
+        const std::string& word = arguments[i];
+        if (word == "--url" || word == "--key") {
+            i += 2;
+        } else if (word == "--json" || word.starts_with("--url=") || word.starts_with("--key=")) {
+            ++i;
+        } else {
+            return word.starts_with('-') ? arguments.size() : i;
+        }
+    }
+    return arguments.size();
+}
+
+} // namespace
+
+CommandLine parse_command_line(const std::vector<std::string>& arguments,
+                               const config::Environment& environment, const std::string& directory)
+{
+    const std::size_t at = verb_position(arguments);
+    if (at == arguments.size()) {
+        return parse_serve(arguments, environment, directory);
+    }
+    const std::string name = arguments[at];
+    std::vector<std::string> rest = arguments;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(at));
+    if (name == "serve") {
+        return parse_serve(rest, environment, directory);
+    }
+    const bool help = name == "help";
+    const std::string wanted = help && !rest.empty() ? rest.front() : name;
+    if (help && (rest.empty() || wanted == "serve")) {
+        return ExitNow{0, serve_help()};
+    }
+    const auto known = std::ranges::find(verbs(), wanted, &VerbInfo::name);
+    if (known == verbs().end()) {
+        return usage_error(fmt::format("unknown command \"{}\"{}; herd --help lists them", wanted,
+                                       config::suggestion(wanted, verb_names())));
+    }
+    return help ? CommandLine{ExitNow{0, verb_help(*known)}} : parse_verb(*known, rest, environment);
+}
+
+std::string version() { return HERD_VERSION; }
+
+} // namespace herd::app

@@ -1,0 +1,50 @@
+#pragma once
+// What the words after `herd` ask for: to serve, one of the verbs that talk to a running herd, or an answer
+// that needs neither (help, version, a mistake).
+#include "config/backend_url.hpp"
+#include "config/sources.hpp"
+#include "herd/options.hpp"
+
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace herd::app {
+
+struct ServeOptions {
+    HerdOptions options{};
+    std::string effective{};      ///< settings in force as TOML, secrets masked
+    std::string effective_json{}; ///< the same for GET /herd/v1/config
+    std::vector<std::string>
+        arguments{}; ///< for a reload: load_herd_options(arguments, environment, directory)
+};
+
+/// A verb for a running herd; see cli/verbs.hpp.
+struct Verb {
+    std::string name{};               ///< "status"
+    std::vector<std::string> words{}; ///< what followed it
+    config::BackendUrl url{};
+    std::string key{}; ///< secret
+    bool json{false};
+    std::string node_name{};           ///< `nodes add --name`
+    std::vector<std::string> labels{}; ///< `nodes add --label`
+};
+
+/// Print `text` (to standard output when `code` is 0, else to standard error) and exit.
+struct ExitNow {
+    int code{0};
+    std::string text{};
+};
+
+using CommandLine = std::variant<ServeOptions, Verb, ExitNow>;
+
+/// `arguments` without the program's name. Settles --help, --version, --check-config and every mistake
+/// (code 2, one sentence). Reads the configuration file when serving is asked for; changes nothing.
+[[nodiscard]] CommandLine parse_command_line(const std::vector<std::string>& arguments,
+                                             const config::Environment& environment,
+                                             const std::string& directory);
+
+/// The version that --version prints.
+[[nodiscard]] std::string version();
+
+} // namespace herd::app
