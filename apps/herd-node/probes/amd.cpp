@@ -13,7 +13,10 @@ namespace {
 
 constexpr std::string_view vendor_amd = "0x1002";
 
-std::string word_of(const std::string& path) { return std::string(base::trim(read_text(path, 256).value_or(""))); }
+std::string word_of(const std::string& path)
+{
+    return std::string(base::trim(read_text(path, 256).value_or("")));
+}
 
 /// "card0", "card12", but not "card0-DP-1" (a connector). In order of number.
 std::vector<std::string> amd_devices(const std::string& root)
@@ -21,7 +24,8 @@ std::vector<std::string> amd_devices(const std::string& root)
     const std::string drm = root + "/sys/class/drm/";
     std::vector<std::pair<std::uint64_t, std::string>> found;
     for (const auto& name : list_directory(drm)) {
-        const auto number = name.starts_with("card") ? base::parse_unsigned(std::string_view(name).substr(4)) : std::nullopt;
+        const auto number =
+            name.starts_with("card") ? base::parse_unsigned(std::string_view(name).substr(4)) : std::nullopt;
         if (number && word_of(drm + name + "/device/vendor") == vendor_amd) {
             found.emplace_back(*number, drm + name + "/device");
         }

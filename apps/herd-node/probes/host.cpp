@@ -35,8 +35,9 @@ std::optional<std::uint64_t> kilobytes(std::string_view value)
 
 bool is_cpu_chip(std::string_view name)
 {
-    static constexpr std::array<std::string_view, 8> known{"coretemp",    "k10temp",     "zenpower", "cpu_thermal",
-                                                           "soc_thermal", "scpi_sensors", "cpu",      "bigcore0_thermal"};
+    static constexpr std::array<std::string_view, 8> known{"coretemp",    "k10temp",         "zenpower",
+                                                           "cpu_thermal", "soc_thermal",     "scpi_sensors",
+                                                           "cpu",         "bigcore0_thermal"};
     return std::ranges::find(known, name) != known.end();
 }
 
@@ -51,7 +52,10 @@ bool is_cpu_zone(std::string_view type)
     return lowered == "x86_pkg_temp" || lowered.starts_with("cpu") || lowered.starts_with("soc");
 }
 
-std::string word_of(const std::string& path) { return std::string(base::trim(read_text(path, 64).value_or(""))); }
+std::string word_of(const std::string& path)
+{
+    return std::string(base::trim(read_text(path, 64).value_or("")));
+}
 
 } // namespace
 
@@ -85,7 +89,8 @@ std::optional<double> busy_between(const CpuTimes& then, const CpuTimes& now)
     if (now.total <= then.total || now.busy < then.busy) {
         return std::nullopt;
     }
-    return std::min(1.0, static_cast<double>(now.busy - then.busy) / static_cast<double>(now.total - then.total));
+    return std::min(1.0,
+                    static_cast<double>(now.busy - then.busy) / static_cast<double>(now.total - then.total));
 }
 
 std::optional<Memory> parse_meminfo(std::string_view text)
@@ -114,7 +119,8 @@ std::optional<Memory> parse_meminfo(std::string_view text)
     if (!total) {
         return std::nullopt;
     }
-    Memory memory{*total, available.value_or(free + cached), swap_total > swap_free ? swap_total - swap_free : 0};
+    Memory memory{*total, available.value_or(free + cached),
+                  swap_total > swap_free ? swap_total - swap_free : 0};
     memory.available = std::min(memory.available, memory.total);
     return memory;
 }

@@ -107,8 +107,8 @@ struct NvidiaProbe::Library {
         }
         unsigned clock = 0;
         unsigned bits = 0;
-        if (clock_max != nullptr && bus_width != nullptr && clock_max(device, clock_memory, &clock) == success &&
-            bus_width(device, &bits) == success) {
+        if (clock_max != nullptr && bus_width != nullptr && clock_max(device, clock_memory, &clock) == success
+            && bus_width(device, &bits) == success) {
             reading.memory_gb_per_s = static_cast<int>(memory_bandwidth(clock, bits));
         }
     }
@@ -139,7 +139,8 @@ struct NvidiaProbe::Library {
             reading.power_limit_w = static_cast<double>(value) / 1000.0;
         }
         unsigned long long reasons = 0;
-        reading.throttled = throttle != nullptr && throttle(device, &reasons) == success && (reasons & reason_thermal) != 0;
+        reading.throttled =
+            throttle != nullptr && throttle(device, &reasons) == success && (reasons & reason_thermal) != 0;
     }
 };
 

@@ -18,7 +18,8 @@ namespace od = simdjson::ondemand;
 std::string text_in(od::object& row, const char* key)
 {
     std::string_view value;
-    return row.find_field_unordered(key).get_string().get(value) == simdjson::SUCCESS ? std::string(value) : std::string{};
+    return row.find_field_unordered(key).get_string().get(value) == simdjson::SUCCESS ? std::string(value)
+                                                                                      : std::string{};
 }
 
 std::uint64_t number_in(od::object& row, const char* key)
@@ -59,8 +60,8 @@ bool for_each_model(std::string_view json, Each each)
     for (auto element : models) {
         od::object row;
         std::string_view raw;
-        if (element.get_object().get(row) != simdjson::SUCCESS || row.raw_json().get(raw) != simdjson::SUCCESS ||
-            row.reset().error() != simdjson::SUCCESS) {
+        if (element.get_object().get(row) != simdjson::SUCCESS || row.raw_json().get(raw) != simdjson::SUCCESS
+            || row.reset().error() != simdjson::SUCCESS) {
             return false;
         }
         if (count++ < models_max) {
@@ -123,8 +124,8 @@ std::optional<base::WallTime> parse_rfc3339(std::string_view text)
     if (!year || !month || !day || !hour || !minute || !second) {
         return std::nullopt;
     }
-    const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(*year)}, std::chrono::month{*month},
-                                           std::chrono::day{*day}};
+    const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(*year)},
+                                           std::chrono::month{*month}, std::chrono::day{*day}};
     if (!date.ok() || *hour > 23 || *minute > 59 || *second > 60) {
         return std::nullopt;
     }
@@ -132,7 +133,8 @@ std::optional<base::WallTime> parse_rfc3339(std::string_view text)
     std::chrono::microseconds fraction{0};
     if (rest.starts_with('.')) {
         std::int64_t scale = 100000;
-        for (rest.remove_prefix(1); !rest.empty() && rest[0] >= '0' && rest[0] <= '9'; rest.remove_prefix(1)) {
+        for (rest.remove_prefix(1); !rest.empty() && rest[0] >= '0' && rest[0] <= '9';
+             rest.remove_prefix(1)) {
             fraction += std::chrono::microseconds{(rest[0] - '0') * scale};
             scale /= 10;
         }
@@ -141,8 +143,8 @@ std::optional<base::WallTime> parse_rfc3339(std::string_view text)
     if (!zone) {
         return std::nullopt;
     }
-    return base::WallTime{std::chrono::sys_days{date} + std::chrono::hours{*hour} + std::chrono::minutes{*minute} +
-                          std::chrono::seconds{*second} + fraction - *zone};
+    return base::WallTime{std::chrono::sys_days{date} + std::chrono::hours{*hour}
+                          + std::chrono::minutes{*minute} + std::chrono::seconds{*second} + fraction - *zone};
 }
 
 base::Result<std::string> parse_version(std::string_view json)
@@ -154,8 +156,9 @@ base::Result<std::string> parse_version(std::string_view json)
     od::parser parser;
     od::document document;
     std::string_view version;
-    if (parser.iterate(padded).get(document) != simdjson::SUCCESS ||
-        document.find_field_unordered("version").get_string().get(version) != simdjson::SUCCESS || version.empty()) {
+    if (parser.iterate(padded).get(document) != simdjson::SUCCESS
+        || document.find_field_unordered("version").get_string().get(version) != simdjson::SUCCESS
+        || version.empty()) {
         return malformed("/api/version has no version");
     }
     return std::string(version.substr(0, 64));
@@ -171,7 +174,8 @@ base::Result<std::vector<discovery::LoadedFacts>> parse_ps(std::string_view json
         model.digest = text_in(row, "digest");
         model.size = number_in(row, "size");
         model.size_vram = number_in(row, "size_vram");
-        if (const auto context = number_in(row, "context_length"); context > 0 && context <= std::numeric_limits<int>::max()) {
+        if (const auto context = number_in(row, "context_length");
+            context > 0 && context <= std::numeric_limits<int>::max()) {
             model.context_length = static_cast<std::int64_t>(context);
         }
         model.expires_at = text_in(row, "expires_at");
@@ -215,8 +219,8 @@ std::optional<std::string> parse_show_blob(std::string_view json)
     od::parser parser;
     od::document document;
     std::string_view modelfile;
-    if (parser.iterate(padded).get(document) != simdjson::SUCCESS ||
-        document.find_field_unordered("modelfile").get_string().get(modelfile) != simdjson::SUCCESS) {
+    if (parser.iterate(padded).get(document) != simdjson::SUCCESS
+        || document.find_field_unordered("modelfile").get_string().get(modelfile) != simdjson::SUCCESS) {
         return std::nullopt;
     }
     while (const auto line = next_line(modelfile)) {
@@ -239,7 +243,8 @@ std::optional<Slots> parse_slots(std::string_view json)
     od::parser parser;
     od::document document;
     od::array list;
-    if (parser.iterate(padded).get(document) != simdjson::SUCCESS || document.get_array().get(list) != simdjson::SUCCESS) {
+    if (parser.iterate(padded).get(document) != simdjson::SUCCESS
+        || document.get_array().get(list) != simdjson::SUCCESS) {
         return std::nullopt;
     }
     Slots slots;
@@ -249,7 +254,8 @@ std::optional<Slots> parse_slots(std::string_view json)
             return std::nullopt;
         }
         bool processing = false;
-        const bool known = slot.find_field_unordered("is_processing").get_bool().get(processing) == simdjson::SUCCESS;
+        const bool known =
+            slot.find_field_unordered("is_processing").get_bool().get(processing) == simdjson::SUCCESS;
         // Older servers had "state": 0 is idle.
         slots.busy += (known ? processing : number_in(slot, "state") != 0) ? 1 : 0;
         ++slots.total;

@@ -22,7 +22,8 @@ inline constexpr std::size_t models_max = 4096;
 
 /// The loaded models. `now` turns expires_at into seconds; far-off times (keep_alive -1) are "never".
 /// Errors: malformed.
-[[nodiscard]] base::Result<std::vector<discovery::LoadedFacts>> parse_ps(std::string_view json, base::WallTime now);
+[[nodiscard]] base::Result<std::vector<discovery::LoadedFacts>> parse_ps(std::string_view json,
+                                                                         base::WallTime now);
 
 /// The models on disk. Errors: malformed.
 [[nodiscard]] base::Result<std::vector<discovery::ModelFacts>> parse_tags(std::string_view json);

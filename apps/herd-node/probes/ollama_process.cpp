@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t arguments_limit = 64 * 1024;
 constexpr std::size_t environment_limit = 256 * 1024;
+constexpr std::size_t table_limit = 16 * 1024 * 1024;
 constexpr int slots_max = 1024;
 
 /// The next piece ended by NUL; `bytes` moves behind it.
@@ -39,8 +40,8 @@ std::optional<int> positive(std::string_view text, int most)
 
 bool is_keep_alive(std::string_view text)
 {
-    return !text.empty() && text.size() <= 16 &&
-           text.find_first_not_of("0123456789.-hmsnu") == std::string_view::npos;
+    return !text.empty() && text.size() <= 16
+        && text.find_first_not_of("0123456789.-hmsnu") == std::string_view::npos;
 }
 
 /// "…:2CAA": the port of a hexadecimal address.
@@ -57,12 +58,27 @@ std::optional<std::uint16_t> port_of(std::string_view address)
     return static_cast<std::uint16_t>(bytes[0] << 8 | bytes[1]);
 }
 
+/// Calls `each(local address, inode)` for every listening socket on `port` in a table of the kernel's.
+template <class Each>
+void for_each_listener(std::string_view text, std::uint16_t port, Each each)
+{
+    (void)next_line(text); // headings
+    while (const auto line = next_line(text)) {
+        // sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
+        const auto words = split_blanks(*line);
+        if (words.size() >= 10 && words[3] == "0A" && port_of(words[1]) == port) {
+            each(words[1], words[9]);
+        }
+    }
+}
+
 /// All process ids under `proc`.
 std::vector<int> processes(const std::string& proc)
 {
     std::vector<int> pids;
     for (const auto& name : list_directory(proc)) {
-        if (const auto pid = base::parse_unsigned(name); pid && *pid > 0 && *pid <= std::numeric_limits<int>::max()) {
+        if (const auto pid = base::parse_unsigned(name);
+            pid && *pid > 0 && *pid <= std::numeric_limits<int>::max()) {
             pids.push_back(static_cast<int>(*pid));
         }
     }
@@ -103,8 +119,8 @@ bool holds_socket(const std::string& proc, int pid, const std::vector<std::uint6
 /// forwarder or another program, and says nothing.
 std::optional<int> serving_pid(const std::string& proc, std::uint16_t port, const std::vector<int>& pids)
 {
-    auto inodes = parse_listeners(read_text(proc + "/net/tcp", 16 * 1024 * 1024).value_or(""), port);
-    const auto more = parse_listeners(read_text(proc + "/net/tcp6", 16 * 1024 * 1024).value_or(""), port);
+    auto inodes = parse_listeners(read_text(proc + "/net/tcp", table_limit).value_or(""), port);
+    const auto more = parse_listeners(read_text(proc + "/net/tcp6", table_limit).value_or(""), port);
     inodes.insert(inodes.end(), more.begin(), more.end());
     std::vector<int> candidates;
     for (const int pid : pids) {
@@ -133,7 +149,8 @@ OllamaSettings parse_environ(std::string_view bytes)
         }
         const auto name = piece->substr(0, equals);
         auto value = base::trim(piece->substr(equals + 1));
-        if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front()) {
+        if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'')
+            && value.back() == value.front()) {
             value = value.substr(1, value.size() - 2); // Ollama strips quotes of unit files as well
         }
         if (name == "OLLAMA_NUM_PARALLEL") {
@@ -191,18 +208,30 @@ std::optional<Runner> parse_runner(std::string_view bytes)
 std::vector<std::uint64_t> parse_listeners(std::string_view text, std::uint16_t port)
 {
     std::vector<std::uint64_t> inodes;
-    (void)next_line(text); // headings
-    while (const auto line = next_line(text)) {
-        // sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
-        const auto words = split_blanks(*line);
-        if (words.size() < 10 || words[3] != "0A" || port_of(words[1]) != port) {
-            continue;
+    for_each_listener(text, port, [&](std::string_view /*address*/, std::string_view inode) {
+        if (const auto number = base::parse_unsigned(inode)) {
+            inodes.push_back(*number);
         }
-        if (const auto inode = base::parse_unsigned(words[9])) {
-            inodes.push_back(*inode);
-        }
-    }
+    });
     return inodes;
+}
+
+bool loopback_only(std::uint16_t port, const std::string& root)
+{
+    bool any = false;
+    bool beyond = false;
+    for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+        const auto text = read_text(root + table, table_limit).value_or("");
+        for_each_listener(text, port, [&](std::string_view address, std::string_view /*inode*/) {
+            // Words of the address in host order: 127.x.y.z ends with 7F, ::1 is three zero words and 01000000.
+            const auto host = address.substr(0, address.find(':'));
+            const bool loopback =
+                host.size() == 8 ? host.ends_with("7F") : host == "00000000000000000000000001000000";
+            any = true;
+            beyond = beyond || !loopback;
+        });
+    }
+    return any && !beyond;
 }
 
 std::optional<int> parse_parent(std::string_view stat)
@@ -233,7 +262,8 @@ std::optional<OllamaProcess> find_ollama(std::uint16_t port, const std::string& 
         if (parse_parent(read_text(path_of(proc, pid, "stat"), 4096).value_or("")) != found.pid) {
             continue;
         }
-        if (auto runner = parse_runner(read_text(path_of(proc, pid, "cmdline"), arguments_limit).value_or(""))) {
+        if (auto runner =
+                parse_runner(read_text(path_of(proc, pid, "cmdline"), arguments_limit).value_or(""))) {
             runner->pid = pid;
             found.runners.push_back(std::move(*runner));
         }

@@ -13,11 +13,11 @@ namespace herd::node {
 /// The settings that decide how an Ollama serves. Nothing else is taken from its environment: secrets live
 /// there too.
 struct OllamaSettings {
-    std::optional<int> num_parallel{};      ///< OLLAMA_NUM_PARALLEL; 0 is "automatic" and stays empty
-    std::optional<int> max_loaded_models{}; ///< OLLAMA_MAX_LOADED_MODELS; likewise
-    std::optional<int> max_queue{};         ///< OLLAMA_MAX_QUEUE
+    std::optional<int> num_parallel{};            ///< OLLAMA_NUM_PARALLEL; 0 is "automatic" and stays empty
+    std::optional<int> max_loaded_models{};       ///< OLLAMA_MAX_LOADED_MODELS; likewise
+    std::optional<int> max_queue{};               ///< OLLAMA_MAX_QUEUE
     std::optional<std::int64_t> context_length{}; ///< OLLAMA_CONTEXT_LENGTH
-    std::string keep_alive{};               ///< OLLAMA_KEEP_ALIVE as written ("5m", "-1"); empty: default
+    std::string keep_alive{}; ///< OLLAMA_KEEP_ALIVE as written ("5m", "-1"); empty: default
     bool operator==(const OllamaSettings&) const = default;
 };
 /// `bytes`: NAME=VALUE pieces ended by NUL, as in /proc/PID/environ.
@@ -38,6 +38,9 @@ struct Runner {
 
 /// Socket inodes that listen on TCP `port`, from the text of /proc/net/tcp or tcp6.
 [[nodiscard]] std::vector<std::uint64_t> parse_listeners(std::string_view text, std::uint16_t port);
+
+/// True when something listens on TCP `port`, and only on loopback addresses: others cannot reach it.
+[[nodiscard]] bool loopback_only(std::uint16_t port, const std::string& root = "");
 
 /// The parent's pid out of /proc/PID/stat; the name in it may hold anything, brackets too.
 [[nodiscard]] std::optional<int> parse_parent(std::string_view stat);

@@ -34,11 +34,13 @@ void add_ollama(const Box& box)
     box.file("proc/1/stat", "1 (init) S 0 1 1 0 -1\n");
     box.file("proc/13542/cmdline", pieces({"/usr/bin/ollama", "serve"}));
     box.file("proc/13542/stat", "13542 (ollama) S 1 13542 13542 0 -1\n");
-    box.file("proc/13542/environ", pieces({"HOME=/root", "OLLAMA_NUM_PARALLEL=2", "AWS_SECRET_ACCESS_KEY=hush"}));
+    box.file("proc/13542/environ",
+             pieces({"HOME=/var/lib/ollama", "OLLAMA_NUM_PARALLEL=2", "AWS_SECRET_ACCESS_KEY=hush"}));
     box.link("proc/13542/fd/0", "/dev/null");
     box.link("proc/13542/fd/3", "socket:[23338]");
-    box.file("proc/13564/cmdline", pieces({"/usr/bin/ollama", "runner", "--model", "/models/blobs/sha256-ec3f", "--ctx-size",
-                                           "8192", "--parallel", "2", "--port", "34093"}));
+    box.file("proc/13564/cmdline",
+             pieces({"/usr/bin/ollama", "runner", "--model", "/models/blobs/sha256-ec3f", "--ctx-size",
+                     "8192", "--parallel", "2", "--port", "34093"}));
     box.file("proc/13564/stat", "13564 (a (strange) name) S 13542 13542 13542 0 -1\n");
 }
 
@@ -102,7 +104,9 @@ TEST_CASE("keep_alive -1 is never, and a past time is now")
 {
     const auto now = parse_rfc3339("2026-11-20T00:00:00Z");
     REQUIRE(now);
-    const auto row = [](const std::string& when) { return R"({"models":[{"name":"a","expires_at":")" + when + R"("}]})"; };
+    const auto row = [](const std::string& when) {
+        return R"({"models":[{"name":"a","expires_at":")" + when + R"("}]})";
+    };
     CHECK_FALSE(parse_ps(row("2318-03-09T17:12:55.1+01:00"), *now).value()[0].unload_in_s);
     CHECK(parse_ps(row("2026-11-19T23:00:00Z"), *now).value()[0].unload_in_s == 0);
     CHECK(parse_ps(row("2026-11-20T02:00:30.5+02:00"), *now).value()[0].unload_in_s == 30);
@@ -114,8 +118,9 @@ TEST_CASE("a time is RFC 3339 or nothing")
 {
     CHECK(parse_rfc3339("1970-01-01T00:00:01Z")->time_since_epoch() == std::chrono::seconds{1});
     CHECK(parse_rfc3339("1970-01-01T00:00:00.000001Z")->time_since_epoch() == std::chrono::microseconds{1});
-    for (const char* bad : {"", "2026", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T25:00:00Z",
-                            "2026-01-01T00:00:00", "2026-01-01T00:00:00+1:00", "2026-01-01T00:00:00Zjunk"}) {
+    for (const char* bad :
+         {"", "2026", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T25:00:00Z",
+          "2026-01-01T00:00:00", "2026-01-01T00:00:00+1:00", "2026-01-01T00:00:00Zjunk"}) {
         CAPTURE(bad);
         CHECK_FALSE(parse_rfc3339(bad));
     }
@@ -142,23 +147,24 @@ TEST_CASE("slots are counted, never read")
 
 TEST_CASE("of an environment only Ollama's serving settings are taken")
 {
-    const auto settings = parse_environ(pieces({"OLLAMA_NUM_PARALLEL=4", "OLLAMA_MAX_LOADED_MODELS=\"2\"",
-                                                "OLLAMA_MAX_QUEUE=512", "OLLAMA_CONTEXT_LENGTH=32768",
-                                                "OLLAMA_KEEP_ALIVE=-1", "OLLAMA_HOST=0.0.0.0", "SECRET=1"}));
+    const auto settings = parse_environ(
+        pieces({"OLLAMA_NUM_PARALLEL=4", "OLLAMA_MAX_LOADED_MODELS=\"2\"", "OLLAMA_MAX_QUEUE=512",
+                "OLLAMA_CONTEXT_LENGTH=32768", "OLLAMA_KEEP_ALIVE=-1", "OLLAMA_HOST=0.0.0.0", "SECRET=1"}));
     CHECK(settings.num_parallel == 4);
     CHECK(settings.max_loaded_models == 2);
     CHECK(settings.max_queue == 512);
     CHECK(settings.context_length == 32768);
     CHECK(settings.keep_alive == "-1");
-    CHECK(parse_environ(pieces({"OLLAMA_NUM_PARALLEL=0", "OLLAMA_KEEP_ALIVE=$(reboot)", "OLLAMA_MAX_QUEUE"})) ==
-          OllamaSettings{});
+    CHECK(parse_environ(pieces({"OLLAMA_NUM_PARALLEL=0", "OLLAMA_KEEP_ALIVE=$(reboot)", "OLLAMA_MAX_QUEUE"}))
+          == OllamaSettings{});
     CHECK(parse_environ(pieces({"OLLAMA_NUM_PARALLEL=99999999999999999999"})) == OllamaSettings{});
 }
 
 TEST_CASE("runners of both generations tell slots, context, port and weights")
 {
-    const auto old = parse_runner(pieces({"/usr/bin/ollama", "runner", "--model", ("/m/blobs/" + blob_a).c_str(), "--ctx-size",
-                                          "8192", "--batch-size", "512", "--no-mmap", "--parallel", "2", "--port", "34093"}));
+    const auto old = parse_runner(
+        pieces({"/usr/bin/ollama", "runner", "--model", ("/m/blobs/" + blob_a).c_str(), "--ctx-size", "8192",
+                "--batch-size", "512", "--no-mmap", "--parallel", "2", "--port", "34093"}));
     REQUIRE(old);
     CHECK(old->slots == 2);
     CHECK(old->context == 8192);
@@ -166,8 +172,9 @@ TEST_CASE("runners of both generations tell slots, context, port and weights")
     CHECK(old->blob == blob_a);
     CHECK_FALSE(old->llama_server);
 
-    const auto server = parse_runner(pieces({"/usr/lib/ollama/llama-server", "--model", "/m/blobs/sha256-ab", "--port=5555",
-                                             "--host", "127.0.0.1", "-c", "16384", "-np", "4"}));
+    const auto server =
+        parse_runner(pieces({"/usr/lib/ollama/llama-server", "--model", "/m/blobs/sha256-ab", "--port=5555",
+                             "--host", "127.0.0.1", "-c", "16384", "-np", "4"}));
     REQUIRE(server);
     CHECK(server->slots == 4);
     CHECK(server->port == 5555);
@@ -186,6 +193,23 @@ TEST_CASE("listening sockets are found by port, connections are not")
     CHECK(parse_listeners(text, 11436) == std::vector<std::uint64_t>{23339});
     CHECK(parse_listeners(text, 80).empty());
     CHECK(parse_listeners("", 80).empty());
+}
+
+TEST_CASE("a server on loopback alone is told from one that others reach")
+{
+    const Box box;
+    box.file("proc/net/tcp", recorded("ollama-0.11-tcp.txt"));
+    CHECK(loopback_only(0x53BA, box.root()));
+    CHECK_FALSE(loopback_only(11436, box.root()));
+    CHECK_FALSE(loopback_only(80, box.root()));
+    box.file("proc/net/tcp6",
+             "head\n 0: 00000000000000000000000001000000:53BA 00000000000000000000000000000000:0000 0A 0 0 0 "
+             "0 0 99\n");
+    CHECK_FALSE(loopback_only(11436, box.root()));
+    box.file("proc/net/tcp6",
+             "head\n 0: 00000000000000000000000000000000:53BA 00000000000000000000000000000000:0000 0A a:b "
+             "c:d 0 0 0 99\n");
+    CHECK_FALSE(loopback_only(0x53BA, box.root()));
 }
 
 TEST_CASE("the serving Ollama and its runners are found by the socket it holds")

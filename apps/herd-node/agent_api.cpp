@@ -1,0 +1,181 @@
+#include "herd-node/agent_api.hpp"
+
+#include "base/ids.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <nlohmann/json.hpp>
+
+namespace herd::node {
+
+namespace {
+
+constexpr std::string_view json_type = "application/json; charset=utf-8";
+
+/// If-None-Match names `etag` (a list is allowed, weak marks do not matter here).
+bool matches(const http::Fields& fields, std::string_view etag)
+{
+    return std::ranges::any_of(fields.list("If-None-Match"), [&](std::string_view one) {
+        if (one.starts_with("W/")) {
+            one.remove_prefix(2);
+        }
+        return one == etag || one == "*";
+    });
+}
+
+} // namespace
+
+http::ResponseHead answer_head(int status, std::string_view type)
+{
+    http::ResponseHead head;
+    head.status = status;
+    head.fields.add("Content-Type", type);
+    return head;
+}
+
+net::Task<void> respond_error(http::ServerExchange& exchange, int status, std::string sentence)
+{
+    const std::string body =
+        nlohmann::json{{"error", sentence}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    (void)co_await exchange.respond(answer_head(status, json_type), body);
+}
+
+/// One GET /herd/v1/watch. Lives in its handler's frame.
+struct AgentApi::Watcher {
+    explicit Watcher(net::Loop& loop) : wake(loop), timer(loop) {}
+    net::Event wake;
+    net::Timer timer;
+    bool gone{false};
+};
+
+AgentApi::AgentApi(net::Loop& loop, AgentApiOptions options, Sources sources)
+    : loop_(loop), options_(options), sources_(std::move(sources))
+{
+}
+
+bool AgentApi::owns(std::string_view path)
+{
+    return path == "/herd" || path.starts_with("/herd/") || path == "/healthz";
+}
+
+net::Task<void> AgentApi::handle(http::ServerExchange& exchange)
+{
+    const auto path = exchange.head().path();
+    const bool node_path = path == "/herd/v1/node";
+    const bool watch_path = path == "/herd/v1/watch";
+    if (!node_path && !watch_path && path != "/healthz") {
+        co_await respond_error(exchange, 404, "no such path on an agent");
+        co_return;
+    }
+    const auto& method = exchange.head().method;
+    if (method != "GET" && (method != "HEAD" || watch_path)) {
+        auto head = answer_head(405, "text/plain; charset=utf-8");
+        head.fields.add("Allow", watch_path ? "GET" : "GET, HEAD");
+        (void)co_await exchange.respond(std::move(head), "405 method not allowed");
+        co_return;
+    }
+    if (node_path) {
+        co_await node(exchange);
+    } else if (watch_path) {
+        co_await watch(exchange);
+    } else {
+        co_await health(exchange);
+    }
+}
+
+void AgentApi::note_herd(const http::ServerExchange& exchange)
+{
+    const auto id = exchange.head().fields.find("Herd-Id");
+    const auto parsed = id ? base::Uuid::parse(*id) : std::nullopt;
+    if (!parsed || parsed->is_nil() || !sources_.herd_asked) {
+        return;
+    }
+    const auto udp = exchange.head().fields.find("Herd-Udp");
+    const auto endpoint = udp ? base::Endpoint::parse(*udp) : std::nullopt;
+    sources_.herd_asked(*parsed, exchange.peer().address, endpoint.value_or(base::Endpoint{}));
+}
+
+net::Task<void> AgentApi::node(http::ServerExchange& exchange)
+{
+    note_herd(exchange);
+    auto document = sources_.document();
+    document.seq = sources_.seq();
+    const std::string etag = discovery::etag_of(document);
+    const bool known = matches(exchange.head().fields, etag);
+    auto head = answer_head(known ? 304 : 200, json_type);
+    head.fields.add("ETag", etag);
+    head.fields.add("Cache-Control", "no-cache");
+    const std::string body = known ? std::string{} : discovery::to_json(document);
+    if (const auto nonce_field = exchange.head().fields.find("Herd-Nonce")) {
+        const auto nonce = discovery::parse_nonce(*nonce_field);
+        const auto mac = nonce ? sources_.authenticator().http_mac(*nonce, body) : std::string{};
+        if (!mac.empty()) {
+            head.fields.add("Herd-MAC", mac);
+        }
+    }
+    (void)co_await exchange.respond(std::move(head), body);
+}
+
+net::Task<void> AgentApi::watch(http::ServerExchange& exchange)
+{
+    note_herd(exchange);
+    if (watchers_.size() >= options_.watchers_max) {
+        co_await respond_error(exchange, 503, "too many watchers");
+        co_return;
+    }
+    Watcher watcher(loop_);
+    const auto place = watchers_.insert(watchers_.end(), &watcher);
+    exchange.on_client_gone([&watcher] {
+        watcher.gone = true;
+        watcher.wake.notify();
+    });
+    auto head = answer_head(200, "application/x-ndjson");
+    head.framing = http::Framing::chunked;
+    exchange.begin(std::move(head));
+    while (!stopping_ && !watcher.gone) {
+        const auto& document = sources_.document();
+        const std::string line = discovery::to_json(
+            discovery::WatchLine{document.boot_id, document.state_rev, document.state, document.in_flight});
+        const std::array pieces{std::string_view(line)};
+        const auto written = co_await exchange.write(pieces);
+        if (!written) {
+            break;
+        }
+        watcher.timer.call_after(options_.keep_alive, [&watcher] { watcher.wake.notify(); });
+        co_await watcher.wake.wait();
+        watcher.timer.cancel();
+    }
+    exchange.on_client_gone(nullptr);
+    watchers_.erase(place);
+    exchange.close_after();
+    if (!watcher.gone) {
+        (void)co_await exchange.end();
+    }
+}
+
+net::Task<void> AgentApi::health(http::ServerExchange& exchange)
+{
+    const auto& document = sources_.document();
+    const nlohmann::json body{{"status", "ok"},
+                              {"state", std::string(discovery::to_string(document.state))},
+                              {"reason", document.state_reason},
+                              {"ollama_version", document.ollama_version}};
+    const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    (void)co_await exchange.respond(answer_head(200, json_type), text);
+}
+
+void AgentApi::changed()
+{
+    for (auto* watcher : watchers_) {
+        watcher->wake.notify();
+    }
+}
+
+void AgentApi::stop()
+{
+    stopping_ = true;
+    changed();
+}
+
+} // namespace herd::node

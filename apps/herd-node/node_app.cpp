@@ -1,0 +1,494 @@
+#include "herd-node/node_app.hpp"
+
+#include "base/log.hpp"
+#include "herd-node/addresses.hpp"
+#include "herd-node/agent.hpp"
+#include "herd-node/agent_api.hpp"
+#include "herd-node/gateway.hpp"
+#include "http/fetch.hpp"
+#include "http/server.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+namespace herd::node {
+
+namespace {
+
+constexpr base::Duration drain_look = std::chrono::milliseconds{20};
+constexpr base::Duration last_words = std::chrono::seconds{1}; // for connections after the grace
+constexpr base::Duration announce_timeout = std::chrono::seconds{2};
+
+std::string host_name()
+{
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') {
+        return "node";
+    }
+    const std::string full = name.data();
+    return full.substr(0, full.find('.'));
+}
+
+std::vector<net::Interface> interfaces_now()
+{
+    return net::list_interfaces().value_or(std::vector<net::Interface>{});
+}
+
+/// Addresses at which a connection would end at one of our own listeners.
+std::vector<base::Endpoint> own_listeners(const std::vector<base::Endpoint>& listening)
+{
+    std::vector<base::Endpoint> own;
+    const auto interfaces = interfaces_now();
+    for (const auto& at : listening) {
+        own.push_back(at);
+        if (!at.address.is_unspecified()) {
+            continue;
+        }
+        own.push_back({base::IpAddress::loopback(), at.port});
+        own.push_back({base::IpAddress::parse("::1").value_or(base::IpAddress{}), at.port});
+        for (const auto& interface : interfaces) {
+            for (const auto& entry : interface.addresses) {
+                own.push_back({entry.address, at.port});
+            }
+        }
+    }
+    return own;
+}
+
+discovery::NodeDocument constant_part(const NodeOptions& options, const NodeIdentity& identity,
+                                      std::uint16_t port)
+{
+    discovery::NodeDocument document;
+    document.sender_id = identity.id;
+    document.boot_id = identity.boot_id;
+    document.ephemeral_id = identity.ephemeral;
+    document.cluster = discovery::cluster_of(options.cluster);
+    document.name = options.name.empty() ? host_name() : options.name;
+    document.agent_version = "herd-node " HERD_VERSION;
+    document.labels = options.labels;
+    document.gateway = options.gateway;
+    const bool forwarded = options.advertise && options.advertise->port != 0;
+    document.agent_port = forwarded ? options.advertise->port : port;
+    document.api_port = options.gateway ? document.agent_port : options.ollama.port;
+    return document;
+}
+
+http::ServerOptions server_options(const NodeOptions::Gateway& relay)
+{
+    http::ServerOptions options;
+    options.head_timeout = relay.client_header_timeout;
+    options.body_idle_timeout = relay.client_body_timeout;
+    options.keep_alive_timeout = relay.keep_alive_timeout;
+    options.connections_max = relay.max_connections;
+    return options;
+}
+
+/// What the server itself says to a request it could not read.
+http::ResponseHead error_body(int status, std::string_view reason, std::string_view /*target*/,
+                              std::string& body)
+{
+    body = "{\"error\":\"" + std::string(reason) + "\"}";
+    return answer_head(status, "application/json; charset=utf-8");
+}
+
+} // namespace
+
+base::Result<NodeSockets> bind_node(const NodeOptions& options)
+{
+    NodeSockets sockets;
+    for (const auto& at : options.listen) {
+        auto bound = net::bind_tcp(at, 1);
+        if (!bound) {
+            return std::unexpected(bound.error());
+        }
+        std::ranges::move(*bound, std::back_inserter(sockets.http));
+    }
+    discovery::SocketOptions discovery;
+    discovery.role = discovery::Role::node;
+    // Port 0: announce to the herds that were named, and to nobody else.
+    discovery.port = options.discovery.enabled ? options.discovery.port : std::uint16_t{0};
+    discovery.listen = options.discovery.enabled && options.discovery.listen;
+    discovery.interfaces = options.discovery.interfaces;
+    discovery.excluded = options.discovery.exclude_interfaces;
+    auto bound = discovery::bind_sockets(discovery);
+    if (!bound) {
+        return std::unexpected(bound.error());
+    }
+    sockets.discovery = std::move(*bound);
+    return sockets;
+}
+
+struct NodeApp::Impl {
+    Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions options_in, NodeIdentity identity_in,
+         discovery::Authenticator authenticator_in, NodeSockets sockets_in, NodeSeams seams);
+
+    void start_announcing();
+    void on_backend();
+    void on_agent(bool material);
+    void on_notice(const discovery::Notice& notice);
+    void on_http_announce(const discovery::HttpAnnounce& request);
+    net::Task<void> launch();
+    net::Task<void> post_announce(discovery::HttpAnnounce request);
+    net::Task<bool> post_to(base::Endpoint herd);
+    net::Task<void> handle(http::ServerExchange& exchange);
+    net::Task<void> drain_gateway(base::Duration grace);
+    [[nodiscard]] std::vector<discovery::Subnet> addresses() const;
+    [[nodiscard]] AgentOptions agent_options(const NodeSeams& seams) const;
+
+    net::Loop& loop;
+    net::Network& network;
+    NodeOptions options;
+    NodeIdentity identity;
+    discovery::Authenticator authenticator;
+    std::vector<net::BoundSocket> sockets;
+    std::vector<base::Endpoint> listening;
+    AddressRules address_rules;
+    std::vector<std::string> warnings;
+    std::string root;
+    base::Duration first_look;
+    http::Pool pool;
+    Backend backend;
+    RunnerWatch runners;
+    Gateway gateway;
+    Agent agent;
+    AgentApi api;
+    std::unique_ptr<discovery::NodeBeacon> beacon;
+    http::Server server;
+    net::Event backend_known;
+    net::Timer launch_timer;
+    net::TaskGroup tasks;
+    bool launched{false};
+    bool announcing{false};
+    bool hurry{false};
+    bool stopping{false};
+    bool warned_loopback{false};
+
+private:
+    static std::vector<base::Endpoint> locals(const std::vector<net::BoundSocket>& bound);
+    static BackendOptions backend_options(BackendOptions given, const NodeOptions& options,
+                                          const std::vector<base::Endpoint>& listening);
+};
+
+std::vector<base::Endpoint> NodeApp::Impl::locals(const std::vector<net::BoundSocket>& bound)
+{
+    std::vector<base::Endpoint> found;
+    for (const auto& socket : bound) {
+        found.push_back(socket.local);
+    }
+    return found;
+}
+
+BackendOptions NodeApp::Impl::backend_options(BackendOptions given, const NodeOptions& options,
+                                              const std::vector<base::Endpoint>& listening)
+{
+    given.url = options.ollama;
+    given.own = own_listeners(listening);
+    return given;
+}
+
+AgentOptions NodeApp::Impl::agent_options(const NodeSeams& seams) const
+{
+    AgentOptions made;
+    made.constant =
+        constant_part(options, identity, listening.empty() ? std::uint16_t{0} : listening.front().port);
+    made.constant.addresses = addresses();
+    made.slots = options.slots > 0 ? std::optional{static_cast<int>(options.slots)} : std::nullopt;
+    made.root = seams.root;
+    made.nvml = seams.nvml;
+    return made;
+}
+
+NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions options_in,
+                    NodeIdentity identity_in, discovery::Authenticator authenticator_in,
+                    NodeSockets sockets_in, NodeSeams seams)
+    : loop(loop_in),
+      network(network_in),
+      options(std::move(options_in)),
+      identity(identity_in),
+      authenticator(std::move(authenticator_in)),
+      sockets(std::move(sockets_in.http)),
+      listening(locals(sockets)),
+      address_rules{options.discovery.interfaces, options.discovery.exclude_interfaces,
+                    sockets_in.discovery && sockets_in.discovery->loopback_only},
+      root(seams.root),
+      first_look(seams.first_look),
+      pool(loop, network, {}),
+      backend(loop, network, pool, backend_options(seams.backend, options, listening),
+              [this] { on_backend(); }),
+      runners(loop, pool, seams.runners, [this] { agent.refresh(); }),
+      gateway(pool, backend, {identity.id.text(), options.relay.max_body}),
+      agent(loop, agent_options(seams),
+            {[this]() -> const BackendView& { return backend.view(); },
+             [this]() -> const RunnerView& { return runners.view(); }, [this] { return gateway.traffic(); },
+             [this] { return addresses(); }},
+            [this](bool material) { on_agent(material); }),
+      api(loop, {.keep_alive = seams.watch_keep_alive},
+          {[this]() -> const discovery::NodeDocument& { return agent.document(); },
+           [this] { return beacon ? beacon->announcer().seq() : 0U; },
+           [this]() -> const discovery::Authenticator& { return authenticator; },
+           [this](const base::Uuid& id, const base::IpAddress& peer, const base::Endpoint& udp) {
+               if (announcing) {
+                   beacon->herd_asked(id, peer, udp);
+               }
+           }}),
+      server(
+          loop, server_options(options.relay), [this](http::ServerExchange& e) { return handle(e); },
+          error_body),
+      backend_known(loop),
+      launch_timer(loop),
+      tasks(loop, "node_app")
+{
+    if (!sockets_in.discovery) {
+        return;
+    }
+    warnings = sockets_in.discovery->warnings;
+    static const base::SystemClock clock;
+    discovery::AnnouncerOptions announcer;
+    announcer.id = identity.id;
+    announcer.ephemeral_id = identity.ephemeral;
+    announcer.boot_id = identity.boot_id;
+    announcer.cluster = agent.document().cluster;
+    announcer.authenticator = authenticator;
+    announcer.clock = &clock;
+    beacon = std::make_unique<discovery::NodeBeacon>(
+        loop, network, std::move(*sockets_in.discovery),
+        discovery::Announcer(std::move(announcer), discovery::facts_of(agent.document()),
+                             base::Rng(base::random_seed())),
+        options.herds,
+        discovery::NodeBeaconHandlers{
+            [this](const discovery::HttpAnnounce& request) { on_http_announce(request); },
+            [this](const discovery::Notice& notice) { on_notice(notice); }});
+}
+
+std::vector<discovery::Subnet> NodeApp::Impl::addresses() const
+{
+    if (options.advertise) {
+        if (const auto numeric = base::IpAddress::parse(options.advertise->host)) {
+            return {{*numeric, static_cast<std::uint8_t>(numeric->is_v4() ? 32 : 128)}};
+        }
+    }
+    return announced_addresses(interfaces_now(), address_rules);
+}
+
+void NodeApp::Impl::on_backend()
+{
+    const auto& view = backend.view();
+    const bool local = view.endpoint
+        && (view.endpoint->address.is_loopback() || is_own_address(interfaces_now(), view.endpoint->address));
+    if (!options.gateway && local && view.state == BackendState::up && !std::exchange(warned_loopback, true)
+        && loopback_only(options.ollama.port, root)) {
+        log::warn(
+            "backend", "ollama_hidden",
+            {{"advice",
+              "Ollama listens on 127.0.0.1 alone: start it with OLLAMA_HOST=0.0.0.0, or use the gateway"}});
+    }
+    runners.loaded(view.state == BackendState::up && local ? view.endpoint : std::nullopt, view.loaded);
+    agent.refresh();
+    backend_known.notify();
+    start_announcing();
+}
+
+void NodeApp::Impl::on_agent(bool material)
+{
+    if (announcing) {
+        beacon->set_facts(discovery::facts_of(agent.document()));
+    }
+    if (material) {
+        api.changed();
+    }
+}
+
+/// A backend that must not be used is never announced; one that comes to its senses is.
+void NodeApp::Impl::start_announcing()
+{
+    if (!launched || announcing || stopping || !beacon || backend.view().state == BackendState::refused) {
+        return;
+    }
+    announcing = true;
+    beacon->set_facts(discovery::facts_of(agent.document()));
+    beacon->start();
+}
+
+net::Task<void> NodeApp::Impl::launch()
+{
+    launch_timer.call_after(first_look, [this] { backend_known.notify(); });
+    co_await backend_known.wait();
+    launch_timer.cancel();
+    launched = true;
+    start_announcing();
+}
+
+void NodeApp::Impl::on_notice(const discovery::Notice& notice)
+{
+    using Kind = discovery::Notice::Kind;
+    const std::string at = notice.at.text();
+    switch (notice.kind) {
+    case Kind::herd_found:
+        log::info("discovery", "herd_found", {{"herd", notice.herd.text()}, {"at", at}});
+        break;
+    case Kind::herd_lost:
+        log::warn("discovery", "herd_lost", {{"herd", notice.herd.text()}, {"at", at}});
+        break;
+    case Kind::not_approved:
+        log::warn("discovery", "not_approved",
+                  {{"herd", notice.herd.text()},
+                   {"at", at},
+                   {"advice", "approve this node there: herd nodes approve " + identity.id.text()}});
+        break;
+    case Kind::api_unreachable:
+        log::warn(
+            "discovery", "api_unreachable",
+            {{"herd", notice.herd.text()},
+             {"at", at},
+             {"advice",
+              "that herd cannot connect to our port: a firewall, NAT, or --listen on the wrong address?"}});
+        break;
+    case Kind::duplicate_id:
+        log::error("discovery", "duplicate_id",
+                   {{"id", identity.id.text()},
+                    {"advice",
+                     "another live node has this id (a cloned disk?): stop one, remove its state directory, "
+                     "start it again"}});
+        break;
+    }
+}
+
+void NodeApp::Impl::on_http_announce(const discovery::HttpAnnounce& request)
+{
+    if (!stopping) {
+        tasks.spawn("http_announce", post_announce(request));
+    }
+}
+
+net::Task<void> NodeApp::Impl::post_announce(discovery::HttpAnnounce request)
+{
+    bool heard = false;
+    for (const auto& herd : request.candidates) {
+        heard = co_await post_to(herd);
+        if (heard || stopping) {
+            break;
+        }
+    }
+    if (!stopping) {
+        beacon->http_announced(request.herd, heard);
+    }
+}
+
+/// The JSON twin of an announcement. True when the herd took it.
+net::Task<bool> NodeApp::Impl::post_to(base::Endpoint herd)
+{
+    auto document = agent.document();
+    document.seq = beacon->announcer().seq();
+    const std::string body = discovery::to_json(document);
+    http::RequestHead head;
+    head.method = "POST";
+    head.target = "/herd/v1/announce";
+    head.framing = http::Framing::length;
+    head.content_length = body.size();
+    head.fields.add("Host", herd.text());
+    head.fields.add("Content-Type", "application/json");
+    const auto nonce = discovery::make_http_nonce();
+    if (const auto mac = authenticator.http_mac(nonce, body); !mac.empty()) {
+        head.fields.add("Herd-Nonce", discovery::nonce_text(nonce));
+        head.fields.add("Herd-MAC", mac);
+    }
+    const http::FetchOptions limits{announce_timeout, 64 * 1024, true};
+    const auto answer = co_await http::fetch(loop, pool, herd, std::move(head), body, limits);
+    if (!answer) {
+        co_return false;
+    }
+    const auto parsed = discovery::parse_announce_answer(answer->body);
+    co_return answer->head.status == 200 && parsed.has_value();
+}
+
+net::Task<void> NodeApp::Impl::handle(http::ServerExchange& exchange)
+{
+    if (AgentApi::owns(exchange.head().path())) {
+        co_await api.handle(exchange);
+    } else if (options.gateway) {
+        co_await gateway.handle(exchange);
+    } else {
+        co_await respond_error(exchange, 404, "the gateway is off: ask Ollama itself");
+    }
+}
+
+/// Waits until nothing is in flight, at most for `grace`.
+net::Task<void> NodeApp::Impl::drain_gateway(base::Duration grace)
+{
+    const auto until = loop.now() + grace;
+    gateway.drain();
+    while (gateway.traffic().in_flight > 0 && !hurry && loop.now() < until) {
+        (void)co_await net::sleep_for(loop, drain_look);
+    }
+}
+
+NodeApp::NodeApp(net::Loop& loop, net::Network& network, NodeOptions options, NodeIdentity identity,
+                 discovery::Authenticator authenticator, NodeSockets sockets, NodeSeams seams)
+    : impl_(std::make_unique<Impl>(loop, network, std::move(options), identity, std::move(authenticator),
+                                   std::move(sockets), std::move(seams)))
+{
+}
+
+NodeApp::~NodeApp() = default;
+
+base::Result<void> NodeApp::start()
+{
+    auto& app = *impl_;
+    for (const auto& warning : app.warnings) {
+        log::warn("discovery", "degraded", {{"what", warning}});
+    }
+    for (auto& socket : app.sockets) {
+        auto listener = app.network.listen(std::move(socket));
+        if (!listener) {
+            return std::unexpected(listener.error());
+        }
+        app.server.serve(std::move(*listener));
+    }
+    app.sockets.clear();
+    app.runners.start();
+    app.backend.start();
+    app.agent.start();
+    app.tasks.spawn("launch", app.launch());
+    return {};
+}
+
+net::Task<void> NodeApp::stop(base::Duration grace)
+{
+    auto& app = *impl_;
+    app.agent.drain();
+    co_await app.drain_gateway(grace);
+    app.stopping = true;
+    if (app.announcing) {
+        co_await app.beacon->leave(discovery::LeaveReason::shutdown);
+    }
+    app.api.stop();
+    app.agent.stop();
+    app.launch_timer.cancel();
+    app.backend_known.notify();
+    co_await app.server.drain(app.loop.now() + (app.hurry ? base::Duration{} : last_words));
+    co_await app.backend.stop();
+    co_await app.runners.stop();
+    app.tasks.cancel();
+    co_await app.tasks.join();
+    if (app.beacon) {
+        co_await app.beacon->stop();
+    }
+}
+
+void NodeApp::hurry() { impl_->hurry = true; }
+
+void NodeApp::set_authenticator(discovery::Authenticator authenticator)
+{
+    impl_->authenticator = authenticator;
+    if (impl_->beacon) {
+        impl_->beacon->set_authenticator(std::move(authenticator));
+    }
+}
+
+const std::vector<base::Endpoint>& NodeApp::listening() const { return impl_->listening; }
+const discovery::NodeDocument& NodeApp::document() const { return impl_->agent.document(); }
+const BackendView& NodeApp::backend() const { return impl_->backend.view(); }
+
+} // namespace herd::node
