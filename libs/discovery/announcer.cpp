@@ -221,14 +221,14 @@ void Announcer::burst(Instant now)
     for (const Duration offset : burst_offsets) {
         bursts_.push_back(begin + offset);
     }
+    beat_at_ = std::max(beat_at_, begin); // the burst says it all
+    broadcast_at_ = std::max(broadcast_at_, begin + burst_spacing);
 }
 
 NodeActions Announcer::start(Instant now)
 {
     started_ = true;
     lonely_since_ = now;
-    beat_at_ = now + interval();
-    broadcast_at_ = now + 1s;
     burst(now);
     return on_timer(now);
 }

@@ -431,7 +431,7 @@ TEST_CASE("an announcement that is too large loses its least important parts fir
     CHECK(at(whole - 47).addresses.size() == 2);
     CHECK(at(whole - 63).models.size() == 8);
     CHECK(at(whole - 63).gpus.size() == 16);
-    const Announce least = at(whole - 64 - 192);
+    const Announce least = at(whole - 257);
     CHECK(least.gpus.size() == 8);
     CHECK(least.host == full.host);
     CHECK(least.echo == full.echo);
