@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::size_t body_limit = 1024 * 1024;
 constexpr std::size_t announce_limit = 4 * 1024 * 1024;
-constexpr std::string_view prefix = "/herd/v1/";
 
 /// "/herd/v1/nodes/NAME/drain" → NAME, decoded; false on a bad escape.
 bool decode(std::string_view text, std::string& out)
@@ -122,7 +121,8 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
         co_return Reply{200, models(*snapshot)};
     }
     if (path == "/herd/v1/config") {
-        co_return Reply{200, controls_->config()};
+        std::string settings = co_await controls_->config(exchange.loop());
+        co_return Reply{200, std::move(settings)};
     }
     constexpr std::string_view one = "/herd/v1/nodes/";
     if (path.starts_with(one)) {
@@ -163,7 +163,7 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
         co_return Reply{202, R"({"status":"stopping"})"};
     }
     if (path == "/herd/v1/reload" && method == "POST") {
-        const auto applied = co_await controls_->reload();
+        const auto applied = co_await controls_->reload(exchange.loop());
         if (!applied) {
             co_return Reply{400, error(applied.error().context)};
         }
@@ -178,7 +178,7 @@ net::Task<Admin::Reply> Admin::announce(http::ServerExchange& exchange)
     if (!body) {
         co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
     }
-    auto taken = co_await controls_->announce(std::move(*body), exchange.peer());
+    auto taken = co_await controls_->announce(exchange.loop(), std::move(*body), exchange.peer());
     if (!taken) {
         co_return Reply{taken.error().code == base::Errc::malformed ? 400 : 403, error(taken.error().context)};
     }

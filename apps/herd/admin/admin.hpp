@@ -18,12 +18,13 @@ struct Controls {
     std::function<Counts()> counts{};
     std::function<void()> stop{};
     /// Applies the configuration file anew, or says why not.
-    std::function<net::Task<base::Result<void>>()> reload{};
-    std::function<std::string()> config{}; ///< effective settings as JSON, secrets masked
+    std::function<net::Task<base::Result<void>>(net::Loop& asker)> reload{};
+    /// Effective settings as JSON, secrets masked.
+    std::function<net::Task<std::string>(net::Loop& asker)> config{};
     std::function<void(StaticNode)> add_node{};
     std::function<void(fleet::NodeId)> remove_node{};
     /// The JSON twin of an announcement; the answer's body, or why it is not taken.
-    std::function<net::Task<base::Result<std::string>>(std::string body, base::Endpoint peer)> announce{};
+    std::function<net::Task<base::Result<std::string>>(net::Loop& asker, std::string body, base::Endpoint peer)> announce{};
 };
 
 /// Thread: its relay loop.

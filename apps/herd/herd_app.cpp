@@ -1,0 +1,365 @@
+#include "herd/herd_app.hpp"
+
+#include "base/log.hpp"
+#include "herd/access_log.hpp"
+#include "herd/on_loop.hpp"
+#include "herd/translate.hpp"
+
+#include <algorithm>
+
+namespace herd::app {
+
+namespace {
+constexpr base::Duration save_delay = std::chrono::seconds{1};
+constexpr base::Duration lateness_interval = std::chrono::milliseconds{500};
+constexpr base::Duration lateness_alarm = std::chrono::milliseconds{250};
+
+base::Result<std::vector<StaticNode>> configured_nodes(const HerdOptions& options)
+{
+    std::vector<StaticNode> nodes;
+    for (const ConfiguredNode& configured : options.nodes) {
+        const auto slots = configured.slots != 0 ? std::optional{static_cast<int>(configured.slots)} : std::nullopt;
+        auto node = make_static_node(configured.url, configured.name, configured.labels, slots, configured.bearer);
+        if (!node) {
+            return std::unexpected(node.error());
+        }
+        nodes.push_back(std::move(*node));
+    }
+    return nodes;
+}
+} // namespace
+
+HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticator authenticator,
+                 Installation installation, Reload reload)
+    : options_(std::move(serve.options)), shown_(std::move(serve.effective_json)), installation_(installation),
+      reload_(std::move(reload)), rng_(base::random_seed())
+{
+    for (std::size_t i = 0; i < sockets.listen.size(); ++i) {
+        loops_.push_back(std::make_unique<net::Loop>());
+    }
+    net::Loop& loop = main_loop();
+    network_ = net::make_network(loop);
+    tasks_ = std::make_unique<net::TaskGroup>(loop, "herd");
+    save_timer_ = std::make_unique<net::Timer>(loop);
+    lateness_timer_ = std::make_unique<net::Timer>(loop);
+    fleet_ = std::make_unique<FleetOwner>(loop, fleet_options(options_), base::Rng(rng_.next()));
+    fleet_->on_effect([this](const fleet::Effect& effect) { carry_out(effect); });
+    build_relays(sockets);
+    build_discovery(sockets, authenticator);
+}
+
+HerdApp::~HerdApp() = default;
+
+void HerdApp::build_relays(HerdSockets& sockets)
+{
+    controls_->version = version();
+    controls_->started_at = main_loop().now();
+    controls_->counts = [this] {
+        return admin::Counts{requests_total_.load(), requests_failed_.load(), shared_->exchanges.load()};
+    };
+    controls_->stop = [this] { main_loop().post([this] { request_stop(); }); };
+    controls_->config = [this](net::Loop& asker) { return config_from(asker); };
+    controls_->add_node = [this](StaticNode node) {
+        main_loop().dispatch([this, node = std::move(node)]() mutable {
+            scout_->add_static(std::move(node));
+            save_pool();
+        });
+    };
+    controls_->remove_node = [this](fleet::NodeId id) {
+        main_loop().dispatch([this, id] {
+            scout_->remove_static(id);
+            save_pool();
+        });
+    };
+    controls_->reload = [this](net::Loop& asker) { return reload_from(asker); };
+    controls_->announce = [this](net::Loop& asker, std::string body, base::Endpoint peer) {
+        return announce_from(asker, std::move(body), peer);
+    };
+    http::PoolOptions pool;
+    pool.idle_per_endpoint = options_.limits.idle_connections_per_node;
+    pool.connect_timeout = options_.proxy.connect_timeout;
+    for (std::size_t i = 0; i < loops_.size(); ++i) {
+        RelayParts parts{.fleet = fleet_.get(),
+                         .index = static_cast<std::uint16_t>(i),
+                         .server = server_options(options_),
+                         .pool = pool,
+                         .proxy = proxy_options(options_, installation_.id),
+                         .shared = shared_,
+                         .controls = controls_,
+                         .rng = base::Rng(rng_.next()),
+                         .sink = [this](const proxy::ExchangeRecord& r) { record(r); }};
+        relays_.push_back(std::make_unique<RelayUnit>(*loops_[i], std::move(parts)));
+    }
+    unserved_ = std::move(sockets.listen);
+}
+
+void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticator& authenticator)
+{
+    net::Loop& loop = main_loop();
+    ScoutHooks hooks;
+    if (sockets.discovery) {
+        const std::uint16_t udp_port = sockets.discovery->own_udp_port;
+        for (const std::string& warning : sockets.discovery->warnings) {
+            log::warn("discovery", "socket_degraded", {{"what", warning}});
+        }
+        discovery::HerdSideOptions side;
+        side.id = installation_.id;
+        side.boot_id = installation_.boot_id;
+        side.cluster = discovery::cluster_of(options_.cluster);
+        side.authenticator = authenticator;
+        side.api_port = sockets.local.empty() ? std::uint16_t{0} : sockets.local.front().port;
+        side.udp_port = udp_port;
+        side.allow_nat = options_.discovery.allow_nat;
+        side.nodes_limit = options_.limits.nodes;
+        side.listens = sockets.discovery->listens;
+        discovery::HerdBeaconHandlers handlers;
+        handlers.sighting = [this](const discovery::Sighting& sighting) { heard(sighting); };
+        handlers.resumed = [this] { fleet_->apply(fleet::EarsImpaired{"resumed from suspend"}); };
+        handlers.link_changed = [this](bool lost) {
+            if (lost) {
+                fleet_->apply(fleet::EarsImpaired{"an interface lost its link"});
+            }
+        };
+        beacon_ = std::make_unique<discovery::HerdBeacon>(loop, std::move(*sockets.discovery),
+                                                          discovery::HerdSide(std::move(side), base::Rng(rng_.next())),
+                                                          std::move(handlers));
+        hooks.solicit = [this](const base::Endpoint& udp) { beacon_->solicit(udp); };
+        hooks.confirmed = [this](const discovery::NodeDocument& document, const base::IpAddress& from) {
+            beacon_->herd().confirmed(main_loop().now(), document.sender_id, document.boot_id, document.seq, from);
+            beacon_->herd().set_ack_flags(document.sender_id, 0);
+        };
+        hooks.unreachable = [this](const fleet::NodeId& id, bool unreachable) {
+            beacon_->herd().set_ack_flags(id, unreachable ? discovery::ack_flag::unreachable_api : std::uint16_t{0});
+        };
+    }
+    discovery::InquiryOptions inquiry;
+    inquiry.herd_id = installation_.id;
+    inquiry.authenticator = authenticator;
+    scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, std::move(inquiry), std::move(hooks));
+}
+
+base::Result<void> HerdApp::start()
+{
+    for (std::size_t i = 0; i < relays_.size(); ++i) {
+        for (net::BoundSocket& socket : unserved_[i]) {
+            if (auto served = relays_[i]->listen(std::move(socket)); !served) {
+                return served;
+            }
+        }
+    }
+    unserved_.clear();
+    restore_pool();
+    auto nodes = configured_nodes(options_);
+    if (!nodes) {
+        return std::unexpected(nodes.error());
+    }
+    scout_->replace_configured(std::move(*nodes));
+    if (beacon_) {
+        if (!beacon_->herd().options().authenticator.requires_key()) {
+            log::warn("discovery", "fleet_open",
+                      {{"what", "anyone on this LAN can join and will see prompts"},
+                       {"remedy", "set [discovery] join = \"key\" and fleet_key_file on herd and every herd-node"}});
+        }
+        beacon_->start();
+    }
+    watch_lateness();
+    return {};
+}
+
+void HerdApp::run()
+{
+    for (std::size_t i = 1; i < loops_.size(); ++i) {
+        threads_.emplace_back([loop = loops_[i].get()] { loop->run(); });
+    }
+    main_loop().run();
+    for (std::size_t i = 1; i < loops_.size(); ++i) {
+        loops_[i]->stop();
+    }
+    for (std::thread& thread : threads_) {
+        thread.join();
+    }
+    threads_.clear();
+}
+
+void HerdApp::carry_out(const fleet::Effect& effect)
+{
+    if (const auto* flipped = std::get_if<fleet::StateFlipped>(&effect)) {
+        const bool bad = flipped->to == fleet::NodeState::suspect || flipped->to == fleet::NodeState::offline
+            || flipped->to == fleet::NodeState::unreachable;
+        log::write(bad ? log::Level::warn : log::Level::info, "fleet", "node_flipped",
+                   {{"node", flipped->name},
+                    {"id", flipped->id.text()},
+                    {"from", fleet::to_string(flipped->from)},
+                    {"to", fleet::to_string(flipped->to)},
+                    {"why", flipped->reason}});
+    } else if (const auto* drop = std::get_if<fleet::DropConnections>(&effect)) {
+        for (const auto& relay : relays_) {
+            relay->loop().dispatch([&unit = *relay, endpoint = drop->endpoint] { unit.drop_connections(endpoint); });
+        }
+    } else if (std::holds_alternative<fleet::SavePool>(effect)) {
+        save_pool();
+    } else if (const auto* confirm = std::get_if<fleet::Confirm>(&effect)) {
+        scout_->carry_out(*confirm);
+    } else if (const auto* probe = std::get_if<fleet::Probe>(&effect)) {
+        scout_->carry_out(*probe);
+    } else if (const auto* watch = std::get_if<fleet::Watch>(&effect)) {
+        scout_->carry_out(*watch);
+    } else if (const auto* unwatch = std::get_if<fleet::Unwatch>(&effect)) {
+        scout_->carry_out(*unwatch);
+    } else if (const auto* poll = std::get_if<fleet::PollStatic>(&effect)) {
+        scout_->carry_out(*poll);
+    }
+}
+
+void HerdApp::heard(const discovery::Sighting& sighting)
+{
+    if (!stopping_) {
+        fleet_->apply(event_of(sighting));
+    }
+}
+
+void HerdApp::watch_lateness()
+{
+    lateness_timer_->call_after(lateness_interval, [this] {
+        if (main_loop().take_lateness() > lateness_alarm) {
+            fleet_->apply(fleet::EarsImpaired{"this herd was busy"});
+        }
+        watch_lateness();
+    });
+}
+
+void HerdApp::record(const proxy::ExchangeRecord& record)
+{
+    requests_total_.fetch_add(1, std::memory_order_relaxed);
+    if (record.status >= 500 || record.termination.starts_with('N')) {
+        requests_failed_.fetch_add(1, std::memory_order_relaxed);
+    }
+    write_access_line(record);
+}
+
+base::Result<std::string> HerdApp::take_announcement(const std::string& body, const base::Endpoint& peer)
+{
+    if (!beacon_) {
+        return base::fail(base::Errc::forbidden, "discovery is switched off on this herd");
+    }
+    auto document = discovery::parse_node_document(body);
+    if (!document) {
+        return std::unexpected(document.error());
+    }
+    discovery::HerdSide& side = beacon_->herd();
+    auto sighting = side.on_http_announce(main_loop().now(), beacon_->arrival_of(peer), discovery::header_of(*document),
+                                          discovery::facts_of(*document).announce, false);
+    if (!sighting) {
+        return base::fail(base::Errc::forbidden, "announcement not taken: " + std::string{discovery::to_string(sighting.error())});
+    }
+    heard(*sighting);
+    discovery::AnnounceAnswer answer;
+    answer.herd = installation_.id;
+    answer.boot_id = installation_.boot_id;
+    answer.wanted_interval_ms = side.wanted_interval_ms();
+    return discovery::to_json(answer);
+}
+
+net::Task<base::Result<std::string>> HerdApp::announce_from(net::Loop& asker, std::string body, base::Endpoint peer)
+{
+    auto work = [this, body = std::move(body), peer] { return take_announcement(body, peer); };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
+net::Task<std::string> HerdApp::config_from(net::Loop& asker)
+{
+    auto work = [this] { return shown_; };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
+net::Task<base::Result<void>> HerdApp::reload_from(net::Loop& asker)
+{
+    auto work = [this] { return reload(); };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
+void HerdApp::request_reload()
+{
+    if (const auto applied = reload(); !applied) {
+        log::error("app", "reload_refused", {{"why", applied.error().context}});
+    }
+}
+
+base::Result<void> HerdApp::reload()
+{
+    auto fresh = reload_();
+    return fresh ? apply_options(std::move(*fresh)) : base::Result<void>{std::unexpected(fresh.error())};
+}
+
+base::Result<void> HerdApp::apply_options(ServeOptions serve)
+{
+    const HerdOptions& fresh = serve.options;
+    auto nodes = configured_nodes(fresh); // everything is checked before anything changes
+    if (!nodes) {
+        return std::unexpected(nodes.error());
+    }
+    for (const std::string& key : restart_differences(options_, fresh)) {
+        log::warn("app", "reload_needs_restart", {{"key", key}});
+    }
+    scout_->replace_configured(std::move(*nodes));
+    fleet_->set_options(fleet_options(fresh));
+    const auto proxy = proxy_options(fresh, installation_.id);
+    for (const auto& relay : relays_) {
+        relay->loop().dispatch([&unit = *relay, proxy] { unit.set_options(proxy); });
+    }
+    log::set_level(fresh.log.level);
+    log::reopen();
+    options_ = fresh;
+    shown_ = std::move(serve.effective_json);
+    log::info("app", "configuration_reloaded", {{"file", options_.config_file}});
+    return {};
+}
+
+void HerdApp::request_stop()
+{
+    if (stopping_) {
+        stop_now();
+        return;
+    }
+    stopping_ = true;
+    log::info("app", "stopping", {{"grace_s", base::milliseconds(options_.proxy.shutdown_grace) / 1000}});
+    tasks_->spawn("shut_down", shut_down());
+}
+
+void HerdApp::stop_now()
+{
+    stopping_ = true;
+    main_loop().stop();
+}
+
+net::Task<void> HerdApp::shut_down()
+{
+    net::Loop& loop = main_loop();
+    if (beacon_) {
+        beacon_->stop();
+    }
+    const base::Instant deadline = loop.now() + options_.proxy.shutdown_grace;
+    // Each relay drains on its own loop; the last one to finish ends the wait.
+    const auto left = std::make_shared<std::size_t>(relays_.size());
+    const auto drained = std::make_shared<net::Event>(loop);
+    for (const auto& relay : relays_) {
+        relay->loop().dispatch([&loop, &unit = *relay, deadline, left, drained] {
+            unit.drain(deadline, [&loop, left, drained] {
+                loop.dispatch([left, drained] {
+                    if (--*left == 0) {
+                        drained->notify();
+                    }
+                });
+            });
+        });
+    }
+    co_await drained->wait();
+    co_await scout_->stop();
+    fleet_->stop();
+    save_timer_->cancel();
+    lateness_timer_->cancel();
+    write_pool();
+    loop.stop();
+}
+
+} // namespace herd::app

@@ -1,0 +1,113 @@
+#pragma once
+// The whole coordinator, put together: the one place where wires cross. main() binds what must be bound
+// before a daemon forks, then builds one of these; tests build it in memory with ports 0.
+#include "base/ids.hpp"
+#include "discovery/beacon.hpp"
+#include "herd/command_line.hpp"
+#include "herd/options.hpp"
+#include "herd/relay_unit.hpp"
+#include "herd/scout.hpp"
+#include "net/blocking.hpp"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace herd::app {
+
+/// Bound before daemonizing.
+struct HerdSockets {
+    /// [i]: the sockets of relay loop i, one per listen address.
+    std::vector<std::vector<net::BoundSocket>> listen{};
+    std::optional<discovery::DiscoverySockets> discovery{};
+    std::vector<base::Endpoint> local{}; ///< what was really bound, per listen address
+};
+
+/// Errors: in_use, bad_config, io: one sentence.
+[[nodiscard]] base::Result<HerdSockets> bind_herd(const HerdOptions& options, std::size_t loops);
+[[nodiscard]] std::size_t relay_loops(const HerdOptions& options);
+
+/// Who this installation is.
+struct Installation {
+    base::Uuid id{};
+    std::uint64_t boot_id{0};
+};
+
+/// Reads the configuration again: options and how they are shown. Called on the main loop.
+using Reload = std::function<base::Result<ServeOptions>()>;
+
+/// Thread: construct, run() and everything else on the main thread; request_stop() and request_reload()
+/// on the main loop.
+class HerdApp {
+public:
+    HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticator authenticator, Installation installation,
+            Reload reload);
+    HerdApp(const HerdApp&) = delete;
+    HerdApp& operator=(const HerdApp&) = delete;
+    ~HerdApp();
+
+    /// Serves. Errors: a listener that cannot be used.
+    [[nodiscard]] base::Result<void> start();
+    /// Until stopped. Returns when every stream has ended or `shutdown_grace` is over.
+    void run();
+    /// Drain: no new connections, LEAVE, streams finish. Called twice: now.
+    void request_stop();
+    /// Ends without waiting for streams.
+    void stop_now();
+    /// SIGHUP.
+    void request_reload();
+
+    [[nodiscard]] net::Loop& main_loop() { return *loops_.front(); }
+
+private:
+    void build_relays(HerdSockets& sockets);
+    void build_discovery(HerdSockets& sockets, const discovery::Authenticator& authenticator);
+    void restore_pool();
+    void carry_out(const fleet::Effect& effect);
+    void heard(const discovery::Sighting& sighting);
+    void save_pool(); ///< soon
+    void write_pool();
+    void watch_lateness();
+    net::Task<void> shut_down();
+    base::Result<void> reload();
+    base::Result<void> apply_options(ServeOptions fresh);
+    net::Task<std::string> config_from(net::Loop& asker);
+    base::Result<std::string> take_announcement(const std::string& body, const base::Endpoint& peer);
+    net::Task<base::Result<void>> reload_from(net::Loop& asker);
+    net::Task<base::Result<std::string>> announce_from(net::Loop& asker, std::string body, base::Endpoint peer);
+    void record(const proxy::ExchangeRecord& record);
+
+    HerdOptions options_;
+    std::string shown_; // the options as JSON, secrets masked
+    Installation installation_;
+    Reload reload_;
+    base::Rng rng_;
+    std::vector<std::unique_ptr<net::Loop>> loops_;
+    std::vector<std::thread> threads_;
+    std::unique_ptr<net::Network> network_; // of the main loop, for errands
+    std::unique_ptr<FleetOwner> fleet_;
+    std::unique_ptr<Scout> scout_;
+    std::unique_ptr<discovery::HerdBeacon> beacon_;
+    std::vector<std::unique_ptr<RelayUnit>> relays_;
+    std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
+    std::shared_ptr<admin::Controls> controls_ = std::make_shared<admin::Controls>();
+    net::Blocking files_{"herd-files"};
+    std::unique_ptr<net::TaskGroup> tasks_;
+    std::unique_ptr<net::Timer> save_timer_;
+    std::unique_ptr<net::Timer> lateness_timer_;
+    std::atomic<std::uint64_t> requests_total_{0};
+    std::atomic<std::uint64_t> requests_failed_{0};
+    std::vector<std::vector<net::BoundSocket>> unserved_; // bound, not yet listening
+    bool stopping_{false};
+};
+
+/// What the options mean for each room.
+[[nodiscard]] fleet::FleetOptions fleet_options(const HerdOptions& options);
+[[nodiscard]] std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& options, const base::Uuid& id);
+[[nodiscard]] http::ServerOptions server_options(const HerdOptions& options);
+
+} // namespace herd::app

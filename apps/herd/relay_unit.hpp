@@ -1,0 +1,54 @@
+#pragma once
+// One relay loop with everything that lives on it: network, node connections, its door to the fleet, the
+// proxy, the admin surface and the server. A client connection is born and dies here.
+#include "herd/admin/admin.hpp"
+#include "herd/scheduler_port.hpp"
+#include "http/pool.hpp"
+#include "http/server.hpp"
+#include "net/network.hpp"
+#include "proxy/proxy.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace herd::app {
+
+struct RelayParts {
+    FleetOwner* fleet{nullptr};
+    std::uint16_t index{0};
+    http::ServerOptions server{};
+    http::PoolOptions pool{};
+    std::shared_ptr<const proxy::ProxyOptions> proxy{};
+    std::shared_ptr<proxy::ProxyShared> shared{};
+    std::shared_ptr<const admin::Controls> controls{};
+    base::Rng rng{0};
+    proxy::RecordSink sink{};
+};
+
+/// Thread: its loop's, once that runs.
+class RelayUnit {
+public:
+    RelayUnit(net::Loop& loop, RelayParts parts);
+
+    [[nodiscard]] base::Result<void> listen(net::BoundSocket socket);
+    /// Stops accepting, lets exchanges finish until `deadline`, then calls `done` on this loop.
+    void drain(base::Instant deadline, net::Callback done);
+    void set_options(std::shared_ptr<const proxy::ProxyOptions> options) { proxy_.set_options(std::move(options)); }
+    void drop_connections(base::Endpoint endpoint) { pool_.drop(endpoint); }
+    [[nodiscard]] net::Loop& loop() { return loop_; }
+
+private:
+    net::Task<void> handle(http::ServerExchange& exchange);
+    net::Task<void> drain_and_tell(base::Instant deadline, net::Callback done);
+
+    net::Loop& loop_;
+    std::unique_ptr<net::Network> network_;
+    http::Pool pool_;
+    SchedulerPort scheduler_;
+    proxy::Proxy proxy_;
+    admin::Admin admin_;
+    http::Server server_;
+    net::TaskGroup tasks_;
+};
+
+} // namespace herd::app

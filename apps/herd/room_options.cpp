@@ -1,0 +1,88 @@
+// One table of settings, many rooms: what each of them needs to know.
+#include "herd/herd_app.hpp"
+
+#include <algorithm>
+#include <thread>
+
+namespace herd::app {
+
+std::size_t relay_loops(const HerdOptions& options)
+{
+    const std::size_t wanted = options.threads != 0 ? options.threads : std::thread::hardware_concurrency();
+    return std::clamp<std::size_t>(wanted, 1, 64);
+}
+
+fleet::FleetOptions fleet_options(const HerdOptions& options)
+{
+    fleet::FleetOptions fleet;
+    fleet.nodes_max = options.limits.nodes;
+    fleet.queue_per_model = options.scheduler.queue_per_model;
+    fleet.queue_timeout = options.scheduler.queue_timeout;
+    fleet.hold_timeout = options.scheduler.hold_timeout;
+    fleet.request_connect_timeout = options.proxy.connect_timeout;
+    fleet.discovery = options.discovery.enabled;
+    return fleet;
+}
+
+std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& options, const base::Uuid& id)
+{
+    proxy::ProxyOptions proxy;
+    proxy.own_id = id.text();
+    proxy.max_body = options.proxy.max_body;
+    proxy.replay_body = options.proxy.replay_body;
+    proxy.replay_total = options.proxy.replay_total;
+    proxy.retries = static_cast<int>(options.scheduler.retries);
+    proxy.first_byte_timeout = options.proxy.first_byte_timeout;
+    proxy.idle_timeout = options.proxy.idle_timeout;
+    proxy.queue_timeout = options.scheduler.queue_timeout;
+    proxy.cors_origins = options.cors_origins;
+    proxy.exchanges_max = options.proxy.max_in_flight;
+    return std::make_shared<const proxy::ProxyOptions>(std::move(proxy));
+}
+
+http::ServerOptions server_options(const HerdOptions& options)
+{
+    http::ServerOptions server;
+    server.parser.head_bytes = options.limits.request_head;
+    server.head_timeout = options.proxy.client_header_timeout;
+    server.keep_alive_timeout = options.proxy.keep_alive_timeout;
+    server.body_idle_timeout = options.proxy.client_body_timeout;
+    server.write_idle_timeout = options.proxy.client_write_timeout;
+    server.connections_max = options.proxy.max_connections;
+    return server;
+}
+
+base::Result<HerdSockets> bind_herd(const HerdOptions& options, std::size_t loops)
+{
+    HerdSockets sockets;
+    sockets.listen.resize(loops);
+    for (const base::Endpoint& at : options.listen) {
+        auto bound = net::bind_tcp(at, static_cast<int>(loops));
+        if (!bound) {
+            const bool taken = bound.error().code == base::Errc::in_use;
+            return base::fail(bound.error().code,
+                              "cannot listen on " + at.text() + ": "
+                                  + (taken ? "the port is taken; is another herd (or Ollana) running? Choose another with --listen"
+                                           : bound.error().cause.message()));
+        }
+        sockets.local.push_back(bound->front().local);
+        for (std::size_t i = 0; i < loops; ++i) {
+            sockets.listen[i].push_back(std::move((*bound)[i]));
+        }
+    }
+    if (options.discovery.enabled) {
+        discovery::SocketOptions wanted;
+        wanted.role = discovery::Role::herd;
+        wanted.port = options.discovery.port;
+        wanted.interfaces = options.discovery.interfaces;
+        wanted.excluded = options.discovery.exclude_interfaces;
+        auto bound = discovery::bind_sockets(wanted);
+        if (!bound) {
+            return std::unexpected(bound.error());
+        }
+        sockets.discovery = std::move(*bound);
+    }
+    return sockets;
+}
+
+} // namespace herd::app

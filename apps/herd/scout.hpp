@@ -1,0 +1,70 @@
+#pragma once
+// The fleet's errands over the network: confirm a node at its source address, hold a canary connection to
+// its agent, knock at a silent one, poll the plain Ollamas that a human named. Each errand ends in an event.
+#include "discovery/inquiry.hpp"
+#include "herd/fleet_owner.hpp"
+#include "herd/static_nodes.hpp"
+#include "http/fetch.hpp"
+#include "net/task_group.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+
+namespace herd::app {
+
+/// What discovery does for an errand; empty functions when discovery is off.
+struct ScoutHooks {
+    std::function<void(const base::Endpoint& udp)> solicit{};
+    /// A document settled the doubts about a node.
+    std::function<void(const discovery::NodeDocument& document, const base::IpAddress& from)> confirmed{};
+    std::function<void(const fleet::NodeId& id, bool unreachable)> unreachable{};
+};
+
+/// Thread: the fleet loop.
+class Scout {
+public:
+    Scout(net::Loop& loop, net::Network& network, FleetOwner& fleet, discovery::InquiryOptions inquiry,
+          ScoutHooks hooks);
+
+    void carry_out(const fleet::Confirm& wanted);
+    void carry_out(const fleet::Probe& wanted);
+    void carry_out(const fleet::Watch& wanted);
+    void carry_out(const fleet::Unwatch& wanted);
+    void carry_out(const fleet::PollStatic& wanted);
+
+    /// Named at run time, through the admin API.
+    void add_static(StaticNode node);
+    void remove_static(const fleet::NodeId& id);
+    /// Those of flags and file: what is new appears, what is gone leaves.
+    void replace_configured(std::vector<StaticNode> nodes);
+    /// Those named at run time: worth saving.
+    [[nodiscard]] std::vector<StaticNode> added_at_run_time() const;
+    [[nodiscard]] net::Task<void> stop();
+
+private:
+    net::Task<void> confirm(fleet::Confirm wanted);
+    net::Task<void> probe(fleet::Probe wanted);
+    net::Task<void> watch(fleet::Watch wanted, std::shared_ptr<bool> current);
+    net::Task<void> poll(fleet::PollStatic wanted);
+    net::Task<fleet::StaticPolled> poll_once(StaticNode node, bool full);
+
+    net::Loop& loop_;
+    net::Network& network_;
+    FleetOwner& fleet_;
+    ScoutHooks hooks_;
+    http::Pool pool_;
+    discovery::Inquiry inquiry_;
+    struct Named {
+        StaticNode node;
+        bool configured{false};
+    };
+    void enter(StaticNode node, bool configured);
+    std::map<fleet::NodeId, Named> static_nodes_;
+    std::map<fleet::NodeId, std::shared_ptr<bool>> watches_; // false: to be given up
+    std::map<fleet::NodeId, fleet::NodeFacts> polled_; // what polls of the version alone keep
+    net::TaskGroup tasks_;
+    bool stopping_{false};
+};
+
+} // namespace herd::app

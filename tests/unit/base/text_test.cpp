@@ -1,0 +1,56 @@
+#include "base/text.hpp"
+
+#include "support/catch.hpp"
+
+#include <array>
+
+using namespace herd::base;
+
+TEST_CASE("hex both ways, and strict")
+{
+    const std::array<std::uint8_t, 3> bytes{0x00, 0xAB, 0xFF};
+    CHECK(to_hex(bytes) == "00abff");
+    std::array<std::uint8_t, 3> back{};
+    CHECK(from_hex("00ABff", back));
+    CHECK(back == bytes);
+    CHECK_FALSE(from_hex("00abf", back));
+    CHECK_FALSE(from_hex("00abfg", back));
+}
+
+TEST_CASE("lists are split, trimmed and lose empty pieces")
+{
+    CHECK(split_list(" a, b,,c ,") == std::vector<std::string_view>{"a", "b", "c"});
+    CHECK(split_list("").empty());
+}
+
+TEST_CASE("unsigned numbers are digits and nothing else")
+{
+    CHECK(parse_unsigned("18446744073709551615") == 18446744073709551615ULL);
+    for (const char* text : {"", "-1", "+1", " 1", "1 ", "0x1", "18446744073709551616"}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_unsigned(text).has_value());
+    }
+}
+
+TEST_CASE("a mistyped word finds its neighbour, a strange one finds nothing")
+{
+    const std::vector<std::string> words{"listen", "threads", "state_dir"};
+    CHECK(nearest("lisen", words) == "listen");
+    CHECK(nearest("state-dir", words) == "state_dir");
+    CHECK(nearest("frobnicate", words).empty());
+}
+
+TEST_CASE("UTF-8 is checked for overlong forms, surrogates and cut ends")
+{
+    CHECK(is_utf8("gr\xC3\xBC\xC3\x9F dich \xF0\x9F\x90\x91"));
+    for (const char* text : {"\xC0\xAF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC3", "\x80", "\xF5\x80\x80\x80"}) {
+        CHECK_FALSE(is_utf8(text));
+    }
+}
+
+TEST_CASE("ASCII case is ignored where asked")
+{
+    CHECK(iequals("Content-Length", "content-length"));
+    CHECK_FALSE(iequals("a", "ab"));
+    CHECK(lower("LLaMA3:8B") == "llama3:8b");
+}
