@@ -1,0 +1,119 @@
+#include "store/fleet_state.hpp"
+#include "store/state_file.hpp"
+
+#include "scratch.hpp"
+#include "support/catch.hpp"
+
+#include <sys/stat.h>
+
+using namespace herd;
+using namespace std::chrono_literals;
+using test::Scratch;
+
+namespace {
+
+const base::WallTime noon{std::chrono::seconds{1'700'000'000}};
+
+store::FleetState example()
+{
+    base::Rng rng(7);
+    store::FleetState state;
+    state.saved_at = noon;
+    state.nodes.push_back({.id = base::Uuid::random(rng),
+                           .name = "gpu-1",
+                           .agent = *base::Endpoint::parse("[fe80::1%3]:11436"),
+                           .boot_id = UINT64_MAX,
+                           .labels = {"eu", "big"},
+                           .drained = true,
+                           .seen = noon});
+    state.nodes.push_back({.id = base::Uuid::random(rng),
+                           .name = "old \"quoted\"",
+                           .agent = *base::Endpoint::parse("10.0.0.7:1"),
+                           .seen = noon - 25h});
+    state.static_nodes.push_back({.url = "http://attic:11434",
+                                  .name = "attic",
+                                  .labels = {},
+                                  .slots = 4,
+                                  .bearer = "secret",
+                                  .drained = false});
+    state.drained_configured.push_back(base::Uuid::random(rng));
+    return state;
+}
+
+} // namespace
+
+TEST_CASE("the saved pool comes back as it was, without what is too old")
+{
+    const Scratch scratch;
+    const std::string path = scratch.file("fleet.json");
+    const auto state = example();
+    REQUIRE(store::save_fleet_state(path, state));
+    const auto loaded = store::load_fleet_state(path, noon);
+    CHECK(loaded.warning.empty());
+    REQUIRE(loaded.state.nodes.size() == 1);
+    const auto& node = loaded.state.nodes[0];
+    CHECK(node.id == state.nodes[0].id);
+    CHECK(node.name == "gpu-1");
+    CHECK(node.agent == state.nodes[0].agent);
+    CHECK(node.boot_id == UINT64_MAX);
+    CHECK(node.labels == std::vector<std::string>{"eu", "big"});
+    CHECK(node.drained);
+    CHECK(node.seen == noon);
+    REQUIRE(loaded.state.static_nodes.size() == 1);
+    CHECK(loaded.state.static_nodes[0].bearer == "secret");
+    CHECK(loaded.state.static_nodes[0].slots == 4);
+    CHECK(loaded.state.drained_configured == state.drained_configured);
+    CHECK(loaded.state.saved_at == noon);
+    CHECK(store::load_fleet_state(path, noon - 24h * 30).state.nodes.size()
+          == 2); // a clock set back forgets nobody
+    CHECK(store::load_fleet_state(path, noon + 24h + 1s).state.nodes.empty());
+}
+
+TEST_CASE("state files are private, and a write leaves nothing behind")
+{
+    const Scratch scratch;
+    const std::string path = scratch.file("fleet.json");
+    std::ofstream(path + ".new") << "left by a crash";
+    REQUIRE(store::save_fleet_state(path, example()));
+    struct ::stat info{};
+    REQUIRE(::stat(path.c_str(), &info) == 0);
+    CHECK((info.st_mode & 0777) == 0600);
+    CHECK(std::distance(std::filesystem::directory_iterator{scratch.path}, {}) == 1);
+    CHECK(store::write_state_file(scratch.file("no/such"), "x").error().code == base::Errc::not_found);
+    CHECK(store::read_state_file(path, 10).error().code == base::Errc::too_large);
+}
+
+TEST_CASE("no file is an empty pool; a damaged one is set aside with a warning")
+{
+    const Scratch scratch;
+    const std::string path = scratch.file("fleet.json");
+    CHECK(store::load_fleet_state(path, noon).warning.empty());
+    const std::string good = store::to_json(example());
+    for (const std::string& bad : {std::string{}, std::string{"{"}, std::string{"[]"},
+                                   good.substr(0, good.size() / 2), std::string{"{\"format\":2}"}}) {
+        std::ofstream(path) << bad;
+        const auto loaded = store::load_fleet_state(path, noon);
+        CHECK(loaded.state.nodes.empty());
+        CHECK(loaded.warning.find("set aside") != std::string::npos);
+        CHECK_FALSE(std::filesystem::exists(path));
+        CHECK(test::content_of(path + ".bad") == bad);
+    }
+}
+
+TEST_CASE("a member of the wrong type makes the whole file malformed")
+{
+    const std::string good = store::to_json(example());
+    REQUIRE(store::parse_fleet_state(good));
+    const auto with = [&](const std::string& from, const std::string& to) {
+        std::string text = good;
+        const auto at = text.find(from);
+        REQUIRE(at != std::string::npos);
+        return store::parse_fleet_state(text.replace(at, from.size(), to));
+    };
+    CHECK_FALSE(with("\"drained\": true", "\"drained\": 1").has_value());
+    CHECK_FALSE(with("\"gpu-1\"", "5").has_value());
+    CHECK_FALSE(with("[fe80::1%3]:11436", "nowhere").has_value());
+    CHECK_FALSE(with("18446744073709551615", "18446744073709551616").has_value());
+    CHECK_FALSE(with("\"labels\"", "\"lables\"").has_value());
+    CHECK_FALSE(with("\"eu\"", "{}").has_value());
+}
