@@ -187,7 +187,7 @@ struct DropConnections {
 };
 /// The pool changed in a way worth saving.
 struct SavePool {};
-/// A new snapshot should be published (coalesced by the app).
+/// A new snapshot should be published (coalesced by the app). Told once, then not again until it is asked for.
 struct SnapshotChanged {};
 
 using Effect = std::variant<Confirm, Probe, Watch, Unwatch, PollStatic, Granted, Refused, StateFlipped,

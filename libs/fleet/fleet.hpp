@@ -19,6 +19,8 @@ struct FleetOptions {
     double retry_budget{0.2};   ///< of recent requests
     int retry_budget_min{3};
     bool discovery{true};       ///< false: only static nodes, nothing to settle for
+    std::size_t unverified_max{1024}; ///< announced but never confirmed; the least recently heard makes room
+    int ids_per_source{8};      ///< per source address, loopback exempt; 0: no limit (keyed mode)
 };
 
 class Fleet {

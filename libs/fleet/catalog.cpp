@@ -1,0 +1,162 @@
+#include "fleet/catalog.hpp"
+
+#include "fleet/model_name.hpp"
+
+#include <algorithm>
+
+namespace herd::fleet {
+namespace {
+
+const std::vector<Holding> nobody{};
+
+auto place_of(std::vector<Holding>& holders, const NodeId& id)
+{
+    return std::ranges::lower_bound(holders, id, {}, [](const Holding& h) { return h.node->id; });
+}
+
+} // namespace
+
+std::string key_of(const std::string& key, const std::string& name)
+{
+    if (!key.empty()) {
+        return key;
+    }
+    const auto parsed = ModelName::parse(name);
+    return parsed.valid ? parsed.key : std::string{};
+}
+
+const std::vector<Holding>& Catalog::holders(const std::string& key) const
+{
+    const auto at = entries_.find(key);
+    return at == entries_.end() ? nobody : at->second.holders;
+}
+
+void Catalog::add_holder(NodeRecord& node, const std::string& key, ModelOnNode& model, Step& step)
+{
+    auto& holders = entries_[key].holders;
+    const auto at = place_of(holders, node.id);
+    if (at == holders.end() || at->node != &node) {
+        holders.insert(at, Holding{&node, &model});
+        step.models_changed.push_back(key);
+    }
+}
+
+void Catalog::remove_holder(const NodeRecord& node, const std::string& key, Step& step)
+{
+    const auto entry = entries_.find(key);
+    if (entry == entries_.end()) {
+        return;
+    }
+    auto& holders = entry->second.holders;
+    const auto at = place_of(holders, node.id);
+    if (at != holders.end() && at->node == &node) {
+        holders.erase(at);
+        step.models_changed.push_back(key);
+    }
+    if (holders.empty()) {
+        entries_.erase(entry);
+    }
+}
+
+void Catalog::read_loaded(NodeRecord& node)
+{
+    for (auto& [key, model] : node.models) {
+        model.loaded = false;
+        model.warm = false;
+        model.slots.reset();
+        model.context_length = 0;
+    }
+    for (const auto& row : node.facts->loaded) {
+        const auto key = key_of(row.key, row.name);
+        const auto at = node.models.find(key);
+        if (at == node.models.end()) {
+            continue; // deleted while loaded: nobody may ask for it
+        }
+        at->second.loaded = true;
+        at->second.slots = row.slots;
+        at->second.context_length = row.context_length;
+    }
+    for (auto& [key, model] : node.models) {
+        if (!model.believed_loaded()) {
+            model.options_class.reset();
+        }
+    }
+}
+
+void Catalog::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, Step& step)
+{
+    node.facts = std::move(facts);
+    for (auto& [key, model] : node.models) {
+        model.listed = false;
+    }
+    for (std::size_t i = 0; i < node.facts->models.size(); ++i) {
+        const auto& row = node.facts->models[i];
+        const auto key = key_of(row.key, row.name);
+        if (key.empty()) {
+            continue;
+        }
+        auto& model = node.models[key];
+        model.listed = true;
+        model.missing = false;
+        model.index = i;
+        add_holder(node, key, model, step);
+    }
+    for (auto at = node.models.begin(); at != node.models.end();) {
+        if (!at->second.listed) {
+            remove_holder(node, at->first, step);
+        }
+        at = !at->second.listed && at->second.in_flight == 0 ? node.models.erase(at) : std::next(at);
+    }
+    read_loaded(node);
+    step.touched.push_back(node.id);
+}
+
+void Catalog::adopt_loaded(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, Step& step)
+{
+    node.facts = std::move(facts);
+    read_loaded(node);
+    step.touched.push_back(node.id);
+}
+
+void Catalog::mark_missing(NodeRecord& node, const std::string& key, Step& step)
+{
+    const auto at = node.models.find(key);
+    if (at != node.models.end() && at->second.held()) {
+        at->second.missing = true;
+        remove_holder(node, key, step);
+    }
+}
+
+void Catalog::remove(NodeRecord& node, Step& step)
+{
+    for (const auto& [key, model] : node.models) {
+        remove_holder(node, key, step);
+    }
+    node.models.clear();
+}
+
+void Catalog::tidy(NodeRecord& node, const std::string& key)
+{
+    const auto at = node.models.find(key);
+    if (at != node.models.end() && !at->second.listed && at->second.in_flight == 0) {
+        node.models.erase(at);
+    }
+}
+
+void Catalog::note_service(const std::string& key, double seconds)
+{
+    const auto at = entries_.find(key);
+    if (at == entries_.end()) {
+        return;
+    }
+    auto& mean = at->second.mean_service_s;
+    mean = mean == 0 ? seconds : mean + 0.2 * (seconds - mean);
+}
+
+double Catalog::mean_service(const std::string& key) const
+{
+    const auto at = entries_.find(key);
+    return at == entries_.end() ? 0 : at->second.mean_service_s;
+}
+
+} // namespace herd::fleet

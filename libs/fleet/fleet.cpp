@@ -1,0 +1,194 @@
+#include "fleet/fleet.hpp"
+
+#include "fleet/dispatcher.hpp"
+#include "fleet/membership.hpp"
+
+#include <algorithm>
+
+namespace herd::fleet {
+namespace {
+
+constexpr base::Duration loop_late{std::chrono::milliseconds{250}}; ///< lana.md 6: then silence proves nothing
+constexpr std::size_t load_refresh_max = 64; ///< facts copied per snapshot to carry a newer load
+
+} // namespace
+
+struct Fleet::State {
+    State(const FleetOptions& o, base::Rng r, base::Instant now)
+        : options(o), rng(r), membership(options, rng, nodes, now), dispatcher(options, rng, nodes, membership)
+    {
+    }
+
+    [[nodiscard]] std::optional<base::Instant> next() const
+    {
+        const auto a = membership.next();
+        const auto b = dispatcher.next();
+        return a && b ? std::min(*a, *b) : a ? a : b;
+    }
+
+    // What an event means, and to whom.
+    void take(const AcquireWanted& event, Step& step) { dispatcher.acquire(event, step); }
+    void take(const AcquireCancelled& event, Step& step) { dispatcher.cancel(event, step); }
+    void take(const LeaseFinished& event, Step& step) { dispatcher.finish(event, step); }
+    void take(const Tick& /*event*/, Step& step)
+    {
+        membership.tick(step);
+        dispatcher.tick(step);
+    }
+    template <class T>
+    void take(const T& event, Step& step)
+    {
+        membership.apply(event, step);
+    }
+
+    void refresh_loads();
+    [[nodiscard]] static NodeView view_of(const NodeRecord& node);
+
+    FleetOptions options;
+    base::Rng rng;
+    NodeTable nodes{};
+    Membership membership;
+    Dispatcher dispatcher;
+    bool snapshot_wanted{false}; ///< SnapshotChanged was told and nobody came yet
+    std::uint64_t version{0};
+    NodeId refreshed_up_to{};
+};
+
+Fleet::Fleet(FleetOptions options, base::Rng rng, base::Instant now)
+    : state_(std::make_unique<State>(options, rng, now))
+{
+}
+
+Fleet::~Fleet() = default;
+
+void Fleet::apply(const Event& event, base::Instant now, base::WallTime wall, Effects& effects)
+{
+    auto& state = *state_;
+    Step step{now, wall, effects, {}, {}, {}, false, false};
+    if (const auto due = state.next(); due && now - *due > loop_late) {
+        state.membership.apply(EarsImpaired{"the fleet loop was late"}, step);
+    }
+    std::visit([&](const auto& e) { state.take(e, step); }, event);
+    state.dispatcher.run(step);
+    if (step.pool_changed) {
+        effects.emplace_back(SavePool{});
+    }
+    if (step.snapshot_changed && !state.snapshot_wanted) {
+        state.snapshot_wanted = true;
+        effects.emplace_back(SnapshotChanged{});
+    }
+}
+
+std::optional<base::Instant> Fleet::next_deadline() const { return state_->next(); }
+
+/// Heartbeats bring a newer load than the facts hold. Facts are shared and immutable, so a newer load costs a
+/// copy; a large fleet takes turns.
+void Fleet::State::refresh_loads()
+{
+    std::size_t left = load_refresh_max;
+    const auto refresh = [this, &left](NodeRecord& node) {
+        if (!node.load_is_newer || left == 0) {
+            return;
+        }
+        auto facts = std::make_shared<NodeFacts>(*node.facts);
+        facts->host = node.host.value_or(facts->host);
+        if (!node.gpus.empty()) {
+            facts->gpus = node.gpus;
+        }
+        facts->announced = node.announced;
+        facts->seq = node.seq;
+        node.facts = std::move(facts);
+        node.load_is_newer = false;
+        refreshed_up_to = node.id;
+        --left;
+    };
+    const auto turn = nodes.all().upper_bound(refreshed_up_to);
+    for (auto at = turn; at != nodes.all().end(); ++at) {
+        refresh(at->second);
+    }
+    for (auto at = nodes.all().begin(); at != turn; ++at) {
+        refresh(at->second);
+    }
+}
+
+NodeView Fleet::State::view_of(const NodeRecord& node)
+{
+    NodeView view;
+    view.id = node.id;
+    view.name = node.name;
+    view.source = node.source;
+    view.state = node.state;
+    view.state_reason = node.reason;
+    view.since = node.since;
+    view.last_seen = node.last_seen;
+    view.latency = node.latency;
+    view.address = node.address;
+    view.agent = node.agent;
+    view.url = !node.url.empty() ? node.url
+        : node.address.endpoint.port != 0 ? "http://" + node.address.endpoint.text()
+                                          : "http://" + node.agent.text();
+    view.facts = node.facts;
+    view.labels = node.labels;
+    view.drained_by_operator = node.drained_by_operator;
+    view.in_flight = node.in_flight;
+    return view;
+}
+
+std::shared_ptr<const Snapshot> Fleet::snapshot(base::Instant /*now*/, base::WallTime wall)
+{
+    auto& state = *state_;
+    state.snapshot_wanted = false;
+    state.refresh_loads();
+    auto snapshot = std::make_shared<Snapshot>();
+    snapshot->version = ++state.version;
+    snapshot->taken_at = wall;
+    snapshot->totals = state.dispatcher.totals();
+    auto& views = snapshot->nodes;
+    views.reserve(state.nodes.size());
+    for (const auto& [id, node] : state.nodes.all()) {
+        views.push_back(State::view_of(node));
+    }
+    std::ranges::sort(views, [](const NodeView& a, const NodeView& b) {
+        return std::tie(a.name, a.id) < std::tie(b.name, b.id);
+    });
+    std::map<NodeId, std::size_t> index_of;
+    for (std::size_t i = 0; i < views.size(); ++i) {
+        index_of.emplace(views[i].id, i);
+    }
+    for (const auto& [key, entry] : state.nodes.catalog().entries()) {
+        auto& holders = snapshot->models[key];
+        holders.reserve(entry.holders.size());
+        for (const auto& [node, model] : entry.holders) {
+            holders.push_back({index_of.at(node->id), model->index, model->believed_loaded(),
+                               node->slots_of(*model), model->in_flight});
+        }
+        std::ranges::sort(holders, {}, &Holder::node);
+    }
+    state.dispatcher.count_queued(index_of, views);
+    return snapshot;
+}
+
+std::vector<SavedNode> Fleet::saved_pool() const
+{
+    std::vector<SavedNode> out;
+    for (const auto& [id, node] : state_->nodes.all()) {
+        if (node.is_static()) {
+            if (node.drained_by_operator) {
+                out.push_back({id, node.name, {}, 0, true}); // where it is, the configuration knows
+            }
+        } else if (node.ever_confirmed || node.saved) {
+            out.push_back({id, node.name, node.agent, node.boot_id, node.drained_by_operator});
+        }
+    }
+    return out;
+}
+
+std::string Fleet::check(base::Instant now) const
+{
+    auto wrong = state_->membership.check();
+    return wrong.empty() ? state_->dispatcher.check(now) : wrong;
+}
+
+void Fleet::set_options(const FleetOptions& options) { state_->options = options; }
+
+} // namespace herd::fleet

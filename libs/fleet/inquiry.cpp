@@ -1,0 +1,286 @@
+// Answers over TCP from the address asked: they settle every doubt a datagram can raise. Here nodes are
+// admitted, change their incarnation or their address, and bring their facts.
+#include "fleet/membership.hpp"
+#include "fleet/timing.hpp"
+
+#include <utility>
+
+namespace herd::fleet {
+namespace {
+
+std::string failure(const NodeRecord& node, base::Errc why, const std::string& hint)
+{
+    return hint.empty() ? node.agent.text() + " does not answer: " + std::string(base::to_string(why)) : hint;
+}
+
+} // namespace
+
+void Membership::ask(NodeRecord& node, std::uint64_t boot_id, std::uint32_t state_rev, base::Duration delay,
+                     Step& step)
+{
+    node.confirm_out = true;
+    node.timers.confirm = never;
+    node.timers.confirm_limit = step.now + delay + timing::answer_limit;
+    step.emit(Confirm{node.id, node.agent, boot_id, state_rev, delay});
+}
+
+/// Reads the document; one question at a time, what changes meanwhile is read afterwards.
+void Membership::fetch(NodeRecord& node, Step& step)
+{
+    if (node.confirm_out) {
+        node.fetch_again = true;
+        return;
+    }
+    const bool have = node.ever_confirmed && node.facts->boot_id == node.boot_id;
+    ask(node, node.boot_id, have ? node.facts->state_rev : 0, {}, step);
+}
+
+void Membership::apply(const NodeConfirmed& event, Step& step)
+{
+    auto* node = find(event.id);
+    if (node == nullptr || node->is_static()) {
+        return;
+    }
+    if (node->move && event.agent == node->move->agent) {
+        node->move->new_facts = std::make_shared<const NodeFacts>(event.facts);
+        resolve_move(*node, step);
+    } else if (event.agent == node->agent) {
+        answered(*node, event, step);
+    }
+    rearm(*node);
+}
+
+void Membership::answered(NodeRecord& node, const NodeConfirmed& event, Step& step)
+{
+    node.confirm_out = false;
+    node.timers.confirm_limit = node.timers.confirm = never;
+    node.confirm_failures = 0;
+    node.last_seen = step.now;
+    node.latency = event.round_trip;
+    if (node.move) {
+        node.move->old_answers = true;
+        node.move->old_boot = event.not_modified ? node.boot_id : event.facts.boot_id;
+    }
+    const auto boot_before = node.boot_id;
+    if (!event.not_modified) {
+        adopt(node, std::make_shared<const NodeFacts>(event.facts), step);
+    }
+    if (std::exchange(node.doubt_out, false) || node.boot_id != boot_before) {
+        node.last_beat = step.now; // the datagram that made us ask was its own
+        set_verify(node, Verify::none);
+        node.timers.silence = step.now + node.interval + node.interval / 2;
+    }
+    if (node.facts->gateway) {
+        node.tcp_proven = true;
+    }
+    if (node.move) {
+        resolve_move(node, step);
+    }
+    if (node.liveness == Liveness::verifying || node.liveness == Liveness::unreachable
+        || node.liveness == Liveness::gone) {
+        if (!event.not_modified || node.ever_confirmed) {
+            admit(node, step);
+        }
+    } else {
+        settle_state(node, step);
+    }
+    if (node.fetch_again) {
+        node.fetch_again = false;
+        fetch(node, step);
+    }
+}
+
+void Membership::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, Step& step)
+{
+    const bool is_new_boot = facts->boot_id != node.boot_id;
+    if (is_new_boot) {
+        new_incarnation(node, facts->boot_id, step);
+    }
+    if (is_new_boot || !node.ever_confirmed || static_cast<std::int32_t>(facts->seq - node.seq) >= 0) {
+        node.seq = facts->seq;
+        node.announced = facts->announced; // else a newer announcement already told
+    }
+    node.labels = normalized_labels(facts->labels, {});
+    if (!facts->name.empty()) {
+        nodes_.rename(node, facts->name);
+    }
+    const base::Endpoint api{node.agent.address, facts->api_port};
+    if (api != node.address.endpoint) {
+        if (node.address.endpoint.port != 0) {
+            step.emit(DropConnections{node.address.endpoint});
+        }
+        node.address = Address{api, api.text(), {}, {}};
+        node.tcp_proven = facts->gateway;
+    }
+    node.host = facts->host;
+    node.gpus = facts->gpus;
+    node.load_is_newer = false;
+    nodes_.catalog().adopt(node, std::move(facts), step);
+    changed(step);
+}
+
+void Membership::new_incarnation(NodeRecord& node, std::uint64_t boot_id, Step& step)
+{
+    node.boot_id = boot_id;
+    node.watch_failures = 0;
+    if (node.address.endpoint.port != 0) {
+        step.emit(DropConnections{node.address.endpoint});
+    }
+    if (node.watching) {
+        node.watching = false;
+        step.emit(Unwatch{node.id});
+        node.timers.watch = step.now;
+    }
+    if (node.ever_confirmed) {
+        step.emit(SavePool{});
+    }
+}
+
+/// The agent answered. With the gateway on that is the API itself; else the API's own port is tried first.
+void Membership::admit(NodeRecord& node, Step& step)
+{
+    if (!node.facts->gateway && !node.tcp_proven) {
+        if (!node.probe_out) {
+            node.admission_probe = true;
+            probe(node, false, step);
+        }
+        return;
+    }
+    revive(node, step);
+}
+
+void Membership::apply(const NodeConfirmFailed& event, Step& step)
+{
+    auto* node = find(event.id);
+    if (node == nullptr || node->is_static()) {
+        return;
+    }
+    if (node->move && event.agent == node->move->agent) {
+        node->move->new_failed = true;
+        resolve_move(*node, step);
+    } else if (event.agent == node->agent && node->confirm_out) {
+        not_answered(*node, event.why, event.hint, step);
+    }
+    rearm(*node);
+}
+
+void Membership::not_answered(NodeRecord& node, base::Errc why, const std::string& hint, Step& step)
+{
+    node.confirm_out = false;
+    node.fetch_again = false;
+    node.doubt_out = false;
+    node.timers.confirm_limit = never;
+    ++node.confirm_failures;
+    if (node.move) {
+        node.move->old_answers = false;
+        resolve_move(node, step);
+        if (node.confirm_out || node.confirm_failures == 0) {
+            return;
+        }
+    }
+    node.timers.confirm = step.now + timing::retry_in(timing::confirm_retry, node.confirm_failures);
+    const auto reason = failure(node, why, hint);
+    switch (node.liveness) {
+    case Liveness::verifying:
+        if (node.saved && node.confirm_failures < timing::saved_tries_max) {
+            note_expected(node);
+            break;
+        }
+        become(node, node.saved ? Liveness::gone : Liveness::unreachable, reason, step);
+        break;
+    case Liveness::unreachable: become(node, Liveness::unreachable, reason, step); break;
+    case Liveness::gone: break;
+    case Liveness::suspect: break;
+    case Liveness::alive:
+        if (why == base::Errc::refused && node.facts->gateway) {
+            node.tcp_proven = false;
+            fault(node, reason, step);
+        } else {
+            probe(node, true, step); // the agent may be down without its Ollama
+        }
+        break;
+    }
+}
+
+/// A claim of another address is believed when the new end answers and the old one does not. When both
+/// answer with one boot it is one box with two addresses; with two boots, two boxes with one id.
+void Membership::resolve_move(NodeRecord& node, Step& step)
+{
+    auto& move = *node.move;
+    if (move.new_failed) {
+        node.move.reset();
+        return;
+    }
+    if (!move.new_facts || !move.old_answers) {
+        return;
+    }
+    if (*move.old_answers) {
+        const bool duplicate = move.new_facts->boot_id != move.old_boot;
+        if (duplicate) {
+            node.liveness_reason = "another node at " + move.agent.text() + " uses the same id";
+        }
+        node.move.reset();
+        settle_state(node, step);
+        return;
+    }
+    const auto claim = std::move(move);
+    node.move.reset();
+    if (node.watching) {
+        node.watching = false;
+        step.emit(Unwatch{node.id});
+    }
+    nodes_.set_agent(node, claim.agent);
+    node.udp = claim.udp;
+    node.confirm_out = false;
+    node.confirm_failures = 0;
+    node.timers.confirm = node.timers.confirm_limit = never;
+    node.doubt_confirmed_at = step.now;
+    node.last_seen = node.last_beat = step.now;
+    adopt(node, claim.new_facts, step);
+    step.emit(SavePool{});
+    admit(node, step);
+}
+
+void Membership::open_watch(NodeRecord& node, Step& step)
+{
+    const bool there = node.liveness == Liveness::alive || node.liveness == Liveness::suspect;
+    if (!node.watching && !node.is_static() && there && node.agent.port != 0) {
+        node.watching = true;
+        step.emit(Watch{node.id, node.agent, node.boot_id});
+    }
+}
+
+void Membership::apply(const NodeChanged& event, Step& step)
+{
+    if (auto* node = find(event.id)) {
+        node->watch_failures = 0;
+        if (node->is_static()) {
+            poll(*node, true, step);
+        } else {
+            fetch(*node, step);
+        }
+        rearm(*node);
+    }
+}
+
+void Membership::apply(const ModelsRead& event, Step& step)
+{
+    if (auto* node = find(event.id)) {
+        auto facts = std::make_shared<NodeFacts>(*node->facts);
+        facts->models = event.models;
+        nodes_.catalog().adopt(*node, std::move(facts), step);
+        changed(step);
+    }
+}
+
+void Membership::apply(const LoadedRead& event, Step& step)
+{
+    if (auto* node = find(event.id)) {
+        auto facts = std::make_shared<NodeFacts>(*node->facts);
+        facts->loaded = event.loaded;
+        nodes_.catalog().adopt_loaded(*node, std::move(facts), step);
+        changed(step);
+    }
+}
+
+} // namespace herd::fleet

@@ -1,0 +1,131 @@
+// What becomes of a request now: a place, a queue, or a reason. Looked at when it arrives and whenever
+// something changed that concerns it; reads, and changes nothing.
+#include "fleet/dispatcher.hpp"
+
+#include <algorithm>
+
+namespace herd::fleet {
+namespace {
+
+bool is_meant(const Candidate& candidate)
+{
+    return candidate.exclusion != Exclusion::label_missing && candidate.exclusion != Exclusion::not_pinned;
+}
+
+} // namespace
+
+void Dispatcher::gather_one(NodeRecord& node, const Profile& profile)
+{
+    if (profile.need == Need::any) {
+        candidates_.push_back(consider(node, nullptr, profile));
+        return;
+    }
+    const auto at = node.models.find(profile.model_key);
+    if (at != node.models.end() && at->second.held()) {
+        candidates_.push_back(consider(node, &at->second, profile));
+    }
+}
+
+bool Dispatcher::gather(const Profile& profile)
+{
+    candidates_.clear();
+    if (!profile.node.empty()) {
+        const auto pinned = nodes_.find(profile.node);
+        if (pinned.node != nullptr) {
+            gather_one(*pinned.node, profile);
+        }
+        return pinned.node != nullptr;
+    }
+    if (profile.need == Need::any) {
+        for (auto& [id, node] : nodes_.all()) {
+            gather_one(node, profile);
+        }
+        return true;
+    }
+    for (const auto& holding : nodes_.catalog().holders(profile.model_key)) {
+        candidates_.push_back(consider(*holding.node, holding.model, profile));
+    }
+    return true;
+}
+
+/// Turns "suspect" into eligible on a last resort, and "no free slot" into a reason.
+Dispatcher::Marked Dispatcher::mark(Need need, bool last_resort)
+{
+    Marked marked;
+    for (auto& candidate : candidates_) {
+        if (last_resort && candidate.exclusion == Exclusion::suspect && candidate.node->last_resort()) {
+            candidate.exclusion = Exclusion::none;
+        }
+        if (candidate.exclusion != Exclusion::none) {
+            continue;
+        }
+        marked.routable = true;
+        if (need == Need::slot && candidate.node->free_slots_of(*candidate.model) == 0) {
+            candidate.exclusion = Exclusion::no_free_slot;
+        } else {
+            marked.free = true;
+        }
+    }
+    return marked;
+}
+
+Dispatcher::Judgement Dispatcher::judge(const Profile& profile, base::Instant now, bool may_settle)
+{
+    const bool pin_known = gather(profile);
+    for (const bool last_resort : {false, true}) {
+        const auto marked = mark(profile.need, last_resort);
+        if (marked.free) {
+            if (const auto best = choose(candidates_, rng_)) {
+                return {Fate::granted, candidates_[*best], {}, {}};
+            }
+        }
+        if (marked.routable) {
+            return {Fate::queue, {}, {}, {}};
+        }
+    }
+    if (std::ranges::any_of(candidates_, is_meant)) {
+        return judge_taken(profile);
+    }
+    return judge_absent(profile, now, may_settle, !pin_known);
+}
+
+/// Known nodes have the model, none of them takes requests now.
+Dispatcher::Judgement Dispatcher::judge_taken(const Profile& profile) const
+{
+    const bool tried = std::ranges::any_of(candidates_, [](const Candidate& c) {
+        return c.exclusion == Exclusion::tried;
+    });
+    if (tried || profile.attempt > 0) {
+        return {Fate::refuse, {}, base::Errc::attempts_failed, "no other node can serve this request"};
+    }
+    return {Fate::hold, {}, base::Errc::no_node, {}};
+}
+
+/// Nobody known is meant.
+Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Instant now, bool may_settle,
+                                               bool pin_unknown) const
+{
+    if (may_settle && (!membership_.settled(now) || membership_.expected() > 0)) {
+        return {Fate::settle, {}, base::Errc::no_node, {}};
+    }
+    if (membership_.confirmed() == 0) {
+        return {Fate::refuse, {}, base::Errc::no_node, "no node is known"};
+    }
+    if (pin_unknown) {
+        return {Fate::refuse, {}, base::Errc::no_node, "no single node is called '" + profile.node + "'"};
+    }
+    for (const auto& label : profile.labels) {
+        const bool carried = std::ranges::any_of(nodes_.all(), [&label](const auto& entry) {
+            return std::ranges::binary_search(entry.second.labels, label);
+        });
+        if (!carried) {
+            return {Fate::refuse, {}, base::Errc::no_such_label, "no node carries the label '" + label + "'"};
+        }
+    }
+    if (profile.need == Need::any) {
+        return {Fate::refuse, {}, base::Errc::no_node, "no node carries all the labels asked for"};
+    }
+    return {Fate::refuse, {}, base::Errc::no_such_model, "model '" + profile.model + "' not found"};
+}
+
+} // namespace herd::fleet

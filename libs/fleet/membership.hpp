@@ -1,0 +1,122 @@
+#pragma once
+// The state machine of lana.md 5 and 6, as the herd sees one node: is it there, may it be sent requests. It
+// owns no socket and no clock; what it wants done (confirm, probe, watch, poll) it asks for as effects and
+// learns the answers as events. Every wait has a limit of its own, so that a lost answer cannot stop it.
+//
+// In four files by what happens: membership.cpp (life: states, timers), sighting.cpp (announcements and
+// leaves), inquiry.cpp (answers over TCP: confirmations, moves), silence.cpp (probes, faults, verdicts) and
+// polling.cpp (plain Ollamas without an agent).
+#include "fleet/ears.hpp"
+#include "fleet/fleet.hpp"
+#include "fleet/node_table.hpp"
+
+#include <set>
+
+namespace herd::fleet {
+
+class Membership {
+public:
+    Membership(const FleetOptions& options, base::Rng& rng, NodeTable& nodes, base::Instant now);
+
+    void apply(const NodeSeen& event, Step& step);
+    void apply(const NodeLeft& event, Step& step);
+    void apply(const NodeConfirmed& event, Step& step);
+    void apply(const NodeConfirmFailed& event, Step& step);
+    void apply(const ProbeDone& event, Step& step);
+    void apply(const CanaryLost& event, Step& step);
+    void apply(const NodeChanged& event, Step& step);
+    void apply(const StaticAdded& event, Step& step);
+    void apply(const StaticPolled& event, Step& step);
+    void apply(const NodeRemoved& event, Step& step);
+    void apply(const DrainNode& event, Step& step);
+    void apply(const PoolRestored& event, Step& step);
+    void apply(const ModelsRead& event, Step& step);
+    void apply(const LoadedRead& event, Step& step);
+    void apply(const EarsImpaired& event, Step& step);
+    void tick(Step& step);
+
+    /// An attempt at that node could not connect, went silent or broke: nothing new goes there until TCP is
+    /// seen to answer again. `endpoint` and `boot_id` are those of the lease; an older incarnation's fault is
+    /// not held against the present one.
+    void attempt_failed(const NodeId& id, const base::Endpoint& endpoint, std::uint64_t boot_id, Result result,
+                        Step& step);
+    /// The catalog was wrong about that node: read its list again.
+    void reread(const NodeId& id, Step& step);
+
+    [[nodiscard]] std::optional<base::Instant> next() const { return alarms_.next(); }
+    /// False while a node we have reason to expect may yet bring a model: after the start until settle_time,
+    /// and while nodes of the saved pool and configured ones have not answered for the first time.
+    [[nodiscard]] bool settled(base::Instant now) const;
+    /// Nodes that announced themselves or were saved or configured, and are being asked for the first time.
+    [[nodiscard]] std::size_t expected() const { return expected_.size(); }
+    /// Until when, at most, a request for a model that nobody known has is worth keeping.
+    [[nodiscard]] base::Instant settle_limit(base::Instant now) const;
+    /// Nodes that ever answered us.
+    [[nodiscard]] std::size_t confirmed() const { return confirmed_; }
+    [[nodiscard]] std::string check() const;
+
+private:
+    // membership.cpp: life
+    NodeRecord* find(const NodeId& id) { return nodes_.find(id); }
+    void settle_state(NodeRecord& node, Step& step);
+    void become(NodeRecord& node, Liveness liveness, std::string reason, Step& step);
+    void forget(NodeRecord& node, Step& step);
+    void rearm(NodeRecord& node);
+    void ring(NodeRecord& node, Step& step);
+    void note_expected(const NodeRecord& node);
+    void changed(Step& step) { step.emit(SnapshotChanged{}); }
+
+    // sighting.cpp: announcements
+    [[nodiscard]] bool make_room(const base::Endpoint& agent, Step& step);
+    void first_sighting(const NodeSeen& event, Step& step);
+    void claim_while_down(NodeRecord& node, const NodeSeen& event, Step& step);
+    void doubted(NodeRecord& node, const NodeSeen& event, Step& step);
+    void beat(NodeRecord& node, const NodeSeen& event, Step& step);
+    static void take_claim(NodeRecord& node, const NodeSeen& event);
+
+    // inquiry.cpp: confirmations
+    void ask(NodeRecord& node, std::uint64_t boot_id, std::uint32_t state_rev, base::Duration delay, Step& step);
+    void fetch(NodeRecord& node, Step& step);
+    void answered(NodeRecord& node, const NodeConfirmed& event, Step& step);
+    void adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, Step& step);
+    void new_incarnation(NodeRecord& node, std::uint64_t boot_id, Step& step);
+    void admit(NodeRecord& node, Step& step);
+    void not_answered(NodeRecord& node, base::Errc why, const std::string& hint, Step& step);
+    void resolve_move(NodeRecord& node, Step& step);
+    void open_watch(NodeRecord& node, Step& step);
+
+    // silence.cpp: probes and verdicts
+    void probe(NodeRecord& node, bool with_udp, Step& step);
+    void look_at_silence(NodeRecord& node, Step& step);
+    void verdict(NodeRecord& node, Step& step);
+    void silent(NodeRecord& node, std::string reason, Step& step);
+    void fault(NodeRecord& node, std::string reason, Step& step);
+    void refute(NodeRecord& node, Step& step);
+    void revive(NodeRecord& node, Step& step);
+    void poll_by_http(NodeRecord& node, Step& step);
+    void set_verify(NodeRecord& node, Verify verify);
+    [[nodiscard]] static int beats_wanted(const NodeRecord& node);
+    [[nodiscard]] bool is_fresh(const NodeRecord& node, base::Instant now) const;
+
+    // polling.cpp: static nodes
+    [[nodiscard]] static bool full_poll_is_due(const NodeRecord& node, base::Instant now);
+    void poll(NodeRecord& node, bool full, Step& step);
+    void poll_failed(NodeRecord& node, base::Errc why, const std::string& hint, Step& step);
+    void poll_answered(NodeRecord& node, const StaticPolled& event, Step& step);
+
+    const FleetOptions& options_;
+    base::Rng& rng_;
+    NodeTable& nodes_;
+    Ears ears_{};
+    Alarms<NodeId> alarms_{};
+    base::Instant settles_at_;
+    std::set<NodeId> expected_{};            ///< see expected()
+    std::set<NodeId> pledged_{};             ///< of these: saved or configured, not only announced
+    std::set<NodeId> saved_drains_{};        ///< drained static nodes of the saved pool, not configured yet
+    std::set<NodeId> unverified_{};          ///< announced, never confirmed
+    std::size_t verifying_silence_{0};       ///< nodes with Verify::silence
+    std::size_t live_{0};                    ///< nodes with Liveness::alive
+    std::size_t confirmed_{0};               ///< nodes with ever_confirmed
+};
+
+} // namespace herd::fleet

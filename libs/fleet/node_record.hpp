@@ -1,0 +1,157 @@
+#pragma once
+// Everything the fleet holds about one node, as plain data: what it told us, how we hold it, what runs there.
+// Membership writes the first two, capacity the third; nobody outside libs/fleet sees this (they get NodeView).
+#include "fleet/alarms.hpp"
+#include "fleet/event.hpp"
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace herd::fleet {
+
+/// The states of lana.md 6. NodeState is derived from this, the announced state and the operator's drain.
+enum class Liveness : std::uint8_t { verifying, alive, suspect, gone, unreachable };
+
+/// One model as one node has it.
+struct ModelOnNode {
+    bool listed{false};  ///< in the node's newest list
+    bool missing{false}; ///< the node said 404 although it is listed; until the next fresh list
+    bool loaded{false};  ///< in the node's newest list of loaded models
+    bool warm{false};    ///< served by it since that list was read
+    std::optional<int> slots{};
+    int context_length{0};
+    std::optional<std::uint64_t> options_class{}; ///< what our last request there was loaded with
+    std::size_t index{0};                         ///< in facts->models, while listed
+    int in_flight{0};                             ///< leases that hold a slot
+
+    [[nodiscard]] bool held() const { return listed && !missing; }
+    [[nodiscard]] bool believed_loaded() const { return loaded || warm || in_flight > 0; }
+};
+
+/// How a silent node is being looked at.
+enum class Verify : std::uint8_t {
+    none,
+    silence,  ///< a probe is out because announcements stopped
+    tcp_only, ///< TCP answers, UDP does not: polled each second
+};
+
+/// A claim of another address, tested at both ends before it is believed (lana.md 5).
+struct Move {
+    base::Endpoint agent{};
+    base::Endpoint udp{};
+    std::uint64_t boot_id{0};
+    std::shared_ptr<const NodeFacts> new_facts{}; ///< set once the new address answered
+    bool new_failed{false};
+    std::optional<bool> old_answers{};
+    std::uint64_t old_boot{0};
+    base::Instant give_up{never};
+};
+
+struct NodeTimers {
+    base::Instant confirm{never};       ///< try (again) to confirm or fetch
+    base::Instant confirm_limit{never}; ///< an answer that never came counts as failed
+    base::Instant silence{never};       ///< look whether announcements stopped (armed lazily)
+    base::Instant verdict{never};       ///< the probe's time is over
+    base::Instant poll{never};          ///< static: next poll; tcp_only: next HTTP poll
+    base::Instant poll_limit{never};    ///< static: an answer that never came
+    base::Instant probe_again{never};   ///< suspect after a fault: when TCP is tried again
+    base::Instant gone{never};
+    base::Instant forget{never};
+    base::Instant watch{never}; ///< open the canary again
+
+    [[nodiscard]] base::Instant earliest() const;
+};
+
+struct NodeRecord {
+    // Who it is.
+    NodeId id{};
+    std::uint64_t serial{0}; ///< of this record: a node removed and added again is another
+    std::string name{};
+    NodeSource source{NodeSource::lana};
+    std::string url{};
+    std::vector<std::string> labels{}; ///< lower case, sorted, unique
+    std::vector<std::string> configured_labels{};
+    std::optional<int> configured_slots{};
+    Address address{};
+    base::Endpoint agent{};
+    base::Endpoint udp{}; ///< where its datagrams come from; port 0: never heard by UDP
+
+    // What it says.
+    std::uint64_t boot_id{0};
+    std::uint32_t seq{0};
+    AnnouncedState announced{AnnouncedState::init};
+    base::Duration interval{std::chrono::seconds{1}};
+    int detect_mult{3};
+    std::shared_ptr<const NodeFacts> facts{std::make_shared<const NodeFacts>()};
+    std::optional<HostLoad> host{}; ///< newer than facts->host
+    std::vector<Gpu> gpus{};
+    bool load_is_newer{false}; ///< host and gpus are not in `facts` yet
+    std::optional<int> reported_in_flight{};
+
+    // How we hold it.
+    Liveness liveness{Liveness::verifying};
+    std::string liveness_reason{};
+    NodeState state{NodeState::unknown};
+    std::string reason{};
+    base::WallTime since{};
+    base::Instant last_seen{}; ///< any sign of life
+    base::Instant last_beat{}; ///< an announcement
+    std::optional<base::Duration> latency{};
+    bool drained_by_operator{false};
+    bool ever_confirmed{false};
+    bool saved{false};        ///< from the saved pool, not yet answered
+    bool left{false};         ///< gone because it said so
+    bool tcp_proven{false};   ///< the newest TCP evidence about the API is good
+    bool needs_tcp{false};    ///< suspect by a TCP fault: an announcement alone does not refute it
+    bool confirm_out{false};
+    bool fetch_again{false};  ///< changed while a fetch was out
+    bool probe_out{false};
+    bool admission_probe{false}; ///< the probe decides whether a confirmed node's API is reachable
+    bool poll_out{false};
+    bool poll_full{false};
+    bool poll_again{false};   ///< a fault came while a poll was out: its answer may be older
+    bool watching{false};
+    int confirm_failures{0};
+    int poll_failures{0};
+    int probe_failures{0};
+    int watch_failures{0};
+    Verify verify{Verify::none};
+    base::Instant probe_started{};
+    std::optional<bool> probe_connected{};
+    base::Instant tcp_only_limit{never};
+    base::Instant doubt_confirmed_at{};
+    base::Instant full_polled_at{};
+    bool doubt_out{false};    ///< the question that is out settles a doubtful datagram
+    base::Instant last_lease{};
+    std::optional<Move> move{};
+    std::deque<base::Instant> flaps{}; ///< suspect → alive, of the last minute
+    int beats_in_row{0};
+    NodeTimers timers{};
+
+    // What runs there.
+    std::map<std::string, ModelOnNode> models{}; ///< by key
+    int in_flight{0};
+
+    [[nodiscard]] bool is_static() const { return source == NodeSource::configured; }
+    [[nodiscard]] bool takes_requests() const { return state == NodeState::online; }
+    /// May serve when no online node can (lana.md D7): suspect, but TCP is known to answer.
+    [[nodiscard]] bool last_resort() const;
+    [[nodiscard]] bool carries(const std::vector<std::string>& wanted) const;
+    [[nodiscard]] int slots_of(const ModelOnNode& model) const;
+    [[nodiscard]] int free_slots_of(const ModelOnNode& model) const;
+    /// VRAM where the node tells of any, else RAM.
+    [[nodiscard]] Bytes free_memory() const;
+    /// Announcements stopped but TCP answers: counts half in selection.
+    [[nodiscard]] bool half_weight() const { return verify == Verify::tcp_only; }
+    [[nodiscard]] base::Duration silent_for(base::Instant now) const { return now - last_beat; }
+};
+
+/// Lower case, sorted, without doubles.
+[[nodiscard]] std::vector<std::string> normalized_labels(const std::vector<std::string>& a,
+                                                         const std::vector<std::string>& b);
+
+} // namespace herd::fleet

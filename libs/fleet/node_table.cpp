@@ -1,0 +1,115 @@
+#include "fleet/node_table.hpp"
+
+#include "base/assert.hpp"
+#include "base/text.hpp"
+
+namespace herd::fleet {
+
+NodeRecord* NodeTable::find(const NodeId& id)
+{
+    const auto at = nodes_.find(id);
+    return at == nodes_.end() ? nullptr : &at->second;
+}
+
+const NodeRecord* NodeTable::find(const NodeId& id) const
+{
+    const auto at = nodes_.find(id);
+    return at == nodes_.end() ? nullptr : &at->second;
+}
+
+NodeTable::Named NodeTable::find(std::string_view name_or_id)
+{
+    if (const auto id = NodeId::parse(name_or_id)) {
+        return {find(*id), false};
+    }
+    const auto [begin, end] = by_name_.equal_range(base::lower(name_or_id));
+    NodeRecord* exact = nullptr;
+    NodeRecord* folded = nullptr;
+    int exact_count = 0;
+    int folded_count = 0;
+    for (auto at = begin; at != end; ++at) {
+        folded = at->second;
+        ++folded_count;
+        if (at->second->name == name_or_id) {
+            exact = at->second;
+            ++exact_count;
+        }
+    }
+    if (exact_count > 0) {
+        return exact_count == 1 ? Named{exact, false} : Named{nullptr, true};
+    }
+    return folded_count == 1 ? Named{folded, false} : Named{nullptr, folded_count > 1};
+}
+
+NodeRecord& NodeTable::add(const NodeId& id, NodeSource source, const base::Endpoint& agent)
+{
+    const auto [at, is_new] = nodes_.try_emplace(id);
+    HERD_ASSERT(is_new);
+    auto& node = at->second;
+    node.id = id;
+    node.serial = ++last_serial_;
+    node.source = source;
+    node.agent = agent;
+    if (source != NodeSource::configured) {
+        count_source(agent.address, 1);
+    }
+    return node;
+}
+
+void NodeTable::remove(NodeRecord& node, Step& step)
+{
+    catalog_.remove(node, step);
+    rename(node, {});
+    if (!node.is_static()) {
+        count_source(node.agent.address, -1);
+    }
+    step.touched.push_back(node.id);
+    const auto id = node.id;
+    nodes_.erase(id);
+}
+
+void NodeTable::rename(NodeRecord& node, const std::string& name)
+{
+    if (node.name == name) {
+        return;
+    }
+    if (!node.name.empty()) {
+        const auto [begin, end] = by_name_.equal_range(base::lower(node.name));
+        for (auto at = begin; at != end; ++at) {
+            if (at->second == &node) {
+                by_name_.erase(at);
+                break;
+            }
+        }
+    }
+    node.name = name;
+    if (!name.empty()) {
+        by_name_.emplace(base::lower(name), &node);
+    }
+}
+
+void NodeTable::set_agent(NodeRecord& node, const base::Endpoint& agent)
+{
+    if (!node.is_static()) {
+        count_source(node.agent.address, -1);
+        count_source(agent.address, 1);
+    }
+    node.agent = agent;
+}
+
+int NodeTable::ids_from(const base::IpAddress& address) const
+{
+    const auto at = by_source_.find(address);
+    return at == by_source_.end() ? 0 : at->second;
+}
+
+void NodeTable::count_source(const base::IpAddress& address, int by)
+{
+    auto& count = by_source_[address];
+    count += by;
+    if (count <= 0) {
+        by_source_.erase(address);
+    }
+}
+
+} // namespace herd::fleet

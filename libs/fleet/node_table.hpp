@@ -1,0 +1,48 @@
+#pragma once
+// The nodes themselves, with the indexes that keep every question cheap: by id, by name (a label, not an
+// identity: two nodes may share one), by source address, and through the catalog by model.
+#include "fleet/catalog.hpp"
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace herd::fleet {
+
+class NodeTable {
+public:
+    [[nodiscard]] NodeRecord* find(const NodeId& id);
+    [[nodiscard]] const NodeRecord* find(const NodeId& id) const;
+
+    struct Named {
+        NodeRecord* node{nullptr}; ///< null: nobody, or more than one
+        bool ambiguous{false};
+    };
+    /// By id text, by exact name, else by the only name equal but for case.
+    [[nodiscard]] Named find(std::string_view name_or_id);
+
+    /// A new record; the id must be free. It counts against the source address of `agent`.
+    NodeRecord& add(const NodeId& id, NodeSource source, const base::Endpoint& agent);
+    void remove(NodeRecord& node, Step& step);
+    void rename(NodeRecord& node, const std::string& name);
+    void set_agent(NodeRecord& node, const base::Endpoint& agent);
+
+    [[nodiscard]] int ids_from(const base::IpAddress& address) const;
+    [[nodiscard]] std::size_t size() const { return nodes_.size(); }
+    [[nodiscard]] const auto& all() const { return nodes_; }
+    [[nodiscard]] auto& all() { return nodes_; }
+    [[nodiscard]] Catalog& catalog() { return catalog_; }
+    [[nodiscard]] const Catalog& catalog() const { return catalog_; }
+
+private:
+    void count_source(const base::IpAddress& address, int by);
+
+    std::map<NodeId, NodeRecord> nodes_{};
+    std::multimap<std::string, NodeRecord*> by_name_{}; ///< lower case
+    std::unordered_map<base::IpAddress, int> by_source_{};
+    Catalog catalog_{};
+    std::uint64_t last_serial_{0};
+};
+
+} // namespace herd::fleet

@@ -1,0 +1,151 @@
+// Plain Ollamas without an agent, named by a person: polled, since they announce nothing. Never evicted, only
+// shown as offline, and asked again each second.
+#include "fleet/membership.hpp"
+#include "fleet/timing.hpp"
+
+namespace herd::fleet {
+
+void Membership::apply(const StaticAdded& event, Step& step)
+{
+    auto* node = find(event.id);
+    if (node == nullptr) {
+        if (nodes_.size() >= options_.nodes_max && !make_room(event.address.endpoint, step)) {
+            step.emit(StateFlipped{event.id, event.name, NodeState::unknown, NodeState::unknown,
+                                   "not added: the limit of nodes is reached"});
+            return;
+        }
+        node = &nodes_.add(event.id, NodeSource::configured, {});
+        node->drained_by_operator = saved_drains_.erase(event.id) > 0;
+        node->since = step.wall;
+    } else if (!node->is_static()) {
+        return;
+    }
+    const bool moved = node->url != event.url || node->address.endpoint != event.address.endpoint;
+    if (moved && node->address.endpoint.port != 0) {
+        step.emit(DropConnections{node->address.endpoint});
+    }
+    nodes_.rename(*node, event.name);
+    node->url = event.url;
+    node->address = event.address;
+    node->announced = AnnouncedState::ready;
+    node->configured_labels = event.labels;
+    node->configured_slots = event.slots;
+    node->labels = normalized_labels(event.labels, node->facts->labels);
+    step.touched.push_back(node->id);
+    if (moved) {
+        node->poll_failures = 0;
+        become(*node, Liveness::verifying, "configured, being asked", step); // a new address, a new verdict
+        poll(*node, true, step);
+    }
+    rearm(*node);
+    changed(step);
+}
+
+bool Membership::full_poll_is_due(const NodeRecord& node, base::Instant now)
+{
+    const bool busy = node.in_flight > 0
+        || (node.last_lease != base::Instant{} && now - node.last_lease < timing::static_busy_for);
+    return !node.ever_confirmed || node.liveness != Liveness::alive
+        || now - node.full_polled_at >= (busy ? timing::static_full_busy : timing::static_full_idle);
+}
+
+void Membership::poll(NodeRecord& node, bool full, Step& step)
+{
+    if (node.poll_out) {
+        node.poll_again = true;
+        return;
+    }
+    node.poll_out = true;
+    node.poll_full = full;
+    node.timers.poll = never;
+    node.timers.poll_limit = step.now + 2 * timing::answer_limit;
+    step.emit(PollStatic{node.id, full});
+}
+
+void Membership::apply(const StaticPolled& event, Step& step)
+{
+    auto* node = find(event.id);
+    if (node == nullptr || !node->is_static()) {
+        return;
+    }
+    const bool was_out = node->poll_out;
+    node->poll_out = false;
+    node->timers.poll_limit = never;
+    if (std::exchange(node->poll_again, false) && was_out) {
+        poll(*node, true, step); // something happened since this one was sent
+    } else if (event.facts) {
+        poll_answered(*node, event, step);
+    } else {
+        poll_failed(*node, event.why, event.hint, step);
+    }
+    rearm(*node);
+}
+
+void Membership::poll_answered(NodeRecord& node, const StaticPolled& event, Step& step)
+{
+    if (event.address.endpoint.port != 0 && event.address.endpoint != node.address.endpoint) {
+        if (node.address.endpoint.port != 0) {
+            step.emit(DropConnections{node.address.endpoint});
+        }
+        node.address = event.address;
+    }
+    node.poll_failures = 0;
+    node.last_seen = node.last_beat = step.now;
+    node.latency = event.round_trip;
+    node.tcp_proven = true;
+    node.announced = AnnouncedState::ready;
+    auto facts = std::make_shared<NodeFacts>(*event.facts);
+    if (node.poll_full || !facts->models.empty() || !facts->loaded.empty()) {
+        node.full_polled_at = step.now;
+        node.labels = normalized_labels(node.configured_labels, facts->labels);
+        if (node.name.empty() && !facts->name.empty()) {
+            nodes_.rename(node, facts->name);
+        }
+        nodes_.catalog().adopt(node, std::move(facts), step);
+    } else if (facts->ollama_version != node.facts->ollama_version) {
+        node.full_polled_at = {}; // another Ollama: read its lists at the next poll
+    }
+    node.timers.poll = step.now + timing::static_poll;
+    if (node.liveness != Liveness::alive) {
+        if (!node.ever_confirmed) {
+            node.ever_confirmed = true;
+            ++confirmed_;
+        }
+        become(node, Liveness::alive, {}, step);
+    }
+    changed(step);
+}
+
+void Membership::poll_failed(NodeRecord& node, base::Errc why, const std::string& hint, Step& step)
+{
+    node.poll_out = false;
+    node.poll_again = false;
+    ++node.poll_failures;
+    node.tcp_proven = false;
+    node.timers.poll = step.now + timing::retry_in(timing::probe_retry, node.poll_failures);
+    auto reason = hint.empty() ? (node.url.empty() ? node.address.endpoint.text() : node.url) + ": "
+                                     + std::string(base::to_string(why))
+                               : hint;
+    if (!node.ever_confirmed) {
+        become(node, Liveness::unreachable, std::move(reason), step);
+    } else if (node.poll_failures >= timing::static_failures_max || node.liveness == Liveness::gone) {
+        become(node, Liveness::gone, std::move(reason), step);
+    } else {
+        become(node, Liveness::suspect, std::move(reason), step);
+    }
+    changed(step);
+}
+
+void Membership::reread(const NodeId& id, Step& step)
+{
+    if (auto* node = find(id)) {
+        if (node->is_static()) {
+            poll(*node, true, step);
+        } else if (node->liveness == Liveness::alive || node->liveness == Liveness::suspect) {
+            fetch(*node, step);
+        }
+        rearm(*node);
+    }
+}
+
+} // namespace herd::fleet

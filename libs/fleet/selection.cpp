@@ -1,0 +1,101 @@
+#include "fleet/selection.hpp"
+
+#include <algorithm>
+#include <compare>
+#include <tuple>
+
+namespace herd::fleet {
+namespace {
+
+std::strong_ordering preference(const Candidate& a, const Candidate& b)
+{
+    const auto rank = [](const Candidate& c) {
+        return std::tuple(c.loaded && c.same_class, c.loaded, c.free_half_slots, c.free_memory);
+    };
+    return rank(a) <=> rank(b);
+}
+
+bool is_same_class(const ModelOnNode& model, const Profile& profile)
+{
+    if (model.options_class) {
+        return *model.options_class == profile.options_class;
+    }
+    // Somebody else loaded it: its context length is all we know of how.
+    return profile.num_ctx ? *profile.num_ctx == model.context_length : profile.options_class == 0;
+}
+
+} // namespace
+
+std::string_view to_string(Exclusion exclusion)
+{
+    switch (exclusion) {
+    case Exclusion::none: return "none";
+    case Exclusion::not_pinned: return "not_pinned";
+    case Exclusion::label_missing: return "label_missing";
+    case Exclusion::tried: return "tried";
+    case Exclusion::not_verified: return "not_verified";
+    case Exclusion::suspect: return "suspect";
+    case Exclusion::draining: return "draining";
+    case Exclusion::offline: return "offline";
+    case Exclusion::unreachable: return "unreachable";
+    case Exclusion::model_missing: return "model_missing";
+    case Exclusion::no_free_slot: return "no_free_slot";
+    }
+    return "none";
+}
+
+Exclusion why_not(const NodeRecord& node, const Profile& profile)
+{
+    if (!node.carries(profile.labels)) {
+        return Exclusion::label_missing;
+    }
+    if (std::ranges::find(profile.exclude, node.id) != profile.exclude.end()) {
+        return Exclusion::tried;
+    }
+    switch (node.state) {
+    case NodeState::online: return Exclusion::none;
+    case NodeState::unknown: return Exclusion::not_verified;
+    case NodeState::suspect: return Exclusion::suspect;
+    case NodeState::draining: return Exclusion::draining;
+    case NodeState::offline: return Exclusion::offline;
+    case NodeState::unreachable: break;
+    }
+    return Exclusion::unreachable;
+}
+
+Candidate consider(NodeRecord& node, ModelOnNode* model, const Profile& profile)
+{
+    Candidate candidate{&node, model, why_not(node, profile), false, false, 0, node.free_memory()};
+    if (model == nullptr) {
+        candidate.free_half_slots = -node.in_flight; // no slot needed: the least busy node
+        return candidate;
+    }
+    candidate.loaded = model->believed_loaded();
+    candidate.same_class = candidate.loaded && is_same_class(*model, profile);
+    candidate.free_half_slots = node.free_slots_of(*model) * (node.half_weight() ? 1 : 2);
+    if (candidate.exclusion == Exclusion::none && !model->held()) {
+        candidate.exclusion = Exclusion::model_missing;
+    }
+    return candidate;
+}
+
+std::optional<std::size_t> choose(std::span<const Candidate> candidates, base::Rng& rng)
+{
+    std::optional<std::size_t> best;
+    std::uint64_t equals = 0;
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+        if (candidates[i].exclusion != Exclusion::none) {
+            continue;
+        }
+        const auto order = best ? preference(candidates[i], candidates[*best]) : std::strong_ordering::greater;
+        if (order > 0) {
+            best = i;
+            equals = 1;
+        } else if (order == 0 && rng.between(0, equals++) == 0) {
+            best = i; // each of n equals with probability 1/n
+        }
+    }
+    return best;
+}
+
+} // namespace herd::fleet

@@ -1,0 +1,283 @@
+// When a node says nothing, or TCP fails at it. A missed announcement proves little, so a silent node is
+// probed by UDP and TCP before anyone believes it dead; a refused connection proves much, and counts at once.
+#include "fleet/membership.hpp"
+#include "fleet/timing.hpp"
+
+#include <algorithm>
+
+namespace herd::fleet {
+namespace {
+
+constexpr std::size_t flaps_free = 3; ///< in a minute, before a node has to prove itself
+
+base::Duration patience(const NodeRecord& node) { return node.interval + node.interval / 2; }
+
+} // namespace
+
+void Membership::set_verify(NodeRecord& node, Verify verify)
+{
+    verifying_silence_ += verify == Verify::silence ? 1U : 0U;
+    verifying_silence_ -= node.verify == Verify::silence ? 1U : 0U;
+    node.verify = verify;
+}
+
+void Membership::probe(NodeRecord& node, bool with_udp, Step& step)
+{
+    if (node.probe_out) {
+        return;
+    }
+    const auto tcp = node.address.endpoint.port != 0 ? node.address.endpoint : node.agent;
+    node.probe_out = true;
+    node.probe_started = step.now;
+    node.probe_connected.reset();
+    node.timers.probe_again = never;
+    const auto bound = node.last_seen + node.detect_mult * node.interval; // lana.md 6: the upper bound
+    node.timers.verdict = std::min(step.now + timing::probe_window, std::max(bound, step.now));
+    step.emit(Probe{node.id, with_udp ? node.udp : base::Endpoint{}, tcp});
+}
+
+/// The lazily armed alarm rang: has it really been silent for 1.5 intervals?
+void Membership::look_at_silence(NodeRecord& node, Step& step)
+{
+    if (node.liveness != Liveness::alive || node.verify == Verify::tcp_only) {
+        return;
+    }
+    const auto due = std::max(node.last_beat, ears_.grace_from()) + patience(node);
+    if (due > step.now) {
+        node.timers.silence = due;
+        return;
+    }
+    set_verify(node, Verify::silence);
+    if (node.probe_out && node.timers.verdict != never) {
+        return; // one is out for another reason, and its answer serves
+    }
+    node.probe_out = false;
+    probe(node, true, step);
+}
+
+/// The probe's time is over. An announcement meanwhile has set verify to none.
+void Membership::verdict(NodeRecord& node, Step& step)
+{
+    const bool connected = node.probe_connected.value_or(false);
+    node.probe_out = false;
+    if (node.admission_probe) {
+        apply(ProbeDone{node.id, false, base::Errc::timed_out, {}}, step);
+        return;
+    }
+    if (node.liveness == Liveness::suspect && node.needs_tcp && !connected) {
+        ++node.probe_failures;
+        node.timers.probe_again = step.now + timing::retry_in(timing::probe_retry, node.probe_failures);
+        return;
+    }
+    if (node.liveness != Liveness::alive || node.verify == Verify::none) {
+        if (node.liveness == Liveness::alive && node.timers.silence == never) {
+            node.timers.silence = node.last_beat + patience(node);
+        }
+        return;
+    }
+    if (!connected) {
+        silent(node, "silent: neither UDP nor TCP answers", step);
+    } else if (node.verify == Verify::silence) {
+        set_verify(node, Verify::tcp_only);
+        node.tcp_only_limit = node.last_beat + timing::udp_silence_max;
+        node.timers.poll = step.now + timing::http_poll;
+        node.liveness_reason = "TCP answers, announcements do not arrive";
+        settle_state(node, step);
+    }
+}
+
+void Membership::silent(NodeRecord& node, std::string reason, Step& step)
+{
+    if (!ears_.may_evict(step.now, verifying_silence_, live_)) {
+        set_verify(node, Verify::none);
+        node.timers.poll = never;
+        node.timers.silence = step.now + timing::http_poll;
+        return;
+    }
+    ears_.evicted(step.now);
+    node.tcp_proven = false;
+    become(node, Liveness::suspect, std::move(reason), step);
+}
+
+/// Each second while only TCP answers: the document over HTTP, for as long as udp_silence_max.
+void Membership::poll_by_http(NodeRecord& node, Step& step)
+{
+    if (node.liveness != Liveness::alive || node.verify != Verify::tcp_only) {
+        return;
+    }
+    if (step.now >= node.tcp_only_limit) {
+        become(node, Liveness::suspect, "no announcement for 30 s, although TCP answers", step);
+        return;
+    }
+    if (step.now - node.last_seen > node.detect_mult * node.interval) {
+        silent(node, "silent: neither UDP nor TCP answers", step);
+        return;
+    }
+    node.timers.poll = step.now + timing::http_poll;
+    fetch(node, step);
+}
+
+void Membership::apply(const ProbeDone& event, Step& step)
+{
+    auto* node = find(event.id);
+    if (node == nullptr || node->is_static()) {
+        return;
+    }
+    node->probe_out = false;
+    node->probe_connected = event.connected;
+    node->tcp_proven = event.connected;
+    if (event.connected) {
+        node->latency = event.round_trip;
+        node->last_seen = step.now;
+        node->probe_failures = 0;
+    }
+    if (node->admission_probe) {
+        node->admission_probe = false;
+        node->timers.verdict = never;
+        if (node->liveness == Liveness::verifying || node->liveness == Liveness::unreachable) {
+            if (event.connected) {
+                revive(*node, step);
+            } else {
+                ++node->confirm_failures;
+                node->timers.confirm = step.now + timing::retry_in(timing::confirm_retry, node->confirm_failures);
+                become(*node, Liveness::unreachable,
+                       "node announces, " + node->address.endpoint.text() + " " + std::string(to_string(event.why))
+                           + ": Ollama bound to 127.0.0.1? start it with OLLAMA_HOST=0.0.0.0 or use the gateway",
+                       step);
+            }
+        }
+    } else if (node->liveness == Liveness::suspect && node->needs_tcp) {
+        node->timers.verdict = never;
+        if (event.connected) {
+            node->needs_tcp = false;
+            refute(*node, step);
+            step.touched.push_back(node->id); // it may now serve as a last resort
+        } else {
+            ++node->probe_failures;
+            node->timers.probe_again = step.now + timing::retry_in(timing::probe_retry, node->probe_failures);
+        }
+    } else if (node->liveness == Liveness::alive && !event.connected && event.why == base::Errc::refused) {
+        node->timers.verdict = never;
+        fault(*node, node->address.endpoint.text() + " refused the connection", step);
+    }
+    rearm(*node);
+}
+
+void Membership::apply(const CanaryLost& event, Step& step)
+{
+    auto* node = find(event.id);
+    if (node == nullptr || !node->watching || (event.boot_id != 0 && event.boot_id != node->boot_id)) {
+        return;
+    }
+    node->watching = false;
+    ++node->watch_failures;
+    node->timers.watch = step.now + timing::retry_in(timing::watch_retry, node->watch_failures);
+    if (node->liveness == Liveness::alive) {
+        probe(*node, true, step);
+    }
+    rearm(*node);
+}
+
+/// TCP failed there. Nothing new goes to it until TCP is seen to answer, whatever it announces.
+void Membership::fault(NodeRecord& node, std::string reason, Step& step)
+{
+    node.needs_tcp = true;
+    node.tcp_proven = false;
+    if (node.timers.probe_again == never && !node.probe_out) {
+        node.timers.probe_again = step.now + timing::retry_in(timing::probe_retry, node.probe_failures);
+    }
+    step.emit(DropConnections{node.address.endpoint});
+    if (node.liveness == Liveness::alive || node.liveness == Liveness::suspect) {
+        become(node, Liveness::suspect, std::move(reason), step);
+    }
+}
+
+void Membership::attempt_failed(const NodeId& id, const base::Endpoint& endpoint, std::uint64_t boot_id, Result result,
+                                Step& step)
+{
+    auto* node = find(id);
+    if (node == nullptr || endpoint != node->address.endpoint || boot_id != node->boot_id
+        || (node->liveness != Liveness::alive && node->liveness != Liveness::suspect)) {
+        return;
+    }
+    auto reason = "a request there was " + std::string(to_string(result));
+    if (node->is_static()) {
+        become(*node, Liveness::suspect, std::move(reason), step);
+        node->tcp_proven = false;
+        poll(*node, false, step);
+    } else {
+        node->probe_failures = 0;
+        fault(*node, std::move(reason), step);
+        probe(*node, true, step);
+    }
+    step.touched.push_back(node->id);
+    rearm(*node);
+}
+
+bool Membership::is_fresh(const NodeRecord& node, base::Instant now) const
+{
+    const auto silent = now - std::max(node.last_beat, ears_.grace_from());
+    const bool by_tcp = node.tcp_only_limit != never && node.silent_for(now) < timing::udp_silence_max;
+    return silent <= patience(node) || by_tcp;
+}
+
+/// After the third return in a minute: 2, 4, 8 … 30 announcements in a row.
+int Membership::beats_wanted(const NodeRecord& node)
+{
+    if (node.flaps.size() < flaps_free) {
+        return 0;
+    }
+    const auto doublings = std::min<std::size_t>(node.flaps.size() - flaps_free, 4);
+    return std::min(2 << doublings, 30);
+}
+
+/// Something speaks for a suspect node: an announcement, or TCP.
+void Membership::refute(NodeRecord& node, Step& step)
+{
+    if (node.needs_tcp) {
+        if (!node.probe_out && node.timers.probe_again == never) {
+            probe(node, true, step);
+        }
+        return;
+    }
+    if (!is_fresh(node, step.now)) {
+        return;
+    }
+    while (!node.flaps.empty() && step.now - node.flaps.front() > timing::flap_window) {
+        node.flaps.pop_front();
+    }
+    if (const int wanted = beats_wanted(node); node.beats_in_row < wanted) {
+        node.liveness_reason = "flapping: must announce itself " + std::to_string(wanted) + " times in a row";
+        settle_state(node, step);
+        return;
+    }
+    node.flaps.push_back(step.now);
+    if (node.flaps.size() > flaps_free + 5) {
+        node.flaps.pop_front();
+    }
+    revive(node, step);
+}
+
+/// It counts as there again, or for the first time.
+void Membership::revive(NodeRecord& node, Step& step)
+{
+    if (!node.ever_confirmed) {
+        node.ever_confirmed = true;
+        ++confirmed_;
+        step.emit(SavePool{});
+    }
+    if (node.liveness != Liveness::suspect) {
+        node.last_beat = step.now; // its answer counts as an announcement
+    }
+    node.last_seen = step.now;
+    node.saved = false;
+    node.needs_tcp = false;
+    node.confirm_failures = 0;
+    node.probe_failures = 0;
+    node.timers.probe_again = never;
+    node.timers.silence = node.last_beat + patience(node);
+    become(node, Liveness::alive, {}, step);
+    open_watch(node, step);
+}
+
+} // namespace herd::fleet
