@@ -17,8 +17,8 @@ struct ServerOptions {
     base::Duration body_idle_timeout{std::chrono::seconds{60}};  ///< a body that stalls → 408
     base::Duration write_idle_timeout{std::chrono::seconds{60}}; ///< a client that does not read → aborted
     std::size_t connections_max{65536};                          ///< beyond: 503 and closed
-    /// Body pieces smaller than this many bytes left unread at the end are read and dropped so that the
-    /// connection can live on; beyond, it is closed after the answer.
+    /// A rest of a body that was not read when the answer ended is read and dropped up to this many bytes, so
+    /// that the connection can live on; beyond, it is closed after the answer.
     std::size_t drain_body_bytes{64 * 1024};
 };
 
@@ -36,7 +36,8 @@ public:
     [[nodiscard]] virtual net::Loop& loop() = 0;
 
     /// The next pieces of the request body (payload only, chunk framing removed); empty means it is complete.
-    /// Sends "100 Continue" first when the client waits for it. Views hold until the next call.
+    /// Sends "100 Continue" first when the client waits for it. Views hold until the next call; the call that
+    /// returns empty gives the read buffer back, so read to the end even when body_complete() is true.
     /// Errors: malformed, timed_out, closed/reset (the client went away).
     [[nodiscard]] virtual net::Task<base::Result<std::span<const std::string_view>>> read_body() = 0;
     /// The whole rest of the body. Errors: as read_body; too_large beyond `limit` (nothing more is read).
@@ -45,7 +46,8 @@ public:
 
     /// Starts the answer. The head leaves with the first body bytes, or by flush(). `head.framing` says how
     /// the body will be delimited: length (content_length must be set), chunked, none; chunked becomes
-    /// until_close by itself for HTTP/1.0 clients. Connection fields are the server's business.
+    /// until_close by itself for HTTP/1.0 clients, until_close chunked for others. Connection fields, Date (if
+    /// missing), `head.minor` and `head.keep_alive` are the server's business.
     virtual void begin(ResponseHead head) = 0;
     [[nodiscard]] virtual net::Task<base::Result<void>> flush() = 0;
     /// Writes body payload, framed, in one gathering write when the socket takes it. HEAD: bytes are dropped.
@@ -66,7 +68,9 @@ public:
     [[nodiscard]] virtual bool ended() const = 0;
     [[nodiscard]] virtual bool client_gone() const = 0;
     /// Calls `work` once, on the loop, when the client goes away before end(). Replaces the previous one;
-    /// nullptr removes it. Only noticed while no read_body() is in progress (which returns the error itself).
+    /// nullptr removes it. Only noticed while no read_body() is in progress (which returns the error itself),
+    /// and not while an unread body fills the socket. Called at once if the client is gone already.
+    /// A client that only ended its side counts as gone too, as it does for Ollama; it can still be written to.
     virtual void on_client_gone(net::Callback work) = 0;
     [[nodiscard]] virtual std::uint64_t bytes_in() const = 0;  ///< body payload bytes read
     [[nodiscard]] virtual std::uint64_t bytes_out() const = 0; ///< body payload bytes written
@@ -91,6 +95,7 @@ public:
     /// Serves one stream that exists already (tests, TLS).
     void serve_stream(std::unique_ptr<net::Stream> stream);
     /// Stops accepting, closes idle connections, lets exchanges finish until `deadline`, then aborts them.
+    /// To be called once, before the server is destroyed (unless the loop has ended).
     [[nodiscard]] net::Task<void> drain(base::Instant deadline);
     [[nodiscard]] std::size_t connections() const;
     [[nodiscard]] std::size_t exchanges() const;

@@ -44,14 +44,14 @@ base::IpAddress from_asio(const ::asio::ip::address& address)
 
 /// The list of deadlines and the one timer that walks it.
 struct Loop::Sweep {
-    explicit Sweep(Loop& owner) : loop(owner), timer(owner) {}
+    explicit Sweep(Loop& owner) : loop(owner), timer(std::in_place, owner) {}
 
     void arm()
     {
-        if (!armed && head != nullptr) {
+        if (!armed && head != nullptr && timer) {
             armed = true;
             due = loop.now() + sweep_interval;
-            timer.call_at(due, [this] { run(); });
+            timer->call_at(due, [this] { run(); });
         }
     }
 
@@ -95,7 +95,7 @@ struct Loop::Sweep {
     }
 
     Loop& loop;
-    Timer timer;
+    std::optional<Timer> timer;
     Deadline* head{nullptr};
     Deadline* cursor{nullptr};
     base::Instant due{};
@@ -103,8 +103,14 @@ struct Loop::Sweep {
     bool armed{false};
 };
 
-Loop::Loop() : sweep_(std::make_unique<Sweep>(*this)) {}
-Loop::~Loop() = default;
+Loop::Loop() { sweep_ = std::make_unique<Sweep>(*this); }
+
+Loop::~Loop()
+{
+    // Now the context destroys the tasks that still wait, and their deadlines leave the sweep's list.
+    ended_ = true;
+    sweep_->timer.reset();
+}
 
 base::Instant Loop::now() const { return LoopClock::now(); }
 
@@ -113,7 +119,13 @@ base::WallTime Loop::wall() const
     return virtual_time != nullptr ? virtual_time->clock().wall() : base::SystemClock{}.wall();
 }
 
-void Loop::post(Callback work) { ::asio::post(context_, std::move(work)); }
+void Loop::post(Callback work)
+{
+    if (!ended_) {
+        ::asio::post(context_, std::move(work));
+    }
+}
+
 void Loop::dispatch(Callback work) { ::asio::dispatch(context_, std::move(work)); }
 
 void Loop::run()

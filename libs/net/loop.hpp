@@ -27,7 +27,7 @@ public:
     [[nodiscard]] base::Instant now() const;
     [[nodiscard]] base::WallTime wall() const;
 
-    /// Runs `work` on the loop, later. Thread: any.
+    /// Runs `work` on the loop, later. Thread: any. (Dropped while the loop is being destroyed.)
     void post(Callback work);
     /// Runs `work` at once when called on the loop's thread, else posts it. Thread: any.
     void dispatch(Callback work);
@@ -42,8 +42,9 @@ public:
 private:
     friend class Deadline;
     struct Sweep;
+    bool ended_{false};
+    std::unique_ptr<Sweep> sweep_; // outlives the context: tasks that end with it may hold deadlines
     ::asio::io_context context_{1};
-    std::unique_ptr<Sweep> sweep_;
 };
 
 /// A moving deadline, cheap enough to move for every chunk: setting it is a store. Checked by a sweep

@@ -1,0 +1,165 @@
+// How a connection writes its answers.
+#include "base/assert.hpp"
+#include "http/internal/connection.hpp"
+#include "http/internal/date.hpp"
+#include "http/internal/serialize.hpp"
+
+#include <array>
+
+namespace herd::http::internal {
+
+namespace {
+
+net::Task<base::Result<void>> at_once(base::Result<void> result) { co_return result; }
+
+} // namespace
+
+void Connection::begin(ResponseHead answer)
+{
+    HERD_ASSERT(!begun_);
+    begun_ = true;
+    const RequestHead& request = head();
+    if (answer.framing == Framing::until_close || answer.framing == Framing::chunked) {
+        answer.framing = request.minor == 0 ? Framing::until_close : Framing::chunked;
+    }
+    keep_ = keep_ && answer.framing != Framing::until_close && !must_close_for_body() && !core_->draining;
+    answer.keep_alive = keep_;
+    answer.minor = 1;
+    framing_ = answer.framing;
+    left_ = framing_ == Framing::length ? answer.content_length : 0;
+    const bool head_only = request.method == "HEAD";
+    bodiless_ = head_only || answer.status == 204 || answer.status == 304;
+    const bool dated = answer.fields.find("date").has_value();
+    head_out_.clear();
+    serialize_response(answer,
+                       {.lines = dated ? std::string_view{} : date_line(core_->loop.wall()),
+                        .client_minor = request.minor,
+                        .length_unknown = head_only},
+                       head_out_);
+}
+
+/// The rest of the request's body is too long to be dropped, or may never come.
+bool Connection::must_close_for_body() const
+{
+    if (body_complete_) {
+        return false;
+    }
+    const RequestHead& request = head();
+    return continue_pending_
+           || (request.framing == Framing::length
+               && request.content_length - bytes_in_ > core_->options.drain_body_bytes);
+}
+
+net::Task<base::Result<void>> Connection::flush()
+{
+    HERD_ASSERT(begun_);
+    return send(Outgoing(head_out_, {}, false, false));
+}
+
+net::Task<base::Result<void>> Connection::write(std::span<const std::string_view> pieces)
+{
+    return put(pieces, false);
+}
+
+net::Task<base::Result<void>> Connection::end(std::span<const std::string_view> pieces) { return put(pieces, true); }
+
+net::Task<base::Result<void>> Connection::put(std::span<const std::string_view> pieces, bool last)
+{
+    HERD_ASSERT(begun_ && !ended_);
+    if (bodiless_) {
+        ended_ = last;
+        return last ? send(Outgoing(head_out_, {}, false, false)) : at_once({});
+    }
+    const Outgoing out(head_out_, pieces, framing_ == Framing::chunked, last);
+    if (framing_ == Framing::length || framing_ == Framing::none) {
+        // Never more than was announced, and no end before it: the client would misread what follows.
+        if (out.payload() > left_ || (last && out.payload() < left_)) {
+            return at_once(base::fail(base::Errc::internal, "the answer's length is not what its head says"));
+        }
+        left_ -= out.payload();
+    }
+    if (!last && out.payload() == 0) {
+        return at_once({});
+    }
+    ended_ = last;
+    return send(out);
+}
+
+net::Task<base::Result<void>> Connection::send(Outgoing out)
+{
+    std::size_t offset = 0;
+    while (offset < out.size()) {
+        const net::Io io = out.write(*stream_, offset);
+        if (io.done()) {
+            committed_ = true;
+            offset += io.bytes;
+            continue;
+        }
+        bool open = stream_->is_open();
+        if (io.would_block() && open) {
+            timed_out_ = false;
+            writing_ = true;
+            deadline_.set_after(core_->options.write_idle_timeout);
+            open = co_await stream_->writable();
+            deadline_.clear();
+            writing_ = false;
+            if (open) {
+                continue;
+            }
+        }
+        keep_ = false;
+        gone_ = true;
+        ended_ = false;
+        if (timed_out_) {
+            co_return base::fail(base::Errc::timed_out, "the client does not read", base::Source::client);
+        }
+        co_return std::unexpected(base::Error{open ? base::errc_of(io.cause) : base::Errc::closed, base::Source::client,
+                                              base::Retry::never, "the client went away", io.cause});
+    }
+    head_out_.clear();
+    bytes_out_ += out.payload();
+    co_return base::Result<void>{};
+}
+
+void Connection::abort()
+{
+    keep_ = false;
+    stream_->abort();
+}
+
+net::Task<void> Connection::answer_error(int status)
+{
+    if (begun_) {
+        co_return;
+    }
+    in_exchange_ = true;
+    begun_ = committed_ = ended_ = false;
+    // Where the head was no good there is no target to speak of, and what a method of it says is void.
+    const bool has_request = body_complete_ ? in_.parser().between_messages() : true;
+    const std::string target = has_request ? head().target : std::string{};
+    if (!has_request) {
+        in_.parser().request() = {};
+    }
+    std::string body;
+    ResponseHead answer = core_->error_body(status, reason_phrase(status), target, body);
+    answer.status = status;
+    answer.framing = Framing::length;
+    answer.content_length = body.size();
+    begin(std::move(answer));
+    const std::array<std::string_view, 1> pieces{body};
+    (void)co_await end(pieces);
+    in_exchange_ = false;
+}
+
+net::Task<void> Connection::refuse()
+{
+    keep_ = false;
+    unread_input_ = true;
+    co_await answer_error(503);
+    if (!gone_) {
+        co_await linger();
+    }
+    stream_->close();
+}
+
+} // namespace herd::http::internal

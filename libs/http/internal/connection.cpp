@@ -1,0 +1,410 @@
+// The life of a connection, and how it reads. How it answers is in answering.cpp.
+#include "http/internal/connection.hpp"
+
+#include "base/assert.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+
+#include <exception>
+
+namespace herd::http::internal {
+
+namespace {
+
+constexpr std::size_t early_body_bytes = 4096; // kept of a body that nobody reads yet
+
+int status_of(const base::Error& error)
+{
+    switch (error.code) {
+    case base::Errc::too_large:
+        if (error.context == "target") {
+            return 414;
+        }
+        return error.context == "chunk" ? 413 : 431;
+    case base::Errc::unsupported: return error.context == "upgrade" ? 400 : 501;
+    case base::Errc::timed_out: return 408;
+    default: return 400;
+    }
+}
+
+} // namespace
+
+Connection::Connection(std::shared_ptr<ServerCore> core, std::unique_ptr<net::Stream> stream)
+    : core_(std::move(core)), stream_(std::move(stream)), in_(Parser::Role::request, core_->options.parser),
+      wake_(core_->loop), deadline_(core_->loop, [this] { on_deadline(); }), next_(core_->first)
+{
+    if (next_ != nullptr) {
+        next_->previous_ = this;
+    }
+    core_->first = this;
+    ++core_->connections;
+}
+
+Connection::~Connection()
+{
+    (previous_ != nullptr ? previous_->next_ : core_->first) = next_;
+    if (next_ != nullptr) {
+        next_->previous_ = previous_;
+    }
+    --core_->connections;
+}
+
+net::Task<void> Connection::run()
+{
+    while (co_await read_request()) {
+        begin_exchange();
+        const auto expect = head().fields.find("expect");
+        if (expect && !base::iequals(*expect, "100-continue")) {
+            keep_ = false;
+            co_await answer_error(417);
+        } else {
+            ++core_->exchanges;
+            co_await run_handler();
+            --core_->exchanges;
+            co_await settle();
+        }
+        in_exchange_ = false;
+        gone_work_ = nullptr;
+        if (!keep_ || gone_ || core_->draining) {
+            break;
+        }
+    }
+    const bool unread = unread_input_ || !early_.empty() || !in_.empty();
+    if (unread && !gone_ && stream_->is_open()) {
+        co_await linger();
+    }
+    stream_->close();
+}
+
+net::Task<void> Connection::run_handler()
+{
+    try {
+        co_await core_->handler(*this);
+    } catch (const std::exception& e) {
+        // A bug of ours in one request must not take the others down; settle() answers 500.
+        log::error("http", "handler_failed", {{"target", head().path()}, {"what", e.what()}});
+    }
+}
+
+void Connection::drain()
+{
+    keep_ = false;
+    if (idle_) {
+        wake_.wake_later(Woken::closed);
+    }
+}
+
+void Connection::kill()
+{
+    killed_ = true;
+    keep_ = false;
+    stream_->abort();
+    client_went_away();
+    wake_.wake_later(Woken::closed);
+}
+
+// --- reading ---
+
+/// Up to the end of a head. False: no further request, the connection is to be closed.
+net::Task<bool> Connection::read_request()
+{
+    idle_ = in_.empty() && early_.empty();
+    deadline_.set_after(idle_ ? core_->options.keep_alive_timeout : core_->options.head_timeout);
+    body_complete_ = true;
+    for (;;) {
+        if (in_.empty()) {
+            switch (co_await more()) {
+            case Input::ready: break;
+            case Input::expired:
+                deadline_.clear();
+                if (!idle_) {
+                    keep_ = false;
+                    unread_input_ = true;
+                    co_await answer_error(408);
+                }
+                co_return false;
+            case Input::ended:
+            case Input::reset:
+            case Input::closed: gone_ = true; co_return false;
+            }
+            continue;
+        }
+        if (idle_) {
+            idle_ = false;
+            deadline_.set_after(core_->options.head_timeout);
+        }
+        const auto step = in_.parse();
+        if (!step) {
+            deadline_.clear();
+            keep_ = false;
+            unread_input_ = true;
+            co_await answer_error(status_of(step.error()));
+            co_return false;
+        }
+        if (step->head_complete) {
+            deadline_.clear();
+            body_complete_ = step->message_complete;
+            co_return true;
+        }
+    }
+}
+
+/// Waits until there are bytes to parse. Requires in_.empty().
+net::Task<Connection::Input> Connection::more()
+{
+    for (;;) {
+        if (killed_ || (idle_ && !keep_)) {
+            co_return Input::closed;
+        }
+        if (!in_.dry() || !early_.empty()) {
+            const net::Io io = take_input();
+            switch (io.state) {
+            case net::Io::State::done: co_return Input::ready;
+            case net::Io::State::end: co_return Input::ended;
+            case net::Io::State::failed: co_return Input::reset;
+            case net::Io::State::would_block: break;
+            }
+        }
+        in_.release();
+        in_.expect_input();
+        arm();
+        switch (co_await wake_.wait()) {
+        case Woken::input: break;
+        case Woken::expired: co_return Input::expired;
+        case Woken::closed: co_return Input::closed;
+        }
+    }
+}
+
+net::Io Connection::take_input()
+{
+    if (early_.empty()) {
+        return in_.fill(*stream_);
+    }
+    const std::size_t taken = in_.put(early_);
+    early_.erase(0, taken);
+    if (early_.empty()) {
+        early_ = {}; // rarely used: give the memory back
+    }
+    return {net::Io::State::done, taken, {}};
+}
+
+void Connection::begin_exchange()
+{
+    keep_ = keep_ && head().keep_alive && !core_->draining;
+    in_exchange_ = true;
+    begun_ = committed_ = ended_ = false;
+    bytes_in_ = bytes_out_ = 0;
+    body_error_.reset();
+    head_out_.clear();
+    continue_pending_ = head().expects_continue && !body_complete_;
+    if (body_complete_) {
+        keep_unread();
+    }
+    // A body is left in the socket until the handler reads it; everything else is of interest now.
+    if (body_complete_ || continue_pending_) {
+        watch();
+    }
+}
+
+/// Puts what belongs to the next request aside, so that no buffer is held while a handler runs.
+void Connection::keep_unread()
+{
+    if (!in_.empty()) {
+        const auto unread = in_.unread();
+        early_.insert(early_.begin(), unread.begin(), unread.end());
+        in_.drop_unread();
+    }
+    in_.release();
+}
+
+void Connection::watch()
+{
+    const std::size_t limit = body_complete_ ? core_->options.parser.head_bytes : early_body_bytes;
+    if (early_.size() < limit && !gone_) {
+        arm();
+    }
+}
+
+void Connection::arm()
+{
+    if (!watching_) {
+        watching_ = true;
+        stream_->watch([this] { on_input(); });
+    }
+}
+
+void Connection::on_input()
+{
+    watching_ = false;
+    if (wake_.waiting()) {
+        wake_.wake(Woken::input);
+        return;
+    }
+    if (!in_exchange_) {
+        return;
+    }
+    net::Buffer space = net::borrow_buffer();
+    const net::Io io = stream_->try_read(space.bytes());
+    if (io.done()) {
+        early_.append(space.bytes().data(), io.bytes);
+    } else if (!io.would_block()) {
+        client_went_away();
+        return;
+    }
+    watch();
+}
+
+void Connection::on_deadline()
+{
+    timed_out_ = true;
+    if (writing_) {
+        stream_->abort(); // a client that does not read; the write returns
+    } else {
+        wake_.wake(Woken::expired);
+    }
+}
+
+void Connection::client_went_away()
+{
+    gone_ = true;
+    if (in_exchange_ && !ended_ && gone_work_) {
+        auto work = std::exchange(gone_work_, nullptr);
+        work();
+    }
+}
+
+void Connection::on_client_gone(net::Callback work)
+{
+    gone_work_ = std::move(work);
+    if (gone_ && gone_work_ && !ended_) {
+        client_went_away();
+    }
+}
+
+net::Task<base::Result<std::span<const std::string_view>>> Connection::read_body()
+{
+    using Pieces = std::span<const std::string_view>;
+    if (body_error_) {
+        co_return std::unexpected(*body_error_);
+    }
+    while (!body_complete_) {
+        if (in_.empty()) {
+            if (auto more = co_await await_body_bytes(); !more) {
+                keep_ = false;
+                unread_input_ = true;
+                body_error_ = more.error();
+                co_return std::unexpected(std::move(more.error()));
+            }
+            continue;
+        }
+        const auto step = in_.parse();
+        if (!step) {
+            keep_ = false;
+            unread_input_ = true;
+            body_error_ = step.error();
+            body_error_->source = base::Source::client;
+            co_return std::unexpected(*body_error_);
+        }
+        body_complete_ = step->message_complete;
+        const Pieces pieces = in_.parser().body();
+        for (const std::string_view piece : pieces) {
+            bytes_in_ += piece.size();
+        }
+        if (!pieces.empty()) {
+            co_return pieces;
+        }
+    }
+    keep_unread();
+    watch();
+    co_return Pieces{};
+}
+
+net::Task<base::Result<void>> Connection::await_body_bytes()
+{
+    const auto wrong = [](base::Errc code, std::string why) {
+        return base::fail(code, std::move(why), base::Source::client);
+    };
+    if (std::exchange(continue_pending_, false) && !begun_) {
+        if (auto sent = co_await send(Outgoing("HTTP/1.1 100 Continue\r\n\r\n", {}, false, false)); !sent) {
+            co_return sent;
+        }
+        committed_ = false; // an interim answer commits to nothing
+    }
+    deadline_.set_after(core_->options.body_idle_timeout);
+    const Input input = co_await more();
+    deadline_.clear();
+    switch (input) {
+    case Input::ready: break;
+    case Input::ended: gone_ = true; co_return wrong(base::Errc::closed, "the client ended inside its body");
+    case Input::reset: gone_ = true; co_return wrong(base::Errc::reset, "the client went away inside its body");
+    case Input::expired: co_return wrong(base::Errc::timed_out, "the client's body stalled");
+    case Input::closed: gone_ = true; co_return wrong(base::Errc::cancelled, "the server stops");
+    }
+    co_return base::Result<void>{};
+}
+
+/// After the handler: makes sure that there is an answer, and that the next request can be found.
+net::Task<void> Connection::settle()
+{
+    if (killed_ || !stream_->is_open()) {
+        keep_ = false;
+        co_return;
+    }
+    if (begun_ && !ended_ && committed_) {
+        abort();
+        co_return;
+    }
+    if (!ended_) {
+        if (gone_) {
+            keep_ = false;
+            co_return;
+        }
+        head_out_.clear();
+        begun_ = false;
+        keep_ = keep_ && !body_error_;
+        co_await answer_error(body_error_ ? status_of(*body_error_) : 500);
+    }
+    if (!body_complete_) {
+        co_await discard_body();
+    }
+    keep_unread();
+}
+
+/// A small rest of a body is read and dropped; a long one ends the connection, gently.
+net::Task<void> Connection::discard_body()
+{
+    if (continue_pending_ || body_error_ || !keep_) {
+        keep_ = false;
+        unread_input_ = true;
+        co_return;
+    }
+    const std::uint64_t limit = bytes_in_ + core_->options.drain_body_bytes;
+    while (!body_complete_) {
+        const auto pieces = co_await read_body();
+        if (!pieces || bytes_in_ > limit) {
+            keep_ = false;
+            unread_input_ = true;
+            co_return;
+        }
+    }
+}
+
+/// Closing while the client still sends would reset the connection, and the reset could overtake our
+/// answer. So: say that we are done, and read on for a while.
+net::Task<void> Connection::linger()
+{
+    constexpr base::Duration patience = std::chrono::seconds{2};
+    stream_->finish_sending();
+    in_.drop_unread();
+    in_.release();
+    early_ = {};
+    idle_ = false;
+    deadline_.set_after(patience);
+    while (co_await more() == Input::ready) {
+        in_.drop_unread();
+    }
+    deadline_.clear();
+}
+
+} // namespace herd::http::internal
