@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares herd with nginx, HAProxy and a plain relay, in one run on one machine.
+"""Compares herd with nginx, HAProxy and two plain relays, in one run on one machine.
 
     tests/bench/relay/run.py --bin build/release/bin          # everything found there and on PATH
     tests/bench/relay/run.py --bin build/release/bin --quick  # two short rounds, for a first look
@@ -258,11 +258,17 @@ backend node
 
 class PlainRelay(Proxy):
     name = "plain relay"
+    program = "bench_plain_relay"
 
     def start(self):
-        command = [self.options.bin / "bench_plain_relay", "--target", f"127.0.0.1:{self.backend_port}"]
+        command = [self.options.bin / self.program, "--target", f"127.0.0.1:{self.backend_port}"]
         self.launch(command, banner="listening on")
         self.port = self.process.port
+
+
+class HttpRelay(PlainRelay):
+    name = "http relay"
+    program = "bench_http_relay"
 
 
 class Herd(Proxy):
@@ -400,7 +406,7 @@ def parse_arguments():
     parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path("build/release/bin"))
     parser.add_argument("--herd", type=pathlib.Path, help="default: herd in --bin")
     parser.add_argument("--herd-args", nargs="*", default=[], help="more arguments for herd")
-    parser.add_argument("--only", help="comma list of: direct, nginx, haproxy, plain, herd")
+    parser.add_argument("--only", help="comma list of: direct, nginx, haproxy, plain, http, herd")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="length of each measured window")
     parser.add_argument("--quick", action="store_true", help="two rounds, windows of two seconds")
@@ -420,7 +426,8 @@ def contestants(options, room, backend_port):
         "direct": (Direct, True),
         "nginx": (Nginx, shutil.which("nginx")),
         "haproxy": (Haproxy, shutil.which("haproxy")),
-        "plain": (PlainRelay, (options.bin / "bench_plain_relay").exists()),
+        "plain": (PlainRelay, (options.bin / PlainRelay.program).exists()),
+        "http": (HttpRelay, (options.bin / HttpRelay.program).exists()),
         "herd": (Herd, options.herd.exists()),
     }
     wanted = options.only.split(",") if options.only else list(available)
