@@ -26,7 +26,7 @@ Decision broken(const AttemptFacts& facts)
     }
     if (facts.phase == Phase::connecting) {
         decision.result = error == Errc::timed_out ? Result::timed_out : Result::refused;
-        decision.verdict = facts.body_kept ? Verdict::elsewhere : Verdict::give_up;
+        decision.verdict = Verdict::elsewhere; // not a byte of the request has been used up
         return decision;
     }
     decision.result = error == Errc::timed_out ? Result::timed_out : Result::broken;

@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "fleet/model_name.hpp"
+#include "proxy/go_json.hpp"
 
 #include <algorithm>
 
@@ -137,23 +138,24 @@ std::expected<ModelReference, Problem> read_model(std::string_view text, const R
     return model;
 }
 
-Reading read_body(const Route& route, const BodyPeek& peek, const std::string& text)
+Reading read_request(const Route& route, const BodyPeek& peek, std::string_view body, bool whole,
+                     const std::string& name)
 {
-    if (route.dialect == Dialect::ollama && peek.empty && text.empty()) {
+    if (route.dialect == Dialect::ollama && peek.empty && name.empty()) {
         return refuse(bad_request("missing request body"));
     }
-    if (text.empty() && peek.broken) {
-        return let_a_node_answer();
+    if (peek.broken && whole) {
+        auto fault = go_json_fault(body);
+        return fault.empty() ? let_a_node_answer() : refuse(bad_request(std::move(fault)));
     }
     const bool also_name = route.handling == Handling::show || route.handling == Handling::push
                            || route.handling == Handling::pull || route.handling == Handling::create
                            || route.handling == Handling::remove;
-    const auto& name = !text.empty() ? text : also_name ? peek.model_or_name() : peek.model;
-    auto model = read_model(name, route);
+    const auto& text = !name.empty() ? name : also_name ? peek.model_or_name() : peek.model;
+    auto model = read_model(text, route);
     if (!model) {
         // The compatible routes check other fields first; which of them is at fault only Ollama can say.
-        return route.dialect == Dialect::ollama && !peek.broken ? refuse(std::move(model.error()))
-                                                                : let_a_node_answer();
+        return route.dialect == Dialect::ollama ? refuse(std::move(model.error())) : let_a_node_answer();
     }
     Reading reading;
     reading.model = std::move(*model);

@@ -49,8 +49,10 @@ struct Reading {
     ModelReference model{};
     Problem problem{};
 };
-/// For routes whose body names one model. `text` replaces peek.model when the name came from elsewhere.
-[[nodiscard]] Reading read_body(const Route& route, const BodyPeek& peek, const std::string& text);
+/// For routes whose body names one model. `name` is that when it came from elsewhere (a form, the path).
+/// `body` is the JSON that was peeked at; `whole` when it is not just its beginning.
+[[nodiscard]] Reading read_request(const Route& route, const BodyPeek& peek, std::string_view body, bool whole,
+                                   const std::string& name);
 
 /// The scheduler's question, without node choice. `peek` may be of an empty body.
 [[nodiscard]] fleet::Profile make_profile(fleet::Need need, const ModelReference& model, const BodyPeek& peek,

@@ -1,5 +1,6 @@
 #include "proxy/relay.hpp"
 
+#include "proxy/guards.hpp"
 #include "proxy/stream_tail.hpp"
 
 #include <array>
@@ -8,51 +9,6 @@ namespace herd::proxy {
 namespace {
 
 using Pieces = std::span<const std::string_view>;
-
-/// Closes the node's connection when the client leaves, for as long as it lives.
-class GoneGuard {
-public:
-    GoneGuard(http::ServerExchange& exchange, http::ClientConnection& connection) : exchange_(exchange)
-    {
-        exchange_.on_client_gone([this, &connection] {
-            gone_ = true;
-            connection.close();
-        });
-        if (exchange_.client_gone()) {
-            gone_ = true;
-            connection.close();
-        }
-    }
-    GoneGuard(const GoneGuard&) = delete;
-    GoneGuard& operator=(const GoneGuard&) = delete;
-    ~GoneGuard() { exchange_.on_client_gone(nullptr); }
-    [[nodiscard]] bool gone() const { return gone_; }
-
-private:
-    http::ServerExchange& exchange_;
-    bool gone_{false};
-};
-
-/// Closes the connection when the deadline passes.
-class SilenceGuard {
-public:
-    SilenceGuard(net::Loop& loop, http::ClientConnection& connection, base::Duration limit)
-        : limit_(limit), deadline_(loop, [&connection] { connection.close(); })
-    {
-    }
-    void arm()
-    {
-        if (limit_ > base::Duration::zero()) {
-            deadline_.set_after(limit_);
-        }
-    }
-    void disarm() { deadline_.clear(); }
-    [[nodiscard]] bool expired() const { return deadline_.expired(); }
-
-private:
-    base::Duration limit_;
-    net::Deadline deadline_;
-};
 
 base::Error left() { return {base::Errc::cancelled, base::Source::client, base::Retry::never, "the client left", {}}; }
 
@@ -132,6 +88,9 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
     if (out.end != RelayEnd::client_gone) {
         auto last = words(out.end);
         co_await conclude(exchange, pieces, std::move(last), out);
+    }
+    if (out.end == RelayEnd::complete && connection.reusable()) {
+        (void)co_await connection.read_body(); // at once: it lets go of the buffer the last pieces were in
     }
     co_return out;
 }

@@ -1,0 +1,438 @@
+// The phases of an exchange, in the order in which they happen: read → understand → acquire → attempt →
+// judge; what follows the decision to let an answer through stands in exchange_commit.cpp.
+#include "proxy/exchange.hpp"
+
+#include "base/log.hpp"
+#include "fleet/model_name.hpp"
+#include "http/hop.hpp"
+#include "proxy/heads.hpp"
+
+#include <algorithm>
+
+namespace herd::proxy {
+namespace {
+
+/// How much of a body too long to be kept is read in search of the model.
+constexpr std::size_t long_body_peek = base::mib;
+
+bool is_json(const http::Fields& fields)
+{
+    return fields.find("Content-Type").value_or("").starts_with("application/json");
+}
+
+} // namespace
+
+Exchange::Exchange(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client)
+    : context_(context), settings_(std::move(settings)), options_(*settings_->options), client_(client),
+      route_(classify(client.head().method, client.head().path(), client.head().query())),
+      cors_(settings_->cors.judge(client.head())), wishes_(read_wishes(client.head().fields)),
+      began_(context.loop.now()), kept_(context.shared->replay_bytes, options_.replay_total)
+{
+    record_.id = wishes_.request_id.empty() ? base::make_request_id(context.rng) : wishes_.request_id;
+    record_.at = context.loop.wall();
+    record_.client = client.peer();
+    record_.api = to_string(route_.dialect);
+    record_.method = client.head().method;
+    record_.path = client.head().path().substr(0, 512);
+    record_.session = wishes_.session;
+    record_.priority = wishes_.priority;
+    record_.tags = wishes_.tags;
+}
+
+net::Task<void> Exchange::run()
+{
+    co_await answer();
+    record();
+}
+
+net::Task<void> Exchange::answer()
+{
+    if (cors_ == CorsPolicy::Verdict::refused || cors_ == CorsPolicy::Verdict::preflight) {
+        co_return co_await answer_locally();
+    }
+    if (http::via_contains(client_.head().fields, options_.own_id)) {
+        co_return co_await say(problem_of(base::Errc::loop));
+    }
+    switch (route_.handling) {
+    case Handling::root:
+    case Handling::version:
+    case Handling::status:
+    case Handling::tags:
+    case Handling::ps:
+    case Handling::models:
+    case Handling::not_found:
+    case Handling::wrong_method:
+    case Handling::redirect: co_return co_await answer_locally();
+    default: break;
+    }
+    const bool read_well = co_await read();
+    if (!read_well) {
+        co_return;
+    }
+    const auto next = co_await understand();
+    switch (next) {
+    case Next::ask: co_return co_await serve();
+    case Next::unload: co_return co_await unload();
+    case Next::copy: co_return co_await copy();
+    case Next::remove: co_return co_await remove();
+    case Next::over: co_return;
+    }
+}
+
+// ---- read: keep the body for replay if it is small enough, else only its beginning ----------------------
+
+net::Task<bool> Exchange::read()
+{
+    const auto& head = client_.head();
+    if (head.framing == http::Framing::none) {
+        co_return true;
+    }
+    if (route_.handling == Handling::blob) {
+        streamed_ = true; // gigabytes, and nothing in them for us
+        co_return true;
+    }
+    const bool sized = head.framing == http::Framing::length;
+    if (sized && head.content_length > options_.max_body) {
+        client_.close_after();
+        co_await say(problem_of(base::Errc::too_large));
+        co_return false;
+    }
+    const bool longer = sized && head.content_length > options_.replay_body;
+    if (sized && !longer) {
+        body_.reserve(std::min<std::size_t>(head.content_length, base::mib)); // a length is only a promise
+    }
+    auto filled = co_await fill(longer ? std::min<std::size_t>(long_body_peek, options_.replay_body)
+                                       : options_.replay_body);
+    if (filled) {
+        peek();
+        if (streamed_ && peek_.model_or_name().empty() && body_.size() < options_.replay_body) {
+            filled = co_await fill(options_.replay_body);
+            peek();
+        }
+    }
+    if (filled) {
+        co_return true;
+    }
+    if (client_.client_gone() || filled.error().code == base::Errc::closed
+        || filled.error().code == base::Errc::reset) {
+        client_left(Stage::reading);
+        co_return false;
+    }
+    auto problem = problem_of(filled.error());
+    if (filled.error().code == base::Errc::timed_out) {
+        problem = {408, "timed_out", "the request body did not arrive in time"};
+    }
+    client_.close_after();
+    co_await say(std::move(problem), filled.error().code == base::Errc::timed_out ? 'T' : 'C');
+    co_return false;
+}
+
+net::Task<base::Result<void>> Exchange::fill(std::size_t limit)
+{
+    streamed_ = false;
+    while (!client_.body_complete()) {
+        auto pieces = co_await client_.read_body();
+        if (!pieces) {
+            co_return std::unexpected(std::move(pieces.error()));
+        }
+        std::size_t bytes = 0;
+        for (const auto piece : *pieces) {
+            body_.append(piece);
+            bytes += piece.size();
+        }
+        const bool kept = kept_.grow(bytes);
+        if ((!kept || body_.size() > limit) && !client_.body_complete()) {
+            streamed_ = true;
+            break;
+        }
+    }
+    co_return base::Result<void>{};
+}
+
+void Exchange::peek()
+{
+    if (!route_.multipart && !client_.head().fields.find("Content-Encoding")) {
+        peek_ = peek_json(body_);
+    }
+}
+
+// ---- understand: which model, which place, or which answer right away ------------------------------------
+
+net::Task<Exchange::Next> Exchange::understand()
+{
+    const auto& fields = client_.head().fields;
+    const auto deadline = began_ + std::min(options_.queue_timeout, wishes_.deadline.value_or(options_.queue_timeout));
+    const auto encoding = fields.find("Content-Encoding");
+    std::optional<std::string> unpacked;
+    bool readable = !route_.multipart && !encoding;
+    std::string name;
+    if (route_.multipart) {
+        name = peek_multipart_model(body_, fields.find("Content-Type").value_or("")).value_or("");
+    } else if (encoding && route_.dialect != Dialect::ollama && *encoding == "zstd" && !streamed_) {
+        unpacked = unpack_zstd(body_);
+        readable = unpacked.has_value();
+        peek_ = readable ? peek_json(*unpacked) : BodyPeek{};
+    } else if (encoding && *encoding == "identity") {
+        readable = true;
+        peek_ = peek_json(body_);
+    }
+    for (const auto& tag : peek_.tags) {
+        record_.tags.push_back(tag);
+    }
+    record_.stream = peek_.stream.value_or(route_.streams_by_default);
+    const auto snapshot = context_.scheduler.snapshot();
+
+    auto need = fleet::Need::slot;
+    switch (route_.handling) {
+    case Handling::blob:
+    case Handling::account:
+    case Handling::any_node: {
+        profile_ = make_profile(fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
+        co_return Next::ask;
+    }
+    case Handling::copy: co_return Next::copy;
+    case Handling::unknown_post:
+        if (peek_.model.empty() || (peek_.broken && !streamed_)) {
+            co_await say(not_found());
+            co_return Next::over;
+        }
+        break;
+    case Handling::model_lookup:
+        name = route_.parameter;
+        if (name.find('/') != name.npos) { // Ollama's own router does not take these
+            co_await answer_locally();
+            co_return Next::over;
+        }
+        need = fleet::Need::model;
+        break;
+    case Handling::show:
+    case Handling::push: need = fleet::Need::model; break;
+    case Handling::pull:
+    case Handling::create: need = fleet::Need::any; break;
+    default: break;
+    }
+
+    const std::string_view json = unpacked ? std::string_view(*unpacked) : std::string_view(body_);
+    auto reading = read_request(route_, peek_, json, readable && !streamed_, name);
+    model_ = std::move(reading.model);
+    record_.requested_model = model_.text.empty() ? peek_.model_or_name().substr(0, 256) : model_.text;
+    const bool any_will_do = reading.then == Reading::Then::any
+                             || (reading.then == Reading::Then::refuse && route_.handling == Handling::create
+                                 && !peek_.empty && !peek_.broken);
+    if (reading.then == Reading::Then::refuse && !any_will_do) {
+        co_await say(std::move(reading.problem));
+        co_return Next::over;
+    }
+    if (any_will_do) {
+        if (streamed_ && readable) {
+            client_.close_after();
+            co_await say(Problem{413, "too_large", "no model is named in the first part of so large a request"});
+            co_return Next::over;
+        }
+        profile_ = make_profile(fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
+        co_return Next::ask;
+    }
+    if (reading.then == Reading::Then::unload) {
+        co_return Next::unload;
+    }
+    if (route_.handling == Handling::remove) {
+        co_return Next::remove;
+    }
+    if (model_.cloud && need == fleet::Need::slot) { // costs no slot, and need not be installed to run
+        need = snapshot->models.contains(model_.key) ? fleet::Need::model : fleet::Need::any;
+    }
+    names_model_ = need != fleet::Need::any;
+    profile_ = make_profile(need, names_model_ ? model_ : ModelReference{model_.text, {}, false}, peek_, wishes_,
+                            client_.peer(), deadline);
+    if (names_model_) {
+        const auto parsed = fleet::ModelName::parse(model_.text);
+        record_.model = parsed.valid ? parsed.display : model_.text;
+    } else {
+        record_.model = model_.text;
+    }
+    co_return Next::ask;
+}
+
+// ---- serve: acquire → attempt → judge, until somebody answers --------------------------------------------
+
+net::Task<void> Exchange::serve()
+{
+    route_name_ = route_.pattern.empty() ? record_.path : std::string(route_.pattern);
+    if (!context_.old_nodes.empty()) {
+        profile_.exclude = context_.old_nodes.without(route_name_, context_.loop.now());
+        skipped_old_nodes_ = !profile_.exclude.empty();
+    }
+    for (int tries = 0;; ++tries) {
+        auto granted = co_await acquire(tries);
+        if (!granted) {
+            co_return co_await refuse(granted.error());
+        }
+        HeldLease held(context_.scheduler, std::move(*granted), context_.loop.now());
+        record_.queue += held.lease().queued;
+        auto attempt = co_await reach(held);
+        record_.connect = attempt.connect;
+        if (attempt.client_gone) {
+            held.finish(outcome_of(fleet::Result::cancelled, held));
+            record_.node = held.lease().node_name;
+            co_return client_left(attempt.phase == Phase::connecting ? Stage::connecting : Stage::head);
+        }
+        if (attempt.body_too_large) {
+            held.finish(outcome_of(fleet::Result::cancelled, held));
+            client_.close_after();
+            co_return co_await say(problem_of(base::Errc::too_large));
+        }
+        const auto decision = judge(attempt);
+        if (decision.verdict == Verdict::pass) {
+            co_return co_await relay(std::move(attempt), held);
+        }
+        note_failed(attempt, decision, held);
+        if (decision.verdict == Verdict::give_up || tries >= options_.retries) {
+            co_return co_await give_up();
+        }
+    }
+}
+
+net::Task<std::expected<fleet::Lease, fleet::Refusal>> Exchange::acquire(int tries)
+{
+    profile_.attempt = tries;
+    choose_node();
+    const auto ticket = context_.scheduler.new_ticket();
+    if (client_.client_gone()) {
+        co_return std::unexpected(fleet::Refusal{{base::Errc::cancelled, base::Source::client}, {}});
+    }
+    client_.on_client_gone([this, ticket] { context_.scheduler.cancel(ticket); });
+    const auto asked = context_.loop.now();
+    auto granted = co_await context_.scheduler.acquire(ticket, profile_);
+    client_.on_client_gone(nullptr);
+    if (!granted) {
+        record_.queue += context_.loop.now() - asked;
+    }
+    co_return granted;
+}
+
+/// Routes that must reach one particular node get it pinned here, for each attempt anew.
+void Exchange::choose_node()
+{
+    const auto handling = route_.handling;
+    if (handling != Handling::pull && handling != Handling::create && handling != Handling::blob
+        && handling != Handling::account) {
+        return;
+    }
+    const auto snapshot = context_.scheduler.snapshot();
+    base::NodeId chosen;
+    if (handling == Handling::pull) {
+        chosen = choose_pull_node(*snapshot, model_.key, wishes_, profile_.exclude);
+    } else {
+        auto digests = handling == Handling::blob ? std::vector{route_.parameter} : peek_.blobs;
+        const auto base_model = fleet::ModelName::parse(peek_.from);
+        chosen = choose_build_node(*snapshot, context_.blobs, digests, base_model.valid ? base_model.key : "", wishes_,
+                                   profile_.exclude);
+    }
+    if (!chosen.is_nil()) {
+        profile_.node = chosen.text();
+    } else {
+        profile_.node = wishes_.node;
+    }
+}
+
+/// One attempt; a reused connection that turns out to be dead is replaced once without counting.
+net::Task<Attempt> Exchange::reach(const HeldLease& held)
+{
+    AttemptInput input;
+    input.address = &held.lease().address;
+    input.own_id = options_.own_id;
+    input.body = body_;
+    input.streamed = streamed_;
+    input.fresh = !route_.replayable && client_.head().method != "HEAD";
+    input.first_byte_timeout = options_.first_byte_timeout;
+    input.relay = {.idle_timeout = options_.idle_timeout,
+                   .body_bytes_max = route_.handling == Handling::blob ? 0 : options_.max_body};
+    auto attempt = co_await try_node(client_, context_.pool, input);
+    if (!attempt.client_gone && judge(attempt).verdict == Verdict::same_again) {
+        input.fresh = true;
+        attempt = co_await try_node(client_, context_.pool, input);
+    }
+    co_return attempt;
+}
+
+Decision Exchange::judge(const Attempt& attempt) const
+{
+    AttemptFacts facts;
+    facts.phase = attempt.phase;
+    if (attempt.error) {
+        facts.error = attempt.error->code;
+    }
+    facts.status = attempt.head.status;
+    facts.json = is_json(attempt.head.fields);
+    facts.body = attempt.failure_text;
+    facts.names_model = names_model_;
+    facts.replayable = route_.replayable;
+    facts.body_kept = !streamed_;
+    facts.reused = attempt.reused;
+    return decide(facts);
+}
+
+void Exchange::note_failed(Attempt& attempt, const Decision& decision, HeldLease& held)
+{
+    const auto& lease = held.lease();
+    auto outcome = outcome_of(decision.result, held);
+    outcome.status = attempt.error ? 0 : attempt.head.status;
+    outcome.reason = decision.reason;
+    record_.attempts.push_back({lease.node_name, decision.result, outcome.took});
+    record_.node = lease.node_name;
+    log::debug("proxy", "attempt_failed",
+               {{"id", record_.id}, {"node", lease.node_name}, {"result", fleet::to_string(decision.result)},
+                {"reason", decision.reason}});
+    if (decision.result == fleet::Result::route_missing) {
+        context_.old_nodes.add(lease.node, route_name_, context_.loop.now());
+    }
+    if (!attempt.error && attempt.whole) {
+        failure_ = Failure{std::move(attempt.head), std::move(attempt.failure_text), lease.node_name};
+        context_.pool.give_back(lease.address.endpoint, std::move(attempt.connection));
+    }
+    profile_.exclude.push_back(lease.node);
+    held.finish(std::move(outcome));
+}
+
+// ---- nobody answered -------------------------------------------------------------------------------------
+
+net::Task<void> Exchange::refuse(const fleet::Refusal& refusal)
+{
+    if (refusal.error.code == base::Errc::cancelled || client_.client_gone()) {
+        co_return client_left(Stage::queued);
+    }
+    if (!record_.attempts.empty()) {
+        co_return co_await give_up();
+    }
+    if (skipped_old_nodes_ && refusal.error.code == base::Errc::attempts_failed) {
+        co_return co_await say(not_found()); // as every node that could have served it would say
+    }
+    auto problem = problem_of(refusal, route_, model_.text);
+    const bool late = refusal.error.code == base::Errc::deadline_passed;
+    const auto stage = late || refusal.error.code == base::Errc::queue_full ? Stage::queued : Stage::selecting;
+    co_await say(std::move(problem), late ? 'T' : 'P', stage);
+}
+
+/// The last node's own words if it had any, else which nodes were tried.
+net::Task<void> Exchange::give_up()
+{
+    if (failure_) {
+        LocalAnswer answer;
+        const auto head = client_head(failure_->head);
+        answer.status = head.status;
+        answer.content_type = {};
+        answer.fields = head.fields;
+        answer.body = std::move(failure_->body);
+        stamp_proxied(answer.fields, failure_->node, record_.attempts.size() - 1);
+        ended('N', Stage::head);
+        co_return co_await say(std::move(answer));
+    }
+    auto problem = problem_of(base::Errc::attempts_failed);
+    for (const auto& tried : record_.attempts) {
+        problem.message.append(&tried == &record_.attempts.front() ? ": " : ", ");
+        problem.message.append(tried.node).append(" (").append(fleet::to_string(tried.outcome)).append(")");
+    }
+    co_await say(std::move(problem), 'N', Stage::connecting);
+}
+
+} // namespace herd::proxy

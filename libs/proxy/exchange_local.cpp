@@ -1,0 +1,197 @@
+// What herd answers by itself: lists of the whole fleet, changes on every holder, refusals; and the record
+// of every exchange, however it ended.
+#include "proxy/exchange.hpp"
+
+#include "fleet/model_name.hpp"
+#include "proxy/dialect/dialect.hpp"
+#include "proxy/go_json.hpp"
+#include "proxy/merged.hpp"
+
+namespace herd::proxy {
+namespace {
+
+constexpr std::string_view plain = "text/plain";
+
+LocalAnswer redirect_to(const Route& route, std::string_view method)
+{
+    LocalAnswer answer{route.redirect_status, {}, {}, {}};
+    answer.fields.add("Location", route.location);
+    if (method == "GET" || method == "HEAD") {
+        answer.content_type = "text/html; charset=utf-8";
+        answer.body = "<a href=\"" + route.location + "\">"
+                      + (route.redirect_status == 301 ? "Moved Permanently" : "Temporary Redirect") + "</a>.\n\n";
+    }
+    return answer;
+}
+
+} // namespace
+
+net::Task<void> Exchange::answer_locally()
+{
+    const auto& head = client_.head();
+    LocalAnswer answer;
+    if (cors_ == CorsPolicy::Verdict::refused || cors_ == CorsPolicy::Verdict::preflight) {
+        answer = {cors_ == CorsPolicy::Verdict::refused ? 403 : 204, {}, {}, {}};
+        if (cors_ == CorsPolicy::Verdict::preflight) {
+            settings_->cors.mark_preflight(head, answer.fields);
+        }
+        if (head.method == "OPTIONS" && !route_.allow.empty()) {
+            answer.fields.add("Allow", route_.allow);
+        }
+        co_return co_await say(std::move(answer));
+    }
+    switch (route_.handling) {
+    case Handling::root:
+        answer.content_type = "text/plain; charset=utf-8";
+        answer.body = "Ollama is running";
+        break;
+    case Handling::version: answer.body = version_body(*context_.scheduler.snapshot()); break;
+    case Handling::tags: answer.body = tags_body(*context_.scheduler.snapshot()); break;
+    case Handling::models:
+        answer.content_type = "application/json";
+        answer.body = models_body(*context_.scheduler.snapshot());
+        break;
+    case Handling::model_lookup: {
+        auto row = model_body(*context_.scheduler.snapshot(), route_.parameter);
+        answer = row.empty() ? not_found() : LocalAnswer{200, "application/json", std::move(row), {}};
+        break;
+    }
+    case Handling::ps: answer.body = co_await ask_ps(context_, options_.own_id); break;
+    case Handling::status: answer.body = co_await ask_status(context_, options_.own_id); break;
+    case Handling::redirect: answer = redirect_to(route_, head.method); break;
+    case Handling::wrong_method:
+        answer = {405, plain, "405 method not allowed", {}};
+        answer.fields.add("Allow", route_.allow);
+        break;
+    default: answer = not_found(); break;
+    }
+    co_await say(std::move(answer));
+}
+
+LocalAnswer Exchange::not_found() const { return {404, plain, "404 page not found", {}}; }
+
+// ---- changes on every holder -----------------------------------------------------------------------------
+
+net::Task<void> Exchange::unload()
+{
+    Broadcast what{.method = "POST", .path = {}, .body = {}, .timeout = std::chrono::seconds{30},
+                   .all_or_error = false, .rereads = false};
+    co_await to_holders(std::move(what), model_.key, model_.text);
+}
+
+net::Task<void> Exchange::remove()
+{
+    Broadcast what{.method = "DELETE", .path = {}, .body = {}};
+    co_await to_holders(std::move(what), model_.key, model_.text);
+}
+
+net::Task<void> Exchange::copy()
+{
+    if (peek_.empty) {
+        co_return co_await say(bad_request("missing request body"));
+    }
+    if (peek_.broken) {
+        auto fault = go_json_fault(body_);
+        co_return co_await say(bad_request(fault.empty() ? "source and destination must be strings" : fault));
+    }
+    const auto source = fleet::ModelName::parse(peek_.source);
+    if (!source.valid) {
+        co_return co_await say(bad_request("source \"" + peek_.source + "\" is invalid"));
+    }
+    if (!fleet::ModelName::parse(peek_.destination).valid) {
+        co_return co_await say(bad_request("destination \"" + peek_.destination + "\" is invalid"));
+    }
+    record_.requested_model = peek_.source;
+    Broadcast what{.method = "POST", .path = {}, .body = {}};
+    co_await to_holders(std::move(what), source.key, peek_.source);
+}
+
+net::Task<void> Exchange::to_holders(Broadcast what, const std::string& key, const std::string& model)
+{
+    if (streamed_) {
+        client_.close_after();
+        co_return co_await say(problem_of(base::Errc::too_large));
+    }
+    const auto snapshot = co_await context_.scheduler.fresh_snapshot();
+    auto targets = holders_of(*snapshot, key, wishes_);
+    if (targets.empty()) {
+        const bool nobody = snapshot->routable().empty();
+        co_return co_await say(nobody ? problem_of(base::Errc::no_node) : model_not_found(route_, model));
+    }
+    what.path = client_.head().target;
+    what.body = body_;
+    std::string names;
+    for (const auto& target : targets) {
+        names.append(names.empty() ? "" : ",").append(target.name);
+    }
+    record_.model = model;
+    auto answer = co_await broadcast(context_, options_.own_id, std::move(targets), std::move(what));
+    stamp_proxied(answer.fields, names, 0);
+    co_await say(std::move(answer));
+}
+
+// ---- saying it -------------------------------------------------------------------------------------------
+
+void Exchange::stamp(http::Fields& fields) const
+{
+    fields.add("X-Herd-Request-Id", record_.id);
+    if (cors_ == CorsPolicy::Verdict::allowed) {
+        settings_->cors.mark(client_.head(), fields);
+    }
+}
+
+net::Task<void> Exchange::say(LocalAnswer answer)
+{
+    http::ResponseHead head;
+    head.status = answer.status;
+    if (!answer.content_type.empty()) {
+        head.fields.add("Content-Type", answer.content_type);
+    }
+    for (const auto field : answer.fields) {
+        head.fields.add(field.name, field.value);
+    }
+    stamp(head.fields);
+    const bool bodyless = answer.status == 204;
+    head.framing = bodyless ? http::Framing::none : http::Framing::length;
+    head.content_length = answer.body.size();
+    record_.status = answer.status;
+    record_.first_byte = context_.loop.now() - began_;
+    const auto said = co_await client_.respond(std::move(head), answer.body);
+    if (!said) {
+        client_left(Stage::data);
+    }
+}
+
+net::Task<void> Exchange::say(Problem problem, char who, Stage stage)
+{
+    auto text = error_text(route_.dialect, problem);
+    LocalAnswer answer{problem.status, text.content_type, std::move(text.body), {}};
+    if (const int seconds = retry_after_seconds(problem.retry_after); seconds > 0) {
+        answer.fields.add("Retry-After", std::to_string(seconds));
+    }
+    record_.error = problem.message.substr(0, 512);
+    ended(who, stage);
+    co_await say(std::move(answer));
+}
+
+void Exchange::ended(char who, Stage stage) { record_.termination = {who, static_cast<char>(stage)}; }
+
+void Exchange::client_left(Stage stage)
+{
+    ended('C', stage);
+    if (record_.status == 0) {
+        record_.status = 499;
+    }
+}
+
+void Exchange::record()
+{
+    record_.total = context_.loop.now() - began_;
+    record_.bytes_in = client_.bytes_in();
+    record_.bytes_out = client_.bytes_out();
+    if (context_.sink) {
+        context_.sink(record_);
+    }
+}
+
+} // namespace herd::proxy

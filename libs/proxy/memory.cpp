@@ -1,0 +1,52 @@
+#include "proxy/memory.hpp"
+
+namespace herd::proxy {
+
+void RouteMemory::add(const base::NodeId& node, std::string_view route, base::Instant now)
+{
+    if (size_ >= entries_max) {
+        entries_.clear();
+        size_ = 0;
+    }
+    auto& nodes = entries_[std::string(route)];
+    size_ += nodes.contains(node) ? 0U : 1U;
+    nodes[node] = now + kept;
+}
+
+std::vector<base::NodeId> RouteMemory::without(std::string_view route, base::Instant now)
+{
+    std::vector<base::NodeId> nodes;
+    const auto found = entries_.find(route);
+    if (found == entries_.end()) {
+        return nodes;
+    }
+    size_ -= std::erase_if(found->second, [now](const auto& entry) { return entry.second <= now; });
+    for (const auto& [node, until] : found->second) {
+        nodes.push_back(node);
+    }
+    if (found->second.empty()) {
+        entries_.erase(found);
+    }
+    return nodes;
+}
+
+void BlobMemory::add(std::string digest, const base::NodeId& node)
+{
+    const auto [at, is_new] = nodes_.insert_or_assign(digest, node);
+    if (!is_new) {
+        return;
+    }
+    order_.push_back(std::move(digest));
+    if (order_.size() > entries_max) {
+        nodes_.erase(order_.front());
+        order_.pop_front();
+    }
+}
+
+std::optional<base::NodeId> BlobMemory::find(std::string_view digest) const
+{
+    const auto found = nodes_.find(digest);
+    return found == nodes_.end() ? std::nullopt : std::optional(found->second);
+}
+
+} // namespace herd::proxy

@@ -1,0 +1,221 @@
+#include "proxy/model_ops.hpp"
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "proxy/heads.hpp"
+#include "proxy/json_reader.hpp"
+#include "proxy/model_rows.hpp"
+
+#include <algorithm>
+
+namespace herd::proxy {
+namespace {
+
+using fleet::NodeState;
+using fleet::NodeView;
+
+constexpr base::Duration reread_timeout = std::chrono::seconds{3};
+
+bool reachable(const NodeView& node)
+{
+    return node.state == NodeState::online || node.state == NodeState::suspect || node.state == NodeState::draining;
+}
+
+bool carries(const NodeView& node, const std::vector<std::string>& labels)
+{
+    return std::ranges::all_of(labels, [&node](const std::string& label) {
+        return std::ranges::any_of(node.labels, [&label](const std::string& own) { return base::iequals(own, label); });
+    });
+}
+
+bool allowed(const NodeView& node, const Wishes& wishes, const NodeView* pinned)
+{
+    return (wishes.node.empty() || &node == pinned) && carries(node, wishes.labels);
+}
+
+bool excluded(const NodeView& node, const std::vector<base::NodeId>& exclude)
+{
+    return std::ranges::find(exclude, node.id) != exclude.end();
+}
+
+bool holds(const NodeView& node, std::string_view model_key)
+{
+    return node.facts && !model_key.empty()
+           && std::ranges::any_of(node.facts->models, [=](const fleet::Model& m) { return m.key == model_key; });
+}
+
+std::vector<const NodeView*> candidates(const fleet::Snapshot& snapshot, const Wishes& wishes,
+                                        const std::vector<base::NodeId>& exclude)
+{
+    const auto* pinned = wishes.node.empty() ? nullptr : snapshot.find(std::string_view(wishes.node));
+    std::vector<const NodeView*> nodes;
+    for (const auto& node : snapshot.nodes) {
+        if (node.takes_requests() && allowed(node, wishes, pinned) && !excluded(node, exclude)) {
+            nodes.push_back(&node);
+        }
+    }
+    return nodes;
+}
+
+/// Keeps the holders of the model if there are any.
+void prefer_holders(std::vector<const NodeView*>& nodes, std::string_view model_key)
+{
+    if (std::ranges::any_of(nodes, [=](const NodeView* node) { return holds(*node, model_key); })) {
+        std::erase_if(nodes, [=](const NodeView* node) { return !holds(*node, model_key); });
+    }
+}
+
+template <class Size>
+base::NodeId biggest(const std::vector<const NodeView*>& nodes, Size size)
+{
+    const NodeView* best = nullptr;
+    for (const auto* node : nodes) {
+        if (best == nullptr || size(*node) > size(*best) || (size(*node) == size(*best) && node->id < best->id)) {
+            best = node;
+        }
+    }
+    return best == nullptr ? base::NodeId{} : best->id;
+}
+
+LocalAnswer as_answered(const http::Answer& answer)
+{
+    LocalAnswer out;
+    out.status = answer.head.status;
+    out.content_type = {};
+    out.body = answer.body;
+    out.fields = client_head(answer.head).fields;
+    return out;
+}
+
+std::string failure_of(const Reply& reply)
+{
+    if (!reply.answer) {
+        return reply.answer.error().message();
+    }
+    return "status " + std::to_string(reply.answer->head.status) + ": " + reply.answer->body.substr(0, 300);
+}
+
+LocalAnswer partly_failed(const std::vector<Reply>& replies)
+{
+    std::string nodes;
+    std::string names;
+    for (const auto& reply : replies) {
+        const bool gone = reply.answer && reply.answer->head.status == 404;
+        if (!reply.ok() && !gone) {
+            nodes.append(nodes.empty() ? "" : ",").append(quoted(reply.target.id.text())).append(":");
+            append_quoted(nodes, failure_of(reply));
+            names.append(names.empty() ? "" : ", ").append(reply.target.name);
+        }
+    }
+    LocalAnswer out;
+    out.status = 500;
+    out.body = "{\"error\":" + quoted("failed on " + names) + ",\"nodes\":{" + nodes + "}}";
+    return out;
+}
+
+LocalAnswer sum_up(const std::vector<Reply>& replies, bool all_or_error)
+{
+    const Reply* good = nullptr;
+    const Reply* answered = nullptr;
+    bool failed = false;
+    for (const auto& reply : replies) {
+        if (reply.ok()) {
+            good = good == nullptr ? &reply : good;
+        } else if (!reply.answer || reply.answer->head.status != 404) { // 404: gone already
+            failed = true;
+        }
+        if (reply.answer && answered == nullptr) {
+            answered = &reply;
+        }
+    }
+    if (good != nullptr && (!failed || !all_or_error)) {
+        return as_answered(*good->answer);
+    }
+    if (good == nullptr && answered != nullptr && (replies.size() == 1 || !failed)) {
+        return as_answered(*answered->answer);
+    }
+    return partly_failed(replies);
+}
+
+} // namespace
+
+std::vector<Target> holders_of(const fleet::Snapshot& snapshot, std::string_view model_key, const Wishes& wishes)
+{
+    const auto* pinned = wishes.node.empty() ? nullptr : snapshot.find(std::string_view(wishes.node));
+    std::vector<Target> targets;
+    const auto found = snapshot.models.find(std::string(model_key));
+    if (found == snapshot.models.end()) {
+        return targets;
+    }
+    for (const auto& holder : found->second) {
+        const auto& node = snapshot.nodes[holder.node];
+        if (reachable(node) && allowed(node, wishes, pinned)) {
+            targets.push_back(target_of(node));
+        }
+    }
+    return targets;
+}
+
+base::NodeId choose_build_node(const fleet::Snapshot& snapshot, const BlobMemory& memory,
+                               const std::vector<std::string>& digests, std::string_view base_model_key,
+                               const Wishes& wishes, const std::vector<base::NodeId>& exclude)
+{
+    auto nodes = candidates(snapshot, wishes, exclude);
+    for (const auto& digest : digests) {
+        if (const auto remembered = memory.find(digest)) {
+            if (std::ranges::any_of(nodes, [&](const NodeView* node) { return node->id == *remembered; })) {
+                return *remembered;
+            }
+        }
+    }
+    prefer_holders(nodes, base_model_key);
+    return biggest(nodes, [](const NodeView& node) { return node.facts ? node.facts->host.memory_total : 0; });
+}
+
+base::NodeId choose_pull_node(const fleet::Snapshot& snapshot, std::string_view model_key, const Wishes& wishes,
+                              const std::vector<base::NodeId>& exclude)
+{
+    auto nodes = candidates(snapshot, wishes, exclude);
+    prefer_holders(nodes, model_key);
+    return biggest(nodes, [](const NodeView& node) {
+        base::Bytes room = 0;
+        if (node.facts) {
+            room = node.facts->host.memory_available;
+            for (const auto& gpu : node.facts->gpus) {
+                room += gpu.vram_free.value_or(0);
+            }
+        }
+        return room;
+    });
+}
+
+net::Task<void> reread_models(Context& context, std::string own_id, std::vector<Target> targets)
+{
+    Question question{.path = "/api/tags", .timeout = reread_timeout};
+    const auto replies = co_await ask_all(context, std::move(own_id), std::move(targets), std::move(question));
+    for (const auto& reply : replies) {
+        auto rows = reply.ok() ? parse_tags(reply.answer->body) : std::nullopt;
+        if (rows) {
+            context.scheduler.tell(fleet::ModelsRead{reply.target.id, std::move(*rows)});
+        } else {
+            log::warn("proxy", "models_unread", {{"node", reply.target.name}});
+        }
+    }
+    (void)co_await context.scheduler.fresh_snapshot();
+}
+
+net::Task<LocalAnswer> broadcast(Context& context, std::string own_id, std::vector<Target> targets, Broadcast what)
+{
+    Question question{.method = std::move(what.method),
+                      .path = std::move(what.path),
+                      .body = std::move(what.body),
+                      .timeout = what.timeout,
+                      .may_repeat = false};
+    const auto replies = co_await ask_all(context, own_id, targets, std::move(question));
+    if (what.rereads) {
+        co_await reread_models(context, std::move(own_id), std::move(targets));
+    }
+    co_return sum_up(replies, what.all_or_error);
+}
+
+} // namespace herd::proxy

@@ -1,0 +1,89 @@
+#include "proxy/proxy.hpp"
+
+#include "proxy/dialect/dialect.hpp"
+#include "proxy/exchange.hpp"
+
+namespace herd::proxy {
+namespace {
+
+/// One of the exchanges in flight, process-wide.
+class Counted {
+public:
+    explicit Counted(std::atomic<std::uint64_t>& count) : count_(count), number_(count.fetch_add(1) + 1) {}
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+    ~Counted() { count_.fetch_sub(1); }
+    [[nodiscard]] std::uint64_t number() const { return number_; }
+
+private:
+    std::atomic<std::uint64_t>& count_;
+    std::uint64_t number_;
+};
+
+std::shared_ptr<const Settings> make_settings(std::shared_ptr<const ProxyOptions> options)
+{
+    CorsPolicy cors(options->cors_origins);
+    return std::make_shared<const Settings>(Settings{std::move(options), std::move(cors)});
+}
+
+std::string_view code_of(int status)
+{
+    switch (status) {
+    case 408: return "timed_out";
+    case 413:
+    case 414:
+    case 431: return "too_large";
+    case 503: return "unavailable";
+    default: return status < 500 ? "bad_request" : "internal";
+    }
+}
+
+} // namespace
+
+struct Proxy::Impl {
+    Context context;
+    std::shared_ptr<const Settings> settings;
+};
+
+Proxy::Proxy(net::Loop& loop, Scheduler& scheduler, http::Pool& pool, std::shared_ptr<const ProxyOptions> options,
+             std::shared_ptr<ProxyShared> shared, base::Rng rng, RecordSink sink)
+    : impl_(std::make_unique<Impl>(Impl{Context{loop, scheduler, pool, std::move(shared), rng, std::move(sink)},
+                                        make_settings(std::move(options))}))
+{
+}
+
+Proxy::~Proxy() = default;
+
+void Proxy::set_options(std::shared_ptr<const ProxyOptions> options)
+{
+    impl_->settings = make_settings(std::move(options));
+}
+
+net::Task<void> Proxy::handle(http::ServerExchange& exchange)
+{
+    const Counted counted(impl_->context.shared->exchanges);
+    if (counted.number() > impl_->settings->options->exchanges_max) {
+        std::string body;
+        auto head = error_answer(503, "too many requests at once", exchange.head().target, body);
+        head.fields.add("Retry-After", "1");
+        exchange.close_after();
+        (void)co_await exchange.respond(std::move(head), body);
+        co_return;
+    }
+    Exchange one(impl_->context, impl_->settings, exchange);
+    co_await one.run();
+}
+
+http::ResponseHead error_answer(int status, std::string_view reason, std::string_view target, std::string& body)
+{
+    auto text = error_text(dialect_of(target), Problem{status, code_of(status), std::string(reason)});
+    body = std::move(text.body);
+    http::ResponseHead head;
+    head.status = status;
+    head.framing = http::Framing::length;
+    head.content_length = body.size();
+    head.fields.add("Content-Type", text.content_type);
+    return head;
+}
+
+} // namespace herd::proxy
