@@ -25,15 +25,16 @@ TEST_CASE("blocking work runs in order on another thread and answers on the loop
     const auto here = std::this_thread::get_id();
     std::string order;
     for (const char name : {'a', 'b', 'c'}) {
-        REQUIRE(worker.run(loop, [here, name] { return std::pair{name, std::this_thread::get_id() != here}; },
-                           [&](std::pair<char, bool> result) {
-                               order += result.first;
-                               CHECK(result.second);
-                               CHECK(std::this_thread::get_id() == here);
-                               if (result.first == 'c') {
-                                   loop.stop();
-                               }
-                           }));
+        REQUIRE(worker.run(
+            loop, [here, name] { return std::pair{name, std::this_thread::get_id() != here}; },
+            [&](std::pair<char, bool> result) {
+                order += result.first;
+                CHECK(result.second);
+                CHECK(std::this_thread::get_id() == here);
+                if (result.first == 'c') {
+                    loop.stop();
+                }
+            }));
     }
     loop.run();
     CHECK(order == "abc");

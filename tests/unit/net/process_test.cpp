@@ -120,7 +120,8 @@ TEST_CASE("the starter exits 0 only when the daemon is ready, and lets go of the
         go.writes.reset();
         stop.writes.reset();
         auto lock = net::PidFile::take(pid_path);
-        auto startup = net::daemonize({.program = "test", .stderr_file = scratch.file("log")}, lock ? &*lock : nullptr);
+        auto startup =
+            net::daemonize({.program = "test", .stderr_file = scratch.file("log")}, lock ? &*lock : nullptr);
         CHECK(::write(up.writes.get(), "u", 1) == 1);
         wait_for_end(go.reads);
         startup->ready();
@@ -175,7 +176,8 @@ TEST_CASE("a daemon that dies without a word is noticed")
         ::kill(::getpid(), SIGKILL);
     });
     CHECK(exit_code_of(started.starter) == 1);
-    CHECK(read_to_end(started.output.reads.get()) == "test: the daemon ended before it was ready; its log is /tmp/x.log\n");
+    CHECK(read_to_end(started.output.reads.get())
+          == "test: the daemon ended before it was ready; its log is /tmp/x.log\n");
 }
 
 TEST_CASE("a daemon that is never ready is ended, and the starter exits 1")
@@ -188,7 +190,8 @@ TEST_CASE("a daemon that is never ready is ended, and the starter exits 1")
     });
     never.reads.reset();
     CHECK(exit_code_of(started.starter) == 1);
-    CHECK(read_to_end(started.output.reads.get()) == "test: the daemon was not ready in time and was ended\n");
+    CHECK(read_to_end(started.output.reads.get())
+          == "test: the daemon was not ready in time and was ended\n");
 }
 
 TEST_CASE("a pid file is refused while held, whatever it says, and taken over after a crash")
@@ -202,7 +205,8 @@ TEST_CASE("a pid file is refused while held, whatever it says, and taken over af
         CHECK(content_of(path) == std::to_string(::getpid()) + "\n");
         const auto second = net::PidFile::take(path);
         REQUIRE_FALSE(second.has_value());
-        CHECK(second.error().context == path + " is held by process " + std::to_string(::getpid()) + ", which runs already");
+        CHECK(second.error().context
+              == path + " is held by process " + std::to_string(::getpid()) + ", which runs already");
     }
     CHECK_FALSE(fs::exists(path));
     CHECK(net::PidFile::take(scratch.file("no/x.pid")).error().code == base::Errc::io);

@@ -72,7 +72,9 @@ TEST_CASE("the watchdog is fed from the loop at half its interval")
     }
     ::pollfd entry{systemd.fd.get(), POLLIN, 0};
     CHECK(::poll(&entry, 1, 0) == 0);
-    CHECK_FALSE(net::ServiceNotifier(systemd.name, "10000000", "1").watchdog_interval().has_value()); // another process
+    CHECK_FALSE(net::ServiceNotifier(systemd.name, "10000000", "1")
+                    .watchdog_interval()
+                    .has_value()); // another process
 }
 
 TEST_CASE("without systemd the notifier does nothing")
@@ -89,7 +91,14 @@ TEST_CASE("the first SIGTERM is graceful, the second is now, SIGHUP reloads")
     net::Loop loop;
     std::string seen;
     {
-        net::Signals signals(loop, {.graceful = [&] { seen += 'g'; }, .now = [&] { seen += 'n'; loop.stop(); }, .reload = [&] { seen += 'h'; }});
+        net::Signals signals(loop,
+                             {.graceful = [&] { seen += 'g'; },
+                              .now =
+                                  [&] {
+                                      seen += 'n';
+                                      loop.stop();
+                                  },
+                              .reload = [&] { seen += 'h'; }});
         const auto raise_and_wait = [&](int number, std::size_t length) {
             ::raise(number);
             while (seen.size() < length) {
