@@ -13,6 +13,7 @@ namespace herd::net {
 
 namespace {
 constexpr base::Duration sweep_interval = std::chrono::milliseconds{100};
+constexpr base::Duration sweep_interval_max = std::chrono::seconds{1}; // while any deadline is set: measures lateness
 thread_local VirtualTime* virtual_time = nullptr; // NOLINT: the seam itself, set by VirtualTime alone
 } // namespace
 
@@ -46,13 +47,23 @@ base::IpAddress from_asio(const ::asio::ip::address& address)
 struct Loop::Sweep {
     explicit Sweep(Loop& owner) : loop(owner), timer(std::in_place, owner) {}
 
-    void arm()
+    /// Makes sure that the sweep runs soon after `when`. Nothing to do while an earlier one is coming, which
+    /// is the usual case: deadlines are mostly moved away.
+    void want(base::Instant when, base::Instant now)
     {
-        if (!armed && head != nullptr && timer) {
-            armed = true;
-            due = loop.now() + sweep_interval;
-            timer->call_at(due, [this] { run(); });
+        if (armed && when >= due) {
+            return;
         }
+        const auto soonest = now + sweep_interval;
+        if ((armed && due <= soonest) || !timer) {
+            return;
+        }
+        armed = true;
+        due = std::max(when, soonest);
+        if (!LoopClock::is_virtual()) {
+            due = std::min(due, now + sweep_interval_max);
+        }
+        timer->call_at(due, [this] { run(); });
     }
 
     void run()
@@ -60,17 +71,25 @@ struct Loop::Sweep {
         armed = false;
         const auto now = loop.now();
         lateness = std::max(lateness, now - due);
+        std::optional<base::Instant> earliest;
         // A callback may destroy any Deadline, its own included: `cursor` is moved by unlink().
         for (cursor = head; cursor != nullptr;) {
             Deadline* entry = cursor;
             cursor = entry->next_;
-            if (entry->when_ && *entry->when_ <= now) {
+            if (!entry->when_) {
+                continue;
+            }
+            if (*entry->when_ <= now) {
                 entry->when_.reset();
                 entry->expired_ = true;
                 entry->on_expiry_();
+            } else if (!earliest || *entry->when_ < *earliest) {
+                earliest = entry->when_;
             }
         }
-        arm();
+        if (earliest) {
+            want(*earliest, now);
+        }
     }
 
     void link(Deadline& entry)
@@ -80,7 +99,6 @@ struct Loop::Sweep {
             head->previous_ = &entry;
         }
         head = &entry;
-        arm();
     }
 
     void unlink(Deadline& entry)
@@ -149,7 +167,17 @@ void Deadline::set(base::Instant when)
 {
     when_ = when;
     expired_ = false;
-    loop_.sweep_->arm();
+    if (!loop_.sweep_->armed || when < loop_.sweep_->due) {
+        loop_.sweep_->want(when, loop_.now());
+    }
+}
+
+void Deadline::set_after(base::Duration delay)
+{
+    const auto now = loop_.now();
+    when_ = now + delay;
+    expired_ = false;
+    loop_.sweep_->want(*when_, now);
 }
 
 VirtualTime::VirtualTime()

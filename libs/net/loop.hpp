@@ -47,7 +47,7 @@ private:
     ::asio::io_context context_{1};
 };
 
-/// A moving deadline, cheap enough to move for every chunk: setting it is a store. Checked by a sweep
+/// A moving deadline, cheap enough to move for every chunk: setting it is a store. Checked by a sweep at most
 /// every 100 ms, so it suits limits of a second and more; for shorter ones use Timer.
 /// Thread: the loop's. The callback runs once per set(), on the loop; destroying the Deadline disarms it.
 class Deadline {
@@ -57,7 +57,7 @@ public:
     Deadline& operator=(const Deadline&) = delete;
     ~Deadline();
     void set(base::Instant when);
-    void set_after(base::Duration delay) { set(loop_.now() + delay); }
+    void set_after(base::Duration delay);
     void clear() { when_.reset(); }
     [[nodiscard]] bool expired() const { return expired_; }
 

@@ -311,6 +311,10 @@ public:
 private:
     static std::unexpected<base::Error> connect_failed(const Endpoint& to, std::error_code cause, bool expired)
     {
+        if (cause.category() == ::asio::error::get_system_category()) {
+            // Asio's own category does not compare with std::errc.
+            cause = std::error_code(cause.value(), std::system_category());
+        }
         base::Error error{base::errc_of(cause), base::Source::node, base::Retry::always, to.text(), cause};
         if (expired) {
             error.code = base::Errc::timed_out;
