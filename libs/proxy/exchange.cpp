@@ -130,10 +130,13 @@ net::Task<bool> Exchange::read()
 net::Task<base::Result<void>> Exchange::fill(std::size_t limit)
 {
     streamed_ = false;
-    while (!client_.body_complete()) {
+    for (;;) { // to the empty piece at the end: it lets go of the buffer and starts the watch over the client
         auto pieces = co_await client_.read_body();
         if (!pieces) {
             co_return std::unexpected(std::move(pieces.error()));
+        }
+        if (pieces->empty()) {
+            break;
         }
         std::size_t bytes = 0;
         for (const auto piece : *pieces) {
