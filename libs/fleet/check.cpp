@@ -49,7 +49,8 @@ std::string Dispatcher::check(base::Instant now)
     for (const auto& [ticket, waiter] : waiting_) {
         settling += waiter.settle_until != never ? 1U : 0U;
         (void)gather(waiter.profile);
-        if (mark(waiter.profile.need, false).free || mark(waiter.profile.need, true).free) {
+        const auto online = mark(waiter.profile.need, false);
+        if (online.free || (!online.routable && mark(waiter.profile.need, true).free)) {
             return "ticket " + std::to_string(ticket) + " waits although a place is free";
         }
         if (waiter.due() < now) {

@@ -129,7 +129,8 @@ struct NodeRecord {
     base::Instant last_lease{};
     std::optional<Move> move{};
     std::deque<base::Instant> flaps{}; ///< suspect → alive, of the last minute
-    int beats_in_row{0};
+    int beats_in_row{0};     ///< answers to probes are no beats: those half an interval apart count
+    base::Instant row_counted_at{};
     NodeTimers timers{};
 
     // What runs there.

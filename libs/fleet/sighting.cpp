@@ -178,7 +178,10 @@ void Membership::beat(NodeRecord& node, const NodeSeen& event, Step& step)
     const auto old_interval = node.interval;
     const bool announced_changed = node.announced != event.announced;
     const bool gap = step.now - node.last_beat > node.interval + node.interval / 2;
-    node.beats_in_row = gap ? 1 : node.beats_in_row + 1;
+    if (gap || step.now - node.row_counted_at >= node.interval / 2) {
+        node.beats_in_row = gap ? 1 : node.beats_in_row + 1;
+        node.row_counted_at = step.now;
+    }
     take_claim(node, event);
     node.last_seen = node.last_beat = step.now;
     node.reported_in_flight = event.in_flight;

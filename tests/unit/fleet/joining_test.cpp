@@ -1,0 +1,225 @@
+// How a node comes, goes, and comes back: lana.md 5 and 6.
+#include "support/catch.hpp"
+
+#include "sim/fleet/world.hpp"
+
+using namespace herd;
+using namespace herd::fleet;
+using namespace std::chrono_literals;
+using test::World;
+
+TEST_CASE("a node that announces itself and answers is online within milliseconds")
+{
+    World world{1};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    CHECK(world.run_until([&] { return world.online() == 1; }, 30ms));
+    CHECK(world.where("m") == "a");
+    CHECK(world.confirms == 1);
+}
+
+TEST_CASE("an announcement alone makes nobody routable")
+{
+    World world{2};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_until([&] { return world.confirms == 1; }, 1s);
+    CHECK(world.state(box) == NodeState::unknown);
+    CHECK(world.online() == 0);
+}
+
+TEST_CASE("a node that announces but does not answer is listed as unreachable and asked ever more rarely")
+{
+    World world{3};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    box.stranger = true;
+    std::vector<base::Instant> asked;
+    std::size_t seen = 0;
+    world.run_until([&] {
+        if (world.confirms != seen) {
+            seen = world.confirms;
+            asked.push_back(world.now());
+        }
+        return false;
+    }, 60s);
+    const auto picture = world.snapshot();
+    REQUIRE(picture->nodes.size() == 1);
+    CHECK(picture->nodes[0].state == NodeState::unreachable);
+    CHECK_FALSE(picture->nodes[0].state_reason.empty());
+    REQUIRE(asked.size() >= 6);
+    CHECK(asked.size() <= 8);
+    CHECK(asked[1] - asked[0] < 150ms);
+    CHECK(asked[5] - asked[4] >= 10s);
+}
+
+TEST_CASE("with the gateway off the API's own port must answer before a node is online")
+{
+    World world{4};
+    auto& box = world.add_box("a", {"m"});
+    box.gateway = false;
+    box.ollama = false;
+    world.start(box);
+    world.run_for(2s);
+    CHECK(world.state(box) == NodeState::unreachable);
+    CHECK(world.reason(box).find("OLLAMA_HOST") != std::string::npos);
+    box.ollama = true;
+    world.run_for(4s);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.lease(world.ask("m")).address.endpoint == box.api());
+}
+
+TEST_CASE("a node is routable only in the announced states ready and busy")
+{
+    World world{5};
+    auto& box = world.add_box("a", {"m"});
+    box.announced = AnnouncedState::init;
+    world.start(box);
+    world.run_for(1s);
+    CHECK(world.state(box) == NodeState::unknown);
+    const auto becomes = [&](AnnouncedState announced, NodeState state) {
+        world.announce_state(box, announced);
+        world.run_for(20ms);
+        CHECK(world.state(box) == state);
+    };
+    becomes(AnnouncedState::ready, NodeState::online);
+    becomes(AnnouncedState::busy, NodeState::online);
+    becomes(AnnouncedState::backend_down, NodeState::suspect);
+    becomes(AnnouncedState::ready, NodeState::online);
+    becomes(AnnouncedState::draining, NodeState::draining);
+    becomes(AnnouncedState::maintenance, NodeState::draining);
+    becomes(AnnouncedState::other, NodeState::draining);
+}
+
+TEST_CASE("a node whose Ollama died is not used although its agent lives, not even as a last resort")
+{
+    World world{6};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(1s);
+    world.announce_state(box, AnnouncedState::backend_down);
+    world.run_for(20ms);
+    CHECK(world.where("m") == "waits");
+    world.run_for(60s);
+    CHECK(world.state(box) == NodeState::suspect); // while its beats arrive
+}
+
+TEST_CASE("a goodbye takes a node out at once, without a timeout")
+{
+    World world{7};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    world.stop(box);
+    world.run_for(5ms);
+    CHECK(world.state(box) == NodeState::draining);
+    world.run_for(250ms);
+    CHECK(world.state(box) == NodeState::offline);
+}
+
+TEST_CASE("a forged goodbye costs a node one beat")
+{
+    World world{8};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    world.feed(NodeLeft{box.id, box.boot_id, "forged"});
+    CHECK(world.state(box) == NodeState::offline);
+    world.run_for(1s);
+    CHECK(world.state(box) == NodeState::online);
+}
+
+TEST_CASE("a goodbye of another boot changes nothing")
+{
+    World world{9};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    world.feed(NodeLeft{box.id, box.boot_id + 1, "old"});
+    CHECK(world.state(box) == NodeState::online);
+}
+
+TEST_CASE("a late copy of the last words does not bring a node back")
+{
+    World world{10};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    world.announce_state(box, AnnouncedState::draining);
+    world.run_for(5ms);
+    world.feed(NodeLeft{box.id, box.boot_id, "shutdown"});
+    world.run_for(200ms); // the second copy of state 3 comes after the LEAVE
+    CHECK(world.state(box) == NodeState::offline);
+}
+
+TEST_CASE("a node that is gone is kept for a day, then forgotten")
+{
+    World world{11};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    world.stop(box);
+    world.run_for(23h);
+    CHECK(world.snapshot()->nodes.size() == 1);
+    world.run_for(2h);
+    CHECK(world.snapshot()->nodes.empty());
+    CHECK(world.snapshot()->models.empty());
+}
+
+TEST_CASE("a restarted node is confirmed again, and its old connections are dropped")
+{
+    World world{12};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    world.restart(box);
+    world.run_for(1s);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.lease(world.ask("m")).boot_id == box.boot_id);
+    CHECK_FALSE(world.dropped.empty());
+}
+
+TEST_CASE("a changed document is read at once through the watch stream")
+{
+    World world{13};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    CHECK(world.where("new") == "no_such_model");
+    box.models.push_back("new");
+    world.document_changed(box);
+    world.run_for(10ms);
+    CHECK(world.where("new") == "a");
+    box.models = {"new"};
+    world.document_changed(box);
+    world.run_for(10ms);
+    CHECK(world.where("m") == "no_such_model");
+}
+
+TEST_CASE("a changed document is read with the next beat when the watch stream is silent")
+{
+    World world{14};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    box.models.push_back("new");
+    ++box.state_rev;
+    world.run_for(1100ms);
+    CHECK(world.where("new") == "a");
+}
+
+TEST_CASE("two hosts with one name stay two nodes")
+{
+    World world{15};
+    auto& one = world.add_box("box", {"m"});
+    auto& two = world.add_box("box", {"m"});
+    world.start(one);
+    world.start(two);
+    world.run_for(2s);
+    CHECK(world.online() == 2);
+    auto profile = World::profile_of("m");
+    profile.node = two.id.text();
+    CHECK(world.lease(world.ask(profile)).node == two.id);
+    profile.node = "box";
+    CHECK(world.answer(world.ask(profile))->why() == base::Errc::no_node);
+}

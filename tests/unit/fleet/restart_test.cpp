@@ -1,0 +1,137 @@
+// What a restart of the coordinator must not cost, and drains.
+#include "support/catch.hpp"
+
+#include "sim/fleet/world.hpp"
+
+using namespace herd;
+using namespace herd::fleet;
+using namespace std::chrono_literals;
+using test::World;
+
+TEST_CASE("after a restart a request for a saved node's model waits and is served, it is not answered 404")
+{
+    World world{1};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(3s);
+    world.restart_herd(true);
+    const auto ticket = world.ask("m");
+    CHECK(world.waits(ticket));
+    world.run_for(200ms);
+    CHECK(world.lease(ticket).node == box.id);
+}
+
+TEST_CASE("after a restart without a saved pool a request waits for the nodes to announce themselves")
+{
+    World world{2};
+    world.start(world.add_box("a", {"m"}));
+    world.run_for(3s);
+    world.restart_herd(false);
+    const auto ticket = world.ask("m");
+    CHECK(world.waits(ticket));
+    world.run_for(1s);
+    CHECK(world.answer(ticket)->lease);
+}
+
+TEST_CASE("a saved node that does not answer holds up nothing once it had three chances")
+{
+    World world{3};
+    auto& a = world.add_box("a", {"m"});
+    world.start(a);
+    world.start(world.add_box("b", {"other"}));
+    world.run_for(3s);
+    world.kill(a);
+    world.restart_herd(true);
+    const auto ticket = world.ask("m");
+    world.run_for(1400ms);
+    CHECK(world.waits(ticket)); // the settle time
+    world.run_for(2s);
+    REQUIRE(world.answer(ticket));
+    CHECK(world.answer(ticket)->why() == base::Errc::no_such_model);
+    CHECK(world.state(a) == NodeState::offline);
+}
+
+TEST_CASE("a pool of a thousand saved nodes is asked over a spread of time")
+{
+    Fleet herd{{}, base::Rng{1}, base::Instant{100s}};
+    base::Rng rng{2};
+    PoolRestored pool;
+    for (unsigned i = 0; i < 1000; ++i) {
+        pool.nodes.push_back({base::NodeId::random(rng), "n", {base::IpAddress::v4({10, 1, static_cast<std::uint8_t>(i >> 8U), static_cast<std::uint8_t>(i)}), 11436}, 5, false});
+    }
+    Effects effects;
+    herd.apply(pool, base::Instant{100s}, {}, effects);
+    std::size_t asked = 0;
+    base::Duration latest{};
+    for (const auto& effect : effects) {
+        if (const auto* confirm = std::get_if<Confirm>(&effect)) {
+            ++asked;
+            latest = std::max(latest, confirm->delay);
+        }
+    }
+    CHECK(asked == 1000);
+    CHECK(latest > 200ms);
+    CHECK(latest <= 250ms);
+}
+
+TEST_CASE("a drain by the operator outlasts beats, polls and a restart")
+{
+    World world{4};
+    auto& lana = world.add_box("a", {"m"});
+    auto& plain = world.add_static("attic", {"m"});
+    world.start(lana);
+    world.run_for(2s);
+    world.feed(DrainNode{lana.id, true});
+    world.feed(DrainNode{plain.id, true});
+    world.run_for(20s);
+    CHECK(world.state(lana) == NodeState::draining);
+    CHECK(world.state(plain) == NodeState::draining);
+    CHECK(world.where("m") == "waits");
+    world.restart_herd(true);
+    world.feed(StaticAdded{plain.id, "attic", "http://x", Address{plain.agent, {}, {}, {}}, {}, {}});
+    world.run_for(5s);
+    CHECK(world.state(lana) == NodeState::draining);
+    CHECK(world.state(plain) == NodeState::draining);
+    world.feed(DrainNode{lana.id, false});
+    CHECK(world.state(lana) == NodeState::online);
+    CHECK(world.where("m") == "a");
+}
+
+TEST_CASE("a draining node finishes what it has")
+{
+    World world{5};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    const auto ticket = world.ask("m");
+    const auto waiting = world.ask("m");
+    world.feed(DrainNode{box.id, true});
+    world.finish(world.lease(ticket).id);
+    CHECK(world.waits(waiting));
+    world.feed(DrainNode{box.id, false});
+    CHECK(world.answer(waiting)->lease);
+}
+
+TEST_CASE("without discovery and without configured nodes nothing is waited for")
+{
+    FleetOptions options;
+    options.discovery = false;
+    World world{6, options};
+    CHECK(world.where("m") == "no_node");
+}
+
+TEST_CASE("the saved pool holds confirmed nodes and drained configured ones")
+{
+    World world{7};
+    auto& a = world.add_box("a", {"m"});
+    world.start(a);
+    auto& plain = world.add_static("attic", {"m"});
+    world.add_static("cellar", {"m"});
+    world.run_for(2s);
+    world.feed(DrainNode{plain.id, true});
+    const auto pool = world.herd().saved_pool();
+    REQUIRE(pool.size() == 2);
+    for (const auto& saved : pool) {
+        CHECK((saved.id == a.id ? saved.agent == a.agent && !saved.drained : saved.id == plain.id && saved.drained));
+    }
+}

@@ -1,0 +1,100 @@
+#include "support/catch.hpp"
+
+#include "sim/fleet/world.hpp"
+
+using namespace herd;
+using namespace herd::fleet;
+using namespace std::chrono_literals;
+
+namespace {
+
+Snapshot picture_of(std::initializer_list<const char*> names)
+{
+    Snapshot picture;
+    base::Rng rng{7};
+    for (const auto* name : names) {
+        NodeView view;
+        view.id = NodeId::random(rng);
+        view.name = name;
+        picture.nodes.push_back(view);
+    }
+    return picture;
+}
+
+} // namespace
+
+TEST_CASE("a node is found by its id in either case and by its name")
+{
+    const auto picture = picture_of({"attic", "cellar"});
+    const auto id = picture.nodes[1].id;
+    CHECK(picture.find(id) == &picture.nodes[1]);
+    CHECK(picture.find(id.text()) == &picture.nodes[1]);
+    CHECK(picture.find("attic") == &picture.nodes[0]);
+    CHECK(picture.find("CELLAR") == &picture.nodes[1]);
+    CHECK(picture.find("garage") == nullptr);
+    CHECK(picture.find("") == nullptr);
+}
+
+TEST_CASE("a name that two nodes carry finds neither")
+{
+    CHECK(picture_of({"box", "box"}).find("box") == nullptr);
+    CHECK(picture_of({"box", "Box"}).find("BOX") == nullptr);
+    const auto picture = picture_of({"box", "Box"});
+    CHECK(picture.find("Box") == &picture.nodes[1]);
+}
+
+TEST_CASE("the snapshot shows nodes by name, holders by model, and shares facts")
+{
+    test::World world{1};
+    world.start(world.add_box("b", {"m", "other"}, 2));
+    world.start(world.add_box("a", {"m"}));
+    world.run_for(1s);
+    const auto first = world.snapshot();
+    const auto second = world.snapshot();
+    REQUIRE(first->nodes.size() == 2);
+    CHECK(first->nodes[0].name == "a");
+    CHECK(first->nodes[1].name == "b");
+    CHECK(second->version > first->version);
+    CHECK(second->nodes[0].facts == first->nodes[0].facts);
+    const auto& holders = first->models.at("registry.ollama.ai/library/m:latest");
+    REQUIRE(holders.size() == 2);
+    CHECK(holders[1].node == 1);
+    CHECK(holders[1].slots == 2);
+    CHECK(first->models.size() == 2);
+    CHECK(first->routable().size() == 2);
+    CHECK(first->nodes[0].url == "http://" + first->nodes[0].address.endpoint.text());
+}
+
+TEST_CASE("in flight, queued and totals are in the snapshot")
+{
+    test::World world{2};
+    world.start(world.add_box("a", {"m"}));
+    world.run_for(1s);
+    const auto ticket = world.ask("m");
+    world.ask("m");
+    auto picture = world.snapshot();
+    CHECK(picture->nodes[0].in_flight == 1);
+    CHECK(picture->nodes[0].queued == 1);
+    CHECK(picture->totals.requests == 2);
+    CHECK(picture->totals.in_flight == 1);
+    CHECK(picture->totals.queued == 1);
+    CHECK(picture->models.begin()->second[0].in_flight == 1);
+    world.finish(world.lease(ticket).id);
+    picture = world.snapshot();
+    CHECK(picture->totals.queued == 0);
+    CHECK(picture->models.begin()->second[0].loaded);
+}
+
+TEST_CASE("a heartbeat's load reaches the facts without a fetch")
+{
+    test::World world{3};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(1s);
+    const auto confirms = world.confirms;
+    box.memory = 3 * base::gib;
+    world.run_for(1s);
+    CHECK(world.snapshot()->nodes[0].facts->host.memory_available == 3 * base::gib);
+    CHECK(world.snapshot()->nodes[0].facts->models.size() == 1);
+    CHECK(world.confirms == confirms);
+}

@@ -1,0 +1,140 @@
+// Plain Ollamas without an agent.
+#include "support/catch.hpp"
+
+#include "sim/fleet/world.hpp"
+
+using namespace herd;
+using namespace herd::fleet;
+using namespace std::chrono_literals;
+using test::World;
+
+TEST_CASE("a configured node is unknown until it answered its first poll, then online")
+{
+    World world{1};
+    auto& box = world.add_static("attic", {"m"});
+    CHECK(world.state(box) == NodeState::unknown);
+    world.run_for(10ms);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.where("m") == "attic");
+    const auto picture = world.snapshot();
+    CHECK(picture->nodes[0].source == NodeSource::configured);
+    CHECK(picture->nodes[0].latency.has_value());
+    CHECK(picture->nodes[0].agent.port == 0);
+}
+
+TEST_CASE("a configured node that never answered is unreachable and says why")
+{
+    World world{2};
+    auto& box = world.add_static("attic", {"m"});
+    box.ollama = false;
+    world.run_for(1s);
+    CHECK(world.state(box) == NodeState::unreachable);
+    CHECK(world.reason(box).find("refused") != std::string::npos);
+    box.ollama = true;
+    world.run_for(3s);
+    CHECK(world.state(box) == NodeState::online);
+}
+
+TEST_CASE("a configured node that stops answering is suspect, then offline, and comes back by itself")
+{
+    World world{3};
+    auto& box = world.add_static("attic", {"m"});
+    world.run_for(3s);
+    box.ollama = false;
+    world.run_for(1100ms);
+    CHECK(world.state(box) == NodeState::suspect);
+    world.run_for(2s);
+    CHECK(world.state(box) == NodeState::offline);
+    box.ollama = true;
+    world.run_for(4s);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.where("m") == "attic");
+}
+
+TEST_CASE("a failed attempt at a configured node is followed by a poll at once")
+{
+    World world{4};
+    auto& box = world.add_static("attic", {"m"});
+    world.run_for(3s);
+    world.finish(world.lease(world.ask("m")).id, Result::refused);
+    CHECK(world.state(box) == NodeState::suspect);
+    CHECK(world.where("m") == "waits");
+    world.run_for(10ms);
+    CHECK(world.state(box) == NodeState::online);
+}
+
+TEST_CASE("new models of a configured node are seen within ten seconds, and within two while it is in use")
+{
+    World world{5};
+    auto& box = world.add_static("attic", {"m"});
+    world.run_for(1s);
+    box.models.push_back("new");
+    world.run_for(11s);
+    CHECK(world.where("new") == "attic");
+    box.models.push_back("newer");
+    world.run_for(3100ms);
+    CHECK(world.where("newer") == "attic");
+}
+
+TEST_CASE("another address of a configured node resets the verdict")
+{
+    World world{6};
+    auto& box = world.add_static("attic", {"m"});
+    box.ollama = false;
+    world.run_for(10s);
+    const auto old = box.agent;
+    box.agent.address = base::IpAddress::v4({10, 0, 5, 5});
+    box.ollama = true;
+    world.feed(StaticAdded{box.id, "attic", "http://elsewhere", Address{box.agent, {}, {}, {}}, {}, {}});
+    CHECK(world.state(box) == NodeState::unknown);
+    world.run_for(10ms);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.lease(world.ask("m")).address.endpoint == box.agent);
+    CHECK(old != box.agent);
+}
+
+TEST_CASE("slots and labels of a configured node come from its configuration")
+{
+    World world{7};
+    auto& box = world.add_static("attic", {"m"});
+    box.slots.reset();
+    world.feed(StaticAdded{box.id, "attic", "http://" + box.agent.text(), Address{box.agent, {}, {}, {}}, {"EU"}, 3});
+    world.run_for(20ms);
+    auto profile = World::profile_of("m");
+    profile.labels = {"eu"};
+    for (int i = 0; i < 3; ++i) {
+        CHECK(world.answer(world.ask(profile))->lease);
+    }
+    CHECK(world.waits(world.ask(profile)));
+}
+
+TEST_CASE("a removed node takes nothing new, and its open lease ends without harm")
+{
+    World world{8};
+    auto& box = world.add_static("attic", {"m"});
+    world.run_for(2s);
+    const auto ticket = world.ask("m");
+    const auto waiting = world.ask("m");
+    world.feed(NodeRemoved{box.id});
+    CHECK(world.snapshot()->nodes.empty());
+    REQUIRE_FALSE(world.waits(waiting));
+    world.feed(StaticAdded{box.id, "attic", "http://x", Address{box.agent, {}, {}, {}}, {}, {}});
+    world.run_for(20ms);
+    world.finish(world.lease(ticket).id);
+    CHECK(world.snapshot()->nodes[0].in_flight == 0);
+}
+
+TEST_CASE("a poll that is never answered counts as failed")
+{
+    World world{9};
+    Effects effects;
+    Fleet herd{{}, base::Rng{1}, world.now()};
+    base::Rng rng{4};
+    const auto id = base::NodeId::random(rng);
+    herd.apply(StaticAdded{id, "x", "http://x", {}, {}, {}}, world.now(), {}, effects);
+    const auto later = herd.next_deadline();
+    REQUIRE(later);
+    herd.apply(Tick{}, *later, {}, effects);
+    CHECK(herd.snapshot(*later, {})->nodes[0].state == NodeState::unreachable);
+    CHECK(herd.next_deadline());
+}
