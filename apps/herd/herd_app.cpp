@@ -6,6 +6,7 @@
 #include "herd/translate.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace herd::app {
 
@@ -13,6 +14,8 @@ namespace {
 constexpr base::Duration save_delay = std::chrono::seconds{1};
 constexpr base::Duration lateness_interval = std::chrono::milliseconds{500};
 constexpr base::Duration lateness_alarm = std::chrono::milliseconds{250};
+
+std::string state_path(const HerdOptions& options) { return options.state_dir + "/fleet.json"; }
 
 base::Result<std::vector<StaticNode>> configured_nodes(const HerdOptions& options)
 {
@@ -97,8 +100,10 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
 {
     net::Loop& loop = main_loop();
     ScoutHooks hooks;
+    std::uint16_t udp_port = 0; // where nodes reach us by unicast
     if (sockets.discovery) {
-        const std::uint16_t udp_port = sockets.discovery->own_udp_port;
+        const std::uint16_t own_port = sockets.discovery->own_udp_port;
+        udp_port = own_port != 0 ? own_port : sockets.discovery->port;
         for (const std::string& warning : sockets.discovery->warnings) {
             log::warn("discovery", "socket_degraded", {{"what", warning}});
         }
@@ -108,7 +113,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
         side.cluster = discovery::cluster_of(options_.cluster);
         side.authenticator = authenticator;
         side.api_port = sockets.local.empty() ? std::uint16_t{0} : sockets.local.front().port;
-        side.udp_port = udp_port;
+        side.udp_port = own_port;
         side.allow_nat = options_.discovery.allow_nat;
         side.nodes_limit = options_.limits.nodes;
         side.listens = sockets.discovery->listens;
@@ -129,12 +134,13 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
             beacon_->herd().set_ack_flags(document.sender_id, 0);
         };
         hooks.unreachable = [this](const fleet::NodeId& id, bool unreachable) {
-            beacon_->herd().set_ack_flags(id, unreachable ? discovery::ack_flag::unreachable_api : std::uint16_t{0});
+            beacon_->herd().set_ack_flags(id, unreachable ? discovery::ack_flag::api_unreachable : std::uint16_t{0});
         };
     }
     discovery::InquiryOptions inquiry;
     inquiry.herd_id = installation_.id;
     inquiry.authenticator = authenticator;
+    inquiry.udp_port = udp_port;
     scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, std::move(inquiry), std::move(hooks));
 }
 
@@ -154,8 +160,11 @@ base::Result<void> HerdApp::start()
         return std::unexpected(nodes.error());
     }
     scout_->replace_configured(std::move(*nodes));
+    for (const fleet::NodeId& id : drained_configured_) {
+        fleet_->apply(fleet::DrainNode{id, true});
+    }
     if (beacon_) {
-        if (!beacon_->herd().options().authenticator.requires_key()) {
+        if (beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require) {
             log::warn("discovery", "fleet_open",
                       {{"what", "anyone on this LAN can join and will see prompts"},
                        {"remedy", "set [discovery] join = \"key\" and fleet_key_file on herd and every herd-node"}});
@@ -315,6 +324,92 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     return {};
 }
 
+void HerdApp::restore_pool()
+{
+    const auto loaded = store::load_fleet_state(state_path(options_), main_loop().wall());
+    if (!loaded.warning.empty()) {
+        log::warn("store", "fleet_state_unreadable", {{"what", loaded.warning}});
+    }
+    fleet::PoolRestored restored;
+    for (const store::SavedNode& node : loaded.state.nodes) {
+        restored.nodes.push_back({.id = node.id, .name = node.name, .agent = node.agent, .boot_id = node.boot_id, .drained = node.drained});
+    }
+    if (beacon_) {
+        beacon_->herd().set_pool_size(static_cast<std::uint32_t>(restored.nodes.size()));
+        fleet_->apply(std::move(restored));
+    }
+    drained_configured_ = loaded.state.drained_configured;
+    for (const store::SavedStaticNode& saved : loaded.state.static_nodes) {
+        auto node = make_static_node(saved.url, saved.name, saved.labels,
+                                     saved.slots > 0 ? std::optional{saved.slots} : std::nullopt, saved.bearer);
+        if (!node) {
+            log::warn("store", "saved_node_refused", {{"why", node.error().context}});
+            continue;
+        }
+        const fleet::NodeId id = node->id;
+        scout_->add_static(std::move(*node));
+        if (saved.drained) {
+            fleet_->apply(fleet::DrainNode{id, true});
+        }
+    }
+}
+
+store::FleetState HerdApp::state_to_save()
+{
+    const base::WallTime now = main_loop().wall();
+    const auto snapshot = fleet_->publish();
+    store::FleetState state{.saved_at = now};
+    for (const fleet::SavedNode& node : fleet_->saved_pool()) {
+        const fleet::NodeView* view = snapshot->find(node.id);
+        state.nodes.push_back({.id = node.id,
+                               .name = node.name,
+                               .agent = node.agent,
+                               .boot_id = node.boot_id,
+                               .labels = view != nullptr ? view->labels : std::vector<std::string>{},
+                               .drained = node.drained,
+                               .seen = now});
+    }
+    const auto drained = [&](const fleet::NodeId& id) {
+        const fleet::NodeView* view = snapshot->find(id);
+        return view != nullptr && view->drained_by_operator;
+    };
+    std::set<fleet::NodeId> added;
+    for (const StaticNode& node : scout_->added_at_run_time()) {
+        added.insert(node.id);
+        state.static_nodes.push_back({.url = node.url.text(),
+                                      .name = node.name,
+                                      .labels = node.labels,
+                                      .slots = node.slots.value_or(0),
+                                      .bearer = node.bearer,
+                                      .drained = drained(node.id)});
+    }
+    for (const fleet::NodeView& view : snapshot->nodes) {
+        if (view.source == fleet::NodeSource::configured && view.drained_by_operator && !added.contains(view.id)) {
+            state.drained_configured.push_back(view.id);
+        }
+    }
+    return state;
+}
+
+void HerdApp::save_pool()
+{
+    save_timer_->call_after(save_delay, [this] { write_pool(); });
+}
+
+void HerdApp::write_pool()
+{
+    auto work = [path = state_path(options_), state = state_to_save()] { return store::save_fleet_state(path, state); };
+    auto done = [this](const base::Result<void>& saved) {
+        if (!saved && !std::exchange(save_failed_, true)) {
+            log::warn("store", "fleet_state_not_saved", {{"why", saved.error().message()}});
+        }
+        save_failed_ = save_failed_ && !saved;
+    };
+    if (!files_.run(main_loop(), std::move(work), std::move(done))) {
+        save_pool(); // the disk is slow: later
+    }
+}
+
 void HerdApp::request_stop()
 {
     if (stopping_) {
@@ -329,6 +424,7 @@ void HerdApp::request_stop()
 void HerdApp::stop_now()
 {
     stopping_ = true;
+    stopped_now_ = true;
     main_loop().stop();
 }
 

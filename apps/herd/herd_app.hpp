@@ -8,6 +8,7 @@
 #include "herd/relay_unit.hpp"
 #include "herd/scout.hpp"
 #include "net/blocking.hpp"
+#include "store/fleet_state.hpp"
 
 #include <atomic>
 #include <functional>
@@ -58,6 +59,8 @@ public:
     void request_stop();
     /// Ends without waiting for streams.
     void stop_now();
+    /// Streams were cut off by stop_now(): tasks are still in the middle of something.
+    [[nodiscard]] bool stopped_now() const { return stopped_now_; }
     /// SIGHUP.
     void request_reload();
 
@@ -71,6 +74,7 @@ private:
     void heard(const discovery::Sighting& sighting);
     void save_pool(); ///< soon
     void write_pool();
+    [[nodiscard]] store::FleetState state_to_save();
     void watch_lateness();
     net::Task<void> shut_down();
     base::Result<void> reload();
@@ -102,7 +106,10 @@ private:
     std::atomic<std::uint64_t> requests_total_{0};
     std::atomic<std::uint64_t> requests_failed_{0};
     std::vector<std::vector<net::BoundSocket>> unserved_; // bound, not yet listening
+    std::vector<fleet::NodeId> drained_configured_; // by an operator, before the restart
+    bool save_failed_{false};
     bool stopping_{false};
+    bool stopped_now_{false};
 };
 
 /// What the options mean for each room.

@@ -3,23 +3,51 @@
 #include "base/log.hpp"
 #include "herd/translate.hpp"
 #include "net/timer.hpp"
+#include "proxy/model_rows.hpp"
 
 #include <algorithm>
+#include <set>
+
+#include <nlohmann/json.hpp>
 
 namespace herd::app {
 
 namespace {
+
 constexpr base::Duration knock_timeout = std::chrono::milliseconds{300};
-constexpr base::Duration knock_spacing = std::chrono::milliseconds{80};
-constexpr int knocks = 5;
-constexpr base::Duration watch_retry = std::chrono::seconds{2};
+constexpr base::Duration solicit_spacing = std::chrono::milliseconds{80};
+constexpr int solicits = 5;
+constexpr base::Duration poll_timeout = std::chrono::seconds{1};
+constexpr std::size_t list_bytes_max = 16 * base::mib;
+
+std::string version_in(std::string_view body)
+{
+    const auto json = nlohmann::json::parse(body, nullptr, false);
+    const bool ok = json.is_object() && json.contains("version") && json["version"].is_string();
+    return ok ? json["version"].get<std::string>() : std::string{};
+}
+
+/// What an operator should know when an announced API does not answer (lana.md 7).
+std::string unreachable_hint(const base::Endpoint& agent, const base::Error& error)
+{
+    switch (error.code) {
+    case base::Errc::refused:
+        return "TCP " + agent.text() + " refused: behind Docker or WSL NAT, or a firewall? use host networking or --advertise";
+    case base::Errc::timed_out:
+        return "TCP " + agent.text() + " does not answer: a firewall on the node? open TCP " + std::to_string(agent.port);
+    case base::Errc::unreachable: return "no route to " + agent.text();
+    default: return error.context.empty() ? std::string{base::to_string(error.code)} : error.context;
+    }
+}
+
 } // namespace
 
 Scout::Scout(net::Loop& loop, net::Network& network, FleetOwner& fleet, discovery::InquiryOptions inquiry,
              ScoutHooks hooks)
     : loop_(loop), network_(network), fleet_(fleet), hooks_(std::move(hooks)),
-      pool_(loop, network, {.idle_per_endpoint = 2, .idle_total = 4096, .connect_timeout = knock_timeout}),
-      inquiry_(loop, pool_, std::move(inquiry)), tasks_(loop, "scout")
+      pool_(loop, network,
+            {.idle_per_endpoint = 2, .idle_total = 4096, .connect_timeout = knock_timeout}),
+      inquiry_(loop, pool_, inquiry), herd_id_(inquiry.herd_id), tasks_(loop, "scout")
 {
 }
 
@@ -46,24 +74,239 @@ void Scout::carry_out(const fleet::PollStatic& wanted)
 
 void Scout::carry_out(const fleet::Watch& wanted)
 {
-    if (stopping_) {
-        return;
-    }
     carry_out(fleet::Unwatch{wanted.id});
-    const auto current = std::make_shared<Canary>();
-    watches_[wanted.id] = current;
-    tasks_.spawn("watch", watch(wanted, current));
+    if (!stopping_) {
+        auto canary = std::make_shared<discovery::WatchConnection>(loop_, network_, herd_id_);
+        watches_[wanted.id] = canary;
+        tasks_.spawn("watch", watch(wanted, std::move(canary)));
+    }
 }
 
 void Scout::carry_out(const fleet::Unwatch& wanted)
 {
     if (const auto found = watches_.find(wanted.id); found != watches_.end()) {
-        found->second->wanted = false;
-        if (found->second->close) {
-            found->second->close();
-        }
+        found->second->close();
         watches_.erase(found);
     }
+}
+
+net::Task<void> Scout::confirm(fleet::Confirm wanted)
+{
+    if (wanted.delay > base::Duration::zero()) {
+        (void)co_await net::sleep_for(loop_, wanted.delay);
+    }
+    auto answer = co_await inquiry_.confirm(wanted.id, wanted.agent, wanted.boot_id, wanted.state_rev);
+    if (stopping_) {
+        co_return;
+    }
+    if (!answer) {
+        if (hooks_.unreachable) {
+            hooks_.unreachable(wanted.id, true);
+        }
+        fleet_.apply(fleet::NodeConfirmFailed{wanted.id, wanted.agent, answer.error().code,
+                                              unreachable_hint(wanted.agent, answer.error())});
+        co_return;
+    }
+    fleet::NodeConfirmed confirmed{.id = wanted.id, .agent = wanted.agent, .round_trip = answer->round_trip};
+    confirmed.not_modified = !answer->document;
+    if (answer->document) {
+        confirmed.facts = app::facts_of(*answer->document);
+        if (hooks_.confirmed) {
+            hooks_.confirmed(*answer->document, wanted.agent.address);
+        }
+    }
+    fleet_.apply(std::move(confirmed));
+}
+
+net::Task<void> Scout::probe(fleet::Probe wanted)
+{
+    // Datagrams and the connect go out together: the first sign of life counts, whichever it is.
+    if (hooks_.solicit && wanted.udp.port != 0) {
+        hooks_.solicit(wanted.udp);
+        for (int i = 1; i < solicits; ++i) {
+            const auto later = std::make_shared<net::Timer>(loop_);
+            later->call_after(solicit_spacing * i, [this, later, udp = wanted.udp] {
+                if (!stopping_) {
+                    hooks_.solicit(udp);
+                }
+            });
+        }
+    }
+    const base::Instant began = loop_.now();
+    auto stream = co_await network_.connect(wanted.tcp, began + knock_timeout);
+    fleet::ProbeDone done{.id = wanted.id, .connected = stream.has_value()};
+    done.round_trip = loop_.now() - began;
+    if (!stream) {
+        done.why = stream.error().code;
+    }
+    if (!stopping_) {
+        fleet_.apply(std::move(done));
+    }
+}
+
+net::Task<void> Scout::watch(fleet::Watch wanted, std::shared_ptr<discovery::WatchConnection> canary)
+{
+    const auto seen = std::make_shared<std::optional<discovery::WatchLine>>();
+    const auto on_line = [this, id = wanted.id, seen](const discovery::WatchLine& line) {
+        // The first line tells what is current, which may be newer than what was confirmed.
+        const bool changed = !*seen || (*seen)->boot_id != line.boot_id || (*seen)->state_rev != line.state_rev
+            || (*seen)->state != line.state;
+        *seen = line;
+        if (changed && !stopping_) {
+            fleet_.apply(fleet::NodeChanged{id});
+        }
+    };
+    const base::Error end = co_await canary->run(wanted.agent, on_line);
+    if (stopping_ || end.code == base::Errc::cancelled || end.code == base::Errc::unsupported) {
+        co_return;
+    }
+    if (const auto found = watches_.find(wanted.id); found != watches_.end() && found->second == canary) {
+        watches_.erase(found);
+        fleet_.apply(fleet::CanaryLost{wanted.id, wanted.boot_id});
+    }
+}
+
+void Scout::enter(StaticNode node, bool configured)
+{
+    const fleet::NodeId id = node.id;
+    fleet::StaticAdded event = added(node);
+    static_nodes_[id] = {std::move(node), configured};
+    fleet_.apply(std::move(event));
+}
+
+void Scout::add_static(StaticNode node) { enter(std::move(node), false); }
+
+void Scout::remove_static(const fleet::NodeId& id)
+{
+    static_nodes_.erase(id);
+    polled_.erase(id);
+    fleet_.apply(fleet::NodeRemoved{id});
+}
+
+void Scout::replace_configured(std::vector<StaticNode> nodes)
+{
+    std::set<fleet::NodeId> wanted;
+    for (const StaticNode& node : nodes) {
+        wanted.insert(node.id);
+    }
+    std::vector<fleet::NodeId> gone;
+    for (const auto& [id, named] : static_nodes_) {
+        if (named.configured && !wanted.contains(id)) {
+            gone.push_back(id);
+        }
+    }
+    for (const fleet::NodeId& id : gone) {
+        remove_static(id);
+    }
+    for (StaticNode& node : nodes) {
+        enter(std::move(node), true);
+    }
+}
+
+std::vector<StaticNode> Scout::added_at_run_time() const
+{
+    std::vector<StaticNode> nodes;
+    for (const auto& [id, named] : static_nodes_) {
+        if (!named.configured) {
+            nodes.push_back(named.node);
+        }
+    }
+    return nodes;
+}
+
+net::Task<void> Scout::poll(fleet::PollStatic wanted)
+{
+    const auto named = static_nodes_.find(wanted.id);
+    if (named == static_nodes_.end()) {
+        co_return;
+    }
+    const bool full = wanted.full || !polled_.contains(wanted.id);
+    auto polled = co_await poll_once(named->second.node, full);
+    if (stopping_ || !static_nodes_.contains(wanted.id)) {
+        co_return; // removed while we asked
+    }
+    if (polled.facts) {
+        polled_[wanted.id] = *polled.facts;
+    }
+    fleet_.apply(std::move(polled));
+}
+
+net::Task<base::Result<http::Answer>> Scout::get(StaticNode node, fleet::Address address, std::string path)
+{
+    http::RequestHead head;
+    head.target = address.path_prefix + path;
+    head.fields.add("Host", address.host_header);
+    if (!address.bearer.empty()) {
+        head.fields.add("Authorization", "Bearer " + address.bearer);
+    }
+    const http::FetchOptions options{.timeout = poll_timeout, .body_bytes_max = list_bytes_max};
+    auto answer = co_await http::fetch(loop_, pool_, address.endpoint, std::move(head), {}, options);
+    if (answer && answer->head.status != 200) {
+        co_return base::fail(base::Errc::malformed,
+                             node.url.text() + path + " answers with status " + std::to_string(answer->head.status),
+                             base::Source::node);
+    }
+    co_return answer;
+}
+
+net::Task<fleet::StaticPolled> Scout::poll_once(StaticNode node, bool full)
+{
+    fleet::StaticPolled polled{.id = node.id};
+    polled.address = added(node).address;
+    const auto failed = [&](const base::Error& error) {
+        polled.why = error.code;
+        polled.hint = error.context.empty() ? std::string{base::to_string(error.code)} : error.context;
+        return polled;
+    };
+    const auto addresses = co_await network_.resolve(node.url.host, loop_.now() + poll_timeout);
+    if (!addresses) {
+        co_return failed(addresses.error());
+    }
+    polled.address.endpoint.address = addresses->front();
+    const auto version = co_await get(node, polled.address, "/api/version");
+    if (!version) {
+        co_return failed(version.error());
+    }
+    polled.round_trip = version->took;
+    fleet::NodeFacts facts;
+    if (const auto known = polled_.find(node.id); known != polled_.end()) {
+        facts = known->second;
+    }
+    facts.name = node.name;
+    facts.ollama_version = version_in(version->body);
+    facts.announced = fleet::AnnouncedState::ready;
+    facts.api_port = node.url.port;
+    facts.gateway = false;
+    facts.labels = node.labels;
+    facts.slots = node.slots;
+    if (full) {
+        const auto tags = co_await get(node, polled.address, "/api/tags");
+        if (!tags) {
+            co_return failed(tags.error());
+        }
+        auto models = proxy::parse_tags(tags->body);
+        if (!models) {
+            co_return failed({base::Errc::malformed, base::Source::node, base::Retry::never, "/api/tags is not a list of models", {}});
+        }
+        facts.models = std::move(*models);
+        // A stalled ps means busy, not dead: what was known of the loaded models stays.
+        if (const auto ps = co_await get(node, polled.address, "/api/ps")) {
+            facts.loaded = proxy::parse_ps(ps->body).value_or(std::move(facts.loaded));
+        }
+    }
+    polled.facts = std::move(facts);
+    co_return polled;
+}
+
+net::Task<void> Scout::stop()
+{
+    stopping_ = true;
+    for (const auto& [id, canary] : watches_) {
+        canary->close();
+    }
+    watches_.clear();
+    tasks_.cancel();
+    co_await tasks_.join();
 }
 
 } // namespace herd::app

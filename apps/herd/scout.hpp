@@ -45,9 +45,10 @@ public:
 private:
     net::Task<void> confirm(fleet::Confirm wanted);
     net::Task<void> probe(fleet::Probe wanted);
-    net::Task<void> watch(fleet::Watch wanted, std::shared_ptr<bool> current);
+    net::Task<void> watch(fleet::Watch wanted, std::shared_ptr<discovery::WatchConnection> canary);
     net::Task<void> poll(fleet::PollStatic wanted);
     net::Task<fleet::StaticPolled> poll_once(StaticNode node, bool full);
+    net::Task<base::Result<http::Answer>> get(StaticNode node, fleet::Address address, std::string path);
 
     net::Loop& loop_;
     net::Network& network_;
@@ -61,7 +62,8 @@ private:
     };
     void enter(StaticNode node, bool configured);
     std::map<fleet::NodeId, Named> static_nodes_;
-    std::map<fleet::NodeId, std::shared_ptr<bool>> watches_; // false: to be given up
+    base::Uuid herd_id_;
+    std::map<fleet::NodeId, std::shared_ptr<discovery::WatchConnection>> watches_;
     std::map<fleet::NodeId, fleet::NodeFacts> polled_; // what polls of the version alone keep
     net::TaskGroup tasks_;
     bool stopping_{false};

@@ -1,0 +1,26 @@
+// herd: many Ollamas, one endpoint. What it is made of: docs/ARCHITECTURE.md.
+#include "herd/cli/verbs.hpp"
+#include "herd/serve.hpp"
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <variant>
+#include <vector>
+
+int main(int argc, char** argv)
+{
+    using namespace herd;
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    const auto environment = config::system_environment();
+    auto line = app::parse_command_line(arguments, environment, config::current_directory());
+    if (const auto* exit_now = std::get_if<app::ExitNow>(&line)) {
+        std::fputs(exit_now->text.c_str(), exit_now->code == 0 ? stdout : stderr);
+        return exit_now->code;
+    }
+    if (const auto* verb = std::get_if<app::Verb>(&line)) {
+        const bool colours = cli::colours_wanted(config::lookup(environment, "NO_COLOR"), config::lookup(environment, "TERM"));
+        return app::run_verb(*verb, {std::cout, std::cerr, colours}, base::SystemClock{});
+    }
+    return app::serve(std::get<app::ServeOptions>(std::move(line)));
+}

@@ -1,0 +1,189 @@
+#include "herd/serve.hpp"
+
+#include "base/log.hpp"
+#include "herd/herd_app.hpp"
+#include "net/process.hpp"
+#include "net/service.hpp"
+#include "net/signals.hpp"
+#include "store/identity.hpp"
+#include "store/state_file.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace herd::app {
+
+namespace {
+
+constexpr std::size_t key_file_bytes_max = 64 * 1024;
+
+/// One sentence on standard error, and the exit code of a failure at run time or of bad configuration.
+int fail_with(const base::Error& error)
+{
+    fmt::print(stderr, "herd: {}\n", error.context.empty() ? error.message() : error.context);
+    return error.code == base::Errc::bad_config ? 2 : 1;
+}
+
+base::Result<discovery::Authenticator> load_keys(const HerdOptions::Discovery& options)
+{
+    std::string text = options.fleet_key;
+    if (!options.fleet_key_file.empty()) {
+        struct ::stat status {};
+        if (::stat(options.fleet_key_file.c_str(), &status) == 0 && (status.st_mode & 077) != 0) {
+            return base::fail(base::Errc::bad_config,
+                              options.fleet_key_file + " can be read by others: chmod 600 " + options.fleet_key_file);
+        }
+        auto read = store::read_state_file(options.fleet_key_file, key_file_bytes_max);
+        if (!read) {
+            return base::fail(base::Errc::bad_config, "cannot read the fleet key: " + read.error().message());
+        }
+        text = std::move(*read);
+    }
+    const auto keys = discovery::parse_fleet_keys(text);
+    if (!keys) {
+        return std::unexpected(keys.error());
+    }
+    const bool require = options.join == JoinMode::key;
+    const auto mode = require ? discovery::AuthMode::require
+        : keys->empty()       ? discovery::AuthMode::off
+                              : discovery::AuthMode::permissive;
+    return discovery::Authenticator::make(mode, *keys);
+}
+
+std::string host_name()
+{
+    std::array<char, 256> buffer{};
+    (void)::gethostname(buffer.data(), buffer.size() - 1);
+    return buffer.data();
+}
+
+store::Identity identity_of(const HerdOptions& options, std::uint16_t port)
+{
+    return store::load_identity({.path = options.state_dir + "/herd.id",
+                                 .machine_id = store::read_machine_id(),
+                                 .host_name = host_name(),
+                                 .api_port = port,
+                                 .now = base::SystemClock{}.wall()});
+}
+
+Reload reload_with(const ServeOptions& serve)
+{
+    return [arguments = serve.arguments, directory = serve.options.directory]() -> base::Result<ServeOptions> {
+        auto line = parse_command_line(arguments, config::system_environment(), directory);
+        if (auto* again = std::get_if<ServeOptions>(&line)) {
+            return std::move(*again);
+        }
+        const auto* refused = std::get_if<ExitNow>(&line);
+        return base::fail(base::Errc::bad_config, refused != nullptr ? refused->text : "the command line changed");
+    };
+}
+
+/// The one line scripts wait for, before the program reports ready.
+void announce_addresses(const std::vector<base::Endpoint>& addresses)
+{
+    for (base::Endpoint endpoint : addresses) {
+        if (endpoint.address.is_unspecified()) {
+            endpoint.address = endpoint.address.is_v6() ? endpoint.address : base::IpAddress{};
+        }
+        fmt::print("herd listening on http://{}\n", endpoint.text());
+    }
+    std::fflush(stdout);
+}
+
+/// From here on the process may be a daemon.
+int run(ServeOptions serve, HerdSockets sockets, discovery::Authenticator keys, const store::Identity& identity,
+        net::Startup startup)
+{
+    const HerdOptions& options = serve.options;
+    if (!log::start(options.log)) {
+        startup.failed("cannot open the log file " + options.log.file);
+        return fail_with({base::Errc::io, base::Source::self, base::Retry::never, "cannot open the log file " + options.log.file, {}});
+    }
+    for (const std::string& warning : options.warnings) {
+        log::warn("config", "setting_ignored", {{"what", warning}});
+    }
+    if (!identity.warning.empty()) {
+        log::warn("store", "identity_not_kept", {{"what", identity.warning}});
+    }
+    const std::vector<base::Endpoint> addresses = sockets.local;
+    const auto reload = reload_with(serve);
+    int code = 0;
+    {
+        HerdApp app(std::move(serve), std::move(sockets), std::move(keys), {identity.id, identity.boot_id}, reload);
+        const auto environment = config::system_environment();
+        net::ServiceNotifier notifier(config::lookup(environment, "NOTIFY_SOCKET"),
+                                      config::lookup(environment, "WATCHDOG_USEC"),
+                                      config::lookup(environment, "WATCHDOG_PID"));
+        net::SignalHandlers handlers;
+        handlers.graceful = [&] {
+            notifier.stopping();
+            app.request_stop();
+        };
+        handlers.now = [&] { app.stop_now(); };
+        handlers.reload = [&] {
+            notifier.reloading();
+            app.request_reload();
+            notifier.ready("serving");
+        };
+        const net::Signals signals(app.main_loop(), std::move(handlers));
+        if (const auto started = app.start(); !started) {
+            startup.failed(started.error().context);
+            log::stop();
+            return fail_with(started.error());
+        }
+        announce_addresses(addresses);
+        notifier.start_watchdog(app.main_loop());
+        notifier.ready("serving");
+        startup.ready();
+        app.run();
+        if (app.stopped_now()) {
+            log::stop();
+            std::_Exit(0); // streams were cut off on request: nothing waits for their tasks
+        }
+    }
+    log::info("app", "stopped", {});
+    log::stop();
+    return code;
+}
+
+} // namespace
+
+int serve(ServeOptions serve)
+{
+    const HerdOptions& options = serve.options;
+    if (const auto made = config::make_private_dir(options.state_dir); !made) {
+        return fail_with(made.error());
+    }
+    auto keys = load_keys(options.discovery);
+    if (!keys) {
+        return fail_with(keys.error());
+    }
+    std::optional<net::PidFile> pid_file;
+    if (!options.pid_file.empty()) {
+        auto taken = net::PidFile::take(options.pid_file);
+        if (!taken) {
+            return fail_with(taken.error());
+        }
+        pid_file.emplace(std::move(*taken));
+    }
+    auto sockets = bind_herd(options, relay_loops(options));
+    if (!sockets) {
+        return fail_with(sockets.error());
+    }
+    const auto identity = identity_of(options, sockets->local.front().port);
+    net::Startup startup;
+    if (options.daemon) {
+        auto forked = net::daemonize({.program = "herd", .stderr_file = options.log.file}, pid_file ? &*pid_file : nullptr);
+        if (!forked) {
+            return fail_with(forked.error());
+        }
+        startup = std::move(*forked);
+    }
+    return run(std::move(serve), std::move(*sockets), std::move(*keys), identity, std::move(startup));
+}
+
+} // namespace herd::app
