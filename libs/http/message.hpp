@@ -19,6 +19,8 @@ class Fields {
 public:
     /// Requires: no CR, LF or NUL in either (our own fields; parsed ones were checked).
     void add(std::string_view name, std::string_view value);
+    /// The same for bytes that were checked already and lie outside of this object: the parser's.
+    void append(std::string_view name, std::string_view value);
     /// Replaces all fields of that name by one.
     void set(std::string_view name, std::string_view value);
     void remove(std::string_view name);
@@ -33,6 +35,8 @@ public:
     [[nodiscard]] std::vector<std::string_view> list(std::string_view name) const;
 
     [[nodiscard]] std::size_t size() const { return spans_.size(); }
+    /// Names and values together: what reserve() would have needed.
+    [[nodiscard]] std::size_t bytes() const { return block_.size(); }
     [[nodiscard]] Field at(std::size_t index) const;
 
     class Iterator {
@@ -57,7 +61,7 @@ private:
     struct Span {
         std::uint32_t name_at, name_length, value_at, value_length;
     };
-    void append(std::string_view name, std::string_view value);
+    [[nodiscard]] bool is_named(const Span& span, std::string_view name) const;
     std::string block_;
     std::vector<Span> spans_;
 };

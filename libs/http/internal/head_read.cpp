@@ -31,7 +31,7 @@ struct Reading {
     void close()
     {
         if (open) {
-            fields->add(name, base::trim(value));
+            fields->append(name, base::trim(value));
             name = value = {};
             open = false;
         }

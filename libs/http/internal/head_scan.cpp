@@ -19,7 +19,7 @@ base::Result<void> check_status_line(std::string_view line)
     // "HTTP/1.1 200 OK"; the space before an empty reason is often forgotten and harmless.
     const bool ok = line.size() >= 12 && is_version(line.substr(0, 8)) && line[8] == ' ' && line[9] >= '1'
                     && line[9] <= '5' && is_digit(line[10]) && is_digit(line[11])
-                    && (line.size() == 12 || line[12] == ' ') && std::ranges::all_of(line.substr(12), is_value);
+                    && (line.size() == 12 || line[12] == ' ') && is_value(line.substr(12));
     if (!ok) {
         return malformed("status line");
     }
@@ -35,7 +35,7 @@ base::Result<void> check_field(std::string_view line)
     if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) {
         return malformed("field name");
     }
-    if (!std::ranges::all_of(line.substr(colon + 1), is_value)) {
+    if (!is_value(line.substr(colon + 1))) {
         return malformed("field value");
     }
     return {};
