@@ -34,6 +34,13 @@ http::ResponseHead answer_head(int status, std::string_view type)
     return head;
 }
 
+net::Task<void> respond_bare(http::ServerExchange& exchange, http::ResponseHead head)
+{
+    head.framing = http::Framing::none;
+    exchange.begin(std::move(head));
+    (void)co_await exchange.end();
+}
+
 net::Task<void> respond_error(http::ServerExchange& exchange, int status, std::string sentence)
 {
     const std::string body =
@@ -114,7 +121,11 @@ net::Task<void> AgentApi::node(http::ServerExchange& exchange)
             head.fields.add("Herd-MAC", mac);
         }
     }
-    (void)co_await exchange.respond(std::move(head), body);
+    if (known) {
+        co_await respond_bare(exchange, std::move(head));
+    } else {
+        (void)co_await exchange.respond(std::move(head), body);
+    }
 }
 
 net::Task<void> AgentApi::watch(http::ServerExchange& exchange)

@@ -58,6 +58,8 @@ private:
 
 /// Head of a small answer of ours.
 [[nodiscard]] http::ResponseHead answer_head(int status, std::string_view type);
+/// A 204 or a 304: a head and nothing behind it.
+[[nodiscard]] net::Task<void> respond_bare(http::ServerExchange& exchange, http::ResponseHead head);
 /// {"error":"…"} with `status`.
 [[nodiscard]] net::Task<void> respond_error(http::ServerExchange& exchange, int status, std::string sentence);
 

@@ -76,7 +76,7 @@ net::Task<void> Gateway::handle(http::ServerExchange& exchange)
         http::ResponseHead fine;
         fine.status = 204;
         cors_.mark_preflight(head, fine.fields);
-        (void)co_await exchange.respond(std::move(fine), "");
+        co_await respond_bare(exchange, std::move(fine));
         co_return;
     }
     if (draining_) {

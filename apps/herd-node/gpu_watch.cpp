@@ -46,7 +46,8 @@ GpuWatch::~GpuWatch()
     if (worker_ && asked_at_ && !worker_->done.load(std::memory_order_acquire)) {
         // Waiting for a driver that may never answer would keep the whole program: the thread is left
         // behind on purpose. It owns what it touches.
-        (void)worker_->thread.release(); // NOLINT(bugprone-unused-return-value)
+        static auto& left_behind = *new std::vector<std::unique_ptr<net::Blocking>>;
+        left_behind.push_back(std::move(worker_->thread));
     }
 }
 

@@ -80,22 +80,23 @@ net::Task<void> RunnerWatch::run()
     while (!stopping_) {
         if (ollama_) {
             co_await refresh();
-        } else if (view_ != RunnerView{}) {
-            view_ = {};
-            on_change_();
+        } else {
+            look_now_ = false;
+            if (view_ != RunnerView{}) {
+                view_ = {};
+                on_change_();
+            }
         }
-        if (stopping_) {
-            break;
+        if (stopping_ || look_now_) {
+            continue;
         }
-        const bool has_slots = std::ranges::any_of(view_.runners, &Runner::llama_server);
-        if (ollama_ && !keys_.empty() && !look_now_) {
+        if (ollama_ && !keys_.empty()) {
+            const bool has_slots = std::ranges::any_of(view_.runners, &Runner::llama_server);
             timer_.call_after(has_slots ? options_.slots_every : options_.look_every,
                               [this] { wake_.notify(); });
         }
-        if (!look_now_) {
-            co_await wake_.wait();
-            timer_.cancel();
-        }
+        co_await wake_.wait();
+        timer_.cancel();
     }
 }
 

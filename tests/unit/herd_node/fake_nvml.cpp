@@ -1,5 +1,8 @@
 // A libnvidia-ml of three cards: a healthy one, one that shares the host's memory, and one that was lost.
+#include <atomic>
 #include <cstring>
+
+#include <unistd.h>
 
 namespace {
 int devices[3] = {0, 1, 2};
@@ -8,6 +11,7 @@ void copy(char* into, unsigned length, const char* text) { std::strncpy(into, te
 } // namespace
 
 extern "C" {
+std::atomic<bool> herd_fake_nvml_hangs{false};
 struct Memory {
     unsigned long long total, free, used;
 };
@@ -18,6 +22,9 @@ int nvmlInit_v2() { return 0; }
 int nvmlShutdown() { return 0; }
 int nvmlDeviceGetCount_v2(unsigned* count)
 {
+    while (herd_fake_nvml_hangs) {
+        ::usleep(1000);
+    }
     *count = 3;
     return 0;
 }
