@@ -42,7 +42,7 @@ THIRD_PARTIES = {
     "zstd": (r"zstd", ("libs/http/", "libs/proxy/"), False),
     "CLI11": (r"CLI/", ("libs/config/",), False),
     "toml++": (r"toml\+\+/", ("libs/config/",), False),
-    "cpp-httplib": (r"httplib\.h", ("apps/herd/cli/",), False),
+    "cpp-httplib": (r"httplib\.h", ("apps/cli/",), False),
     "SQLite": (r"sqlite3", ("libs/store/",), False),
     "prometheus-cpp": (r"prometheus/", ("libs/proxy/", "apps/herd/"), False),
     "Catch2": (r"catch2?/", (), False),

@@ -143,7 +143,7 @@ std::string code(const std::string& text) { return text.empty() ? std::string{} 
 
 std::string reference_row(const Option& option, bool in_element)
 {
-    std::string meaning = option.row.sentence;
+    std::string meaning = (option.row.negated ? "With `false`: " : "") + option.row.sentence;
     if (option.kind == Kind::number
         || (option.kind == Kind::text && option.expects.find(" | ") != std::string::npos)) {
         meaning += fmt::format(" *{}*.", option.expects);

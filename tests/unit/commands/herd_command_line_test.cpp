@@ -1,0 +1,297 @@
+#include "herd/cli/verbs.hpp"
+#include "herd/command_line.hpp"
+
+#include "support/catch.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+#include <stdlib.h>
+
+using namespace herd;
+using namespace std::chrono_literals;
+
+namespace {
+
+const config::Environment home{{"HOME", "/nowhere"}, {"STATE_DIRECTORY", "/state"}};
+
+app::CommandLine parse(const std::vector<std::string>& words, config::Environment environment = home)
+{
+    return app::parse_command_line(words, environment, "/nowhere");
+}
+
+app::HerdOptions options_of(const std::vector<std::string>& words, config::Environment environment = home)
+{
+    auto line = parse(words, std::move(environment));
+    if (const auto* exit = std::get_if<app::ExitNow>(&line)) {
+        FAIL(exit->text);
+    }
+    return std::get<app::ServeOptions>(line).options;
+}
+
+std::string error_of(const std::vector<std::string>& words, config::Environment environment = home)
+{
+    const auto line = parse(words, std::move(environment));
+    const auto* exit = std::get_if<app::ExitNow>(&line);
+    REQUIRE(exit != nullptr);
+    CHECK(exit->code == 2);
+    CHECK(exit->text.ends_with("\n"));
+    CHECK(std::ranges::count(exit->text, '\n') == 1); // one sentence
+    return exit->text;
+}
+
+/// A configuration file, gone at the end.
+struct File {
+    explicit File(const std::string& content)
+    {
+        std::string pattern = (std::filesystem::temp_directory_path() / "herd-XXXXXX.toml").string();
+        const int fd = ::mkstemps(pattern.data(), 5);
+        REQUIRE(fd >= 0);
+        std::ofstream(pattern) << content;
+        path = pattern;
+    }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+    ~File() { std::filesystem::remove(path); }
+    std::string path;
+};
+
+} // namespace
+
+TEST_CASE("herd without words serves with the documented defaults")
+{
+    const auto o = options_of({});
+    REQUIRE(o.listen.size() == 1);
+    CHECK(o.listen[0].text() == "0.0.0.0:11435");
+    CHECK(o.state_dir == "/state");
+    CHECK(o.discovery.enabled);
+    CHECK(o.discovery.port == 11436);
+    CHECK(o.discovery.join == app::JoinMode::open);
+    CHECK(o.scheduler.queue_per_model == 256);
+    CHECK(o.scheduler.queue_timeout == 300s);
+    CHECK(o.scheduler.hold_timeout == 30s);
+    CHECK(o.scheduler.retries == 2);
+    CHECK(o.proxy.max_body == 512 * base::mib);
+    CHECK(o.proxy.connect_timeout == 300ms);
+    CHECK(o.proxy.shutdown_grace == 30s);
+    CHECK(o.warnings.empty());
+    CHECK(options_of({"serve", "--listen", ":0"}).listen[0].port == 0);
+}
+
+TEST_CASE("the flags of the contract are understood")
+{
+    const auto o = options_of({"--listen",
+                               "127.0.0.1:1",
+                               "--listen",
+                               "[::1]:2",
+                               "--discovery-port",
+                               "3",
+                               "--interface",
+                               "lo",
+                               "--exclude-interface",
+                               "eth0",
+                               "--node",
+                               "http://10.0.0.1:11434",
+                               "--node",
+                               "attic",
+                               "--state-dir",
+                               "x",
+                               "--threads",
+                               "4",
+                               "--log-level",
+                               "debug",
+                               "--log-format",
+                               "json",
+                               "--log-file",
+                               "l.txt",
+                               "-d",
+                               "--pid-file",
+                               "p"});
+    CHECK(o.listen[1].text() == "[::1]:2");
+    CHECK(o.discovery.port == 3);
+    CHECK(o.discovery.interfaces == std::vector<std::string>{"lo"});
+    CHECK(o.discovery.exclude_interfaces == std::vector<std::string>{"eth0"});
+    REQUIRE(o.nodes.size() == 2);
+    CHECK(o.nodes[1].url == "http://attic:11434");
+    CHECK(o.state_dir == "/nowhere/x");
+    CHECK(o.threads == 4);
+    CHECK(o.log.level == log::Level::debug);
+    CHECK(o.log.format == log::Format::json);
+    CHECK(o.log.file == "/nowhere/l.txt");
+    CHECK(o.daemon);
+    CHECK(o.pid_file == "/nowhere/p");
+    CHECK_FALSE(options_of({"--no-discovery"}).discovery.enabled);
+    const auto daemon = options_of({"-d"});
+    CHECK(daemon.pid_file == "/state/herd.pid");
+    CHECK(daemon.log.file == "/state/herd.log");
+}
+
+TEST_CASE("the environment has the names of the contract")
+{
+    const auto o = options_of({},
+                              {{"STATE_DIRECTORY", "/s"},
+                               {"HERD_LISTEN", "127.0.0.1:5"},
+                               {"HERD_DISCOVERY_PORT", "6"},
+                               {"HERD_SCHEDULER_QUEUE_TIMEOUT", "7s"},
+                               {"HERD_NODE", "a,b"},
+                               {"HERD_URL", "x"},
+                               {"HERD_NODE_NAME", "x"},
+                               {"HERD_DISCOVERY_PROT", "1"}});
+    CHECK(o.listen[0].port == 5);
+    CHECK(o.discovery.port == 6);
+    CHECK(o.scheduler.queue_timeout == 7s);
+    CHECK(o.nodes.size() == 2);
+    CHECK(o.warnings
+          == std::vector<std::string>{
+              "HERD_DISCOVERY_PROT is not a setting (did you mean HERD_DISCOVERY_PORT?)"});
+}
+
+TEST_CASE("the file of the contract is accepted")
+{
+    const File file(R"(
+listen = ["0.0.0.0:11435"]
+state_dir = "/var/lib/herd"
+threads = 0                      # 0 = one per core
+
+[discovery]
+enabled = true
+port = 11436
+join = "open"                    # open | approve | key
+fleet_key_file = "/etc/herd/fleet.key"
+
+[scheduler]
+queue_per_model = 256
+queue_timeout = "300s"
+retries = 2
+
+[[node]]                         # a plain Ollama, LAN or cloud
+name = "attic"
+url = "http://192.168.1.20:11434"
+labels = ["eu"]
+
+[[frontend]]                     # virtual endpoint, see parity.md
+name = "team-a"
+hostnames = ["team-a.lan"]
+
+[store]
+path = "requests.db"             # relative to state_dir
+retention = "30d"
+)");
+    const auto o = options_of({"--config", file.path, "--node", "10.0.0.1"});
+    REQUIRE(o.nodes.size() == 2);
+    CHECK(o.nodes[0].name == "attic");
+    CHECK(o.nodes[0].labels == std::vector<std::string>{"eu"});
+    CHECK(o.store.retention == 24h * 30);
+    CHECK(o.config_file == file.path);
+    CHECK(o.warnings.size() == 3); // what has no effect yet says so
+
+    const auto checked = parse({"--config", file.path, "--check-config"});
+    const auto& exit = std::get<app::ExitNow>(checked);
+    CHECK(exit.code == 0);
+    CHECK(exit.text.find("\n[[node]]\nurl = \"http://192.168.1.20:11434\"\nname = \"attic\"\n")
+          != std::string::npos);
+    CHECK(exit.text.find(file.path + " line 4\n") != std::string::npos);
+    const File again(exit.text);
+    CHECK(options_of({"--config", again.path}).nodes.size() == 1);
+}
+
+TEST_CASE("secrets are not shown")
+{
+    const File file("[discovery]\nfleet_key = \"00112233445566778899aabbccddeeff\"\n[[node]]\nurl = "
+                    "\"a\"\nbearer = \"hunter2\"\n");
+    auto line = parse({"--config", file.path});
+    const auto& serve = std::get<app::ServeOptions>(line);
+    CHECK(serve.options.nodes.at(0).bearer == "hunter2");
+    for (const std::string& text : {serve.effective, serve.effective_json}) {
+        CHECK(text.find("hunter2") == std::string::npos);
+        CHECK(text.find("00112233") == std::string::npos);
+    }
+}
+
+TEST_CASE("mistakes are one sentence that names the place and the nearest word")
+{
+    CHECK(error_of({"--discvery-port", "1"})
+          == "herd: unknown option --discvery-port (did you mean \"--discovery-port\"?)\n");
+    CHECK(error_of({"--discovery-port", "99999"})
+          == "herd: --discovery-port \"99999\": expected a number from 0 to 65535\n");
+    CHECK(error_of({"stauts"})
+          == "herd: unknown command \"stauts\" (did you mean \"status\"?); herd --help lists them\n");
+    CHECK(error_of({"requests"}).find("unknown command \"requests\"") != std::string::npos);
+    CHECK(error_of({"serve", "extra"}) == "herd: unexpected argument \"extra\"\n");
+    CHECK(error_of({}, {{"HERD_PROXY_MAX_BODY", "lots"}})
+              .starts_with("herd: HERD_PROXY_MAX_BODY \"lots\": expected a size"));
+    CHECK(error_of({"--config", "missing.toml"})
+          == "herd: cannot read missing.toml: No such file or directory\n");
+    const File file("[discovery]\nprot = 1\n");
+    CHECK(error_of({"--config", file.path})
+          == "herd: " + file.path
+              + " line 2: unknown key \"discovery.prot\" (did you mean \"discovery.port\"?)\n");
+    CHECK(error_of({"--node", "https://x"}).find("not https") != std::string::npos);
+    CHECK(error_of({"--node", "a", "--node", "http://a:11434"}).find("configured already")
+          != std::string::npos);
+    CHECK(error_of({"--join", "key"}).find("fleet_key_file") != std::string::npos);
+    CHECK(error_of({"--listen", "example.com:1"}).find("write it in numbers") != std::string::npos);
+    const File twice("[[node]]\nurl = \"http://a:11434\"\n[[node]]\nurl = \"a\"\n");
+    CHECK(error_of({"--config", twice.path}).find("line 3: another [[node]] (line 1) has the url")
+          != std::string::npos);
+}
+
+TEST_CASE("verbs take their words and options in any order")
+{
+    const auto verb_of = [](const std::vector<std::string>& words, config::Environment environment = home) {
+        auto line = parse(words, std::move(environment));
+        if (const auto* exit = std::get_if<app::ExitNow>(&line)) {
+            FAIL(exit->text);
+        }
+        return std::get<app::Verb>(line);
+    };
+    CHECK(verb_of({"status"}).url.text() == "http://127.0.0.1:11435");
+    CHECK(verb_of({"--json", "--url", "h", "status"}).url.text() == "http://h:11435");
+    CHECK(verb_of({"--json", "status"}).json);
+    CHECK(verb_of({"status"}, {{"HERD_URL", "http://h:1"}, {"HERD_API_KEY", "k"}}).url.text()
+          == "http://h:1");
+    CHECK(verb_of({"status"}, {{"HERD_API_KEY", "k"}}).key == "k");
+    CHECK(verb_of({"drain", "gpu 1", "--key", "x"}).words == std::vector<std::string>{"gpu 1"});
+    CHECK(verb_of({"nodes", "add", "http://a", "--label", "x", "--label", "y", "--name", "n"}).labels.size()
+          == 2);
+    CHECK(error_of({"drain"}) == "herd: drain needs a name or id (usage: herd drain NODE)\n");
+    CHECK(error_of({"status", "now"}).find("unexpected argument \"now\"") != std::string::npos);
+    CHECK(error_of({"nodes", "ad", "x"}).find("did you mean \"add\"?") != std::string::npos);
+    CHECK(error_of({"nodes", "add"}).find("needs a URL") != std::string::npos);
+    CHECK(error_of({"nodes", "--name", "x"}).find("belong to `nodes add`") != std::string::npos);
+}
+
+TEST_CASE("help is complete and exits 0")
+{
+    const auto text_of = [](const std::vector<std::string>& words) {
+        const auto line = parse(words);
+        const auto& exit = std::get<app::ExitNow>(line);
+        CHECK(exit.code == 0);
+        return exit.text;
+    };
+    const std::string help = text_of({"--help"});
+    for (const app::VerbInfo& verb : app::verbs()) {
+        CHECK(help.find("\n  " + verb.usage) != std::string::npos);
+        CHECK(text_of({verb.name, "--help"}).find("Usage: herd " + verb.usage) != std::string::npos);
+        CHECK(text_of({"help", verb.name}).find("--json") != std::string::npos);
+    }
+    for (const char* flag :
+         {"--config", "--listen", "--discovery-port", "--no-discovery", "--interface", "--exclude-interface",
+          "--node URL", "--state-dir", "--threads", "--log-level", "--log-format", "-d, --daemon",
+          "--pid-file", "--log-file", "--check-config", "-h, --help", "-V, --version"}) {
+        CAPTURE(flag);
+        CHECK(help.find(flag) != std::string::npos);
+    }
+    CHECK(help.find("dump-config-docs") == std::string::npos);
+    CHECK(text_of({"help"}) == help);
+    CHECK(text_of({"--version"}).starts_with("herd 0."));
+    CHECK(text_of({"--dump-config-docs"}).find("| `listen` |") != std::string::npos);
+}
+
+TEST_CASE("a reload tells what needs a restart")
+{
+    const auto before = options_of({});
+    CHECK(app::restart_differences(before, options_of({"--log-level", "debug", "--node", "x"})).empty());
+    CHECK(app::restart_differences(before, options_of({"--listen", ":1", "--threads", "2"}))
+          == std::vector<std::string>{"listen", "threads"});
+}

@@ -1,0 +1,177 @@
+// The verbs against a small real server.
+#include "herd/cli/verbs.hpp"
+
+#include "support/catch.hpp"
+
+#include <atomic>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include <httplib.h>
+#include <nlohmann/json.hpp>
+
+using namespace herd;
+
+namespace {
+
+/// Remembers what it was asked; answers what the test set.
+class FakeHerd {
+public:
+    FakeHerd()
+    {
+        const auto remember = [this](const httplib::Request& request, httplib::Response& response) {
+            const std::lock_guard lock(mutex_);
+            seen_.push_back(request.method + " " + request.target
+                            + (request.body.empty() ? "" : " " + request.body));
+            key_ = request.get_header_value("Authorization");
+            response.status = status_;
+            response.set_content(body_, "application/json");
+            if (request.path == "/herd/v1/stop" && status_ == 202) {
+                server_.stop();
+            }
+        };
+        server_.Get(".*", remember);
+        server_.Post(".*", remember);
+        server_.Delete(".*", remember);
+        port_ = server_.bind_to_any_port("127.0.0.1");
+        thread_ = std::thread([this] { server_.listen_after_bind(); });
+        while (!server_.is_running()) { // stop() before that would be forgotten
+            std::this_thread::yield();
+        }
+    }
+    FakeHerd(const FakeHerd&) = delete;
+    FakeHerd& operator=(const FakeHerd&) = delete;
+    ~FakeHerd()
+    {
+        server_.stop();
+        thread_.join();
+    }
+    void answers(int status, std::string body)
+    {
+        const std::lock_guard lock(mutex_);
+        status_ = status;
+        body_ = std::move(body);
+    }
+    [[nodiscard]] std::vector<std::string> seen()
+    {
+        const std::lock_guard lock(mutex_);
+        return seen_;
+    }
+    [[nodiscard]] std::string key()
+    {
+        const std::lock_guard lock(mutex_);
+        return key_;
+    }
+    [[nodiscard]] config::BackendUrl url() const { return {.port = static_cast<std::uint16_t>(port_)}; }
+
+private:
+    httplib::Server server_;
+    std::mutex mutex_;
+    std::vector<std::string> seen_;
+    std::string key_;
+    int status_{200};
+    std::string body_{"{}"};
+    int port_{0};
+    std::thread thread_;
+};
+
+struct Outcome {
+    int code{0};
+    std::string out{};
+    std::string err{};
+};
+
+Outcome run(const app::Verb& verb)
+{
+    std::ostringstream out;
+    std::ostringstream err;
+    const base::SystemClock clock;
+    const int code = app::run_verb(verb, {out, err, false}, clock);
+    return {code, out.str(), err.str()};
+}
+
+} // namespace
+
+TEST_CASE("each verb asks its route and prints the answer")
+{
+    FakeHerd herd;
+    herd.answers(200, R"({"version":"9","nodes":[],"models":[]})");
+    const auto verb = [&](std::string name, std::vector<std::string> words = {}) {
+        return app::Verb{
+            .name = std::move(name), .words = std::move(words), .url = herd.url(), .key = "secret"};
+    };
+    CHECK(run(verb("status")).out.starts_with("herd 9 at http://127.0.0.1:"));
+    CHECK(herd.key() == "Bearer secret");
+    CHECK(run(verb("nodes")).code == 0);
+    CHECK(run(verb("models")).code == 0);
+    CHECK(run(verb("ps")).out == "No model is in memory.\n");
+    CHECK(run(verb("drain", {"gpu 1/ü"})).out.find("gpu 1/ü finishes what it runs") == 0);
+    CHECK(run(verb("resume", {"gpu-1"})).out == "gpu-1 takes requests again\n");
+    CHECK(run(verb("reload")).out == "reloaded\n");
+    CHECK(run(verb("nodes", {"remove", "attic"})).out == "removed attic\n");
+    CHECK(run(verb("nodes", {"approve", "attic"})).out == "attic may join\n");
+    auto add = verb("nodes", {"add", "http://a:1"});
+    add.node_name = "n";
+    add.labels = {"eu"};
+    CHECK(run(add).out == "added http://a:1\n");
+    CHECK(herd.seen()
+          == std::vector<std::string>{
+              "GET /herd/v1/status", "GET /herd/v1/nodes", "GET /herd/v1/models", "GET /api/ps",
+              "POST /herd/v1/nodes/gpu%201%2F%C3%BC/drain", "POST /herd/v1/nodes/gpu-1/resume",
+              "POST /herd/v1/reload", "DELETE /herd/v1/nodes/attic", "POST /herd/v1/nodes/attic/approve",
+              R"(POST /herd/v1/nodes {"labels":["eu"],"name":"n","url":"http://a:1"})"});
+}
+
+TEST_CASE("--json prints the answer as it is")
+{
+    FakeHerd herd;
+    herd.answers(200, R"({"x": 1})");
+    const auto outcome = run({.name = "status", .url = herd.url(), .json = true});
+    CHECK(outcome.code == 0);
+    CHECK(outcome.out == "{\"x\": 1}\n");
+    herd.answers(404, R"({"error":"no such node"})");
+    const auto failed = run({.name = "drain", .words = {"x"}, .url = herd.url(), .json = true});
+    CHECK(failed.code == 1);
+    CHECK(failed.out == "{\"error\":\"no such node\"}\n");
+}
+
+TEST_CASE("refusals are told in the server's words")
+{
+    FakeHerd herd;
+    const auto err_of = [&](int status, const std::string& body) {
+        herd.answers(status, body);
+        const auto outcome = run({.name = "drain", .words = {"x"}, .url = herd.url()});
+        CHECK(outcome.code == 1);
+        CHECK(outcome.out.empty());
+        return outcome.err;
+    };
+    CHECK(err_of(404, R"({"error":"no node is called x"})") == "herd: no node is called x\n");
+    CHECK(err_of(401, R"({"error":"unauthorized"})").find("wants a key: pass --key") != std::string::npos);
+    CHECK(err_of(404, "404 page not found").find("is not a herd (status 404)") != std::string::npos);
+    herd.answers(200, "Ollama is running");
+    CHECK(run({.name = "status", .url = herd.url()}).err.find("is that a herd?") != std::string::npos);
+}
+
+TEST_CASE("when no herd answers, the message says what to do")
+{
+    config::BackendUrl url;
+    {
+        FakeHerd herd;
+        url = herd.url(); // a port that was free a moment ago
+    }
+    const auto outcome = run({.name = "status", .url = url});
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err
+          == "herd: no herd answers at " + url.text()
+              + ": start it with `herd`, or name another with --url\n");
+}
+
+TEST_CASE("herd stop returns when the port is closed")
+{
+    FakeHerd herd;
+    herd.answers(202, R"({"status":"stopping"})");
+    const auto outcome = run({.name = "stop", .url = herd.url()});
+    CHECK(outcome.code == 0);
+    CHECK(outcome.out == "stopped\n");
+}
