@@ -43,15 +43,15 @@ base::Result<discovery::Authenticator> load_keys(const HerdOptions::Discovery& o
         }
         text = std::move(*read);
     }
+    const bool require = options.join == JoinMode::key;
+    if (text.empty() && !require) {
+        return discovery::Authenticator{};
+    }
     const auto keys = discovery::parse_fleet_keys(text);
     if (!keys) {
         return std::unexpected(keys.error());
     }
-    const bool require = options.join == JoinMode::key;
-    const auto mode = require ? discovery::AuthMode::require
-        : keys->empty()       ? discovery::AuthMode::off
-                              : discovery::AuthMode::permissive;
-    return discovery::Authenticator::make(mode, *keys);
+    return discovery::Authenticator::make(require ? discovery::AuthMode::require : discovery::AuthMode::permissive, *keys);
 }
 
 std::string host_name()
