@@ -143,6 +143,9 @@ net::Task<base::Result<void>> Exchange::fill(std::size_t limit)
             body_.append(piece);
             bytes += piece.size();
         }
+        if (body_.size() > options_.max_body) {
+            co_return base::fail(base::Errc::too_large, "request body too large", base::Source::client);
+        }
         const bool kept = kept_.grow(bytes);
         if ((!kept || body_.size() > limit) && !client_.body_complete()) {
             streamed_ = true;
