@@ -112,7 +112,7 @@ std::expected<ModelReference, Problem> read_model(std::string_view text, const R
     model.text = text;
     auto name = base::trim(text);
     if (name.empty()) {
-        if (route.embedding || route.pattern == "/api/generate") {
+        if (route.pattern == "/api/embed" || route.pattern == "/api/generate") {
             return std::unexpected(model_not_found(route, ""));
         }
         return std::unexpected(bad_request("model is required"));

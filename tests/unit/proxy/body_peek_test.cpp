@@ -1,0 +1,182 @@
+#include "proxy/body_peek.hpp"
+#include "proxy/go_json.hpp"
+#include "proxy/json_reader.hpp"
+#include "support/catch.hpp"
+
+#include <zstd.h>
+
+using namespace herd::proxy;
+
+TEST_CASE("the model is found wherever it stands, and nothing else is taken for it")
+{
+    CHECK(peek_json(R"({"model":"a"})").model == "a");
+    CHECK(peek_json(R"( { "x" : {"model":"b"}, "y":["model","c"], "model" : "a" } )").model == "a");
+    CHECK(peek_json(R"({"MODEL":"a"})").model == "a");
+    CHECK(peek_json(R"({"mod\u0065l":"a"})").model == "a");
+    CHECK(peek_json(R"({"model":"a\/b\u003ac"})").model == "a/b:c");
+    CHECK(peek_json(R"({"model":"a","model":"b"})").model == "b");
+    CHECK(peek_json(R"({"model":"a","Model":null})").model == "a");
+    CHECK(peek_json(R"({"prompt":"\"model\":\"b\"","model":"a"})").model == "a");
+    CHECK(peek_json(R"({"prompt":"\\","model":"a"})").model == "a");
+    CHECK(peek_json("{\"prompt\":\"\xff\xfe\",\"model\":\"a\"}").model == "a");
+    CHECK(peek_json(R"({"model":"a"} {"model":"b"} rubbish)").model == "a");
+    CHECK(peek_json(R"({"model":"","name":"n"})").model_or_name() == "n");
+}
+
+TEST_CASE("what is no JSON for Ollama is broken for us")
+{
+    for (const auto* text : {"{bad", "{\"model\":\"a\"", "{\"model\":5}", "[1]", "\"x\"", "{\"model\":\"\\x\"}", "{\"a\":}"}) {
+        CAPTURE(text);
+        CHECK(peek_json(text).broken);
+    }
+    CHECK(peek_json("").empty);
+    CHECK(peek_json(" \n").empty);
+    CHECK_FALSE(peek_json("").broken);
+    CHECK(peek_json("{}").object);
+    CHECK_FALSE(peek_json("{}").broken);
+}
+
+TEST_CASE("a request without a prompt and with keep_alive 0 is an unload")
+{
+    for (const auto* zero : {"0", "0.0", "-0", "\"0\"", "\"0s\"", "\"0h0m0s\"", "\"-0s\""}) {
+        CAPTURE(zero);
+        CHECK(peek_json(std::string(R"({"model":"m","keep_alive":)") + zero + "}").keep_alive_zero);
+    }
+    for (const auto* not_zero : {"5", "-1", "\"5m\"", "\"-1m\"", "null", "\"zzz\"", "\"\"", "true", "\"s\""}) {
+        CAPTURE(not_zero);
+        CHECK_FALSE(peek_json(std::string(R"({"model":"m","keep_alive":)") + not_zero + "}").keep_alive_zero);
+    }
+    CHECK(peek_json(R"({"model":"m"})").prompt_empty);
+    CHECK(peek_json(R"({"prompt":""})").prompt_empty);
+    CHECK_FALSE(peek_json(R"({"prompt":"x"})").prompt_empty);
+    CHECK(peek_json(R"({"messages":[ ]})").messages_empty);
+    CHECK(peek_json(R"({"messages":null})").messages_empty);
+    CHECK_FALSE(peek_json(R"({"messages":[{}]})").messages_empty);
+}
+
+TEST_CASE("load-time options make a class, others do not")
+{
+    const auto of = [](std::string_view options) {
+        return peek_json(std::string(R"({"model":"m","options":)").append(options).append("}"));
+    };
+    CHECK(of("{}").options_class == 0);
+    CHECK(of(R"({"temperature":1,"seed":3})").options_class == 0);
+    CHECK(of(R"({"num_ctx":4096})").options_class != 0);
+    CHECK(of(R"({"num_ctx":4096})").num_ctx == 4096);
+    CHECK(of(R"({"num_ctx":4096,"num_batch":1})").options_class == of(R"({"num_batch":1,"num_ctx":4096,"top_k":3})").options_class);
+    CHECK(of(R"({"num_ctx":4096})").options_class != of(R"({"num_ctx":8192})").options_class);
+    CHECK(of(R"({"num_gpu":-1})").options_class == 0);
+    CHECK(peek_json(R"({"shift":false})").options_class != 0);
+    CHECK(peek_json(R"({"shift":true})").options_class == 0);
+    CHECK(of(R"({"num_predict":7})").output_tokens_max == 7);
+    CHECK(of(R"({"num_predict":-1})").output_tokens_max == std::nullopt);
+    CHECK(peek_json(R"({"max_tokens":9})").output_tokens_max == 9);
+    CHECK(of(R"({"num_ctx":1e99})").num_ctx == std::nullopt);
+}
+
+TEST_CASE("the size of a prompt counts text, not images")
+{
+    CHECK(peek_json(R"({"prompt":"12345"})").prompt_bytes == 5);
+    CHECK(peek_json(R"({"messages":[{"role":"user","content":"12345","images":["AAAA","BBBB"]}]})").prompt_bytes == 9);
+    CHECK(peek_json(R"({"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:AAAA"}}]}]})").prompt_bytes == 9);
+}
+
+TEST_CASE("tags and blobs are collected, within limits")
+{
+    const auto peek = peek_json(R"({"metadata":{"tags":["a","b",5,"c"]},"files":{"x":"sha256:1"},"adapters":{"y":"sha256:2"}})");
+    CHECK(peek.tags == std::vector<std::string>{"a", "b", "c"});
+    CHECK(peek.blobs == std::vector<std::string>{"sha256:1", "sha256:2"});
+    std::string many = R"({"metadata":{"tags":[)";
+    for (int i = 0; i < 1000; ++i) {
+        many += "\"t\",";
+    }
+    CHECK(peek_json(many + "\"t\"]}}").tags.size() == 16);
+}
+
+TEST_CASE("the model of a form is a field")
+{
+    const std::string form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a; name=\\\"model\\\".wav\"\r\n\r\n"
+                             "RIFF\r\n--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper:1\r\n--b--\r\n";
+    CHECK(peek_multipart_model(form, "multipart/form-data; boundary=b") == "whisper:1");
+    CHECK(peek_multipart_model(form, "Multipart/Form-Data; boundary=\"b\"") == "whisper:1");
+    CHECK(peek_multipart_model(form, "application/json") == std::nullopt);
+    CHECK(peek_multipart_model(form, "multipart/form-data") == std::nullopt);
+    CHECK(peek_multipart_model(form.substr(0, 60), "multipart/form-data; boundary=b") == std::nullopt);
+    CHECK(peek_multipart_model("x", "multipart/form-data; boundary=b") == std::nullopt);
+}
+
+TEST_CASE("packed bodies are unpacked up to a limit")
+{
+    const std::string text = R"({"model":"m","input":")" + std::string(100000, 'x') + "\"}";
+    std::string packed(ZSTD_compressBound(text.size()), '\0');
+    packed.resize(ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), 1));
+    CHECK(unpack_zstd(packed) == text);
+    CHECK(unpack_zstd(packed, 1000) == std::nullopt);
+    CHECK(unpack_zstd(packed.substr(0, packed.size() / 2)) == std::nullopt);
+    CHECK(unpack_zstd("rubbish") == std::nullopt);
+}
+
+TEST_CASE("bad JSON is refused in the words of Go's decoder")
+{
+    const std::pair<std::string_view, std::string_view> cases[] = {
+        {"{bad", "invalid character 'b' looking for beginning of object key string"},
+        {"", "EOF"},
+        {" ", "EOF"},
+        {"{", "unexpected EOF"},
+        {"{\"a\":1", "unexpected EOF"},
+        {"bad", "invalid character 'b' looking for beginning of value"},
+        {"{\"a\" 1}", "invalid character '1' after object key"},
+        {"{\"a\":1 \"b\"}", "invalid character '\"' after object key:value pair"},
+        {"{\"a\":1,}", "invalid character '}' looking for beginning of object key string"},
+        {"[1 2]", "invalid character '2' after array element"},
+        {"[1,]", "invalid character ']' looking for beginning of value"},
+        {"{\"model\": \"tiny\", \"messages\": [}", "invalid character '}' looking for beginning of value"},
+        {"{\"a\":tru}", "invalid character '}' in literal true (expecting 'e')"},
+        {"{\"a\":nul", "unexpected EOF"},
+        {"{\"a\":-x}", "invalid character 'x' in numeric literal"},
+        {"{\"a\":1.x}", "invalid character 'x' after decimal point in numeric literal"},
+        {"{\"a\":1ex}", "invalid character 'x' in exponent of numeric literal"},
+        {"{\"a\":01}", "invalid character '1' after object key:value pair"},
+        {"{\"a\":\"\n\"}", "invalid character '\\n' in string literal"},
+        {"{\"a\":\"\\x\"}", "invalid character 'x' in string escape code"},
+        {"{\"a\":\"\\u12g4\"}", "invalid character 'g' in \\u hexadecimal character escape"},
+        {"{'a'", "invalid character '\\'' looking for beginning of object key string"},
+        {"\x01", "invalid character '\\x01' looking for beginning of value"},
+        {"\xe9", "invalid character '\xc3\xa9' looking for beginning of value"},
+        {"{}", ""}, {"{} trailing", ""}, {"[[],{}, {\"a\":[1,2.5e-3,true,null,\"\\u00e9\"]}]", ""}, {"5", ""}};
+    for (const auto& [text, fault] : cases) {
+        CAPTURE(text);
+        CHECK(go_json_fault(text) == fault);
+    }
+    CHECK(go_json_fault(std::string(100000, '[')) == "exceeded max depth");
+}
+
+TEST_CASE("the reader skips what it does not know, however deep")
+{
+    const std::string brackets = std::string(200000, '[') + "x";
+    JsonReader deep(brackets);
+    CHECK(deep.skip().empty());
+    CHECK(deep.broken());
+    const std::string text = R"({"a":[1,{"b":"]}"}],"c":2})";
+    JsonReader reader(text);
+    REQUIRE(reader.enter());
+    CHECK(reader.next_key() == "a");
+    CHECK(reader.skip() == R"([1,{"b":"]}"}])");
+    CHECK(reader.next_key() == "c");
+    CHECK(reader.skip() == "2");
+    CHECK(reader.next_key() == std::nullopt);
+    CHECK_FALSE(reader.broken());
+    CHECK(reader.position() == text.size());
+}
+
+TEST_CASE("quoting cannot be escaped from")
+{
+    CHECK(quoted("a\"b\\c\n\x01\x7f") == "\"a\\\"b\\\\c\\n\\u0001\\u007f\"");
+    CHECK(quoted("\xff") == "\"\\ufffd\"");
+    CHECK(quoted("é") == "\"é\"");
+    std::string out;
+    CHECK(JsonReader::unescape("\\ud83d\\ude00 \\ud83d", out));
+    CHECK(out == "\xf0\x9f\x98\x80 \xef\xbf\xbd");
+    CHECK_FALSE(JsonReader::unescape("\\", out));
+    CHECK_FALSE(JsonReader::unescape(std::string(5000, 'x'), out));
+}

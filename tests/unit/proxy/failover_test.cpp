@@ -1,0 +1,102 @@
+#include "proxy/failover.hpp"
+#include "support/catch.hpp"
+
+using namespace herd;
+using namespace herd::proxy;
+using base::Errc;
+using fleet::Result;
+
+namespace {
+
+AttemptFacts broken(Phase phase, Errc error, bool replayable = true, bool reused = false, bool kept = true)
+{
+    AttemptFacts facts;
+    facts.phase = phase;
+    facts.error = error;
+    facts.replayable = replayable;
+    facts.reused = reused;
+    facts.body_kept = kept;
+    return facts;
+}
+
+AttemptFacts answered(int status, std::string_view body = "{}", bool json = true, bool replayable = true)
+{
+    AttemptFacts facts;
+    facts.phase = Phase::answered;
+    facts.status = status;
+    facts.body = body;
+    facts.json = json;
+    facts.names_model = true;
+    facts.replayable = replayable;
+    return facts;
+}
+
+} // namespace
+
+TEST_CASE("who could not be reached is replaced, whatever the route")
+{
+    for (const bool replayable : {true, false}) {
+        for (const bool kept : {true, false}) {
+            CHECK(decide(broken(Phase::connecting, Errc::refused, replayable, false, kept)).verdict == Verdict::elsewhere);
+        }
+    }
+    CHECK(decide(broken(Phase::connecting, Errc::refused)).result == Result::refused);
+    CHECK(decide(broken(Phase::connecting, Errc::unreachable)).result == Result::refused);
+    CHECK(decide(broken(Phase::connecting, Errc::timed_out)).result == Result::timed_out);
+}
+
+TEST_CASE("who broke off after we spoke is replaced only if that may be repeated")
+{
+    for (const auto phase : {Phase::sent, Phase::answered}) {
+        CHECK(decide(broken(phase, Errc::reset)).verdict == Verdict::elsewhere);
+        CHECK(decide(broken(phase, Errc::reset)).result == Result::broken);
+        CHECK(decide(broken(phase, Errc::timed_out)).result == Result::timed_out);
+        CHECK(decide(broken(phase, Errc::malformed)).verdict == Verdict::elsewhere);
+        CHECK(decide(broken(phase, Errc::reset, false)).verdict == Verdict::give_up);
+        CHECK(decide(broken(phase, Errc::reset, true, false, false)).verdict == Verdict::give_up);
+    }
+}
+
+TEST_CASE("a reused connection may have been stale: once more at the same node")
+{
+    for (const auto error : {Errc::reset, Errc::closed, Errc::io}) {
+        CHECK(decide(broken(Phase::sent, error, true, true)).verdict == Verdict::same_again);
+    }
+    CHECK(decide(broken(Phase::answered, Errc::reset, true, true)).verdict == Verdict::elsewhere);
+    CHECK(decide(broken(Phase::sent, Errc::timed_out, true, true)).verdict == Verdict::elsewhere);
+    CHECK(decide(broken(Phase::sent, Errc::reset, false, true)).verdict == Verdict::give_up);
+}
+
+TEST_CASE("we do not repeat what we ended ourselves")
+{
+    CHECK(decide(broken(Phase::sent, Errc::cancelled)).verdict == Verdict::give_up);
+    CHECK(decide(broken(Phase::sent, Errc::cancelled)).result == Result::cancelled);
+}
+
+TEST_CASE("statuses: what is the client's business passes, what is the node's trouble does not")
+{
+    for (const int status : {200, 201, 204, 301, 400, 401, 403, 405, 409, 413, 415, 429, 499, 501}) {
+        CHECK(decide(answered(status)).verdict == Verdict::pass);
+        CHECK(decide(answered(status)).result == Result::served);
+        CHECK_FALSE(looks_failed(status));
+    }
+    for (const int status : {500, 502, 503, 504, 507, 508}) {
+        CHECK(looks_failed(status));
+        CHECK(decide(answered(status)).verdict == Verdict::elsewhere);
+        CHECK(decide(answered(status)).result == Result::failed);
+        CHECK(decide(answered(status, "{}", true, false)).verdict == Verdict::pass);
+    }
+    CHECK(decide(answered(500, R"({"error":"option \"num_ctx\" must be of type integer"})")).verdict == Verdict::pass);
+    CHECK(decide(answered(500, R"({"error":"llama-server reported out-of-memory during startup: x"})")).verdict == Verdict::elsewhere);
+}
+
+TEST_CASE("404 against the catalog is the node's mistake; text means the route is unknown there")
+{
+    CHECK(decide(answered(404)).result == Result::model_missing);
+    CHECK(decide(answered(404)).verdict == Verdict::elsewhere);
+    CHECK(decide(answered(404, "404 page not found", false)).result == Result::route_missing);
+    auto blob = answered(404);
+    blob.names_model = false;
+    CHECK(decide(blob).verdict == Verdict::pass);
+    CHECK(decide(blob).result == Result::served);
+}

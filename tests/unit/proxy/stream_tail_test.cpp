@@ -1,0 +1,113 @@
+#include "proxy/stream_tail.hpp"
+#include "support/catch.hpp"
+
+#include <string>
+
+using namespace herd;
+using namespace herd::proxy;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Fed in pieces of every size, the answer must not differ.
+StreamTail fed(std::string_view text, std::size_t step = 7)
+{
+    StreamTail tail;
+    for (std::size_t at = 0; at < text.size(); at += step) {
+        const std::array piece{text.substr(at, step)};
+        tail.feed(piece);
+    }
+    return tail;
+}
+
+TailEnd end_of(std::string_view text, StreamKind kind)
+{
+    const auto whole = fed(text, 100000).end(kind);
+    CHECK(fed(text, 1).end(kind) == whole);
+    CHECK(fed(text, 1000).end(kind) == whole);
+    return whole;
+}
+
+const std::string line = "{\"model\":\"m\",\"message\":{\"content\":\"hi\"},\"done\":false}\n";
+const std::string done = "{\"model\":\"m\",\"done\":true,\"done_reason\":\"stop\",\"total_duration\":500,\"load_duration\":100,"
+                         "\"prompt_eval_count\":3,\"prompt_eval_duration\":7,\"eval_count\":2,\"eval_duration\":9}\n";
+
+} // namespace
+
+TEST_CASE("a native stream ends with done, or with an error line, or not at all")
+{
+    using enum StreamKind;
+    CHECK(end_of(line + done, ndjson_done) == TailEnd::proper);
+    CHECK(end_of(line, ndjson_done) == TailEnd::open);
+    CHECK(end_of("", ndjson_done) == TailEnd::open);
+    CHECK(end_of(line + "{\"error\":\"boom\"}\n", ndjson_done) == TailEnd::error);
+    CHECK(end_of(line + done.substr(0, 30), ndjson_done) == TailEnd::open);
+    CHECK(end_of(done.substr(0, done.size() - 1), ndjson_done) == TailEnd::proper); // no line end, still whole
+    CHECK(end_of("{\"message\":{\"tool_calls\":[{\"arguments\":{\"done\":true}}]},\"done\":false}\n", ndjson_done) == TailEnd::open);
+    CHECK(end_of("{\"response\":\"\\\"done\\\":true\",\"done\":false}\n", ndjson_done) == TailEnd::open);
+    const auto context = "{\"response\":\"\",\"done\":true,\"context\":[" + std::string(5000, '1') + "],\"total_duration\":5}\n";
+    CHECK(end_of(context, ndjson_done) == TailEnd::open); // "done" itself is out of sight
+    CHECK(end_of("{\"status\":\"writing manifest\"}\n{\"status\":\"success\"}\n", ndjson_success) == TailEnd::proper);
+    CHECK(end_of("{\"status\":\"success\"}", ndjson_success) == TailEnd::proper);
+    CHECK(end_of("{\"status\":\"pulling manifest\"}\n", ndjson_success) == TailEnd::open);
+    CHECK(end_of("{\"status\":\"pulling manifest\"}\n{\"error\":\"x\"}\n", ndjson_success) == TailEnd::error);
+}
+
+TEST_CASE("event streams end with their own last events")
+{
+    using enum StreamKind;
+    const std::string event = "data: {\"choices\":[]}\n\n";
+    CHECK(end_of(event + "data: [DONE]\n\n", sse_done) == TailEnd::proper);
+    CHECK(end_of(event, sse_done) == TailEnd::open);
+    CHECK(end_of(event + "data: [DONE]", sse_done) == TailEnd::open);
+    CHECK(end_of(event + "data: {\"error\":{\"message\":\"x\"}}\n\n", sse_done) == TailEnd::error);
+    CHECK(end_of("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n", sse_message) == TailEnd::proper);
+    CHECK(end_of("event: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n", sse_message) == TailEnd::open);
+    CHECK(end_of("event: error\ndata: {}\n\n", sse_message) == TailEnd::error);
+    const auto big = "event: response.completed\ndata: {\"response\":{\"x\":\"" + std::string(9000, 'y')
+                     + "\",\"usage\":{\"input_tokens\":3,\"output_tokens\":2}},\"sequence_number\":9,\"type\":\"response.completed\"}\n\n";
+    CHECK(end_of(big, sse_response) == TailEnd::proper);
+    CHECK(fed(big).timings().output_tokens == 2);
+    CHECK(end_of("event: response.failed\ndata: {}\n\n", sse_response) == TailEnd::error);
+    CHECK(end_of("event: response.output_text.delta\ndata: {}\n\n", sse_response) == TailEnd::open);
+    CHECK(end_of("anything", none) == TailEnd::proper);
+}
+
+TEST_CASE("timings are those the node reported last")
+{
+    const auto timings = fed(line + done).timings();
+    CHECK(timings.total == 500ns);
+    CHECK(timings.load == 100ns);
+    CHECK(timings.prompt_eval == 7ns);
+    CHECK(timings.eval == 9ns);
+    CHECK(timings.prompt_tokens == 3);
+    CHECK(timings.output_tokens == 2);
+    const auto openai = fed("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}\n\ndata: [DONE]\n\n").timings();
+    CHECK(openai.prompt_tokens == 3);
+    CHECK(openai.output_tokens == 2);
+    CHECK(openai.total == 0ns);
+    CHECK(fed("{\"response\":\"\\\"eval_count\\\":99\"}").timings().output_tokens == 0);
+    CHECK(fed("{\"eval_count\":-5}").timings().output_tokens == 0);
+    CHECK(fed("{\"eval_count\":99999999999999999999999}").timings().output_tokens == 0);
+    CHECK(fed("").timings().total == 0ns);
+}
+
+TEST_CASE("only the last two kibibytes are kept, whatever the pieces")
+{
+    std::string text;
+    for (int i = 0; i < 5000; ++i) {
+        text += std::to_string(i);
+    }
+    for (const std::size_t step : {1UL, 3UL, 1000UL, 2047UL, 2048UL, 2049UL, 4096UL, 5000UL, 100000UL}) {
+        const auto tail = fed(text, step);
+        CHECK(tail.text() == std::string_view(text).substr(text.size() - tail.text().size()));
+        CHECK(tail.text().size() == 2048);
+        CHECK(tail.bytes() == text.size());
+    }
+    CHECK(fed("abc").text() == "abc");
+    CHECK(fed("a\n").at_event_end(StreamKind::ndjson_done));
+    CHECK_FALSE(fed("a").at_event_end(StreamKind::ndjson_done));
+    CHECK_FALSE(fed("a\n").at_event_end(StreamKind::sse_done));
+    CHECK(fed("a\n\n").at_event_end(StreamKind::sse_done));
+    CHECK(fed("").at_event_end(StreamKind::sse_done));
+}
