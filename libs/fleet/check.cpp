@@ -1,6 +1,8 @@
 // The promises of the dispatcher, counted again from scratch. For tests and the simulator: O(everything).
 #include "fleet/dispatcher.hpp"
 
+#include <algorithm>
+
 namespace herd::fleet {
 
 std::string Dispatcher::check_leases() const
@@ -51,7 +53,9 @@ std::string Dispatcher::check(base::Instant now)
         (void)gather(waiter.profile);
         const auto online = mark(waiter.profile.need, false);
         if (online.free || (!online.routable && mark(waiter.profile.need, true).free)) {
-            return "ticket " + std::to_string(ticket) + " waits although a place is free";
+            const auto at = std::ranges::find(candidates_, Exclusion::none, &Candidate::exclusion);
+            return "ticket " + std::to_string(ticket) + " waits although node " + at->node->id.text() + " ("
+                + std::string(to_string(at->node->state)) + ") has a place free";
         }
         if (waiter.due() < now) {
             return "ticket " + std::to_string(ticket) + " waits past its time";

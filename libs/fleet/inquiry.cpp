@@ -47,7 +47,7 @@ void Membership::apply(const NodeConfirmed& event, Step& step)
     } else if (event.agent == node->agent) {
         answered(*node, event, step);
     }
-    rearm(*node);
+    rearm(*node, step);
 }
 
 void Membership::answered(NodeRecord& node, const NodeConfirmed& event, Step& step)
@@ -161,7 +161,7 @@ void Membership::apply(const NodeConfirmFailed& event, Step& step)
     } else if (event.agent == node->agent && node->confirm_out) {
         not_answered(*node, event.why, event.hint, step);
     }
-    rearm(*node);
+    rearm(*node, step);
 }
 
 void Membership::not_answered(NodeRecord& node, base::Errc why, const std::string& hint, Step& step)
@@ -259,7 +259,7 @@ void Membership::apply(const NodeChanged& event, Step& step)
         } else {
             fetch(*node, step);
         }
-        rearm(*node);
+        rearm(*node, step);
     }
 }
 

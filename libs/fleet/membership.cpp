@@ -151,7 +151,15 @@ void Membership::forget(NodeRecord& node, Step& step)
     changed(step);
 }
 
-void Membership::rearm(NodeRecord& node) { alarms_.set(node.id, node.timers.earliest()); }
+/// At the end of whatever happened to a node.
+void Membership::rearm(NodeRecord& node, Step& step)
+{
+    alarms_.set(node.id, node.timers.earliest());
+    if (const bool now = node.last_resort(); now != node.was_last_resort) {
+        node.was_last_resort = now;
+        step.touched.push_back(node.id);
+    }
+}
 
 void Membership::tick(Step& step)
 {
@@ -221,7 +229,7 @@ void Membership::ring(NodeRecord& node, Step& step)
             become(node, Liveness::gone, "silent since it became suspect", step);
         }
     }
-    rearm(node);
+    rearm(node, step);
 }
 
 void Membership::apply(const NodeRemoved& event, Step& step)
@@ -239,6 +247,7 @@ void Membership::apply(const DrainNode& event, Step& step)
     }
     node->drained_by_operator = event.drain;
     settle_state(*node, step);
+    rearm(*node, step);
     step.emit(SavePool{});
     changed(step);
 }
@@ -274,7 +283,7 @@ void Membership::apply(const PoolRestored& event, Step& step)
         node.since = step.wall;
         become(node, Liveness::verifying, "known from before the restart", step);
         ask(node, saved.boot_id, 0, std::chrono::milliseconds{rng_.between(0, spread_ms)}, step);
-        rearm(node);
+        rearm(node, step);
     }
     changed(step);
 }

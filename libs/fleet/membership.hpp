@@ -61,7 +61,7 @@ private:
     void settle_state(NodeRecord& node, Step& step);
     void become(NodeRecord& node, Liveness liveness, std::string reason, Step& step);
     void forget(NodeRecord& node, Step& step);
-    void rearm(NodeRecord& node);
+    void rearm(NodeRecord& node, Step& step);
     void ring(NodeRecord& node, Step& step);
     void note_expected(const NodeRecord& node);
     void changed(Step& step) { step.emit(SnapshotChanged{}); }

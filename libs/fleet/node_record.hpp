@@ -105,6 +105,7 @@ struct NodeRecord {
     bool ever_confirmed{false};
     bool saved{false};        ///< from the saved pool, not yet answered
     bool left{false};         ///< gone because it said so
+    bool was_last_resort{false};
     bool tcp_proven{false};   ///< the newest TCP evidence about the API is good
     bool needs_tcp{false};    ///< suspect by a TCP fault: an announcement alone does not refute it
     bool confirm_out{false};

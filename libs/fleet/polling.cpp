@@ -8,6 +8,10 @@ namespace herd::fleet {
 void Membership::apply(const StaticAdded& event, Step& step)
 {
     auto* node = find(event.id);
+    if (node != nullptr && !node->is_static()) {
+        forget(*node, step); // somebody announced this id: what a person configured counts
+        node = nullptr;
+    }
     if (node == nullptr) {
         if (nodes_.size() >= options_.nodes_max && !make_room(event.address.endpoint, step)) {
             step.emit(StateFlipped{event.id, event.name, NodeState::unknown, NodeState::unknown,
@@ -17,8 +21,6 @@ void Membership::apply(const StaticAdded& event, Step& step)
         node = &nodes_.add(event.id, NodeSource::configured, {});
         node->drained_by_operator = saved_drains_.erase(event.id) > 0;
         node->since = step.wall;
-    } else if (!node->is_static()) {
-        return;
     }
     const bool moved = node->url != event.url || node->address.endpoint != event.address.endpoint;
     if (moved && node->address.endpoint.port != 0) {
@@ -37,7 +39,7 @@ void Membership::apply(const StaticAdded& event, Step& step)
         become(*node, Liveness::verifying, "configured, being asked", step); // a new address, a new verdict
         poll(*node, true, step);
     }
-    rearm(*node);
+    rearm(*node, step);
     changed(step);
 }
 
@@ -78,7 +80,7 @@ void Membership::apply(const StaticPolled& event, Step& step)
     } else {
         poll_failed(*node, event.why, event.hint, step);
     }
-    rearm(*node);
+    rearm(*node, step);
 }
 
 void Membership::poll_answered(NodeRecord& node, const StaticPolled& event, Step& step)
@@ -144,7 +146,7 @@ void Membership::reread(const NodeId& id, Step& step)
         } else if (node->liveness == Liveness::alive || node->liveness == Liveness::suspect) {
             fetch(*node, step);
         }
-        rearm(*node);
+        rearm(*node, step);
     }
 }
 

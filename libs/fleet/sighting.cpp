@@ -43,7 +43,7 @@ void Membership::apply(const NodeSeen& event, Step& step)
         }
         break;
     }
-    rearm(*node);
+    rearm(*node, step);
 }
 
 /// Makes place under the caps by forgetting whoever was never confirmed, or is gone, and was heard longest
@@ -103,7 +103,7 @@ void Membership::first_sighting(const NodeSeen& event, Step& step)
     node.since = step.wall;
     become(node, Liveness::verifying, "announced, being confirmed", step);
     ask(node, event.boot_id, 0, {}, step);
-    rearm(node);
+    rearm(node, step);
     changed(step);
 }
 
@@ -233,7 +233,7 @@ void Membership::apply(const NodeLeft& event, Step& step)
     }
     become(*node, Liveness::gone, event.reason.empty() ? "left" : "left: " + event.reason, step);
     node->left = true;
-    rearm(*node);
+    rearm(*node, step);
     step.emit(SavePool{});
 }
 

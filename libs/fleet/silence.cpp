@@ -151,7 +151,6 @@ void Membership::apply(const ProbeDone& event, Step& step)
         if (event.connected) {
             node->needs_tcp = false;
             refute(*node, step);
-            step.touched.push_back(node->id); // it may now serve as a last resort
         } else {
             ++node->probe_failures;
             node->timers.probe_again = step.now + timing::retry_in(timing::probe_retry, node->probe_failures);
@@ -160,7 +159,7 @@ void Membership::apply(const ProbeDone& event, Step& step)
         node->timers.verdict = never;
         fault(*node, node->address.endpoint.text() + " refused the connection", step);
     }
-    rearm(*node);
+    rearm(*node, step);
 }
 
 void Membership::apply(const CanaryLost& event, Step& step)
@@ -175,7 +174,7 @@ void Membership::apply(const CanaryLost& event, Step& step)
     if (node->liveness == Liveness::alive) {
         probe(*node, true, step);
     }
-    rearm(*node);
+    rearm(*node, step);
 }
 
 /// TCP failed there. Nothing new goes to it until TCP is seen to answer, whatever it announces.
@@ -211,7 +210,7 @@ void Membership::attempt_failed(const NodeId& id, const base::Endpoint& endpoint
         probe(*node, true, step);
     }
     step.touched.push_back(node->id);
-    rearm(*node);
+    rearm(*node, step);
 }
 
 bool Membership::is_fresh(const NodeRecord& node, base::Instant now) const

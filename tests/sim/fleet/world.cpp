@@ -50,9 +50,14 @@ Box& World::add_static(const std::string& name, std::vector<std::string> models)
     auto& box = add_box(name, std::move(models));
     box.is_static = true;
     box.agent.port = 11434;
-    feed(StaticAdded{box.id, name, "http://" + box.agent.text(), Address{box.agent, box.agent.text(), {}, {}},
-                     box.labels, box.slots});
+    configure(box);
     return box;
+}
+
+void World::configure(const Box& box)
+{
+    feed(StaticAdded{box.id, box.name, "http://" + box.agent.text(), Address{box.agent, box.agent.text(), {}, {}},
+                     box.labels, box.slots});
 }
 
 void World::start(Box& box)
@@ -244,6 +249,11 @@ void World::restart_herd(bool with_saved_pool)
     if (with_saved_pool) {
         feed(pool);
     }
+    for (const auto* box : boxes()) {
+        if (box->is_static) {
+            configure(*box);
+        }
+    }
     // BEACON with SOLICIT, four times in the first second; answered within a window.
     for (const auto in : {0ms, 100ms, 300ms, 700ms}) {
         for (const auto* one : boxes()) {
@@ -362,17 +372,18 @@ void World::feed(const Event& event)
     fleet_->apply(event, now_, wall(), effects);
     ++steps;
     if (check_every > 0 && steps % static_cast<std::size_t>(check_every) == 0) {
-        check();
+        check(event);
     }
     for (const auto& effect : effects) {
         act(effect);
     }
 }
 
-void World::check()
+void World::check(const Event& event)
 {
     if (const auto wrong = fleet_->check(now_); !wrong.empty()) {
-        throw std::runtime_error("broken promise after step " + std::to_string(steps) + ": " + wrong);
+        throw std::runtime_error("broken promise after step " + std::to_string(steps) + ", event " + std::to_string(event.index()) + ": "
+                                 + wrong);
     }
 }
 
@@ -487,7 +498,11 @@ void World::act_probe(const Probe& probe)
     if (probe.udp.port != 0) {
         for (int i = 0; i < 5; ++i) {
             at(80ms * i + latency, [this, probe] {
-                auto& b = this->box(probe.id);
+                const auto found = boxes_.find(probe.id);
+                if (found == boxes_.end()) {
+                    return; // an invented id
+                }
+                auto& b = *found->second;
                 if (b.running && b.cabled && b.udp && b.agent.address == probe.udp.address && !lost()) {
                     send_announcement(b);
                 }

@@ -59,6 +59,8 @@ public:
     Box& add_box(const std::string& name, std::vector<std::string> models = {}, int slots = 1);
     /// A configured plain Ollama; already added to the fleet.
     Box& add_static(const std::string& name, std::vector<std::string> models = {});
+    /// The configuration (again) names this plain Ollama.
+    void configure(const Box& box);
     /// Announces with the start burst, then heartbeats until it stops running.
     void start(Box& box);
     void stop(Box& box);    ///< LEAVE, then no more
@@ -84,6 +86,7 @@ public:
 
     // ---- clients ----
     fleet::Ticket ask(fleet::Profile profile);
+    [[nodiscard]] fleet::Ticket next_ticket() const { return last_ticket_ + 1; }
     fleet::Ticket ask(const std::string& model, const std::string& client = "c");
     [[nodiscard]] static fleet::Profile profile_of(const std::string& model, const std::string& client = "c");
     void cancel(fleet::Ticket ticket) { feed(fleet::AcquireCancelled{ticket}); }
@@ -138,7 +141,7 @@ private:
     void act_probe(const fleet::Probe& probe);
     void act_poll(const fleet::PollStatic& poll);
     void act_watch(const fleet::Watch& watch);
-    void check();
+    void check(const fleet::Event& event);
 
     fleet::FleetOptions options_;
     base::Rng rng_;

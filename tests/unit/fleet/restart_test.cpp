@@ -88,7 +88,6 @@ TEST_CASE("a drain by the operator outlasts beats, polls and a restart")
     CHECK(world.state(plain) == NodeState::draining);
     CHECK(world.where("m") == "waits");
     world.restart_herd(true);
-    world.feed(StaticAdded{plain.id, "attic", "http://x", Address{plain.agent, {}, {}, {}}, {}, {}});
     world.run_for(5s);
     CHECK(world.state(lana) == NodeState::draining);
     CHECK(world.state(plain) == NodeState::draining);

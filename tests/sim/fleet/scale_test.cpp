@@ -1,0 +1,181 @@
+// A thousand nodes: joining, restart of the herd, loss, partition. The figures of lana.md 6 and appendix B.
+#include "support/catch.hpp"
+
+#include "sim/fleet/clients.hpp"
+
+#include <iostream>
+
+using namespace herd;
+using namespace herd::fleet;
+using namespace std::chrono_literals;
+using test::Clients;
+using test::World;
+
+namespace {
+
+constexpr int thousand = 1000;
+
+void populate(World& world, int count)
+{
+    world.check_every = 997; // a check looks at everything: now and then is enough here
+    for (int i = 0; i < count; ++i) {
+        auto& box = world.add_box("node-" + std::to_string(i), {"m" + std::to_string(i % 50), "common"}, 2);
+        world.at(1us * static_cast<std::int64_t>(world.rng().between(0, 900'000)), [&world, &box] { world.start(box); });
+    }
+}
+
+struct Recovery {
+    std::int64_t most_ms{0};
+    std::int64_t all_ms{0};
+};
+
+/// How long until 99 % and all of the boxes are online.
+Recovery recovery(World& world, std::size_t all, base::Duration limit)
+{
+    const auto begun = world.now();
+    Recovery out{-1, -1};
+    std::size_t looked = world.steps;
+    (void)world.run_until([&] {
+        if (world.steps < looked + 20) {
+            return false;
+        }
+        looked = world.steps;
+        const auto online = world.online();
+        const auto ms = base::milliseconds(world.now() - begun);
+        if (out.most_ms < 0 && online * 100 >= all * 99) {
+            out.most_ms = ms;
+        }
+        if (online == all) {
+            out.all_ms = ms;
+        }
+        return online == all;
+    }, limit);
+    return out;
+}
+
+} // namespace
+
+TEST_CASE("a thousand nodes join, and after a restart of the herd are all back within a second")
+{
+    for (const double loss : {0.0, 0.05}) {
+        for (const bool saved : {true, false}) {
+            const auto seed = test::seed_or(11);
+            INFO("replay with HERD_SEED=" << seed);
+            World world{seed};
+            world.loss = loss;
+            populate(world, thousand);
+            world.run_for(5s);
+            CHECK(world.online() == thousand);
+            world.restart_herd(saved);
+            const auto back = recovery(world, thousand, 5s);
+            std::cout << "restart, loss " << loss * 100 << " %, saved pool " << (saved ? "yes" : "no ") << ": 99 % after "
+                      << back.most_ms << " ms, all after " << back.all_ms << " ms\n";
+            CHECK(back.most_ms >= 0);
+            CHECK(back.most_ms <= 1000);
+            CHECK(back.all_ms >= 0);
+            CHECK(back.all_ms <= (saved && loss == 0 ? 1000 : 2500));
+            CHECK(world.snapshot()->nodes.size() == thousand);
+        }
+    }
+}
+
+TEST_CASE("a minute of lost packets takes hardly anybody out and nobody offline")
+{
+    struct Case {
+        double loss;
+        std::size_t suspects_max;
+    };
+    // Per node and day at 5, 10, 20 %: 0.0005, 0.08, ~10 (lana.md 6); here 1000 nodes for a minute.
+    for (const auto [loss, suspects_max] : {Case{0.05, 1}, Case{0.1, 3}, Case{0.2, 40}}) {
+        const auto seed = test::seed_or(21);
+        INFO("replay with HERD_SEED=" << seed << ", loss " << loss);
+        World world{seed};
+        populate(world, thousand);
+        world.run_for(4s);
+        world.flips.clear();
+        world.loss = loss;
+        const auto probes = world.probes;
+        world.run_for(60s);
+        std::cout << "loss " << loss * 100 << " % for 60 s: " << world.flips[NodeState::suspect] << " false suspects, "
+                  << world.probes - probes << " probes, " << world.flips[NodeState::offline] << " offline\n";
+        CHECK(world.flips[NodeState::suspect] <= suspects_max);
+        CHECK(world.flips[NodeState::offline] == 0);
+    }
+}
+
+TEST_CASE("a partition of 30 % for half a minute heals in a second and a half, without doubles")
+{
+    const auto seed = test::seed_or(31);
+    INFO("replay with HERD_SEED=" << seed);
+    World world{seed};
+    Clients clients{world};
+    populate(world, thousand);
+    world.run_for(4s);
+    const auto load = [&] {
+        for (int i = 0; i < 300; ++i) {
+            world.at(100ms * i, [&] { clients.request(World::profile_of("common"), 2s); });
+        }
+    };
+    load();
+    int cut = 0;
+    for (auto* box : world.boxes()) {
+        if (cut < 300 && world.rng().chance(0.31)) {
+            world.cut(*box);
+            ++cut;
+        }
+    }
+    world.run_for(30s);
+    const auto online = world.online();
+    for (auto* box : world.boxes()) {
+        world.heal(*box);
+    }
+    const auto back = recovery(world, thousand, 10s);
+    world.run_for(20s);
+    std::cout << "partition of " << cut << ": " << online << " online before it healed, all back after " << back.all_ms
+              << " ms; " << clients.served << " of " << clients.started << " requests served in "
+              << clients.attempts << " attempts, " << clients.to_the_lost << " of them at lost boxes\n";
+    CHECK(online <= static_cast<std::size_t>(thousand - cut));
+    CHECK(back.all_ms >= 0);
+    CHECK(back.all_ms <= 1500);
+    CHECK(world.snapshot()->nodes.size() == thousand);
+    CHECK(clients.served == clients.started);
+}
+
+TEST_CASE("a host that is cut takes no new request after two seconds, and those sent there end elsewhere")
+{
+    for (std::uint64_t seed = test::seed_or(41), end = seed + 20; seed < end; ++seed) {
+        INFO("replay with HERD_SEED=" << seed);
+        World world{seed};
+        Clients clients{world};
+        for (int i = 0; i < 5; ++i) {
+            world.start(world.add_box("n" + std::to_string(i), {"m"}, 4));
+        }
+        world.run_for(3s);
+        for (int i = 0; i < 400; ++i) {
+            world.at(25ms * i, [&] { clients.request(World::profile_of("m"), 50ms); });
+        }
+        world.run_for(2s);
+        auto* victim = world.boxes()[0];
+        world.cut(*victim);
+        world.run_for(2s);
+        const auto lost = clients.to_the_lost;
+        CHECK(world.state(*victim) == NodeState::suspect);
+        world.run_for(10s);
+        CHECK(clients.to_the_lost == lost);
+        CHECK(clients.served == clients.started);
+    }
+}
+
+TEST_CASE("an hour at 10 % loss: false suspects per node and day", "[.long]")
+{
+    World world{test::seed_or(51)};
+    populate(world, thousand);
+    world.check_every = 0;
+    world.run_for(4s);
+    world.flips.clear();
+    world.loss = 0.1;
+    world.run_for(1h);
+    std::cout << "an hour at 10 %: " << world.flips[NodeState::suspect] << " false suspects, that is "
+              << static_cast<double>(world.flips[NodeState::suspect]) * 24 / thousand << " per node and day\n";
+    CHECK(world.flips[NodeState::offline] == 0);
+}
