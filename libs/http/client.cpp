@@ -50,6 +50,7 @@ ClientConnection::~ClientConnection() { close(); }
 
 net::Stream& ClientConnection::stream() { return *impl_->stream; }
 bool ClientConnection::answer_begun() const { return impl_->begun; }
+bool ClientConnection::body_complete() const { return impl_->complete; }
 
 void ClientConnection::close() noexcept
 {

@@ -38,6 +38,9 @@ public:
     [[nodiscard]] net::Task<base::Result<std::span<const std::string_view>>> read_body();
     [[nodiscard]] net::Task<base::Result<std::string>> read_all(std::size_t limit);
 
+    /// The answer's last byte was read: the pieces of the last read_body() were the last (so that a relay can end
+    /// its own message with them). One more read_body() still gives the buffer back.
+    [[nodiscard]] bool body_complete() const;
     /// The answer is complete and the peer keeps the connection.
     [[nodiscard]] bool reusable() const;
     [[nodiscard]] bool answer_begun() const; ///< a byte of the current answer arrived
