@@ -128,6 +128,7 @@ struct NodeApp::Impl {
     void on_backend();
     void on_agent(bool material);
     void on_notice(const discovery::Notice& notice);
+    void on_duplicate();
     void on_http_announce(const discovery::HttpAnnounce& request);
     net::Task<void> launch();
     net::Task<void> post_announce(discovery::HttpAnnounce request);
@@ -148,6 +149,7 @@ struct NodeApp::Impl {
     std::vector<std::string> warnings;
     std::string root;
     base::Duration first_look;
+    std::function<void()> duplicate_id;
     http::Pool pool;
     Backend backend;
     RunnerWatch runners;
@@ -164,6 +166,7 @@ struct NodeApp::Impl {
     bool hurry{false};
     bool stopping{false};
     bool warned_loopback{false};
+    bool told_duplicate{false};
 
 private:
     static std::vector<base::Endpoint> locals(const std::vector<net::BoundSocket>& bound);
@@ -214,6 +217,7 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
                     sockets_in.discovery && sockets_in.discovery->loopback_only},
       root(seams.root),
       first_look(seams.first_look),
+      duplicate_id(std::move(seams.on_duplicate_id)),
       pool(loop, network, {}),
       backend(loop, network, pool, backend_options(seams.backend, options, listening),
               [this] { on_backend(); }),
@@ -345,13 +349,21 @@ void NodeApp::Impl::on_notice(const discovery::Notice& notice)
              {"advice",
               "that herd cannot connect to our port: a firewall, NAT, or --listen on the wrong address?"}});
         break;
-    case Kind::duplicate_id:
-        log::error("discovery", "duplicate_id",
-                   {{"id", identity.id.text()},
-                    {"advice",
-                     "another live node has this id (a cloned disk?): stop one, remove its state directory, "
-                     "start it again"}});
-        break;
+    case Kind::duplicate_id: on_duplicate(); break;
+    }
+}
+
+/// Two live nodes with one id: who has one that was generated takes a new one, who cannot says so.
+void NodeApp::Impl::on_duplicate()
+{
+    if (std::exchange(told_duplicate, true)) {
+        return;
+    }
+    log::error("discovery", "duplicate_id",
+               {{"id", identity.id.text()},
+                {"advice", "another live node has this id: a copied state directory or a cloned disk?"}});
+    if (!identity.ephemeral && duplicate_id) {
+        duplicate_id();
     }
 }
 

@@ -11,6 +11,7 @@
 #include "net/network.hpp"
 #include "net/socket.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,7 +34,7 @@ struct NodeSockets {
 /// Errors: in_use, io, bad_config; context names the address or interface.
 [[nodiscard]] base::Result<NodeSockets> bind_node(const NodeOptions& options);
 
-/// What tests replace.
+/// What tests replace, and what the program wants to hear.
 struct NodeSeams {
     std::string root{}; ///< where /proc, /sys and /dev lie; "" is the real box
     std::string nvml{"libnvidia-ml.so.1"};
@@ -42,6 +43,8 @@ struct NodeSeams {
     base::Duration watch_keep_alive{std::chrono::seconds{10}};
     /// How long the first announcement waits for the backend's first answer.
     base::Duration first_look{std::chrono::milliseconds{200}};
+    /// Another live node has our id; called at most once, and never for an ephemeral one.
+    std::function<void()> on_duplicate_id{};
 };
 
 /// Thread: the loop's.

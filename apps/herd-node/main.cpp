@@ -1,0 +1,27 @@
+// herd-node: the agent beside one Ollama. What it is made of: docs/ARCHITECTURE.md.
+#include "herd-node/cli/verbs.hpp"
+#include "herd-node/serve.hpp"
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <variant>
+#include <vector>
+
+int main(int argc, char** argv)
+{
+    using namespace herd;
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    const auto environment = config::system_environment();
+    auto line = node::parse_command_line(arguments, environment, config::current_directory());
+    if (const auto* exit_now = std::get_if<node::ExitNow>(&line)) {
+        std::fputs(exit_now->text.c_str(), exit_now->code == 0 ? stdout : stderr);
+        return exit_now->code;
+    }
+    if (const auto* verb = std::get_if<node::Verb>(&line)) {
+        const bool colours =
+            cli::colours_wanted(config::lookup(environment, "NO_COLOR"), config::lookup(environment, "TERM"));
+        return node::run_verb(*verb, {std::cout, std::cerr, colours});
+    }
+    return node::serve(std::get<node::ServeOptions>(std::move(line)));
+}

@@ -1,0 +1,259 @@
+#include "herd-node/serve.hpp"
+
+#include "base/log.hpp"
+#include "herd-node/node_app.hpp"
+#include "net/process.hpp"
+#include "net/service.hpp"
+#include "net/signals.hpp"
+#include "net/task_group.hpp"
+#include "store/identity.hpp"
+#include "store/state_file.hpp"
+
+#include <array>
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace herd::node {
+
+namespace {
+
+constexpr std::size_t key_file_bytes_max = 64 * 1024;
+
+/// One sentence on standard error, and the exit code of a failure at run time or of bad configuration.
+int fail_with(const base::Error& error)
+{
+    fmt::print(stderr, "herd-node: {}\n", error.context.empty() ? error.message() : error.context);
+    return error.code == base::Errc::bad_config ? 2 : 1;
+}
+
+/// With a key, herds without one are still heard: a beacon cannot make a node do more than announce itself.
+base::Result<discovery::Authenticator> load_keys(const NodeOptions::Discovery& options)
+{
+    std::string text = options.fleet_key;
+    if (!options.fleet_key_file.empty()) {
+        struct ::stat status{};
+        if (::stat(options.fleet_key_file.c_str(), &status) == 0 && (status.st_mode & 077) != 0) {
+            return base::fail(base::Errc::bad_config,
+                              options.fleet_key_file + " can be read by others: chmod 600 "
+                                  + options.fleet_key_file);
+        }
+        auto read = store::read_state_file(options.fleet_key_file, key_file_bytes_max);
+        if (!read) {
+            return base::fail(base::Errc::bad_config, "cannot read the fleet key: " + read.error().message());
+        }
+        text = std::move(*read);
+    }
+    if (text.empty() && options.fleet_key_file.empty()) {
+        return discovery::Authenticator{};
+    }
+    const auto keys = discovery::parse_fleet_keys(text);
+    if (!keys) {
+        return std::unexpected(keys.error());
+    }
+    return discovery::Authenticator::make(discovery::AuthMode::permissive, *keys);
+}
+
+store::IdentityOptions identity_options(const NodeOptions& options, std::uint16_t port)
+{
+    std::array<char, 256> host{};
+    (void)::gethostname(host.data(), host.size() - 1);
+    return {.path = options.state_dir + "/herd-node.id",
+            .machine_id = store::read_machine_id(),
+            .host_name = host.data(),
+            .api_port = port,
+            .now = base::SystemClock{}.wall()};
+}
+
+/// The lines scripts wait for, before the program reports ready.
+void print_addresses(const std::vector<base::Endpoint>& addresses)
+{
+    for (const auto& at : addresses) {
+        fmt::print("herd-node listening on http://{}\n", at.text());
+    }
+    std::fflush(stdout);
+}
+
+/// SIGHUP: what can change while running is the log level, the log file and the fleet keys.
+void reload(NodeApp& app, const ServeOptions& serve)
+{
+    auto line = parse_command_line(serve.arguments, config::system_environment(), serve.options.directory);
+    const auto* fresh = std::get_if<ServeOptions>(&line);
+    if (fresh == nullptr) {
+        const auto* refused = std::get_if<ExitNow>(&line);
+        log::error("config", "reload_refused",
+                   {{"why", refused != nullptr ? refused->text : "the command line changed"}});
+        return;
+    }
+    auto keys = load_keys(fresh->options.discovery);
+    if (!keys) {
+        log::error("config", "reload_refused", {{"why", keys.error().context}});
+        return;
+    }
+    app.set_authenticator(std::move(*keys));
+    log::set_level(fresh->options.log.level);
+    log::reopen();
+    for (const auto& key : restart_differences(serve.options, fresh->options)) {
+        log::warn("config", "restart_needed", {{"key", key}});
+    }
+    log::info("config", "reloaded", {});
+}
+
+enum class Ended : std::uint8_t {
+    stopped,      ///< as told
+    duplicate_id, ///< another live node has our id
+    failed,
+};
+
+/// One life of the agent, until a signal ends it.
+class Life {
+public:
+    Life(const ServeOptions& serve, const store::Identity& identity, discovery::Authenticator keys,
+         NodeSockets sockets)
+        : serve_(serve),
+          network_(net::make_network(loop_)),
+          tasks_(loop_, "serve"),
+          app_(loop_, *network_, serve.options, {identity.id, identity.boot_id, identity.ephemeral},
+               std::move(keys), std::move(sockets), {.on_duplicate_id = [this] { end(Ended::duplicate_id); }})
+    {
+    }
+
+    Ended run(net::Startup& startup, bool first)
+    {
+        const auto environment = config::system_environment();
+        net::ServiceNotifier notifier(config::lookup(environment, "NOTIFY_SOCKET"),
+                                      config::lookup(environment, "WATCHDOG_USEC"),
+                                      config::lookup(environment, "WATCHDOG_PID"));
+        net::SignalHandlers handlers;
+        handlers.graceful = [&] {
+            notifier.stopping();
+            end(Ended::stopped);
+        };
+        handlers.now = [&] { app_.hurry(); };
+        handlers.reload = [&] {
+            notifier.reloading();
+            reload(app_, serve_);
+            notifier.ready("serving");
+        };
+        const net::Signals signals(loop_, std::move(handlers));
+        if (const auto started = app_.start(); !started) {
+            startup.failed(started.error().context);
+            (void)fail_with(started.error());
+            loop_.stop();
+            return Ended::failed;
+        }
+        if (first) {
+            print_addresses(app_.listening());
+        }
+        notifier.start_watchdog(loop_);
+        notifier.ready("serving");
+        startup.ready();
+        loop_.run();
+        return ended_;
+    }
+
+private:
+    void end(Ended why)
+    {
+        if (!ending_) {
+            ending_ = true;
+            ended_ = why;
+            tasks_.spawn("stop", stop());
+        }
+    }
+    net::Task<void> stop()
+    {
+        co_await app_.stop(serve_.options.relay.shutdown_grace);
+        loop_.stop();
+    }
+
+    const ServeOptions& serve_;
+    net::Loop loop_;
+    std::unique_ptr<net::Network> network_;
+    net::TaskGroup tasks_;
+    NodeApp app_;
+    Ended ended_{Ended::stopped};
+    bool ending_{false};
+};
+
+/// From here on the process may be a daemon.
+int run(ServeOptions serve, NodeSockets sockets, discovery::Authenticator keys, store::Identity identity,
+        net::Startup startup)
+{
+    if (!log::start(serve.options.log)) {
+        const std::string sentence = "cannot open the log file " + serve.options.log.file;
+        startup.failed(sentence);
+        return fail_with({base::Errc::io, base::Source::self, base::Retry::never, sentence, {}});
+    }
+    for (const std::string& warning : serve.options.warnings) {
+        log::warn("config", "setting_ignored", {{"what", warning}});
+    }
+    if (!identity.warning.empty()) {
+        log::warn("store", "identity_not_kept", {{"what", identity.warning}});
+    }
+    // A second life keeps the ports of the first.
+    serve.options.listen.clear();
+    for (const auto& socket : sockets.http) {
+        serve.options.listen.push_back(socket.local);
+    }
+    const std::uint16_t port = serve.options.listen.front().port;
+    auto ended = Life(serve, identity, keys, std::move(sockets)).run(startup, true);
+    if (ended == Ended::duplicate_id) {
+        // Once: who is doubled again after that has a problem that no new id solves.
+        identity = store::renew_identity(identity_options(serve.options, port), std::move(identity));
+        log::warn("store", "identity_renewed", {{"id", identity.id.text()}});
+        auto again = bind_node(serve.options);
+        if (!again) {
+            log::error("app", "restart_failed", {{"why", again.error().message()}});
+            ended = Ended::failed;
+        } else {
+            ended = Life(serve, identity, std::move(keys), std::move(*again)).run(startup, false);
+        }
+    }
+    log::info("app", "stopped", {});
+    log::stop();
+    return ended == Ended::stopped ? 0 : 1;
+}
+
+} // namespace
+
+int serve(ServeOptions serve)
+{
+    const NodeOptions& options = serve.options;
+    if (const auto made = config::make_private_dir(options.state_dir); !made) {
+        // Without a place to write the node still works, under an id derived from the machine.
+        serve.options.warnings.push_back(made.error().context);
+    }
+    auto keys = load_keys(options.discovery);
+    if (!keys) {
+        return fail_with(keys.error());
+    }
+    std::optional<net::PidFile> pid_file;
+    if (!options.pid_file.empty()) {
+        auto taken = net::PidFile::take(options.pid_file);
+        if (!taken) {
+            return fail_with(taken.error());
+        }
+        pid_file.emplace(std::move(*taken));
+    }
+    auto sockets = bind_node(options);
+    if (!sockets) {
+        return fail_with(sockets.error());
+    }
+    auto identity = store::load_identity(identity_options(options, sockets->http.front().local.port));
+    net::Startup startup;
+    if (options.daemon) {
+        auto forked = net::daemonize({.program = "herd-node", .stderr_file = options.log.file},
+                                     pid_file ? &*pid_file : nullptr);
+        if (!forked) {
+            return fail_with(forked.error());
+        }
+        startup = std::move(*forked);
+    }
+    return run(std::move(serve), std::move(*sockets), std::move(*keys), std::move(identity),
+               std::move(startup));
+}
+
+} // namespace herd::node
