@@ -163,10 +163,11 @@ std::vector<base::Endpoint> Announcer::targets(Instant now, bool all, bool& unan
 {
     std::vector<base::Endpoint> to;
     for (auto& [id, herd] : herds_) {
-        if (herd.at.port == 0 || (herd.lost && !all)) {
+        if (herd.at.port == 0 || herd.left) {
             continue;
         }
         to.push_back(herd.at);
+        unanswered = unanswered || now - herd.heard_at > silence_limit() / 2; // ask before giving it up
         if (!herd.acked()) {
             unanswered = true;
             herd.unanswered_since = herd.unanswered_since.value_or(now);
@@ -358,7 +359,7 @@ NodeActions Announcer::on_datagram(Instant now, const Arrival& arrival, ByteView
         break;
     case Type::leave:
         if (const auto herd = herds_.find(sighting->id()); herd != herds_.end()) {
-            lose(now, sighting->id(), herd->second, out);
+            lose(now, sighting->id(), herd->second, true, out);
         }
         break;
     case Type::announce: break;
@@ -405,6 +406,7 @@ Announcer::Herd* Announcer::meet(Instant now, const Sighting& sighting)
     herd->http = {from.address, sighting.header.api_port};
     herd->boot_id = sighting.header.boot_id;
     herd->heard_at = now;
+    herd->left = false;
     if (herd->lost) {
         herd->lost = false;
         herd->acked_boot = 0; // let it say again that it hears us
@@ -516,8 +518,9 @@ void Announcer::take_ack(Instant now, const Sighting& sighting, NodeActions& out
     herd->ack_flags = ack.flags;
 }
 
-void Announcer::lose(Instant now, const base::Uuid& id, Herd& herd, NodeActions& out)
+void Announcer::lose(Instant now, const base::Uuid& id, Herd& herd, bool left, NodeActions& out)
 {
+    herd.left = herd.left || left;
     if (herd.lost) {
         return;
     }
@@ -546,7 +549,7 @@ void Announcer::expire_herds(Instant now, NodeActions& out)
         const auto current = entry++;
         Herd& herd = current->second;
         if (!herd.lost && now - herd.heard_at >= silence_limit()) {
-            lose(now, current->first, herd, out);
+            lose(now, current->first, herd, false, out);
             burst(now);
         }
         if (herd.lost && now - herd.heard_at >= herd_memory) {
@@ -562,7 +565,7 @@ NodeActions Announcer::unreachable(Instant now, const base::Endpoint& at)
     NodeActions out;
     for (auto& [id, herd] : herds_) {
         if (herd.at == at && !herd.lost && started_ && !leaving_) {
-            lose(now, id, herd, out);
+            lose(now, id, herd, false, out);
             burst(now);
         }
     }
@@ -624,7 +627,7 @@ NodeActions Announcer::herd_asked(Instant now, const base::Uuid& id, const base:
     }
     herd->at = {peer, udp.port};
     herd->heard_at = now;
-    herd->lost = false;
+    herd->lost = herd->left = false;
     announce(now, false, true, out);
     return out;
 }

@@ -148,7 +148,8 @@ private:
         base::Instant heard_at{};            ///< last beacon, ack or fetch
         base::Instant acked_at{};
         std::optional<base::Instant> unanswered_since{}; ///< first WANT_ACK without an answer
-        bool lost{false};
+        bool lost{false}; ///< silent for too long; still beaten to, so that a healed network is noticed at once
+        bool left{false}; ///< it said so: nothing goes there until it is heard again
         [[nodiscard]] bool acked() const { return acked_boot != 0 && acked_boot == boot_id; }
     };
     struct Configured {
@@ -177,7 +178,7 @@ private:
     void answer(base::Instant now, const Sighting& sighting, const Beacon& beacon);
     Herd* meet(base::Instant now, const Sighting& sighting);
     Herd* add_herd(const base::Uuid& id);
-    void lose(base::Instant now, const base::Uuid& id, Herd& herd, NodeActions& out);
+    void lose(base::Instant now, const base::Uuid& id, Herd& herd, bool left, NodeActions& out);
     void burst(base::Instant now);
     void announce(base::Instant now, bool everywhere, bool with_ack, NodeActions& out);
     void announce_change(base::Instant now, NodeActions& out);
