@@ -26,7 +26,8 @@ constexpr char says_failed = 'F';
 std::unexpected<base::Error> os_error(std::string context)
 {
     const std::error_code cause(errno, std::generic_category());
-    return std::unexpected(base::Error{base::Errc::io, base::Source::self, base::Retry::never, std::move(context), cause});
+    return std::unexpected(
+        base::Error{base::Errc::io, base::Source::self, base::Retry::never, std::move(context), cause});
 }
 
 void write_whole(int fd, std::string_view text)
@@ -47,15 +48,16 @@ std::string pid_in(int fd)
 {
     std::array<char, 32> buffer{};
     const ssize_t length = ::pread(fd, buffer.data(), buffer.size(), 0);
-    const std::string_view text = base::trim({buffer.data(), length > 0 ? static_cast<std::size_t>(length) : 0});
+    const std::string_view text =
+        base::trim({buffer.data(), length > 0 ? static_cast<std::size_t>(length) : 0});
     return base::parse_unsigned(text) ? std::string{text} : std::string{};
 }
 
 /// True when the path still names the file behind `fd`: its last holder may have removed it meanwhile.
 bool still_there(const std::string& path, int fd)
 {
-    struct ::stat by_path {};
-    struct ::stat by_fd {};
+    struct ::stat by_path{};
+    struct ::stat by_fd{};
     return ::stat(path.c_str(), &by_path) == 0 && ::fstat(fd, &by_fd) == 0 && by_path.st_ino == by_fd.st_ino
         && by_path.st_dev == by_fd.st_dev;
 }
@@ -79,7 +81,8 @@ struct Heard {
         text += bytes;
         if (daemon == 0 && text.starts_with(says_pid)) {
             if (const auto end = text.find('\n'); end != std::string::npos) {
-                daemon = static_cast<::pid_t>(base::parse_unsigned(std::string_view{text}.substr(1, end - 1)).value_or(0));
+                daemon = static_cast<::pid_t>(
+                    base::parse_unsigned(std::string_view{text}.substr(1, end - 1)).value_or(0));
                 text.erase(0, end + 1);
             }
         }
@@ -152,7 +155,9 @@ base::Result<PidFile> PidFile::take(const std::string& path)
             }
             const std::string holder = pid_in(fd.get());
             return base::fail(base::Errc::conflict,
-                              path + " is held by " + (holder.empty() ? "another process" : "process " + holder) + ", which runs already");
+                              path + " is held by "
+                                  + (holder.empty() ? "another process" : "process " + holder)
+                                  + ", which runs already");
         }
         if (still_there(path, fd.get())) {
             PidFile file(path, std::move(fd));
@@ -165,7 +170,9 @@ base::Result<PidFile> PidFile::take(const std::string& path)
     return base::fail(base::Errc::conflict, "the pid file " + path + " changes hands all the time");
 }
 
-PidFile::PidFile(PidFile&& other) noexcept : path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
+PidFile::PidFile(PidFile&& other) noexcept : path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_))
+{
+}
 
 PidFile& PidFile::operator=(PidFile&& other) noexcept
 {
@@ -190,7 +197,8 @@ void PidFile::remove() noexcept
 base::Result<void> PidFile::rewrite() const
 {
     const std::string text = std::to_string(::getpid()) + "\n";
-    if (::ftruncate(fd_.get(), 0) != 0 || ::pwrite(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    if (::ftruncate(fd_.get(), 0) != 0
+        || ::pwrite(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
         return os_error("cannot write the pid file " + path_);
     }
     return {};

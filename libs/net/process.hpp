@@ -57,14 +57,16 @@ public:
 
 private:
     friend base::Result<Startup> daemonize(const struct DaemonOptions& options, const PidFile* pid_file);
-    Startup(Fd pipe, std::string stderr_file) : pipe_(std::move(pipe)), stderr_file_(std::move(stderr_file)) {}
+    Startup(Fd pipe, std::string stderr_file) : pipe_(std::move(pipe)), stderr_file_(std::move(stderr_file))
+    {
+    }
     Fd pipe_{};
     std::string stderr_file_{};
 };
 
 struct DaemonOptions {
-    std::string program{};                              ///< begins the starter's sentences
-    std::string stderr_file{};                          ///< where stray output goes once ready; empty: nowhere
+    std::string program{};     ///< begins the starter's sentences
+    std::string stderr_file{}; ///< where stray output goes once ready; empty: nowhere
     base::Duration ready_within{std::chrono::seconds{60}}; ///< then the starter gives up and ends the daemon
 };
 

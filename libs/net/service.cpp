@@ -18,7 +18,8 @@ namespace {
 Fd connect_to(std::string_view path)
 {
     ::sockaddr_un address{};
-    if (path.size() < 2 || path.size() >= sizeof address.sun_path || (path.front() != '/' && path.front() != '@')) {
+    if (path.size() < 2 || path.size() >= sizeof address.sun_path
+        || (path.front() != '/' && path.front() != '@')) {
         return Fd{};
     }
     address.sun_family = AF_UNIX;
@@ -28,7 +29,8 @@ Fd connect_to(std::string_view path)
     }
     const auto length = static_cast<::socklen_t>(offsetof(::sockaddr_un, sun_path) + path.size());
     Fd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!fd.valid() || ::connect(fd.get(), reinterpret_cast<const ::sockaddr*>(&address), length) != 0) { // NOLINT
+    if (!fd.valid()
+        || ::connect(fd.get(), reinterpret_cast<const ::sockaddr*>(&address), length) != 0) { // NOLINT
         return Fd{};
     }
     return fd;
@@ -36,7 +38,8 @@ Fd connect_to(std::string_view path)
 
 } // namespace
 
-ServiceNotifier::ServiceNotifier(std::string_view socket, std::string_view watchdog_usec, std::string_view watchdog_pid)
+ServiceNotifier::ServiceNotifier(std::string_view socket, std::string_view watchdog_usec,
+                                 std::string_view watchdog_pid)
     : fd_(connect_to(socket))
 {
     const auto usec = base::parse_unsigned(watchdog_usec);
@@ -55,7 +58,10 @@ void ServiceNotifier::send(std::string_view message) const
     }
 }
 
-void ServiceNotifier::ready(std::string_view text) const { send("READY=1\nSTATUS=" + std::string{text} + "\n"); }
+void ServiceNotifier::ready(std::string_view text) const
+{
+    send("READY=1\nSTATUS=" + std::string{text} + "\n");
+}
 
 void ServiceNotifier::reloading() const
 {

@@ -7,7 +7,10 @@
 namespace herd::net {
 
 struct Signals::State : std::enable_shared_from_this<Signals::State> {
-    State(Loop& loop, SignalHandlers given) : handlers(std::move(given)), set(loop.context(), SIGTERM, SIGINT, SIGHUP) {}
+    State(Loop& loop, SignalHandlers given)
+        : handlers(std::move(given)), set(loop.context(), SIGTERM, SIGINT, SIGHUP)
+    {
+    }
 
     void wait()
     {
@@ -35,7 +38,8 @@ struct Signals::State : std::enable_shared_from_this<Signals::State> {
     bool closed{false};
 };
 
-Signals::Signals(Loop& loop, SignalHandlers handlers) : state_(std::make_shared<State>(loop, std::move(handlers)))
+Signals::Signals(Loop& loop, SignalHandlers handlers)
+    : state_(std::make_shared<State>(loop, std::move(handlers)))
 {
     std::signal(SIGPIPE, SIG_IGN); // NOLINT(cert-err33-c)
     state_->wait();
