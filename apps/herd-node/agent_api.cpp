@@ -53,6 +53,7 @@ struct AgentApi::Watcher {
     explicit Watcher(net::Loop& loop) : wake(loop), timer(loop) {}
     net::Event wake;
     net::Timer timer;
+    bool due{false}; ///< keep_alive passed
     bool gone{false};
 };
 
@@ -146,15 +147,24 @@ net::Task<void> AgentApi::watch(http::ServerExchange& exchange)
     exchange.begin(std::move(head));
     while (!stopping_ && !watcher.gone) {
         const auto& document = sources_.document();
-        const std::string line = discovery::to_json(
-            discovery::WatchLine{document.boot_id, document.state_rev, document.state, document.in_flight});
-        const std::array pieces{std::string_view(line)};
+        const discovery::WatchLine line{document.boot_id, document.state_rev, document.state,
+                                        document.in_flight};
+        const std::string text = discovery::to_json(line);
+        const std::array pieces{std::string_view(text)};
         const auto written = co_await exchange.write(pieces);
         if (!written) {
             break;
         }
-        watcher.timer.call_after(options_.keep_alive, [&watcher] { watcher.wake.notify(); });
-        co_await watcher.wake.wait();
+        watcher.due = false;
+        watcher.timer.call_after(options_.keep_alive, [&watcher] {
+            watcher.due = true;
+            watcher.wake.notify();
+        });
+        // Woken, but by something that is told already: wait on.
+        while (!stopping_ && !watcher.gone && !watcher.due && sources_.document().state_rev == line.state_rev
+               && sources_.document().state == line.state) {
+            co_await watcher.wake.wait();
+        }
         watcher.timer.cancel();
     }
     exchange.on_client_gone(nullptr);

@@ -25,7 +25,13 @@ constexpr std::size_t key_file_bytes_max = 64 * 1024;
 /// One sentence on standard error, and the exit code of a failure at run time or of bad configuration.
 int fail_with(const base::Error& error)
 {
-    fmt::print(stderr, "herd-node: {}\n", error.context.empty() ? error.message() : error.context);
+    std::string sentence = error.context.empty() ? error.message() : error.context;
+    if (error.code == base::Errc::in_use) {
+        sentence = "cannot listen on " + error.context + ": another program does";
+    } else if (error.code == base::Errc::io) {
+        sentence = error.message();
+    }
+    fmt::print(stderr, "herd-node: {}\n", sentence);
     return error.code == base::Errc::bad_config ? 2 : 1;
 }
 
@@ -199,6 +205,8 @@ int run(ServeOptions serve, NodeSockets sockets, discovery::Authenticator keys, 
         serve.options.listen.push_back(socket.local);
     }
     const std::uint16_t port = serve.options.listen.front().port;
+    log::info("app", "started",
+              {{"version", version()}, {"id", identity.id.text()}, {"ollama", serve.options.ollama.text()}});
     auto ended = Life(serve, identity, keys, std::move(sockets)).run(startup, true);
     if (ended == Ended::duplicate_id) {
         // Once: who is doubled again after that has a problem that no new id solves.
