@@ -1,6 +1,5 @@
 #include "proxy/body_peek.hpp"
 
-#include "base/text.hpp"
 #include "proxy/json_reader.hpp"
 
 #include <array>
@@ -15,6 +14,7 @@ using Kind = JsonReader::Kind;
 constexpr std::size_t tags_max = 16;
 constexpr std::size_t tag_bytes_max = 64;
 constexpr std::size_t blobs_max = 256;
+constexpr std::size_t key_bytes_max = 24; ///< longer keys are none of ours
 constexpr std::array<std::string_view, 7> load_options{"num_ctx",  "num_batch",  "num_gpu",          "main_gpu",
                                                        "use_mmap", "num_thread", "draft_num_predict"};
 
@@ -88,44 +88,43 @@ public:
     }
 
 private:
-    static bool is(std::string_view key, std::string_view name) { return JsonReader::same_key(key, name); }
-
     /// One member of the body: taken note of, measured, or stepped over.
-    void member(std::string_view key)
+    void member(std::string_view written)
     {
-        if (is(key, "model")) {
+        std::array<char, key_bytes_max> space{};
+        const auto key = JsonReader::lower_key(written, space);
+        if (key == "model") {
             text(peek_.model);
-        } else if (is(key, "name")) {
-            text(peek_.name);
-        } else if (is(key, "from")) {
-            text(peek_.from);
-        } else if (is(key, "source")) {
-            text(peek_.source);
-        } else if (is(key, "destination")) {
-            text(peek_.destination);
-        } else if (is(key, "stream")) {
-            boolean(peek_.stream);
-        } else if (is(key, "keep_alive")) {
-            keep_alive();
-        } else if (is(key, "options")) {
-            options();
-        } else if (is(key, "shift")) {
-            boolean(shift_);
-        } else if (is(key, "messages")) {
+        } else if (key == "messages") {
             messages();
-        } else if (is(key, "prompt")) {
+        } else if (key == "prompt") {
             const auto next = reader_.kind();
-            const auto raw = measured();
+            const auto raw = reader_.skip_counting(peek_.prompt_bytes);
             peek_.prompt_empty = next == Kind::null || raw == "\"\"";
-        } else if (is(key, "input") || is(key, "system") || is(key, "tools") || is(key, "instructions")
-                   || is(key, "suffix")) {
-            measured();
-        } else if (is(key, "max_tokens") || is(key, "max_output_tokens")) {
+        } else if (key == "input" || key == "system" || key == "tools" || key == "instructions" || key == "suffix") {
+            reader_.skip_counting(peek_.prompt_bytes);
+        } else if (key == "options") {
+            options();
+        } else if (key == "stream") {
+            boolean(peek_.stream);
+        } else if (key == "keep_alive") {
+            keep_alive();
+        } else if (key == "max_tokens" || key == "max_output_tokens") {
             tokens(reader_.skip());
-        } else if (is(key, "files") || is(key, "adapters")) {
-            blobs();
-        } else if (is(key, "metadata")) {
+        } else if (key == "shift") {
+            boolean(shift_);
+        } else if (key == "metadata") {
             metadata();
+        } else if (key == "files" || key == "adapters") {
+            blobs();
+        } else if (key == "name") {
+            text(peek_.name);
+        } else if (key == "from") {
+            text(peek_.from);
+        } else if (key == "source") {
+            text(peek_.source);
+        } else if (key == "destination") {
+            text(peek_.destination);
         } else {
             reader_.skip();
         }
@@ -196,56 +195,10 @@ private:
         }
     }
 
-    /// Steps over a value and counts its text, images and the like aside.
-    std::string_view measured()
-    {
-        const auto raw = reader_.skip();
-        JsonReader inner(raw);
-        count(inner);
-        return raw;
-    }
-
-    /// Counts strings at any depth: every opening bracket is entered, every closing one is passed over.
-    void count(JsonReader& inner)
-    {
-        const auto kind = inner.kind();
-        if (kind == Kind::string) {
-            peek_.prompt_bytes += inner.string().size();
-            return;
-        }
-        if (kind == Kind::object || kind == Kind::array) {
-            const auto whole = inner.skip();
-            count_strings(whole);
-        }
-    }
-
-    void count_strings(std::string_view text)
-    {
-        bool image = false;
-        std::size_t at = 0;
-        while (at < text.size()) {
-            if (text[at] != '"') {
-                ++at;
-                continue;
-            }
-            JsonReader one(text.substr(at));
-            const auto string = one.string();
-            at += one.position();
-            while (at < text.size() && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t' || text[at] == '\r')) {
-                ++at;
-            }
-            if (at < text.size() && text[at] == ':') {
-                image = string == "images" || string == "image_url" || string == "url" || string == "data";
-            } else if (!image && !string.starts_with("data:")) {
-                peek_.prompt_bytes += string.size();
-            }
-        }
-    }
-
     void messages()
     {
         const auto kind = reader_.kind();
-        const auto raw = measured();
+        const auto raw = reader_.skip_counting(peek_.prompt_bytes);
         if (kind != Kind::array) {
             peek_.messages_empty = true;
             return;
@@ -281,7 +234,8 @@ private:
         }
         reader_.enter();
         while (const auto key = reader_.next_key()) {
-            if (!is(*key, "tags") || reader_.kind() != Kind::array) {
+            std::array<char, key_bytes_max> space{};
+            if (JsonReader::lower_key(*key, space) != "tags" || reader_.kind() != Kind::array) {
                 reader_.skip();
                 continue;
             }

@@ -22,14 +22,20 @@ bool stays_here(std::string_view name)
         "Origin",      "Referer",         "X-Forwarded-For",   "X-Forwarded-Proto", "X-Forwarded-Host",
         "Forwarded",   "X-Real-IP",       "Accept-Encoding",
     };
-    return std::ranges::any_of(names, [name](std::string_view one) { return base::iequals(one, name); })
+    return std::ranges::any_of(names, [name](std::string_view one) { return one.size() == name.size() && base::iequals(one, name); })
            || has_prefix(name, "Access-Control-Request-") || is_ours(name);
 }
+
+bool goes_to_node(std::string_view name) { return !stays_here(name); }
+bool goes_to_client(std::string_view name) { return !has_prefix(name, "Access-Control-") && !is_ours(name); }
 
 } // namespace
 
 bool is_ours(std::string_view field_name)
 {
+    if (field_name.size() < 2 || field_name[1] != '-') {
+        return false;
+    }
     return has_prefix(field_name, "X-Herd-") || has_prefix(field_name, "X-Fleet-")
            || has_prefix(field_name, "X-OllamaFlow-");
 }
@@ -42,14 +48,9 @@ http::RequestHead node_head(const http::RequestHead& client, const fleet::Addres
     head.target = address.path_prefix + client.target;
     head.framing = client.framing;
     head.content_length = client.content_length;
+    head.fields.reserve(client.fields.bytes() + 256, client.fields.size() + 8);
     head.fields.add("Host", address.host_header.empty() ? address.endpoint.text() : address.host_header);
-    http::Fields passing;
-    http::copy_end_to_end(client.fields, passing);
-    for (const auto field : passing) {
-        if (!stays_here(field.name)) {
-            head.fields.add(field.name, field.value);
-        }
-    }
+    http::copy_end_to_end(client.fields, head.fields, goes_to_node);
     if (!address.bearer.empty()) {
         head.fields.add("Authorization", "Bearer " + address.bearer);
     }
@@ -66,13 +67,8 @@ http::ResponseHead client_head(const http::ResponseHead& node)
     head.reason = node.reason;
     head.framing = node.framing;
     head.content_length = node.content_length;
-    http::Fields passing;
-    http::copy_end_to_end(node.fields, passing);
-    for (const auto field : passing) {
-        if (!has_prefix(field.name, "Access-Control-") && !is_ours(field.name)) {
-            head.fields.add(field.name, field.value);
-        }
-    }
+    head.fields.reserve(node.fields.bytes() + 256, node.fields.size() + 10); // with what herd says of itself
+    http::copy_end_to_end(node.fields, head.fields, goes_to_client);
     return head;
 }
 

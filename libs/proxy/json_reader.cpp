@@ -214,15 +214,44 @@ std::string_view JsonReader::skip()
         }
         return text_.substr(start, at_ - start);
     }
+    return skip_nested(nullptr);
+}
+
+std::string_view JsonReader::skip_counting(std::size_t& bytes)
+{
+    const auto next = kind();
+    if (next == Kind::object || next == Kind::array) {
+        return skip_nested(&bytes);
+    }
+    const auto raw = skip();
+    bytes += next == Kind::string && raw.size() >= 2 ? raw.size() - 2 : 0;
+    return raw;
+}
+
+/// One pass, no stack: brackets are counted, strings are jumped over.
+std::string_view JsonReader::skip_nested(std::size_t* bytes)
+{
+    const auto start = at_;
     std::size_t depth = 0;
+    bool data = false; // the last key promises bytes rather than text
     while (at_ < text_.size()) {
         switch (text_[at_]) {
-        case '"':
-            string();
+        case '"': {
+            const auto inside = string();
             if (broken_) {
                 return {};
             }
+            if (bytes == nullptr) {
+                continue;
+            }
+            space();
+            if (at_ < text_.size() && text_[at_] == ':') {
+                data = inside == "images" || inside == "image_url" || inside == "url" || inside == "data";
+            } else if (!data && !inside.starts_with("data:")) {
+                *bytes += inside.size();
+            }
             continue;
+        }
         case '{':
         case '[': ++depth; break;
         case '}':
@@ -275,13 +304,23 @@ bool JsonReader::unescape(std::string_view written, std::string& out, std::size_
     return out.size() <= limit;
 }
 
-bool JsonReader::same_key(std::string_view written, std::string_view name)
+std::string_view JsonReader::lower_key(std::string_view written, std::span<char> space)
 {
-    if (written.find('\\') == written.npos) {
-        return base::iequals(written, name);
-    }
     std::string meant;
-    return written.size() <= 256 && unescape(written, meant) && base::iequals(meant, name);
+    if (written.find('\\') != written.npos) {
+        if (written.size() > space.size() * 6 || !unescape(written, meant)) {
+            return {};
+        }
+        written = meant;
+    }
+    if (written.size() > space.size()) {
+        return {};
+    }
+    std::size_t at = 0;
+    for (const char c : written) {
+        space[at++] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+    return {space.data(), at};
 }
 
 void append_quoted(std::string& out, std::string_view text)

@@ -6,7 +6,10 @@
 // the point: a body that Ollama would refuse goes to an Ollama and is refused there, in its own words. A
 // body that Ollama would take is read here the same way. Strings are skipped with memchr, so an image costs
 // next to nothing, and no memory at all is needed (an index of the text would cost several times its size).
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,6 +35,9 @@ public:
 
     /// Steps over the next value and returns it as written.
     std::string_view skip();
+    /// The same; adds the bytes of the text in it to `bytes`: of all strings that are no keys and no data
+    /// (images, URLs, "data:…").
+    std::string_view skip_counting(std::size_t& bytes);
     /// The string that comes next, as written between its quotes. Requires kind() == string.
     std::string_view string();
 
@@ -42,10 +48,12 @@ public:
     /// Turns the inside of a JSON string into what it means. Lone surrogates become U+FFFD, as in Go.
     /// False: a bad escape, or longer than `limit` bytes.
     [[nodiscard]] static bool unescape(std::string_view written, std::string& out, std::size_t limit = 4096);
-    /// A key as written equals `name` (lower case), escapes resolved, regardless of ASCII case.
-    [[nodiscard]] static bool same_key(std::string_view written, std::string_view name);
+    /// What a key means, in lower case, for comparing regardless of ASCII case. Empty when that is longer than
+    /// `space`, or nothing. The view is into `space`.
+    [[nodiscard]] static std::string_view lower_key(std::string_view written, std::span<char> space);
 
 private:
+    std::string_view skip_nested(std::size_t* bytes);
     void space();
     std::string_view fail();
     std::string_view text_;

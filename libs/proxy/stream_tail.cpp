@@ -2,6 +2,8 @@
 
 #include "proxy/json_reader.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <optional>
@@ -26,15 +28,34 @@ std::string_view last_line(std::string_view text, bool text_is_all, bool& whole)
     return before == text.npos ? text : text.substr(before + 1);
 }
 
-/// The integer behind the last `"name":` of the text. Inside a JSON string those quotes would be escaped, so
+enum Metric : std::uint8_t {
+    total_duration, load_duration, prompt_eval_duration, eval_duration, prompt_eval_count, eval_count,
+    prompt_tokens, input_tokens, completion_tokens, output_tokens,
+};
+constexpr std::array<std::string_view, 10> metric_names{
+    "total_duration", "load_duration", "prompt_eval_duration", "eval_duration", "prompt_eval_count", "eval_count",
+    "prompt_tokens",  "input_tokens",  "completion_tokens",    "output_tokens"};
+constexpr unsigned ollama_metrics = 0x3F; // the first six: with all of them no other is of interest
+
+/// Which name stands between quotes before `colon`. Inside a JSON string those quotes would be escaped, so
 /// a prompt cannot fake it.
-std::optional<std::int64_t> last_number(std::string_view text, std::string_view quoted_name)
+std::optional<std::size_t> metric_before(std::string_view text, std::size_t colon)
 {
-    const auto at = text.rfind(quoted_name);
-    if (at == text.npos) {
+    if (colon < 2 || text[colon - 1] != '"') {
         return std::nullopt;
     }
-    auto rest = text.substr(at + quoted_name.size());
+    const auto before = text.substr(0, colon - 1);
+    for (std::size_t i = 0; i < metric_names.size(); ++i) {
+        const auto name = metric_names[i];
+        if (before.size() > name.size() && before.ends_with(name) && before[before.size() - name.size() - 1] == '"') {
+            return i;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::int64_t> number_at(std::string_view rest)
+{
     while (!rest.empty() && rest.front() == ' ') {
         rest.remove_prefix(1);
     }
@@ -48,10 +69,11 @@ std::optional<std::int64_t> last_number(std::string_view text, std::string_view 
 
 TailEnd ndjson_end(std::string_view line, bool whole, StreamKind kind)
 {
-    if (!whole) { // a last line longer than what is kept: its metrics stand at its end
-        return kind == StreamKind::ndjson_done && line.ends_with('}') && line.rfind("\"done\":true") != line.npos
-                   ? TailEnd::proper
-                   : TailEnd::open;
+    if (!whole) {
+        // A last line longer than what is kept: only the metrics at its end are left of it when, as
+        // /api/generate does, it carries a long `context` between "done" and them.
+        const bool last = line.rfind("\"done\":true") != line.npos || line.rfind("\"total_duration\":") != line.npos;
+        return kind == StreamKind::ndjson_done && line.ends_with('}') && last ? TailEnd::proper : TailEnd::open;
     }
     JsonReader reader(line);
     if (reader.kind() != JsonReader::Kind::object || !reader.enter()) {
@@ -115,21 +137,29 @@ void StreamTail::feed(std::span<const std::string_view> pieces)
         bytes_ += piece.size();
         if (piece.size() >= kept) {
             piece.remove_prefix(piece.size() - kept);
-            begin_ = end_ = 0;
-        } else if (end_ + piece.size() > buffer_.size()) {
-            const auto keep = std::min(end_ - begin_, kept);
-            std::memmove(buffer_.data(), buffer_.data() + end_ - keep, keep);
-            begin_ = 0;
-            end_ = keep;
+            begin_ = size_ = 0;
         }
-        if (!piece.empty()) {
-            std::memcpy(buffer_.data() + end_, piece.data(), piece.size());
-            end_ += piece.size();
-        }
-        if (end_ - begin_ > kept) {
-            begin_ = end_ - kept;
+        while (!piece.empty()) {
+            const auto at = (begin_ + size_) % kept;
+            const auto step = std::min(piece.size(), kept - at);
+            std::memcpy(buffer_.data() + at, piece.data(), step);
+            piece.remove_prefix(step);
+            size_ += step;
+            if (size_ > kept) { // the oldest bytes were overwritten
+                begin_ = (begin_ + size_ - kept) % kept;
+                size_ = kept;
+            }
         }
     }
+}
+
+std::string_view StreamTail::text() const
+{
+    if (begin_ != 0) {
+        std::ranges::rotate(buffer_, buffer_.begin() + static_cast<std::ptrdiff_t>(begin_));
+        begin_ = 0;
+    }
+    return {buffer_.data(), size_};
 }
 
 bool StreamTail::at_event_end(StreamKind kind) const
@@ -151,7 +181,7 @@ TailEnd StreamTail::end(StreamKind kind) const
     case StreamKind::ndjson_done:
     case StreamKind::ndjson_success: {
         bool whole = false;
-        const auto line = last_line(text(), bytes_ <= end_ - begin_, whole);
+        const auto line = last_line(text(), bytes_ <= size_, whole);
         return ndjson_end(line, whole, kind);
     }
     default: return sse_end(text(), kind);
@@ -160,25 +190,37 @@ TailEnd StreamTail::end(StreamKind kind) const
 
 fleet::Timings StreamTail::timings() const
 {
+    // Once over the text, from its end: the last place where a name stands is the one that counts.
     const auto last = text();
-    fleet::Timings timings;
-    const auto duration = [last](std::string_view name) {
-        return base::Duration(last_number(last, name).value_or(0));
-    };
-    timings.total = duration("\"total_duration\":");
-    timings.load = duration("\"load_duration\":");
-    timings.prompt_eval = duration("\"prompt_eval_duration\":");
-    timings.eval = duration("\"eval_duration\":");
-    const auto count = [last](std::initializer_list<std::string_view> names) -> std::int64_t {
-        for (const auto name : names) {
-            if (const auto value = last_number(last, name)) {
-                return *value;
+    std::array<std::optional<std::int64_t>, metric_names.size()> found{};
+    unsigned seen = 0;
+    for (auto left = last; (seen & ollama_metrics) != ollama_metrics;) {
+        const auto colon = left.rfind(':');
+        if (colon == left.npos) {
+            break;
+        }
+        left = left.substr(0, colon);
+        const auto metric = metric_before(last, colon);
+        if (metric && (seen & (1U << *metric)) == 0) {
+            seen |= 1U << *metric;
+            found[*metric] = number_at(last.substr(colon + 1));
+        }
+    }
+    const auto first_of = [&found](std::initializer_list<Metric> metrics) -> std::int64_t {
+        for (const auto metric : metrics) {
+            if (found[metric]) {
+                return *found[metric];
             }
         }
         return 0;
     };
-    timings.prompt_tokens = count({"\"prompt_eval_count\":", "\"prompt_tokens\":", "\"input_tokens\":"});
-    timings.output_tokens = count({"\"eval_count\":", "\"completion_tokens\":", "\"output_tokens\":"});
+    fleet::Timings timings;
+    timings.total = base::Duration(first_of({total_duration}));
+    timings.load = base::Duration(first_of({load_duration}));
+    timings.prompt_eval = base::Duration(first_of({prompt_eval_duration}));
+    timings.eval = base::Duration(first_of({eval_duration}));
+    timings.prompt_tokens = first_of({prompt_eval_count, prompt_tokens, input_tokens});
+    timings.output_tokens = first_of({eval_count, completion_tokens, output_tokens});
     return timings;
 }
 

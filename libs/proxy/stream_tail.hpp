@@ -27,7 +27,7 @@ public:
 
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
     /// The last bytes, at most 2 KiB (or everything, if that is less).
-    [[nodiscard]] std::string_view text() const { return {buffer_.data() + begin_, end_ - begin_}; }
+    [[nodiscard]] std::string_view text() const;
     /// The payload so far ends where an event ends, so that another may follow.
     [[nodiscard]] bool at_event_end(StreamKind kind) const;
 
@@ -37,9 +37,10 @@ public:
 
 private:
     static constexpr std::size_t kept = 2048;
-    std::array<char, kept * 2> buffer_; // not initialised: 4 KiB per exchange, written before read
-    std::size_t begin_{0};
-    std::size_t end_{0};
+    // A ring, made straight when somebody looks; not initialised: 2 KiB per exchange, written before read.
+    mutable std::array<char, kept> buffer_;
+    mutable std::size_t begin_{0};
+    std::size_t size_{0};
     std::uint64_t bytes_{0};
 };
 
