@@ -637,9 +637,10 @@ NodeActions Announcer::herd_asked(Instant now, const base::Uuid& id, const base:
 void Announcer::run_fallbacks(Instant now, NodeActions& out)
 {
     const auto overdue = [&](const std::optional<Instant>& since) { return since && now - *since >= fallback_after; };
+    std::map<std::string, std::vector<base::Endpoint>> needed;
     for (const auto& [name, configured] : configured_) {
         if (configured.met.is_nil() && overdue(configured.unanswered_since) && !configured.herd.http.empty()) {
-            run_fallback(now, name, configured.herd.http, out);
+            needed[name] = configured.herd.http;
         }
     }
     for (const auto& [id, herd] : herds_) {
@@ -647,8 +648,12 @@ void Announcer::run_fallbacks(Instant now, NodeActions& out)
             return stands_on(entry.second.herd.http, herd.at.address) && entry.second.met.is_nil();
         });
         if (!herd.lost && !herd.acked() && overdue(herd.unanswered_since) && herd.http.port != 0 && !named) {
-            run_fallback(now, id.text(), {herd.http}, out);
+            needed[id.text()] = {herd.http};
         }
+    }
+    std::erase_if(fallbacks_, [&](const auto& entry) { return !needed.contains(entry.first); });
+    for (const auto& [key, candidates] : needed) {
+        run_fallback(now, key, candidates, out);
     }
 }
 
