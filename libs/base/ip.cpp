@@ -6,6 +6,7 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace herd::base {
 
@@ -118,7 +119,17 @@ bool IpAddress::in_subnet(const IpAddress& network, int prefix_length) const
 std::string IpAddress::text() const
 {
     std::array<char, INET6_ADDRSTRLEN> buffer{};
-    ::inet_ntop(v6_ ? AF_INET6 : AF_INET, bytes_.data(), buffer.data(), buffer.size());
+    if (!v6_) { // written for every request, and inet_ntop goes through printf
+        char* out = buffer.data();
+        for (std::size_t i = 0; i < 4; ++i) {
+            if (i > 0) {
+                *out++ = '.';
+            }
+            out = std::to_chars(out, buffer.data() + buffer.size(), static_cast<unsigned>(bytes_[i])).ptr;
+        }
+        return std::string(buffer.data(), out);
+    }
+    ::inet_ntop(AF_INET6, bytes_.data(), buffer.data(), buffer.size());
     std::string result{buffer.data()};
     if (scope_ != 0) {
         result += '%' + std::to_string(scope_);

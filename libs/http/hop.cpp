@@ -26,18 +26,16 @@ std::string via_name(std::string_view own_id) { return "herd-" + std::string(own
 
 } // namespace
 
-void copy_end_to_end(const Fields& from, Fields& to)
+void copy_end_to_end(const Fields& from, Fields& to, bool (*keep)(std::string_view name))
 {
     HERD_ASSERT(&from != &to);
     const auto named = from.list("connection");
-    constexpr std::size_t more_bytes = 160; // what a proxy adds: Via, who asks for whom, a request id
-    constexpr std::size_t more_fields = 8;
-    to.reserve(to.bytes() + from.bytes() + more_bytes, to.size() + from.size() + more_fields);
+    to.reserve(to.bytes() + from.bytes(), to.size() + from.size());
     for (const Field field : from) {
         const bool listed = std::ranges::any_of(named, [&](std::string_view n) { return base::iequals(n, field.name); });
         // Some senders list what they must not: "Connection: host" would strip fields that every hop needs.
         const bool essential = base::iequals(field.name, "host") || base::iequals(field.name, "via");
-        if (!ends_here(field.name) && (!listed || essential)) {
+        if (!ends_here(field.name) && (!listed || essential) && (keep == nullptr || keep(field.name))) {
             to.append(field.name, field.value); // checked when it came into `from`
         }
     }

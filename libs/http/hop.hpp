@@ -5,8 +5,9 @@
 namespace herd::http {
 
 /// Copies the end-to-end fields of `from` to `to`: everything but Connection and what it names, Keep-Alive,
-/// Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade, Content-Length, Expect.
-void copy_end_to_end(const Fields& from, Fields& to);
+/// Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade, Content-Length, Expect. Of these, those whose name
+/// `keep` agrees to. Requires: two different objects.
+void copy_end_to_end(const Fields& from, Fields& to, bool (*keep)(std::string_view name) = nullptr);
 
 /// Appends ourselves to Via: "1.1 herd-<id>". True by via_contains() on the way back means a loop.
 void add_via(Fields& fields, std::string_view own_id);

@@ -46,7 +46,9 @@ TEST_CASE("a native stream ends with done, or with an error line, or not at all"
     CHECK(end_of("{\"message\":{\"tool_calls\":[{\"arguments\":{\"done\":true}}]},\"done\":false}\n", ndjson_done) == TailEnd::open);
     CHECK(end_of("{\"response\":\"\\\"done\\\":true\",\"done\":false}\n", ndjson_done) == TailEnd::open);
     const auto context = "{\"response\":\"\",\"done\":true,\"context\":[" + std::string(5000, '1') + "],\"total_duration\":5}\n";
-    CHECK(end_of(context, ndjson_done) == TailEnd::open); // "done" itself is out of sight
+    CHECK(end_of(context, ndjson_done) == TailEnd::proper); // "done" itself is out of sight, the metrics are not
+    const auto thought = "{\"thinking\":\"" + std::string(5000, 't') + "\",\"done\":false}\n";
+    CHECK(end_of(thought, ndjson_done) == TailEnd::open);
     CHECK(end_of("{\"status\":\"writing manifest\"}\n{\"status\":\"success\"}\n", ndjson_success) == TailEnd::proper);
     CHECK(end_of("{\"status\":\"success\"}", ndjson_success) == TailEnd::proper);
     CHECK(end_of("{\"status\":\"pulling manifest\"}\n", ndjson_success) == TailEnd::open);
