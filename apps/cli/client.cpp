@@ -55,9 +55,7 @@ base::Result<Answer> ask(const Server& server, const std::string& method, const 
     }
     if (!body.empty()) {
         request.headers.emplace("Content-Type", "application/json");
-        request.body = body;
-    } else if (method != "GET") {
-        request.headers.emplace("Content-Length", "0");
+        request.body = body; // its length is httplib's business, that of no body too
     }
     request.content_receiver = [&answer](const char* data, std::size_t length, std::uint64_t, std::uint64_t) {
         if (answer.body.size() + length > body_bytes_max) {

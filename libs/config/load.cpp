@@ -115,8 +115,8 @@ Result<void> make_private_dir(const std::string& path)
     }
     if (::mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) {
         cause.assign(errno, std::generic_category());
-        return std::unexpected(base::Error{base::Errc::io, base::Source::self, base::Retry::never,
-                                           fmt::format("cannot make the directory {}", path), cause});
+        return base::fail(base::Errc::io,
+                          fmt::format("cannot make the directory {}: {}", path, cause.message()));
     }
     if (!fs::is_directory(dir, cause)) {
         return base::fail(base::Errc::io, fmt::format("{} is not a directory", path));

@@ -23,11 +23,11 @@ constexpr char says_pid = 'P';
 constexpr char says_ready = 'R';
 constexpr char says_failed = 'F';
 
-std::unexpected<base::Error> os_error(std::string context)
+/// A whole sentence: these errors are printed as they are.
+std::unexpected<base::Error> os_error(const std::string& context)
 {
-    const std::error_code cause(errno, std::generic_category());
-    return std::unexpected(
-        base::Error{base::Errc::io, base::Source::self, base::Retry::never, std::move(context), cause});
+    return base::fail(base::Errc::io,
+                      context + ": " + std::error_code(errno, std::generic_category()).message());
 }
 
 void write_whole(int fd, std::string_view text)

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include <unistd.h>
+
 namespace herd::app::admin {
 
 namespace {
@@ -160,7 +162,7 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
     }
     if (path == "/herd/v1/stop" && method == "POST") {
         controls_->stop();
-        co_return Reply{202, R"({"status":"stopping"})"};
+        co_return Reply{202, R"({"status":"stopping","pid":)" + std::to_string(::getpid()) + '}'};
     }
     if (path == "/herd/v1/reload" && method == "POST") {
         const auto applied = co_await controls_->reload(exchange.loop());

@@ -325,10 +325,10 @@ std::string error_of(std::string_view body)
     return message.is_string() ? clean(message.get_ref<const std::string&>(), 500) : std::string{};
 }
 
-std::string status_of(std::string_view body)
+std::uint64_t number_of(std::string_view body, std::string_view key)
 {
     const auto json = parse(body);
-    return json ? text(*json, "status") : std::string{};
+    return json ? count(*json, key) : 0;
 }
 
 std::string node_json(const std::string& url, const std::string& name, const std::vector<std::string>& labels)

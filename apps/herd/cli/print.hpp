@@ -5,6 +5,7 @@
 #include "base/time.hpp"
 #include "cli/terminal.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,9 +22,10 @@ namespace herd::app {
 [[nodiscard]] base::Result<void> print_loaded(std::string_view body, base::WallTime now,
                                               const cli::Terminal& terminal);
 
-/// The "error" of a JSON body, or its "status"; empty when there is none.
+/// The "error" of a JSON body in any dialect; empty when there is none.
 [[nodiscard]] std::string error_of(std::string_view body);
-[[nodiscard]] std::string status_of(std::string_view body);
+/// A whole number among the members; 0 when there is none.
+[[nodiscard]] std::uint64_t number_of(std::string_view body, std::string_view key);
 /// The body of POST /herd/v1/nodes.
 [[nodiscard]] std::string node_json(const std::string& url, const std::string& name,
                                     const std::vector<std::string>& labels);

@@ -1,11 +1,13 @@
 #include "herd/cli/verbs.hpp"
 
 #include "cli/client.hpp"
+#include "cli/process_end.hpp"
 #include "herd/cli/print.hpp"
 
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -24,6 +26,7 @@ struct Work {
     std::string path{};
     std::string body{};
     std::function<Result<void>(std::string_view body)> print{};
+    std::function<void(std::string_view body)> seen{}; ///< called on success, before anything is printed
 };
 
 struct Context {
@@ -80,6 +83,9 @@ int run(const Context& context, const Work& work)
         return context.fail(explain(answer.error(), context.verb));
     }
     const bool good = answer->status >= 200 && answer->status < 300;
+    if (good && work.seen) {
+        work.seen(answer->body);
+    }
     if (context.verb.json) {
         context.terminal.out << answer->body << (answer->body.ends_with('\n') ? "" : "\n");
         return good ? 0 : 1;
@@ -159,27 +165,38 @@ int drain_or_resume(const Context& c)
 
 int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
 
-/// Returns when nobody listens on the port any more.
-int stop(const Context& c)
+/// Calls `done` until it says so, for at most `stop_patience`; tells once that it may take a while.
+bool wait_until(const Context& c, const std::function<bool()>& done)
 {
     const auto begun = c.clock.now();
-    if (const int code =
-            run(c, {"POST", "/herd/v1/stop", {}, [](std::string_view) { return Result<void>{}; }});
-        code != 0) {
-        return code;
-    }
     bool told = false;
-    while (cli::is_listening(c.server())) {
+    while (!done()) {
         const auto waited = c.clock.now() - begun;
         if (waited > stop_patience) {
-            return c.fail(fmt::format("{} still answers after {}", c.verb.url.text(),
-                                      cli::human_span(base::seconds(waited))));
+            return false;
         }
         if (!told && !c.verb.json && waited > std::chrono::seconds{1}) {
             told = true;
             c.terminal.err << "herd finishes the answers that are running…\n";
         }
-        ::poll(nullptr, 0, 50);
+    }
+    return true;
+}
+
+/// Returns when nobody listens on the port any more and, if herd told its pid, the process is gone: then the
+/// pid file is free, and `herd stop && herd -d` works.
+int stop(const Context& c)
+{
+    std::optional<cli::ProcessEnd> process;
+    const auto watch = [&](std::string_view body) { process.emplace(number_of(body, "pid")); };
+    const Work work{"POST", "/herd/v1/stop", {}, [](std::string_view) { return Result<void>{}; }, watch};
+    if (const int code = run(c, work); code != 0) {
+        return code;
+    }
+    const auto closed = [&] { return !cli::is_listening(c.server()) || (::poll(nullptr, 0, 50), false); };
+    const auto ended = [&] { return !process || process->wait(std::chrono::milliseconds{100}); };
+    if (!wait_until(c, closed) || !wait_until(c, ended)) {
+        return c.fail(fmt::format("herd at {} has not ended yet", c.verb.url.text()));
     }
     return c.say("stopped");
 }

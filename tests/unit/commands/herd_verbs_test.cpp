@@ -1,4 +1,5 @@
 // The verbs against a small real server.
+#include "cli/process_end.hpp"
 #include "herd/cli/verbs.hpp"
 
 #include "support/catch.hpp"
@@ -10,6 +11,8 @@
 
 #include <httplib.h>
 #include <nlohmann/json.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace herd;
 
@@ -25,6 +28,7 @@ public:
             seen_.push_back(request.method + " " + request.target
                             + (request.body.empty() ? "" : " " + request.body));
             key_ = request.get_header_value("Authorization");
+            lengths_max_ = std::max(lengths_max_, request.get_header_value_count("Content-Length"));
             response.status = status_;
             response.set_content(body_, "application/json");
             if (request.path == "/herd/v1/stop" && status_ == 202) {
@@ -63,6 +67,12 @@ public:
         const std::lock_guard lock(mutex_);
         return key_;
     }
+    /// More than one Content-Length in a request is refused by every strict server, ours included.
+    [[nodiscard]] std::size_t lengths_max()
+    {
+        const std::lock_guard lock(mutex_);
+        return lengths_max_;
+    }
     [[nodiscard]] config::BackendUrl url() const { return {.port = static_cast<std::uint16_t>(port_)}; }
 
 private:
@@ -70,6 +80,7 @@ private:
     std::mutex mutex_;
     std::vector<std::string> seen_;
     std::string key_;
+    std::size_t lengths_max_{0};
     int status_{200};
     std::string body_{"{}"};
     int port_{0};
@@ -115,6 +126,7 @@ TEST_CASE("each verb asks its route and prints the answer")
     add.node_name = "n";
     add.labels = {"eu"};
     CHECK(run(add).out == "added http://a:1\n");
+    CHECK(herd.lengths_max() == 1);
     CHECK(herd.seen()
           == std::vector<std::string>{
               "GET /herd/v1/status", "GET /herd/v1/nodes", "GET /herd/v1/models", "GET /api/ps",
@@ -174,4 +186,19 @@ TEST_CASE("herd stop returns when the port is closed")
     const auto outcome = run({.name = "stop", .url = herd.url()});
     CHECK(outcome.code == 0);
     CHECK(outcome.out == "stopped\n");
+}
+
+TEST_CASE("herd stop also waits for the process, when herd tells its pid")
+{
+    const ::pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        ::execlp("sleep", "sleep", "0.3", nullptr);
+        ::_exit(1);
+    }
+    FakeHerd herd;
+    herd.answers(202, R"({"status":"stopping","pid":)" + std::to_string(child) + "}");
+    CHECK(run({.name = "stop", .url = herd.url()}).out == "stopped\n");
+    CHECK(::waitpid(child, nullptr, WNOHANG) == child); // ended before the verb returned
+    CHECK(cli::ProcessEnd(0).wait(std::chrono::seconds{1}));
 }
