@@ -396,21 +396,16 @@ Totals Dispatcher::totals() const
     return {requests_, failed_, static_cast<int>(leases_.size()), static_cast<int>(waiting_.size())};
 }
 
-void Dispatcher::count_queued(const std::map<NodeId, std::size_t>& index_of, std::vector<NodeView>& views)
+void Dispatcher::count_queued(std::vector<NodeView>& views)
 {
-    const auto add = [&](const NodeId& id, int count) {
-        if (const auto at = index_of.find(id); at != index_of.end()) {
-            views[at->second].queued += count;
-        }
-    };
     for (const auto& [ticket, waiter] : waiting_) {
         const auto& holders = nodes_.catalog().holders(waiter.profile.model_key);
         if (!waiter.profile.node.empty()) {
             if (const auto* node = nodes_.find(waiter.profile.node).node) {
-                add(node->id, 1);
+                ++views[node->view].queued;
             }
         } else if (holders.size() == 1) {
-            add(holders.front().node->id, 1);
+            ++views[holders.front().node->view].queued;
         }
     }
 }

@@ -44,8 +44,8 @@ public:
 
     [[nodiscard]] std::optional<base::Instant> next() const { return alarms_.next(); }
     [[nodiscard]] Totals totals() const;
-    /// Adds to NodeView::queued of each node what could only run there. `index_of` maps ids to places.
-    void count_queued(const std::map<NodeId, std::size_t>& index_of, std::vector<NodeView>& views);
+    /// Adds to NodeView::queued of each node what could only run there. NodeRecord::view is up to date.
+    void count_queued(std::vector<NodeView>& views);
     [[nodiscard]] std::string check(base::Instant now);
 
 private:

@@ -4,12 +4,13 @@
 #include "fleet/membership.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace herd::fleet {
 namespace {
 
 constexpr base::Duration loop_late{std::chrono::milliseconds{250}}; ///< lana.md 6: then silence proves nothing
-constexpr std::size_t load_refresh_max = 64; ///< facts copied per snapshot to carry a newer load
+constexpr std::size_t load_refresh_max = 32; ///< facts copied per snapshot to carry a newer load
 
 } // namespace
 
@@ -143,28 +144,28 @@ std::shared_ptr<const Snapshot> Fleet::snapshot(base::Instant /*now*/, base::Wal
     snapshot->version = ++state.version;
     snapshot->taken_at = wall;
     snapshot->totals = state.dispatcher.totals();
-    auto& views = snapshot->nodes;
-    views.reserve(state.nodes.size());
-    for (const auto& [id, node] : state.nodes.all()) {
-        views.push_back(State::view_of(node));
+    std::vector<NodeRecord*> order;
+    order.reserve(state.nodes.size());
+    for (auto& [id, node] : state.nodes.all()) {
+        order.push_back(&node);
     }
-    std::ranges::sort(views, [](const NodeView& a, const NodeView& b) {
-        return std::tie(a.name, a.id) < std::tie(b.name, b.id);
-    });
-    std::map<NodeId, std::size_t> index_of;
-    for (std::size_t i = 0; i < views.size(); ++i) {
-        index_of.emplace(views[i].id, i);
+    std::ranges::sort(order, {}, [](const NodeRecord* node) { return std::tie(node->name, node->id); });
+    auto& views = snapshot->nodes;
+    views.reserve(order.size());
+    for (auto* node : order) {
+        node->view = views.size();
+        views.push_back(State::view_of(*node));
     }
     for (const auto& [key, entry] : state.nodes.catalog().entries()) {
         auto& holders = snapshot->models[key];
         holders.reserve(entry.holders.size());
         for (const auto& [node, model] : entry.holders) {
-            holders.push_back({index_of.at(node->id), model->index, model->believed_loaded(),
+            holders.push_back({node->view, model->index, model->believed_loaded(),
                                node->slots_of(*model), model->in_flight});
         }
         std::ranges::sort(holders, {}, &Holder::node);
     }
-    state.dispatcher.count_queued(index_of, views);
+    state.dispatcher.count_queued(views);
     return snapshot;
 }
 

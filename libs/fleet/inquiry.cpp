@@ -21,7 +21,22 @@ void Membership::ask(NodeRecord& node, std::uint64_t boot_id, std::uint32_t stat
     node.confirm_out = true;
     node.timers.confirm = never;
     node.timers.confirm_limit = step.now + delay + timing::answer_limit;
+    node.confirm_copies = 1;
+    node.timers.hedge = node.liveness == Liveness::verifying ? step.now + delay + timing::hedges[0] : never;
     step.emit(Confirm{node.id, node.agent, boot_id, state_rev, delay});
+}
+
+/// A newcomer's question is repeated beside the first while that is unanswered: a lost SYN is sent again only
+/// after a second, and a node should be routable before.
+void Membership::ask_beside(NodeRecord& node, Step& step)
+{
+    const auto copies = static_cast<std::size_t>(node.confirm_copies);
+    if (!node.confirm_out || node.liveness != Liveness::verifying || copies > timing::hedges.size()) {
+        return;
+    }
+    ++node.confirm_copies;
+    node.timers.hedge = copies < timing::hedges.size() ? step.now + timing::hedges[copies] : never;
+    step.emit(Confirm{node.id, node.agent, node.boot_id, 0, {}});
 }
 
 /// Reads the document; one question at a time, what changes meanwhile is read afterwards.
@@ -52,8 +67,13 @@ void Membership::apply(const NodeConfirmed& event, Step& step)
 
 void Membership::answered(NodeRecord& node, const NodeConfirmed& event, Step& step)
 {
+    const bool copy = !node.confirm_out && !event.not_modified && event.facts.boot_id == node.facts->boot_id
+        && event.facts.state_rev == node.facts->state_rev;
+    if (copy && node.ever_confirmed) {
+        return; // a question asked twice was answered twice
+    }
     node.confirm_out = false;
-    node.timers.confirm_limit = node.timers.confirm = never;
+    node.timers.confirm_limit = node.timers.confirm = node.timers.hedge = never;
     node.confirm_failures = 0;
     node.last_seen = step.now;
     node.latency = event.round_trip;
@@ -99,6 +119,11 @@ void Membership::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts,
     if (is_new_boot || !node.ever_confirmed || static_cast<std::int32_t>(facts->seq - node.seq) >= 0) {
         node.seq = facts->seq;
         node.announced = facts->announced; // else a newer announcement already told
+    }
+    if (!routable(facts->announced) && facts->models.empty() && !node.facts->models.empty()) {
+        auto kept = std::make_shared<NodeFacts>(*facts); // its Ollama is away: the disk is as it was
+        kept->models = node.facts->models;
+        facts = std::move(kept);
     }
     node.labels = normalized_labels(facts->labels, {});
     if (!facts->name.empty()) {
@@ -159,7 +184,10 @@ void Membership::apply(const NodeConfirmFailed& event, Step& step)
         node->move->new_failed = true;
         resolve_move(*node, step);
     } else if (event.agent == node->agent && node->confirm_out) {
-        not_answered(*node, event.why, event.hint, step);
+        const bool others_out = --node->confirm_copies > 0;
+        if (!others_out || event.why == base::Errc::refused) {
+            not_answered(*node, event.why, event.hint, step);
+        }
     }
     rearm(*node, step);
 }
@@ -169,7 +197,7 @@ void Membership::not_answered(NodeRecord& node, base::Errc why, const std::strin
     node.confirm_out = false;
     node.fetch_again = false;
     node.doubt_out = false;
-    node.timers.confirm_limit = never;
+    node.timers.confirm_limit = node.timers.hedge = never;
     ++node.confirm_failures;
     if (node.move) {
         node.move->old_answers = false;
@@ -234,7 +262,7 @@ void Membership::resolve_move(NodeRecord& node, Step& step)
     node.confirm_out = false;
     node.confirm_failures = 0;
     node.timers.confirm = node.timers.confirm_limit = never;
-    node.doubt_confirmed_at = step.now;
+    node.next_move_at = step.now;
     node.last_seen = node.last_beat = step.now;
     adopt(node, claim.new_facts, step);
     step.emit(SavePool{});

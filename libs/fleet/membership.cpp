@@ -97,7 +97,7 @@ void Membership::become(NodeRecord& node, Liveness liveness, std::string reason,
         node.timers.forget = never;
     }
     if (liveness == Liveness::gone && was != Liveness::gone) {
-        node.timers.gone = node.timers.silence = node.timers.probe_again = node.timers.watch = never;
+        node.timers.hedge = node.timers.gone = node.timers.silence = node.timers.probe_again = node.timers.watch = never;
         node.timers.forget = node.is_static() ? never : step.now + timing::forget_after;
         node.needs_tcp = false;
         if (node.watching) {
@@ -185,6 +185,9 @@ void Membership::ring(NodeRecord& node, Step& step)
     }
     if (due(timers.confirm_limit)) {
         not_answered(node, base::Errc::timed_out, "no answer to GET /herd/v1/node", step);
+    }
+    if (due(timers.hedge)) {
+        ask_beside(node, step);
     }
     if (due(timers.poll_limit)) {
         poll_failed(node, base::Errc::timed_out, "no answer to GET /api/version", step);

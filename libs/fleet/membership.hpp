@@ -76,6 +76,7 @@ private:
 
     // inquiry.cpp: confirmations
     void ask(NodeRecord& node, std::uint64_t boot_id, std::uint32_t state_rev, base::Duration delay, Step& step);
+    void ask_beside(NodeRecord& node, Step& step);
     void fetch(NodeRecord& node, Step& step);
     void answered(NodeRecord& node, const NodeConfirmed& event, Step& step);
     void adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, Step& step);
@@ -116,6 +117,7 @@ private:
     std::set<NodeId> unverified_{};          ///< announced, never confirmed
     std::size_t verifying_silence_{0};       ///< nodes with Verify::silence
     std::size_t live_{0};                    ///< nodes with Liveness::alive
+    base::Instant load_told_at_{};
     std::size_t confirmed_{0};               ///< nodes with ever_confirmed
 };
 

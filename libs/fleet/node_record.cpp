@@ -13,7 +13,7 @@ constexpr int slots_max = 4096; ///< what a node may claim; more is a mistake
 
 base::Instant NodeTimers::earliest() const
 {
-    return std::min({confirm, confirm_limit, silence, verdict, poll, poll_limit, probe_again, gone, forget, watch});
+    return std::min({confirm, confirm_limit, hedge, silence, verdict, poll, poll_limit, probe_again, gone, forget, watch});
 }
 
 bool NodeRecord::last_resort() const

@@ -54,6 +54,7 @@ struct Move {
 struct NodeTimers {
     base::Instant confirm{never};       ///< try (again) to confirm or fetch
     base::Instant confirm_limit{never}; ///< an answer that never came counts as failed
+    base::Instant hedge{never};         ///< the question is unanswered: ask beside it
     base::Instant silence{never};       ///< look whether announcements stopped (armed lazily)
     base::Instant verdict{never};       ///< the probe's time is over
     base::Instant poll{never};          ///< static: next poll; tcp_only: next HTTP poll
@@ -109,6 +110,7 @@ struct NodeRecord {
     bool tcp_proven{false};   ///< the newest TCP evidence about the API is good
     bool needs_tcp{false};    ///< suspect by a TCP fault: an announcement alone does not refute it
     bool confirm_out{false};
+    int confirm_copies{0};    ///< of the question that is out
     bool fetch_again{false};  ///< changed while a fetch was out
     bool probe_out{false};
     bool admission_probe{false}; ///< the probe decides whether a confirmed node's API is reachable
@@ -125,6 +127,7 @@ struct NodeRecord {
     std::optional<bool> probe_connected{};
     base::Instant tcp_only_limit{never};
     base::Instant doubt_confirmed_at{};
+    base::Instant next_move_at{}; ///< a claim of another address is looked into so often
     base::Instant full_polled_at{};
     bool doubt_out{false};    ///< the question that is out settles a doubtful datagram
     base::Instant last_lease{};
@@ -137,6 +140,7 @@ struct NodeRecord {
     // What runs there.
     std::map<std::string, ModelOnNode> models{}; ///< by key
     int in_flight{0};
+    std::size_t view{0}; ///< place in the newest snapshot
 
     [[nodiscard]] bool is_static() const { return source == NodeSource::configured; }
     [[nodiscard]] bool takes_requests() const { return state == NodeState::online; }

@@ -97,7 +97,7 @@ void Membership::poll_answered(NodeRecord& node, const StaticPolled& event, Step
     node.tcp_proven = true;
     node.announced = AnnouncedState::ready;
     auto facts = std::make_shared<NodeFacts>(*event.facts);
-    if (node.poll_full || !facts->models.empty() || !facts->loaded.empty()) {
+    if (node.poll_full) {
         node.full_polled_at = step.now;
         node.labels = normalized_labels(node.configured_labels, facts->labels);
         if (node.name.empty() && !facts->name.empty()) {

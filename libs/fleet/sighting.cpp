@@ -148,18 +148,18 @@ void Membership::doubted(NodeRecord& node, const NodeSeen& event, Step& step)
     if (node.move && step.now >= node.move->give_up) {
         node.move.reset();
     }
-    if (step.now - node.doubt_confirmed_at < timing::doubt_spacing || node.move) {
-        return;
-    }
     if (agent_of(event) == node.agent) {
-        if (!node.confirm_out) {
+        if (!node.confirm_out && step.now - node.doubt_confirmed_at >= timing::doubt_spacing) {
             node.doubt_confirmed_at = step.now;
             node.doubt_out = true;
             ask(node, event.boot_id, 0, {}, step);
         }
         return;
     }
-    node.doubt_confirmed_at = step.now + timing::move_cooldown;
+    if (node.move || step.now < node.next_move_at) {
+        return;
+    }
+    node.next_move_at = step.now + timing::move_cooldown;
     node.move = Move{agent_of(event), event.via_http ? base::Endpoint{} : event.source, event.boot_id, {}, false,
                      {}, 0, step.now + timing::answer_limit};
     step.emit(Confirm{node.id, node.move->agent, event.boot_id, 0, {}});
@@ -193,7 +193,10 @@ void Membership::beat(NodeRecord& node, const NodeSeen& event, Step& step)
             node.gpus[i].vendor = node.gpus[i].vendor.empty() ? node.facts->gpus[i].vendor : node.gpus[i].vendor;
         }
         node.load_is_newer = true;
-        changed(step);
+        if (step.now - load_told_at_ >= timing::load_spacing) {
+            load_told_at_ = step.now; // a thousand beats a second are not a thousand pictures
+            changed(step);
+        }
     }
     if (!event.name.empty() && event.name != node.name) {
         nodes_.rename(node, event.name);
@@ -204,6 +207,7 @@ void Membership::beat(NodeRecord& node, const NodeSeen& event, Step& step)
         set_verify(node, Verify::none);
         node.timers.poll = never;
         node.tcp_only_limit = never;
+        node.liveness_reason.clear();
         settle_state(node, step);
     }
     if (node.timers.silence == never || node.interval < old_interval) {

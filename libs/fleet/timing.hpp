@@ -11,6 +11,7 @@ namespace herd::fleet::timing {
 using namespace std::chrono_literals; // NOLINT(google-global-names-in-headers): durations read as what they are
 
 inline constexpr base::Duration probe_window{400ms};       ///< 5 probes over 320 ms and a connect of 300 ms
+inline constexpr std::array<base::Duration, 2> hedges{120ms, 200ms}; ///< a lost SYN costs a second otherwise
 inline constexpr base::Duration answer_limit{5s};          ///< an asked-for answer that never came has failed
 inline constexpr base::Duration udp_silence_max{30s};      ///< TCP alone keeps a node for this long
 inline constexpr base::Duration http_poll{1s};             ///< while it does
@@ -18,6 +19,7 @@ inline constexpr base::Duration gone_min{10s};             ///< suspect to gone:
 inline constexpr base::Duration forget_after{std::chrono::hours{24}};
 inline constexpr base::Duration flap_window{60s};
 inline constexpr base::Duration doubt_spacing{100ms};      ///< doubtful datagrams cause no more questions than this
+inline constexpr base::Duration load_spacing{500ms};       ///< between two snapshots wanted for load alone
 inline constexpr base::Duration move_cooldown{10s};
 inline constexpr base::Duration static_poll{1s};
 inline constexpr base::Duration static_full_busy{2s};

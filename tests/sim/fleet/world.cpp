@@ -441,7 +441,7 @@ void World::act(const Effect& effect)
         dropped.push_back(drop->endpoint);
     } else if (const auto* flip = std::get_if<StateFlipped>(&effect)) {
         ++flips[flip->to];
-        flip_log.push_back(*flip);
+        flip_log.emplace_back(now_, *flip);
     } else if (const auto* granted = std::get_if<Granted>(&effect)) {
         if (!answers_.try_emplace(granted->ticket, Answer{granted->lease, {}, now_}).second) {
             throw std::runtime_error("a ticket was answered twice");

@@ -114,7 +114,7 @@ public:
 
     // ---- what was seen ----
     std::map<fleet::NodeState, std::size_t> flips{}; ///< by state flipped to
-    std::vector<fleet::StateFlipped> flip_log{};
+    std::vector<std::pair<Instant, fleet::StateFlipped>> flip_log{};
     std::size_t probes{0};
     std::size_t confirms{0};
     std::size_t steps{0};

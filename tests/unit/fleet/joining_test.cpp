@@ -104,6 +104,23 @@ TEST_CASE("a node whose Ollama died is not used although its agent lives, not ev
     CHECK(world.state(box) == NodeState::suspect); // while its beats arrive
 }
 
+TEST_CASE("a node whose Ollama is down, and which can list no models therefore, is still known to have them")
+{
+    World world{66};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    box.models.clear();
+    world.announce_state(box, AnnouncedState::backend_down);
+    world.document_changed(box);
+    world.run_for(100ms);
+    CHECK(world.where("m") == "waits"); // held, not answered 404: nobody shall start to pull
+    world.announce_state(box, AnnouncedState::ready);
+    world.document_changed(box);
+    world.run_for(100ms);
+    CHECK(world.where("m") == "no_such_model");
+}
+
 TEST_CASE("a goodbye takes a node out at once, without a timeout")
 {
     World world{7};
