@@ -91,7 +91,7 @@ private:
     Reload reload_;
     base::Rng rng_;
     std::vector<std::unique_ptr<net::Loop>> loops_;
-    std::vector<std::thread> threads_;
+    std::vector<std::thread> threads_; // tidy: allow(banned-call) the relay loops but the first
     std::unique_ptr<net::Network> network_; // of the main loop, for errands
     std::unique_ptr<FleetOwner> fleet_;
     std::unique_ptr<Scout> scout_;
