@@ -6,6 +6,7 @@
 #include "net/wake.hpp"
 
 #include <array>
+#include <optional>
 
 namespace herd::http {
 
@@ -22,11 +23,13 @@ struct ClientConnection::Impl {
     }
 
     void begin_request(const RequestHead& head);
-    net::Task<base::Result<void>> write(internal::Outgoing out);
+    /// Writes what the socket takes now; the rest, if any, is for write_rest().
+    std::size_t write_now(const internal::Outgoing& out);
+    net::Task<base::Result<void>> write_rest(internal::Outgoing out, std::size_t offset);
     void watch_input();
     void on_input();
-    /// More input, or why there is none. Success with nothing read yet is possible.
-    net::Task<base::Result<void>> more();
+    /// Reads once. What it returns is why there will be no more; nothing, and nothing read, is possible.
+    std::optional<base::Error> take_input();
     base::Error error(base::Errc code, std::string context, std::error_code cause = {}) const;
 
     std::unique_ptr<net::Stream> stream;
@@ -94,11 +97,23 @@ void ClientConnection::Impl::watch_input()
     }
 }
 
-/// Writes, and waits for room when the socket is full; an answer that comes meanwhile ends the wait, for a
-/// node that answers early need not read the rest.
-net::Task<base::Result<void>> ClientConnection::Impl::write(internal::Outgoing out)
+std::size_t ClientConnection::Impl::write_now(const internal::Outgoing& out)
 {
     std::size_t offset = 0;
+    while (offset < out.size()) {
+        const net::Io io = out.write(*stream, offset);
+        if (!io.done()) {
+            break; // full or failed: write_rest() finds out
+        }
+        offset += io.bytes;
+    }
+    return offset;
+}
+
+/// Waits for room when the socket is full; an answer that comes meanwhile ends the wait, for a node that
+/// answers early need not read the rest.
+net::Task<base::Result<void>> ClientConnection::Impl::write_rest(internal::Outgoing out, std::size_t offset)
+{
     while (offset < out.size()) {
         const net::Io io = out.write(*stream, offset);
         if (io.done()) {
@@ -143,9 +158,14 @@ net::Task<base::Result<void>> ClientConnection::send(const RequestHead& head, st
     bytes.reserve(1024);
     serialize(head, bytes);
     const std::array<std::string_view, 1> pieces{body};
-    auto done = co_await c.write(internal::Outgoing(bytes, pieces, false, true));
-    c.sent = done.has_value() && !c.input_seen;
-    co_return done;
+    const internal::Outgoing out(bytes, pieces, false, true);
+    if (const std::size_t offset = c.write_now(out); offset < out.size()) {
+        if (auto done = co_await c.write_rest(out, offset); !done) {
+            co_return done;
+        }
+    }
+    c.sent = !c.input_seen;
+    co_return base::Result<void>{};
 }
 
 net::Task<base::Result<void>> ClientConnection::send_head(const RequestHead& head)
@@ -156,15 +176,19 @@ net::Task<base::Result<void>> ClientConnection::send_head(const RequestHead& hea
     std::string bytes;
     serialize(head, bytes);
     c.watch_input();
-    co_return co_await c.write(internal::Outgoing(bytes, {}, false, false));
+    co_return co_await c.write_rest(internal::Outgoing(bytes, {}, false, false), 0);
 }
 
 net::Task<base::Result<void>> ClientConnection::send_body(std::span<const std::string_view> pieces)
 {
-    if (impl_->input_seen) {
-        co_return base::Result<void>{};
+    Impl& c = *impl_;
+    if (!c.input_seen) {
+        const internal::Outgoing out({}, pieces, c.chunked, false);
+        if (const std::size_t offset = c.write_now(out); offset < out.size()) {
+            co_return co_await c.write_rest(out, offset);
+        }
     }
-    co_return co_await impl_->write(internal::Outgoing({}, pieces, impl_->chunked, false));
+    co_return base::Result<void>{};
 }
 
 net::Task<base::Result<void>> ClientConnection::send_end()
@@ -173,7 +197,7 @@ net::Task<base::Result<void>> ClientConnection::send_end()
     if (c.input_seen) {
         co_return base::Result<void>{};
     }
-    auto done = co_await c.write(internal::Outgoing({}, {}, c.chunked, true));
+    auto done = co_await c.write_rest(internal::Outgoing({}, {}, c.chunked, true), 0);
     c.sent = done.has_value() && !c.input_seen;
     co_return done;
 }
@@ -182,24 +206,17 @@ bool ClientConnection::answer_waiting() { return impl_->input_seen; }
 
 // --- the answer ---
 
-net::Task<base::Result<void>> ClientConnection::Impl::more()
+std::optional<base::Error> ClientConnection::Impl::take_input()
 {
-    if (in.dry()) {
-        in.release();
-        in.expect_input();
-        if (!co_await stream->readable()) {
-            co_return std::unexpected(error(base::Errc::cancelled, "closed"));
-        }
-    }
     const net::Io io = in.fill(*stream);
     switch (io.state) {
     case net::Io::State::done: begun = true; break;
     case net::Io::State::would_block: break;
-    case net::Io::State::end: co_return std::unexpected(error(base::Errc::closed, begun ? "in its answer" : "before its answer"));
+    case net::Io::State::end: return error(base::Errc::closed, begun ? "in its answer" : "before its answer");
     case net::Io::State::failed:
-        co_return std::unexpected(error(closed ? base::Errc::cancelled : base::errc_of(io.cause), "reading", io.cause));
+        return error(closed ? base::Errc::cancelled : base::errc_of(io.cause), "reading", io.cause);
     }
-    co_return base::Result<void>{};
+    return std::nullopt;
 }
 
 net::Task<base::Result<ResponseHead>> ClientConnection::read_head()
@@ -208,8 +225,14 @@ net::Task<base::Result<ResponseHead>> ClientConnection::read_head()
     c.stream->unwatch();
     for (;;) {
         if (c.in.empty()) {
-            if (auto more = co_await c.more(); !more) {
-                co_return std::unexpected(std::move(more.error()));
+            if (c.in.dry()) {
+                c.in.pause();
+                if (!co_await c.stream->readable()) {
+                    co_return std::unexpected(c.error(base::Errc::cancelled, "closed"));
+                }
+            }
+            if (auto wrong = c.take_input()) {
+                co_return std::unexpected(std::move(*wrong));
             }
             continue;
         }
@@ -237,12 +260,18 @@ net::Task<base::Result<std::span<const std::string_view>>> ClientConnection::rea
     Impl& c = *impl_;
     while (!c.complete) {
         if (c.in.empty()) {
-            if (auto more = co_await c.more(); !more) {
-                if (more.error().code == base::Errc::closed && c.in.parser().finish()) {
+            if (c.in.dry()) {
+                c.in.pause();
+                if (!co_await c.stream->readable()) {
+                    co_return std::unexpected(c.error(base::Errc::cancelled, "closed"));
+                }
+            }
+            if (auto wrong = c.take_input()) {
+                if (wrong->code == base::Errc::closed && c.in.parser().finish()) {
                     c.complete = true;
                     break;
                 }
-                co_return std::unexpected(std::move(more.error()));
+                co_return std::unexpected(std::move(*wrong));
             }
             continue;
         }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <variant>
 
 namespace herd::http {
 
@@ -15,20 +16,22 @@ namespace {
 
 enum class Phase : std::uint8_t { between, head, body, done, broken };
 
-// With the line of a chunk and its end this fills one gathering write (16 pieces).
-constexpr std::size_t pieces_max = 14;
-
 } // namespace
 
 struct Parser::State {
-    State(Role r, const ParserLimits& l) : role(r), limits(l), scan(r, limits), chunks(limits) {}
+    State(Role r, const ParserLimits& l) : role(r), limits(l), scan(r, limits), chunks(limits)
+    {
+        if (role == Role::response) {
+            head.emplace<ResponseHead>();
+        }
+    }
 
     base::Result<Step> read_head(std::string_view input);
     base::Result<void> take_head(std::string_view bytes);
     base::Result<Step> read_body(std::string_view input);
     base::Result<std::size_t> skip_empty_line(std::string_view input);
-    void begin_message();
-    [[nodiscard]] Framing framing() const { return role == Role::request ? request.framing : response.framing; }
+    base::Result<Step> step(std::string_view bytes);
+    void add_piece(std::string_view piece) { pieces[piece_count++] = piece; }
 
     Role role;
     Phase phase{Phase::between};
@@ -41,17 +44,17 @@ struct Parser::State {
     internal::ChunkReader chunks;
     std::uint64_t left{0};     // of a body with Framing::length
     std::string partial;       // a head that came in pieces
-    RequestHead request;
-    ResponseHead response;
-    std::array<std::string_view, pieces_max> pieces{};
+    std::variant<RequestHead, ResponseHead> head;
+    std::span<std::string_view> pieces;
+    std::unique_ptr<std::array<std::string_view, pieces_max>> own_pieces;
 };
 
 Parser::Parser(Role role, ParserLimits limits) : state_(std::make_unique<State>(role, limits)) {}
 Parser::~Parser() = default;
 
 std::span<const std::string_view> Parser::body() const { return {state_->pieces.data(), state_->piece_count}; }
-RequestHead& Parser::request() { return state_->request; }
-ResponseHead& Parser::response() { return state_->response; }
+RequestHead& Parser::request() { return std::get<RequestHead>(state_->head); }
+ResponseHead& Parser::response() { return std::get<ResponseHead>(state_->head); }
 void Parser::expect_no_body(bool no_body) { state_->no_body = no_body; }
 bool Parser::between_messages() const { return state_->phase == Phase::between || state_->phase == Phase::done; }
 
@@ -64,6 +67,13 @@ bool Parser::finish()
     return completes;
 }
 
+void Parser::use_pieces(std::span<std::string_view> storage)
+{
+    HERD_ASSERT(storage.empty() || storage.size() >= pieces_max);
+    state_->pieces = storage;
+    state_->piece_count = 0;
+}
+
 base::Result<Parser::Step> Parser::execute(std::span<const char> input)
 {
     State& s = *state_;
@@ -71,17 +81,11 @@ base::Result<Parser::Step> Parser::execute(std::span<const char> input)
     if (input.empty()) {
         return Step{};
     }
-    const std::string_view bytes(input.data(), input.size());
-    base::Result<Step> step = base::fail(base::Errc::malformed, "after an error");
-    switch (s.phase) {
-    case Phase::done:
-        s.begin_message();
-        [[fallthrough]];
-    case Phase::between:
-    case Phase::head: step = s.read_head(bytes); break;
-    case Phase::body: step = s.read_body(bytes); break;
-    case Phase::broken: break;
+    if (s.pieces.empty()) {
+        s.own_pieces = std::make_unique<std::array<std::string_view, pieces_max>>();
+        s.pieces = *s.own_pieces;
     }
+    auto step = s.step({input.data(), input.size()});
     if (!step) {
         s.phase = Phase::broken;
         s.piece_count = 0;
@@ -91,10 +95,19 @@ base::Result<Parser::Step> Parser::execute(std::span<const char> input)
     return step;
 }
 
-void Parser::State::begin_message()
+base::Result<Parser::Step> Parser::State::step(std::string_view bytes)
 {
-    phase = Phase::between;
-    blank = 0;
+    switch (phase) {
+    case Phase::body: return read_body(bytes);
+    case Phase::broken: return base::fail(base::Errc::malformed, "after an error");
+    case Phase::done:
+        phase = Phase::between;
+        blank = 0;
+        break;
+    case Phase::between:
+    case Phase::head: break;
+    }
+    return read_head(bytes);
 }
 
 /// RFC 9112 §2.2: one empty line before a request is ignored; old clients send it behind a body.
@@ -133,17 +146,15 @@ base::Result<Parser::Step> Parser::State::read_head(std::string_view input)
         phase = Phase::head;
         scan.restart();
         partial.clear();
-        request.fields.clear();
-        response.fields.clear();
     }
     // The usual head is whole in one read and is parsed where it lies; a broken one is put together first.
     const std::size_t before = partial.size();
-    std::string_view head = input;
+    std::string_view bytes = input;
     if (before > 0) {
         partial.append(input.substr(0, limits.head_bytes + 1 - std::min(before, limits.head_bytes)));
-        head = partial;
+        bytes = partial;
     }
-    const auto complete = scan.scan(head);
+    const auto complete = scan.scan(bytes);
     if (!complete) {
         return std::unexpected(complete.error());
     }
@@ -154,7 +165,7 @@ base::Result<Parser::Step> Parser::State::read_head(std::string_view input)
         step.consumed += input.size();
         return step;
     }
-    if (const auto ok = take_head(head.substr(0, scan.size())); !ok) {
+    if (const auto ok = take_head(bytes.substr(0, scan.size())); !ok) {
         return std::unexpected(ok.error());
     }
     step.consumed += scan.size() - before;
@@ -168,22 +179,21 @@ base::Result<Parser::Step> Parser::State::read_head(std::string_view input)
 
 base::Result<void> Parser::State::take_head(std::string_view bytes)
 {
-    base::Result<void> ok;
-    bool bodiless = false;
-    if (role == Role::request) {
-        request = RequestHead{.fields = std::move(request.fields)};
-        ok = internal::read_head(bytes, scan.fields(), request);
-        left = request.content_length;
-    } else {
-        response = ResponseHead{.fields = std::move(response.fields)};
-        ok = internal::read_head(bytes, scan.fields(), response);
-        left = response.content_length;
-        bodiless = no_body && response.status >= 200;
-    }
-    if (!ok) {
+    const auto read = [&](auto& into) {
+        auto fields = std::move(into.fields); // keeps its memory from head to head
+        fields.clear();
+        into = {.fields = std::move(fields)};
+        auto ok = internal::read_head(bytes, scan.fields(), into);
+        left = into.content_length;
+        body_framing = into.framing;
+        return ok;
+    };
+    if (auto ok = std::visit(read, head); !ok) {
         return ok;
     }
-    body_framing = bodiless ? Framing::none : framing();
+    if (no_body && role == Role::response && std::get<ResponseHead>(head).status >= 200) {
+        body_framing = Framing::none;
+    }
     chunks.restart();
     const bool empty = body_framing == Framing::none || (body_framing == Framing::length && left == 0);
     phase = empty ? Phase::done : Phase::body;
@@ -201,7 +211,7 @@ base::Result<Parser::Step> Parser::State::read_body(std::string_view input)
             }
             step.consumed += piece->consumed;
             if (!piece->payload.empty()) {
-                pieces[piece_count++] = piece->payload;
+                add_piece(piece->payload);
             }
             if (piece->complete) {
                 step.message_complete = true;
@@ -213,7 +223,7 @@ base::Result<Parser::Step> Parser::State::read_body(std::string_view input)
     step.consumed = body_framing == Framing::length
                         ? static_cast<std::size_t>(std::min<std::uint64_t>(left, input.size()))
                         : input.size();
-    pieces[piece_count++] = input.substr(0, step.consumed);
+    add_piece(input.substr(0, step.consumed));
     if (body_framing == Framing::length) {
         left -= step.consumed;
         step.message_complete = left == 0;

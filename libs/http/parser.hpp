@@ -45,6 +45,11 @@ public:
 
     /// Body pieces of the last step: views into its input, payload only (chunk framing removed).
     [[nodiscard]] std::span<const std::string_view> body() const;
+    /// At most so many pieces per step: with the line of a chunk and its end they fill one gathering write.
+    static constexpr std::size_t pieces_max = 14;
+    /// Where body() keeps its pieces from now on (`pieces_max` of them), so that a parser that waits needs no
+    /// room for them. None: the parser makes its own.
+    void use_pieces(std::span<std::string_view> storage);
 
     /// The peer ended the stream. True when that completes the message (Framing::until_close).
     [[nodiscard]] bool finish();

@@ -66,12 +66,6 @@ struct Server::Impl {
         }
     }
 
-    static net::Task<void> serve(std::shared_ptr<internal::ServerCore> core, std::unique_ptr<net::Stream> stream)
-    {
-        internal::Connection connection(std::move(core), std::move(stream));
-        co_await connection.run();
-    }
-
     static net::Task<void> refuse(std::shared_ptr<internal::ServerCore> core, std::unique_ptr<net::Stream> stream)
     {
         ++core->refusals;
@@ -88,7 +82,8 @@ struct Server::Impl {
             return;
         }
         if (core->connections - core->refusals < core->options.connections_max) {
-            tasks.spawn("http.connection", serve(core, std::move(stream)));
+            tasks.spawn("http.connection",
+                        internal::Connection::run(std::make_unique<internal::Connection>(core, std::move(stream))));
         } else if (core->refusals < refusals_max) {
             tasks.spawn("http.refusal", refuse(core, std::move(stream)));
         }

@@ -56,10 +56,24 @@ struct Direction {
     }
 };
 
+enum class Side : std::uint8_t { reading, writing };
+
 struct Directions {
-    explicit Directions(Loop& loop) : reading(loop), writing(loop) {}
+    explicit Directions(Loop& l) : loop(l), reading(l) {}
+    Loop& loop;
     Direction reading;
-    Direction writing;
+    std::unique_ptr<Direction> writing; // made when a socket is full for the first time
+
+    Direction& at(Side side)
+    {
+        if (side == Side::reading) {
+            return reading;
+        }
+        if (!writing) {
+            writing = std::make_unique<Direction>(loop);
+        }
+        return *writing;
+    }
 };
 
 Task<bool> not_open() { co_return false; }
@@ -112,19 +126,13 @@ public:
         }
     }
 
-    Task<bool> readable() override { return wait(&Directions::reading, TcpSocket::wait_read); }
-    Task<bool> writable() override { return wait(&Directions::writing, TcpSocket::wait_write); }
+    Task<bool> readable() override { return wait(Side::reading); }
+    Task<bool> writable() override { return wait(Side::writing); }
 
-    void watch(Callback work) override
-    {
-        set_watch(&Directions::reading, TcpSocket::wait_read, std::move(work));
-    }
-    void watch_writable(Callback work) override
-    {
-        set_watch(&Directions::writing, TcpSocket::wait_write, std::move(work));
-    }
+    void watch(Callback work) override { set_watch(Side::reading, std::move(work)); }
+    void watch_writable(Callback work) override { set_watch(Side::writing, std::move(work)); }
     void unwatch() override { directions_->reading.watch = nullptr; }
-    void unwatch_writable() override { directions_->writing.watch = nullptr; }
+    void unwatch_writable() override { directions_->at(Side::writing).watch = nullptr; }
 
     void finish_sending() noexcept override
     {
@@ -136,7 +144,9 @@ public:
     void close() noexcept override
     {
         directions_->reading.watch = nullptr;
-        directions_->writing.watch = nullptr;
+        if (directions_->writing) {
+            directions_->writing->watch = nullptr;
+        }
         std::error_code ignored;
         socket_.close(ignored); // NOLINT(bugprone-unused-return-value): ends the waits in flight
     }
@@ -160,35 +170,34 @@ public:
     }
 
 private:
-    using Which = Direction Directions::*;
-
-    void arm(Which which, TcpSocket::wait_type type)
+    void arm(Direction& direction, Side side)
     {
-        Direction& direction = directions_.get()->*which;
-        if (direction.in_flight) {
-            return;
+        if (!direction.in_flight) {
+            direction.in_flight = true;
+            const auto type = side == Side::reading ? TcpSocket::wait_read : TcpSocket::wait_write;
+            socket_.async_wait(type, [all = directions_, side](std::error_code error) {
+                all->at(side).fire(error != ::asio::error::operation_aborted);
+            });
         }
-        direction.in_flight = true;
-        socket_.async_wait(type, [all = directions_, which](std::error_code error) {
-            (all.get()->*which).fire(error != ::asio::error::operation_aborted);
-        });
     }
 
-    Task<bool> wait(Which which, TcpSocket::wait_type type)
+    Task<bool> wait(Side side)
     {
         if (!socket_.is_open()) {
             return not_open();
         }
-        HERD_ASSERT(!(directions_.get()->*which).task.waiting());
-        arm(which, type);
-        return (directions_.get()->*which).task.wait();
+        Direction& direction = directions_->at(side);
+        HERD_ASSERT(!direction.task.waiting());
+        arm(direction, side);
+        return direction.task.wait();
     }
 
-    void set_watch(Which which, TcpSocket::wait_type type, Callback work)
+    void set_watch(Side side, Callback work)
     {
         if (socket_.is_open()) {
-            (directions_.get()->*which).watch = std::move(work);
-            arm(which, type);
+            Direction& direction = directions_->at(side);
+            direction.watch = std::move(work);
+            arm(direction, side);
         }
     }
 

@@ -6,6 +6,7 @@
 
 #include <asio/associated_cancellation_slot.hpp>
 
+#include <optional>
 #include <utility>
 
 namespace herd::net {
@@ -24,38 +25,45 @@ public:
         return ::asio::async_initiate<decltype(use_task), void(T)>(
             [this](auto handler) {
                 slot_ = ::asio::get_associated_cancellation_slot(handler);
-                handler_ = [h = std::move(handler)](T value) mutable { std::move(h)(std::move(value)); };
+                handler_.emplace(std::move(handler));
                 if (slot_.is_connected()) {
                     slot_.assign([this](::asio::cancellation_type) { wake_later(T{}); });
                 }
             },
             use_task);
     }
-    [[nodiscard]] bool waiting() const { return static_cast<bool>(handler_); }
+    [[nodiscard]] bool waiting() const { return handler_.has_value(); }
 
     /// Runs the waiting task now, up to its next wait: `this` may be gone when it returns.
     /// Nothing happens when nobody waits.
     void wake(T value)
     {
         if (handler_) {
-            auto handler = std::exchange(handler_, nullptr);
+            auto handler = take();
             forget(std::exchange(slot_, {}));
-            handler(std::move(value));
+            std::move(handler)(std::move(value));
         }
     }
     /// The same through the loop's queue, for callers that must not be re-entered.
     void wake_later(T value)
     {
         if (handler_) {
-            loop_.post([handler = std::exchange(handler_, nullptr), slot = std::exchange(slot_, {}),
-                        v = std::move(value)]() mutable {
+            loop_.post([handler = take(), slot = std::exchange(slot_, {}), v = std::move(value)]() mutable {
                 forget(slot);
-                handler(std::move(v));
+                std::move(handler)(std::move(v));
             });
         }
     }
 
 private:
+    using Handler = typename ::asio::async_result<::asio::use_awaitable_t<Executor>, void(T)>::handler_type;
+
+    Handler take()
+    {
+        Handler handler = std::move(*handler_);
+        handler_.reset();
+        return handler;
+    }
     static void forget(::asio::cancellation_slot slot)
     {
         if (slot.is_connected()) {
@@ -64,7 +72,7 @@ private:
     }
 
     Loop& loop_;
-    std::move_only_function<void(T)> handler_;
+    std::optional<Handler> handler_;
     ::asio::cancellation_slot slot_;
 };
 

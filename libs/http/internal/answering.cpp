@@ -116,7 +116,11 @@ net::Task<base::Result<void>> Connection::send(Outgoing out)
         co_return std::unexpected(base::Error{open ? base::errc_of(io.cause) : base::Errc::closed, base::Source::client,
                                               base::Retry::never, "the client went away", io.cause});
     }
-    head_out_.clear();
+    if (ended_) {
+        head_out_.clear(); // the next answer fills it at once
+    } else {
+        head_out_ = {}; // a stream may take an hour
+    }
     bytes_out_ += out.payload();
     co_return base::Result<void>{};
 }

@@ -49,41 +49,38 @@ Connection::~Connection()
     --core_->connections;
 }
 
-net::Task<void> Connection::run()
+net::Task<void> Connection::run(std::unique_ptr<Connection> self)
 {
-    while (co_await read_request()) {
-        begin_exchange();
-        const auto expect = head().fields.find("expect");
-        if (expect && !base::iequals(*expect, "100-continue")) {
-            keep_ = false;
-            co_await answer_error(417);
+    Connection& c = *self;
+    while (co_await c.read_request()) {
+        c.begin_exchange();
+        if (const auto expect = c.head().fields.find("expect"); expect && !base::iequals(*expect, "100-continue")) {
+            c.keep_ = false;
+            co_await c.answer_error(417);
         } else {
-            ++core_->exchanges;
-            co_await run_handler();
-            --core_->exchanges;
-            co_await settle();
+            ++c.core_->exchanges;
+            try {
+                co_await c.core_->handler(c);
+            } catch (const std::exception& e) {
+                // A bug of ours in one request must not take the others down; settle() answers 500.
+                log::error("http", "handler_failed", {{"target", c.head().path()}, {"what", e.what()}});
+            }
+            --c.core_->exchanges;
+            if (!c.settled()) {
+                co_await c.settle();
+            }
         }
-        in_exchange_ = false;
-        gone_work_ = nullptr;
-        if (!keep_ || gone_ || core_->draining) {
+        c.in_exchange_ = false;
+        c.gone_work_ = nullptr;
+        if (!c.keep_ || c.gone_ || c.core_->draining) {
             break;
         }
     }
-    const bool unread = unread_input_ || !early_.empty() || !in_.empty();
-    if (unread && !gone_ && stream_->is_open()) {
-        co_await linger();
+    const bool unread = c.unread_input_ || !c.early_.empty() || !c.in_.empty();
+    if (unread && !c.gone_ && c.stream_->is_open()) {
+        co_await c.linger();
     }
-    stream_->close();
-}
-
-net::Task<void> Connection::run_handler()
-{
-    try {
-        co_await core_->handler(*this);
-    } catch (const std::exception& e) {
-        // A bug of ours in one request must not take the others down; settle() answers 500.
-        log::error("http", "handler_failed", {{"target", head().path()}, {"what", e.what()}});
-    }
+    c.stream_->close();
 }
 
 void Connection::drain()
@@ -165,8 +162,7 @@ net::Task<Connection::Input> Connection::more()
             case net::Io::State::would_block: break;
             }
         }
-        in_.release();
-        in_.expect_input();
+        in_.pause();
         arm();
         switch (co_await wake_.wait()) {
         case Woken::input: break;
@@ -342,6 +338,16 @@ net::Task<base::Result<void>> Connection::await_body_bytes()
     case Input::closed: gone_ = true; co_return wrong(base::Errc::cancelled, "the server stops");
     }
     co_return base::Result<void>{};
+}
+
+/// The usual case: the answer is out, and its request was read to the end.
+bool Connection::settled()
+{
+    if (!ended_ || !body_complete_ || killed_ || !stream_->is_open()) {
+        return false;
+    }
+    keep_unread();
+    return true;
 }
 
 /// After the handler: makes sure that there is an answer, and that the next request can be found.

@@ -12,14 +12,14 @@
 
 namespace herd::http::internal {
 
-/// Lives in the frame of its own task. Thread: its loop.
+/// Lives as long as its task. Thread: its loop.
 class Connection final : public ServerExchange {
 public:
     Connection(std::shared_ptr<ServerCore> core, std::unique_ptr<net::Stream> stream);
     ~Connection() override;
 
     /// Serves requests until the connection ends.
-    [[nodiscard]] net::Task<void> run();
+    [[nodiscard]] static net::Task<void> run(std::unique_ptr<Connection> self);
     /// Answers 503 to whatever comes, and closes.
     [[nodiscard]] net::Task<void> refuse();
     void drain(); ///< closes if idle, else after the answer in progress
@@ -68,7 +68,7 @@ private:
     [[nodiscard]] net::Task<base::Result<void>> send(Outgoing out);
     [[nodiscard]] net::Task<base::Result<void>> put(std::span<const std::string_view> pieces, bool last);
     [[nodiscard]] net::Task<void> answer_error(int status);
-    [[nodiscard]] net::Task<void> run_handler();
+    [[nodiscard]] bool settled();
     [[nodiscard]] net::Task<void> settle();
     [[nodiscard]] net::Task<void> discard_body();
     [[nodiscard]] net::Task<void> linger();

@@ -3,20 +3,36 @@
 #include "base/assert.hpp"
 
 #include <algorithm>
+#include <new>
+#include <string_view>
 
 namespace herd::http::internal {
+
+namespace {
+
+// The front of a buffer holds the parser's list of pieces, so that it costs nothing while there is no buffer.
+constexpr std::size_t pieces_bytes = Parser::pieces_max * sizeof(std::string_view);
+
+} // namespace
+
+std::span<char> Inbound::space()
+{
+    if (!buffer_) {
+        buffer_ = net::borrow_buffer();
+        auto* first = ::new (static_cast<void*>(buffer_.bytes().data())) std::string_view[Parser::pieces_max]; // NOLINT
+        parser_.use_pieces({first, Parser::pieces_max});
+    }
+    return buffer_.bytes().subspan(pieces_bytes);
+}
 
 net::Io Inbound::fill(net::Stream& stream)
 {
     HERD_ASSERT(empty());
-    if (!buffer_) {
-        buffer_ = net::borrow_buffer();
-    }
-    const auto space = buffer_.bytes();
-    const net::Io io = stream.try_read(space);
-    begin_ = 0;
-    end_ = io.done() ? static_cast<std::uint32_t>(io.bytes) : 0;
-    dry_ = !io.done() || io.bytes < space.size();
+    const auto room = space();
+    const net::Io io = stream.try_read(room);
+    begin_ = pieces_bytes;
+    end_ = begin_ + (io.done() ? static_cast<std::uint32_t>(io.bytes) : 0);
+    dry_ = !io.done() || io.bytes < room.size();
     release();
     return io;
 }
@@ -33,7 +49,8 @@ base::Result<Parser::Step> Inbound::parse()
 
 void Inbound::release()
 {
-    if (empty()) {
+    if (empty() && buffer_) {
+        parser_.use_pieces({});
         buffer_.reset();
         begin_ = end_ = 0;
     }
@@ -42,14 +59,11 @@ void Inbound::release()
 std::size_t Inbound::put(std::string_view bytes)
 {
     HERD_ASSERT(empty());
-    if (!buffer_) {
-        buffer_ = net::borrow_buffer();
-    }
-    const auto space = buffer_.bytes();
-    const std::size_t n = std::min(bytes.size(), space.size());
-    std::copy_n(bytes.data(), n, space.data());
-    begin_ = 0;
-    end_ = static_cast<std::uint32_t>(n);
+    const auto room = space();
+    const std::size_t n = std::min(bytes.size(), room.size());
+    std::copy_n(bytes.data(), n, room.data());
+    begin_ = pieces_bytes;
+    end_ = begin_ + static_cast<std::uint32_t>(n);
     return n;
 }
 

@@ -18,7 +18,12 @@ public:
     [[nodiscard]] bool empty() const { return begin_ == end_; }
     /// The last read took all there was: waiting first saves a read that would find nothing.
     [[nodiscard]] bool dry() const { return dry_; }
-    void expect_input() { dry_ = false; }
+    /// Before a wait: gives the buffer back, and the next read is worth trying.
+    void pause()
+    {
+        release();
+        dry_ = false;
+    }
 
     /// Reads once. Requires empty(); views into earlier input end here. Without bytes no buffer is kept.
     [[nodiscard]] net::Io fill(net::Stream& stream);
@@ -31,6 +36,7 @@ public:
     void drop_unread() { begin_ = end_; }
 
 private:
+    [[nodiscard]] std::span<char> space();
     Parser parser_;
     net::Buffer buffer_;
     std::uint32_t begin_{0};
