@@ -6,16 +6,12 @@
 #include "herd/translate.hpp"
 
 #include <algorithm>
-#include <set>
 
 namespace herd::app {
 
 namespace {
-constexpr base::Duration save_delay = std::chrono::seconds{1};
 constexpr base::Duration lateness_interval = std::chrono::milliseconds{500};
 constexpr base::Duration lateness_alarm = std::chrono::milliseconds{250};
-
-std::string state_path(const HerdOptions& options) { return options.state_dir + "/fleet.json"; }
 
 base::Result<std::vector<StaticNode>> configured_nodes(const HerdOptions& options)
 {
@@ -43,7 +39,6 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
     net::Loop& loop = main_loop();
     network_ = net::make_network(loop);
     tasks_ = std::make_unique<net::TaskGroup>(loop, "herd");
-    save_timer_ = std::make_unique<net::Timer>(loop);
     lateness_timer_ = std::make_unique<net::Timer>(loop);
     fleet_ = std::make_unique<FleetOwner>(loop, fleet_options(options_), base::Rng(rng_.next()));
     fleet_->on_effect([this](const fleet::Effect& effect) { carry_out(effect); });
@@ -65,13 +60,13 @@ void HerdApp::build_relays(HerdSockets& sockets)
     controls_->add_node = [this](StaticNode node) {
         main_loop().dispatch([this, node = std::move(node)]() mutable {
             scout_->add_static(std::move(node));
-            save_pool();
+            pool_->save_soon();
         });
     };
     controls_->remove_node = [this](fleet::NodeId id) {
         main_loop().dispatch([this, id] {
             scout_->remove_static(id);
-            save_pool();
+            pool_->save_soon();
         });
     };
     controls_->reload = [this](net::Loop& asker) { return reload_from(asker); };
@@ -142,6 +137,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
     inquiry.authenticator = authenticator;
     inquiry.udp_port = udp_port;
     scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, std::move(inquiry), std::move(hooks));
+    pool_ = std::make_unique<PoolKeeper>(loop, *fleet_, *scout_, options_.state_dir + "/fleet.json");
 }
 
 base::Result<void> HerdApp::start()
@@ -154,15 +150,15 @@ base::Result<void> HerdApp::start()
         }
     }
     unserved_.clear();
-    restore_pool();
+    if (const std::size_t known = pool_->restore(beacon_ != nullptr); beacon_) {
+        beacon_->herd().set_pool_size(static_cast<std::uint32_t>(known));
+    }
     auto nodes = configured_nodes(options_);
     if (!nodes) {
         return std::unexpected(nodes.error());
     }
     scout_->replace_configured(std::move(*nodes));
-    for (const fleet::NodeId& id : drained_configured_) {
-        fleet_->apply(fleet::DrainNode{id, true});
-    }
+    pool_->drain_configured();
     if (beacon_) {
         if (beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require) {
             log::warn("discovery", "fleet_open",
@@ -206,7 +202,7 @@ void HerdApp::carry_out(const fleet::Effect& effect)
             relay->loop().dispatch([&unit = *relay, endpoint = drop->endpoint] { unit.drop_connections(endpoint); });
         }
     } else if (std::holds_alternative<fleet::SavePool>(effect)) {
-        save_pool();
+        pool_->save_soon();
     } else if (const auto* confirm = std::get_if<fleet::Confirm>(&effect)) {
         scout_->carry_out(*confirm);
     } else if (const auto* probe = std::get_if<fleet::Probe>(&effect)) {
@@ -324,92 +320,6 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     return {};
 }
 
-void HerdApp::restore_pool()
-{
-    const auto loaded = store::load_fleet_state(state_path(options_), main_loop().wall());
-    if (!loaded.warning.empty()) {
-        log::warn("store", "fleet_state_unreadable", {{"what", loaded.warning}});
-    }
-    fleet::PoolRestored restored;
-    for (const store::SavedNode& node : loaded.state.nodes) {
-        restored.nodes.push_back({.id = node.id, .name = node.name, .agent = node.agent, .boot_id = node.boot_id, .drained = node.drained});
-    }
-    if (beacon_) {
-        beacon_->herd().set_pool_size(static_cast<std::uint32_t>(restored.nodes.size()));
-        fleet_->apply(std::move(restored));
-    }
-    drained_configured_ = loaded.state.drained_configured;
-    for (const store::SavedStaticNode& saved : loaded.state.static_nodes) {
-        auto node = make_static_node(saved.url, saved.name, saved.labels,
-                                     saved.slots > 0 ? std::optional{saved.slots} : std::nullopt, saved.bearer);
-        if (!node) {
-            log::warn("store", "saved_node_refused", {{"why", node.error().context}});
-            continue;
-        }
-        const fleet::NodeId id = node->id;
-        scout_->add_static(std::move(*node));
-        if (saved.drained) {
-            fleet_->apply(fleet::DrainNode{id, true});
-        }
-    }
-}
-
-store::FleetState HerdApp::state_to_save()
-{
-    const base::WallTime now = main_loop().wall();
-    const auto snapshot = fleet_->publish();
-    store::FleetState state{.saved_at = now};
-    for (const fleet::SavedNode& node : fleet_->saved_pool()) {
-        const fleet::NodeView* view = snapshot->find(node.id);
-        state.nodes.push_back({.id = node.id,
-                               .name = node.name,
-                               .agent = node.agent,
-                               .boot_id = node.boot_id,
-                               .labels = view != nullptr ? view->labels : std::vector<std::string>{},
-                               .drained = node.drained,
-                               .seen = now});
-    }
-    const auto drained = [&](const fleet::NodeId& id) {
-        const fleet::NodeView* view = snapshot->find(id);
-        return view != nullptr && view->drained_by_operator;
-    };
-    std::set<fleet::NodeId> added;
-    for (const StaticNode& node : scout_->added_at_run_time()) {
-        added.insert(node.id);
-        state.static_nodes.push_back({.url = node.url.text(),
-                                      .name = node.name,
-                                      .labels = node.labels,
-                                      .slots = node.slots.value_or(0),
-                                      .bearer = node.bearer,
-                                      .drained = drained(node.id)});
-    }
-    for (const fleet::NodeView& view : snapshot->nodes) {
-        if (view.source == fleet::NodeSource::configured && view.drained_by_operator && !added.contains(view.id)) {
-            state.drained_configured.push_back(view.id);
-        }
-    }
-    return state;
-}
-
-void HerdApp::save_pool()
-{
-    save_timer_->call_after(save_delay, [this] { write_pool(); });
-}
-
-void HerdApp::write_pool()
-{
-    auto work = [path = state_path(options_), state = state_to_save()] { return store::save_fleet_state(path, state); };
-    auto done = [this](const base::Result<void>& saved) {
-        if (!saved && !std::exchange(save_failed_, true)) {
-            log::warn("store", "fleet_state_not_saved", {{"why", saved.error().message()}});
-        }
-        save_failed_ = save_failed_ && !saved;
-    };
-    if (!files_.run(main_loop(), std::move(work), std::move(done))) {
-        save_pool(); // the disk is slow: later
-    }
-}
-
 void HerdApp::request_stop()
 {
     if (stopping_) {
@@ -452,9 +362,8 @@ net::Task<void> HerdApp::shut_down()
     co_await drained->wait();
     co_await scout_->stop();
     fleet_->stop();
-    save_timer_->cancel();
     lateness_timer_->cancel();
-    write_pool();
+    pool_->save_last();
     loop.stop();
 }
 

@@ -5,10 +5,9 @@
 #include "discovery/beacon.hpp"
 #include "herd/command_line.hpp"
 #include "herd/options.hpp"
+#include "herd/pool_keeper.hpp"
 #include "herd/relay_unit.hpp"
 #include "herd/scout.hpp"
-#include "net/blocking.hpp"
-#include "store/fleet_state.hpp"
 
 #include <atomic>
 #include <functional>
@@ -69,12 +68,8 @@ public:
 private:
     void build_relays(HerdSockets& sockets);
     void build_discovery(HerdSockets& sockets, const discovery::Authenticator& authenticator);
-    void restore_pool();
     void carry_out(const fleet::Effect& effect);
     void heard(const discovery::Sighting& sighting);
-    void save_pool(); ///< soon
-    void write_pool();
-    [[nodiscard]] store::FleetState state_to_save();
     void watch_lateness();
     net::Task<void> shut_down();
     base::Result<void> reload();
@@ -95,19 +90,16 @@ private:
     std::unique_ptr<net::Network> network_; // of the main loop, for errands
     std::unique_ptr<FleetOwner> fleet_;
     std::unique_ptr<Scout> scout_;
+    std::unique_ptr<PoolKeeper> pool_;
     std::unique_ptr<discovery::HerdBeacon> beacon_;
     std::vector<std::unique_ptr<RelayUnit>> relays_;
     std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
     std::shared_ptr<admin::Controls> controls_ = std::make_shared<admin::Controls>();
-    net::Blocking files_{"herd-files"};
     std::unique_ptr<net::TaskGroup> tasks_;
-    std::unique_ptr<net::Timer> save_timer_;
     std::unique_ptr<net::Timer> lateness_timer_;
     std::atomic<std::uint64_t> requests_total_{0};
     std::atomic<std::uint64_t> requests_failed_{0};
     std::vector<std::vector<net::BoundSocket>> unserved_; // bound, not yet listening
-    std::vector<fleet::NodeId> drained_configured_; // by an operator, before the restart
-    bool save_failed_{false};
     bool stopping_{false};
     bool stopped_now_{false};
 };

@@ -1,0 +1,119 @@
+#include "herd/pool_keeper.hpp"
+
+#include "base/log.hpp"
+
+#include <set>
+#include <utility>
+
+namespace herd::app {
+
+namespace {
+constexpr base::Duration save_delay = std::chrono::seconds{1};
+} // namespace
+
+PoolKeeper::PoolKeeper(net::Loop& loop, FleetOwner& fleet, Scout& scout, std::string path)
+    : loop_(loop), fleet_(fleet), scout_(scout), path_(std::move(path)), timer_(loop)
+{
+}
+
+std::size_t PoolKeeper::restore(bool announced_too)
+{
+    const auto loaded = store::load_fleet_state(path_, loop_.wall());
+    if (!loaded.warning.empty()) {
+        log::warn("store", "fleet_state_unreadable", {{"what", loaded.warning}});
+    }
+    fleet::PoolRestored restored;
+    for (const store::SavedNode& node : loaded.state.nodes) {
+        restored.nodes.push_back({.id = node.id, .name = node.name, .agent = node.agent, .boot_id = node.boot_id, .drained = node.drained});
+    }
+    const std::size_t count = restored.nodes.size();
+    if (announced_too) {
+        fleet_.apply(std::move(restored));
+    }
+    drained_configured_ = loaded.state.drained_configured;
+    for (const store::SavedStaticNode& saved : loaded.state.static_nodes) {
+        auto node = make_static_node(saved.url, saved.name, saved.labels,
+                                     saved.slots > 0 ? std::optional{saved.slots} : std::nullopt, saved.bearer);
+        if (!node) {
+            log::warn("store", "saved_node_refused", {{"why", node.error().context}});
+            continue;
+        }
+        const fleet::NodeId id = node->id;
+        scout_.add_static(std::move(*node));
+        if (saved.drained) {
+            fleet_.apply(fleet::DrainNode{id, true});
+        }
+    }
+    return count;
+}
+
+void PoolKeeper::drain_configured()
+{
+    for (const fleet::NodeId& id : drained_configured_) {
+        fleet_.apply(fleet::DrainNode{id, true});
+    }
+}
+
+store::FleetState PoolKeeper::current()
+{
+    const base::WallTime now = loop_.wall();
+    const auto snapshot = fleet_.publish();
+    store::FleetState state{.saved_at = now};
+    for (const fleet::SavedNode& node : fleet_.saved_pool()) {
+        const fleet::NodeView* view = snapshot->find(node.id);
+        state.nodes.push_back({.id = node.id,
+                               .name = node.name,
+                               .agent = node.agent,
+                               .boot_id = node.boot_id,
+                               .labels = view != nullptr ? view->labels : std::vector<std::string>{},
+                               .drained = node.drained,
+                               .seen = now});
+    }
+    const auto drained = [&](const fleet::NodeId& id) {
+        const fleet::NodeView* view = snapshot->find(id);
+        return view != nullptr && view->drained_by_operator;
+    };
+    std::set<fleet::NodeId> added;
+    for (const StaticNode& node : scout_.added_at_run_time()) {
+        added.insert(node.id);
+        state.static_nodes.push_back({.url = node.url.text(),
+                                      .name = node.name,
+                                      .labels = node.labels,
+                                      .slots = node.slots.value_or(0),
+                                      .bearer = node.bearer,
+                                      .drained = drained(node.id)});
+    }
+    for (const fleet::NodeView& view : snapshot->nodes) {
+        if (view.source == fleet::NodeSource::configured && view.drained_by_operator && !added.contains(view.id)) {
+            state.drained_configured.push_back(view.id);
+        }
+    }
+    return state;
+}
+
+void PoolKeeper::save_soon()
+{
+    timer_.call_after(save_delay, [this] { save_now(); });
+}
+
+void PoolKeeper::save_last()
+{
+    timer_.cancel();
+    save_now();
+}
+
+void PoolKeeper::save_now()
+{
+    auto work = [path = path_, state = current()] { return store::save_fleet_state(path, state); };
+    auto done = [this](const base::Result<void>& saved) {
+        if (!saved && !std::exchange(save_failed_, true)) {
+            log::warn("store", "fleet_state_not_saved", {{"why", saved.error().message()}});
+        }
+        save_failed_ = save_failed_ && !saved;
+    };
+    if (!files_.run(loop_, std::move(work), std::move(done))) {
+        save_soon(); // the disk is slow: later
+    }
+}
+
+} // namespace herd::app

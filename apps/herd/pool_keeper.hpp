@@ -1,0 +1,40 @@
+#pragma once
+// What the fleet should remember over a restart, written soon after it changed and read once at start.
+#include "herd/fleet_owner.hpp"
+#include "herd/scout.hpp"
+#include "net/blocking.hpp"
+#include "store/fleet_state.hpp"
+
+#include <string>
+#include <vector>
+
+namespace herd::app {
+
+/// Thread: the fleet loop; the disk is waited for elsewhere.
+class PoolKeeper {
+public:
+    PoolKeeper(net::Loop& loop, FleetOwner& fleet, Scout& scout, std::string path);
+
+    /// Hands the saved nodes to the fleet; announced ones only with discovery. Returns how many those were.
+    std::size_t restore(bool announced_too);
+    /// Once the configured nodes are in the fleet: those an operator had drained are drained again.
+    void drain_configured();
+    void save_soon();
+    /// At the end: written before the destructor returns.
+    void save_last();
+
+private:
+    void save_now();
+    [[nodiscard]] store::FleetState current();
+
+    net::Loop& loop_;
+    FleetOwner& fleet_;
+    Scout& scout_;
+    std::string path_;
+    net::Timer timer_;
+    std::vector<fleet::NodeId> drained_configured_;
+    bool save_failed_{false};
+    net::Blocking files_{"herd-files"}; // last: ends first, while what its answers touch is still there
+};
+
+} // namespace herd::app
