@@ -199,6 +199,18 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments,
     return help ? CommandLine{ExitNow{0, verb_help(*known)}} : parse_verb(*known, rest, environment);
 }
 
+base::Result<ServeOptions> reload_serve_options(const std::vector<std::string>& arguments,
+                                                const config::Environment& environment,
+                                                const std::string& directory)
+{
+    auto result = load_herd_options(arguments, environment, directory);
+    if (!result) {
+        return std::unexpected(result.error());
+    }
+    return ServeOptions{std::move(result->options), std::move(result->effective),
+                        std::move(result->effective_json), arguments};
+}
+
 std::string version() { return HERD_VERSION; }
 
 } // namespace herd::app

@@ -13,10 +13,9 @@ namespace herd::app {
 
 struct ServeOptions {
     HerdOptions options{};
-    std::string effective{};      ///< settings in force as TOML, secrets masked
-    std::string effective_json{}; ///< the same for GET /herd/v1/config
-    std::vector<std::string>
-        arguments{}; ///< for a reload: load_herd_options(arguments, environment, directory)
+    std::string effective{};              ///< settings in force as TOML, secrets masked
+    std::string effective_json{};         ///< the same for GET /herd/v1/config
+    std::vector<std::string> arguments{}; ///< for reload_serve_options()
 };
 
 /// A verb for a running herd; see cli/verbs.hpp.
@@ -43,6 +42,12 @@ using CommandLine = std::variant<ServeOptions, Verb, ExitNow>;
 [[nodiscard]] CommandLine parse_command_line(const std::vector<std::string>& arguments,
                                              const config::Environment& environment,
                                              const std::string& directory);
+
+/// The same again for a reload: `arguments` are those of the ServeOptions in force.
+/// Errors: bad_config, one sentence without the program's name.
+[[nodiscard]] base::Result<ServeOptions> reload_serve_options(const std::vector<std::string>& arguments,
+                                                              const config::Environment& environment,
+                                                              const std::string& directory);
 
 /// The version that --version prints.
 [[nodiscard]] std::string version();

@@ -73,12 +73,7 @@ store::Identity identity_of(const HerdOptions& options, std::uint16_t port)
 Reload reload_with(const ServeOptions& serve)
 {
     return [arguments = serve.arguments, directory = serve.options.directory]() -> base::Result<ServeOptions> {
-        auto line = parse_command_line(arguments, config::system_environment(), directory);
-        if (auto* again = std::get_if<ServeOptions>(&line)) {
-            return std::move(*again);
-        }
-        const auto* refused = std::get_if<ExitNow>(&line);
-        return base::fail(base::Errc::bad_config, refused != nullptr ? refused->text : "the command line changed");
+        return reload_serve_options(arguments, config::system_environment(), directory);
     };
 }
 

@@ -1,5 +1,7 @@
 #include "config/sources.hpp"
 
+#include "base/text.hpp"
+
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -57,6 +59,29 @@ std::optional<std::string> text_of(const Option& option, const toml::node& node)
     return std::nullopt;
 }
 
+std::string_view section_of(std::string_view key) { return key.substr(0, key.find_last_of('.') + 1); }
+std::string last_of(std::string_view key) { return std::string{key.substr(key.find_last_of('.') + 1)}; }
+
+/// A mistyped neighbour in the same section, else a key of that name in another section ("port" where
+/// "discovery.port" was meant).
+std::string nearest_key(const std::string& key, const std::vector<std::string>& names)
+{
+    for (const bool same_section : {true, false}) {
+        std::vector<std::string> words;
+        for (const std::string& name : names) {
+            words.push_back(same_section && section_of(name) != section_of(key) ? std::string{}
+                                                                                : last_of(name));
+        }
+        const std::string best = base::nearest(last_of(key), words);
+        const auto found = std::ranges::find(words, best);
+        if (!best.empty() && found != words.end()) {
+            return fmt::format(" (did you mean \"{}\"?)",
+                               names[static_cast<std::size_t>(found - words.begin())]);
+        }
+    }
+    return {};
+}
+
 Result<void> Reader::value(Option& option, const std::string& key, const toml::node& node) const
 {
     const Origin origin{From::file, place(node.source())};
@@ -99,17 +124,9 @@ std::unexpected<base::Error> Reader::unknown(const Table& rows, const std::strin
     for (const Repeated& repeated : rows.repetitions()) {
         names.push_back(repeated.key);
     }
-    std::string hint = suggestion(key, names);
-    if (hint.empty()) { // "port" where "discovery.port" was meant
-        const auto dot = key.rfind('.');
-        const std::string last = "." + (dot == std::string::npos ? key : key.substr(dot + 1));
-        for (const std::string& each : names) {
-            if (hint.empty() && each.ends_with(last)) {
-                hint = fmt::format(" (did you mean \"{}\"?)", each);
-            }
-        }
-    }
-    return refuse(source, fmt::format("unknown {} \"{}\"{}", is_table ? "section" : "key", key, hint));
+    return refuse(
+        source,
+        fmt::format("unknown {} \"{}\"{}", is_table ? "section" : "key", key, nearest_key(key, names)));
 }
 
 Result<void> Reader::check_item(const Repeated& repeated, Table& rows, const toml::node& node,

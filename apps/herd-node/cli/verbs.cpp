@@ -153,7 +153,7 @@ base::Result<void> print_node(std::string_view body, std::string_view url, const
          terminal.paint(good ? Colour::green : Colour::yellow, state)
              + (reason.empty() ? "" : ": " + reason));
     line(terminal, "versions",
-         fmt::format("herd-node {}, Ollama {}", text(json, "agent_version"),
+         fmt::format("{}, Ollama {}", text(json, "agent_version"),
                      text(json, "ollama_version").empty() ? "not seen" : text(json, "ollama_version")));
     line(terminal, "gateway", at(json, "gateway") == true ? "on" : "off: herds talk to Ollama itself");
     if (const double total = number(host, "memory_total"); total > 0) {

@@ -69,7 +69,7 @@ private:
 };
 
 constexpr const char* node_body =
-    R"({"name":"gpu-1","state":"ready","agent_version":"0.1.0","ollama_version":"0.31.2","gateway":true,
+    R"({"name":"gpu-1","state":"ready","agent_version":"herd-node 0.1.0","ollama_version":"0.31.2","gateway":true,
   "host":{"memory_total":68719476736,"memory_available":34359738368},"gpus":[{"name":"RTX","vram_total":25769803776,"vram_free":12884901888}],
   "models":[{"name":"a"},{"name":"b"}],"loaded":[{"name":"a"}],"in_flight":1,"queued":0})";
 

@@ -131,6 +131,10 @@ TEST_CASE("a mistake in the file is named with its line and the nearest key")
           == "f.toml line 3: unknown key \"discovery.prot\" (did you mean \"discovery.port\"?)");
     CHECK(toml_error("[discvery]\nport = 1\n")
           == "f.toml line 1: unknown section \"discvery\" (did you mean \"discovery\"?)");
+    CHECK(toml_error("[discovery]\nlistn = 1\n")
+          == "f.toml line 2: unknown key \"discovery.listn\" (did you mean \"listen\"?)");
+    CHECK(toml_error("[discovery]\nproxy.timeout = \"1s\"\n")
+          == "f.toml line 2: unknown section \"discovery.proxy\" (did you mean \"proxy\"?)");
     CHECK(toml_error("port = 1\n")
           == "f.toml line 1: unknown key \"port\" (did you mean \"discovery.port\"?)");
     CHECK(toml_error("zzzzzzzzzz = 1\n") == "f.toml line 1: unknown key \"zzzzzzzzzz\"");
