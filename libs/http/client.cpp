@@ -35,6 +35,7 @@ struct ClientConnection::Impl {
     std::unique_ptr<net::Stream> stream;
     internal::Inbound in;
     net::Wake<Woken> wake; // of a write that waits for room or for an early answer
+    net::Callback early_work; // of a sender that waits for something else
     bool chunked{false};       // how the request's body is framed
     bool sent{true};           // the request is out, completely
     bool input_seen{false};    // something arrived while the request was being sent
@@ -87,7 +88,11 @@ void ClientConnection::Impl::begin_request(const RequestHead& head)
 void ClientConnection::Impl::on_input()
 {
     input_seen = true;
-    wake.wake(Woken::input);
+    if (wake.waiting()) {
+        wake.wake(Woken::input);
+    } else if (auto work = std::exchange(early_work, nullptr)) {
+        work();
+    }
 }
 
 void ClientConnection::Impl::watch_input()
@@ -203,6 +208,7 @@ net::Task<base::Result<void>> ClientConnection::send_end()
 }
 
 bool ClientConnection::answer_waiting() { return impl_->input_seen; }
+void ClientConnection::on_early_answer(net::Callback work) { impl_->early_work = std::move(work); }
 
 // --- the answer ---
 
@@ -223,6 +229,7 @@ net::Task<base::Result<ResponseHead>> ClientConnection::read_head()
 {
     Impl& c = *impl_;
     c.stream->unwatch();
+    c.early_work = nullptr;
     for (;;) {
         if (c.in.empty()) {
             if (c.in.dry()) {

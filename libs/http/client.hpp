@@ -29,6 +29,9 @@ public:
     /// Ollama answers a blob upload with 200 before reading it. The send functions stop then, and succeed;
     /// go on with read_head().
     [[nodiscard]] bool answer_waiting();
+    /// Calls `work` once, on the loop, when the answer (or the end) arrives between two sends of a streamed
+    /// body, while the sender waits for something else. nullptr removes it; so does read_head().
+    void on_early_answer(net::Callback work);
 
     /// The final head of the answer (1xx are read and dropped). Waits as long as it takes: headers come with
     /// the first token. Errors: closed (ended before a head), reset, malformed, too_large, cancelled.

@@ -43,6 +43,9 @@ public:
     /// The whole rest of the body. Errors: as read_body; too_large beyond `limit` (nothing more is read).
     [[nodiscard]] net::Task<base::Result<std::string>> read_all(std::size_t limit);
     [[nodiscard]] virtual bool body_complete() const = 0;
+    /// Ends a read_body() in progress with Errc::cancelled, if there is one; the body may be read on later.
+    /// For an upload whose node has answered already.
+    virtual void interrupt_read() = 0;
 
     /// Starts the answer. The head leaves with the first body bytes, or by flush(). `head.framing` says how
     /// the body will be delimited: length (content_length must be set), chunked, none; chunked becomes

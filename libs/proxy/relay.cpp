@@ -70,7 +70,7 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
         if (extras.before_write) {
             co_await extras.before_write();
         }
-        if (connection.reusable()) {
+        if (connection.body_complete()) {
             break; // complete: these pieces are the last, and leave together with the end
         }
         const auto written = co_await exchange.write(pieces);
@@ -89,7 +89,7 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
         auto last = words(out.end);
         co_await conclude(exchange, pieces, std::move(last), out);
     }
-    if (out.end == RelayEnd::complete && connection.reusable()) {
+    if (out.end == RelayEnd::complete && connection.body_complete()) {
         (void)co_await connection.read_body(); // at once: it lets go of the buffer the last pieces were in
     }
     co_return out;
@@ -101,6 +101,8 @@ net::Task<Uploaded> relay_body(http::ServerExchange& exchange, http::ClientConne
     Uploaded out;
     GoneGuard client(exchange, connection);
     SilenceGuard silence(exchange.loop(), connection, options.idle_timeout);
+    // An answer that comes while the client is silent ends the wait for it.
+    connection.on_early_answer([&exchange] { exchange.interrupt_read(); });
     const std::array first{prefix};
     Pieces pieces(first);
     std::uint64_t bytes = prefix.size();
@@ -122,6 +124,10 @@ net::Task<Uploaded> relay_body(http::ServerExchange& exchange, http::ClientConne
             }
         }
         auto read = co_await exchange.read_body();
+        if (!read && connection.answer_waiting() && !client.gone() && read.error().code == base::Errc::cancelled) {
+            out.end = UploadEnd::early_answer;
+            co_return out;
+        }
         if (!read) {
             connection.close();
             out.end = UploadEnd::client_gone;

@@ -122,7 +122,8 @@ net::Task<bool> Connection::read_request()
                 co_return false;
             case Input::ended:
             case Input::reset:
-            case Input::closed: gone_ = true; co_return false;
+            case Input::closed:
+            case Input::interrupted: gone_ = true; co_return false;
             }
             continue;
         }
@@ -168,6 +169,7 @@ net::Task<Connection::Input> Connection::more()
         case Woken::input: break;
         case Woken::expired: co_return Input::expired;
         case Woken::closed: co_return Input::closed;
+        case Woken::interrupted: co_return Input::interrupted;
         }
     }
 }
@@ -278,6 +280,13 @@ void Connection::on_client_gone(net::Callback work)
     }
 }
 
+void Connection::interrupt_read()
+{
+    if (in_exchange_) {
+        wake_.wake_later(Woken::interrupted);
+    }
+}
+
 net::Task<base::Result<std::span<const std::string_view>>> Connection::read_body()
 {
     using Pieces = std::span<const std::string_view>;
@@ -287,6 +296,9 @@ net::Task<base::Result<std::span<const std::string_view>>> Connection::read_body
     while (!body_complete_) {
         if (in_.empty()) {
             if (auto more = co_await await_body_bytes(); !more) {
+                if (more.error().code == base::Errc::cancelled && !gone_) {
+                    co_return std::unexpected(std::move(more.error())); // interrupted: nothing is wrong
+                }
                 keep_ = false;
                 unread_input_ = true;
                 body_error_ = more.error();
@@ -336,6 +348,7 @@ net::Task<base::Result<void>> Connection::await_body_bytes()
     case Input::reset: gone_ = true; co_return wrong(base::Errc::reset, "the client went away inside its body");
     case Input::expired: co_return wrong(base::Errc::timed_out, "the client's body stalled");
     case Input::closed: gone_ = true; co_return wrong(base::Errc::cancelled, "the server stops");
+    case Input::interrupted: co_return base::fail(base::Errc::cancelled, "interrupted");
     }
     co_return base::Result<void>{};
 }

@@ -33,6 +33,7 @@ public:
     [[nodiscard]] net::Loop& loop() override { return core_->loop; }
     [[nodiscard]] net::Task<base::Result<std::span<const std::string_view>>> read_body() override;
     [[nodiscard]] bool body_complete() const override { return body_complete_; }
+    void interrupt_read() override;
     void begin(ResponseHead head) override;
     [[nodiscard]] net::Task<base::Result<void>> flush() override;
     [[nodiscard]] net::Task<base::Result<void>> write(std::span<const std::string_view> pieces) override;
@@ -48,8 +49,8 @@ public:
     [[nodiscard]] std::uint64_t bytes_out() const override { return bytes_out_; }
 
 private:
-    enum class Woken : std::uint8_t { closed, input, expired }; // closed is also what a cancelled task gets
-    enum class Input : std::uint8_t { ready, ended, reset, expired, closed };
+    enum class Woken : std::uint8_t { closed, input, expired, interrupted }; // closed is also what a cancelled task gets
+    enum class Input : std::uint8_t { ready, ended, reset, expired, closed, interrupted };
 
     // Reading.
     [[nodiscard]] net::Task<bool> read_request();
