@@ -81,6 +81,8 @@ void Agent::take_backend()
     document_.ollama_version = backend.version;
     document_.models = backend.models;
     document_.loaded = backend.loaded;
+    // Ollama lists them by time of unloading, which every request moves; that must not look like news.
+    std::ranges::sort(document_.loaded, {}, &discovery::LoadedFacts::name);
     assign_slots(document_.loaded, runners, options_.slots);
     document_.slots = default_slots(runners, options_.slots);
 }

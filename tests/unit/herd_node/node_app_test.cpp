@@ -173,6 +173,21 @@ TEST_CASE("the ETag follows boot and revision, and 304 saves the document")
     CHECK(changed.body.find("other:latest") != std::string::npos);
 }
 
+TEST_CASE("the order in which Ollama lists what is loaded is no news")
+{
+    World world;
+    const std::string a = R"({"name":"a:latest","digest":"d1","size":9})";
+    const std::string b = R"({"name":"b:latest","digest":"d2","size":9})";
+    world.ollama->ps = "{\"models\":[" + a + "," + b + "]}";
+    world.start_node();
+    world.run_for(100ms);
+    const auto rev = world.app->document().state_rev;
+    REQUIRE(world.app->document().loaded.size() == 2);
+    world.ollama->ps = "{\"models\":[" + b + "," + a + "]}";
+    world.run_for(5s);
+    CHECK(world.app->document().state_rev == rev);
+}
+
 TEST_CASE("the agent's own paths answer by themselves, whatever the method")
 {
     World world;
