@@ -277,9 +277,14 @@ net::Task<std::string> HerdApp::config_from(net::Loop& asker)
     co_return co_await on_loop(asker, main_loop(), std::move(work));
 }
 
-net::Task<base::Result<void>> HerdApp::reload_from(net::Loop& asker)
+net::Task<base::Result<std::vector<std::string>>> HerdApp::reload_from(net::Loop& asker)
 {
-    auto work = [this] { return reload(); };
+    auto work = [this]() -> base::Result<std::vector<std::string>> {
+        if (const auto applied = reload(); !applied) {
+            return std::unexpected(applied.error());
+        }
+        return needs_restart_;
+    };
     co_return co_await on_loop(asker, main_loop(), std::move(work));
 }
 
@@ -303,7 +308,8 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     if (!nodes) {
         return std::unexpected(nodes.error());
     }
-    for (const std::string& key : restart_differences(options_, fresh)) {
+    needs_restart_ = restart_differences(options_, fresh);
+    for (const std::string& key : needs_restart_) {
         log::warn("app", "reload_needs_restart", {{"key", key}});
     }
     scout_->replace_configured(std::move(*nodes));

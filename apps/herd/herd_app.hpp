@@ -76,7 +76,7 @@ private:
     base::Result<void> apply_options(ServeOptions fresh);
     net::Task<std::string> config_from(net::Loop& asker);
     base::Result<std::string> take_announcement(const std::string& body, const base::Endpoint& peer);
-    net::Task<base::Result<void>> reload_from(net::Loop& asker);
+    net::Task<base::Result<std::vector<std::string>>> reload_from(net::Loop& asker);
     net::Task<base::Result<std::string>> announce_from(net::Loop& asker, std::string body, base::Endpoint peer);
     void record(const proxy::ExchangeRecord& record);
 
@@ -100,6 +100,7 @@ private:
     std::atomic<std::uint64_t> requests_total_{0};
     std::atomic<std::uint64_t> requests_failed_{0};
     std::vector<std::vector<net::BoundSocket>> unserved_; // bound, not yet listening
+    std::vector<std::string> needs_restart_; // keys of the last reload that only a restart applies
     bool stopping_{false};
     bool stopped_now_{false};
 };

@@ -89,26 +89,51 @@ void announce_addresses(const std::vector<base::Endpoint>& addresses)
     std::fflush(stdout);
 }
 
-/// From here on the process may be a daemon.
-int run(ServeOptions serve, HerdSockets sockets, discovery::Authenticator keys, const store::Identity& identity,
-        net::Startup startup)
+/// What the process holds by the time it may be a daemon.
+struct Holdings {
+    HerdSockets sockets{};
+    discovery::Authenticator keys{};
+    store::Identity identity{};
+    std::optional<net::PidFile> pid_file{};
+    net::Startup startup{};
+};
+
+/// Ends without unwinding: tasks are in the middle of something, and nothing waits for them.
+[[noreturn]] void leave_at_once(Holdings& holdings, int code)
 {
-    const HerdOptions& options = serve.options;
+    log::stop();
+    holdings.pid_file.reset();
+    std::_Exit(code);
+}
+
+/// Tells whoever started us, through the pipe of a daemon or on standard error.
+int give_up(Holdings& holdings, bool daemon, const base::Error& error)
+{
+    if (!daemon) {
+        return fail_with(error);
+    }
+    holdings.startup.failed(error.context);
+    return 1;
+}
+
+int run(ServeOptions serve, Holdings& holdings)
+{
+    const HerdOptions options = serve.options;
     if (!log::start(options.log)) {
-        startup.failed("cannot open the log file " + options.log.file);
-        return fail_with({base::Errc::io, base::Source::self, base::Retry::never, "cannot open the log file " + options.log.file, {}});
+        return give_up(holdings, options.daemon,
+                       {base::Errc::io, base::Source::self, base::Retry::never, "cannot open the log file " + options.log.file, {}});
     }
     for (const std::string& warning : options.warnings) {
         log::warn("config", "setting_ignored", {{"what", warning}});
     }
-    if (!identity.warning.empty()) {
-        log::warn("store", "identity_not_kept", {{"what", identity.warning}});
+    if (!holdings.identity.warning.empty()) {
+        log::warn("store", "identity_not_kept", {{"what", holdings.identity.warning}});
     }
-    const std::vector<base::Endpoint> addresses = sockets.local;
+    const std::vector<base::Endpoint> addresses = holdings.sockets.local;
     const auto reload = reload_with(serve);
-    int code = 0;
     {
-        HerdApp app(std::move(serve), std::move(sockets), std::move(keys), {identity.id, identity.boot_id}, reload);
+        HerdApp app(std::move(serve), std::move(holdings.sockets), std::move(holdings.keys),
+                    {holdings.identity.id, holdings.identity.boot_id}, reload);
         const auto environment = config::system_environment();
         net::ServiceNotifier notifier(config::lookup(environment, "NOTIFY_SOCKET"),
                                       config::lookup(environment, "WATCHDOG_USEC"),
@@ -126,23 +151,22 @@ int run(ServeOptions serve, HerdSockets sockets, discovery::Authenticator keys, 
         };
         const net::Signals signals(app.main_loop(), std::move(handlers));
         if (const auto started = app.start(); !started) {
-            startup.failed(started.error().context);
-            log::stop();
-            return fail_with(started.error());
+            leave_at_once(holdings, give_up(holdings, options.daemon, started.error()));
         }
+        log::info("app", "started",
+                  {{"version", version()}, {"id", holdings.identity.id.text()}, {"listen", addresses.front().text()}});
         announce_addresses(addresses);
         notifier.start_watchdog(app.main_loop());
         notifier.ready("serving");
-        startup.ready();
+        holdings.startup.ready();
         app.run();
         if (app.stopped_now()) {
-            log::stop();
-            std::_Exit(0); // streams were cut off on request: nothing waits for their tasks
+            leave_at_once(holdings, 0);
         }
     }
     log::info("app", "stopped", {});
     log::stop();
-    return code;
+    return 0;
 }
 
 } // namespace
@@ -157,28 +181,29 @@ int serve(ServeOptions serve)
     if (!keys) {
         return fail_with(keys.error());
     }
-    std::optional<net::PidFile> pid_file;
+    Holdings holdings{.keys = std::move(*keys)};
     if (!options.pid_file.empty()) {
         auto taken = net::PidFile::take(options.pid_file);
         if (!taken) {
             return fail_with(taken.error());
         }
-        pid_file.emplace(std::move(*taken));
+        holdings.pid_file.emplace(std::move(*taken));
     }
     auto sockets = bind_herd(options, relay_loops(options));
     if (!sockets) {
         return fail_with(sockets.error());
     }
-    const auto identity = identity_of(options, sockets->local.front().port);
-    net::Startup startup;
+    holdings.sockets = std::move(*sockets);
+    holdings.identity = identity_of(options, holdings.sockets.local.front().port);
     if (options.daemon) {
-        auto forked = net::daemonize({.program = "herd", .stderr_file = options.log.file}, pid_file ? &*pid_file : nullptr);
+        auto forked = net::daemonize({.program = "herd", .stderr_file = options.log.file},
+                                     holdings.pid_file ? &*holdings.pid_file : nullptr);
         if (!forked) {
             return fail_with(forked.error());
         }
-        startup = std::move(*forked);
+        holdings.startup = std::move(*forked);
     }
-    return run(std::move(serve), std::move(*sockets), std::move(*keys), identity, std::move(startup));
+    return run(std::move(serve), holdings);
 }
 
 } // namespace herd::app

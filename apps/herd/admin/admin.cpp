@@ -169,7 +169,7 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
         if (!applied) {
             co_return Reply{400, error(applied.error().context)};
         }
-        co_return Reply{200, R"({"status":"reloaded"})"};
+        co_return Reply{200, reloaded(*applied)};
     }
     co_return Reply{404, error("no such path, or not with " + method + ": " + std::string{path})};
 }

@@ -17,8 +17,8 @@ struct Controls {
     base::Instant started_at{};
     std::function<Counts()> counts{};
     std::function<void()> stop{};
-    /// Applies the configuration file anew, or says why not.
-    std::function<net::Task<base::Result<void>>(net::Loop& asker)> reload{};
+    /// Applies the configuration anew, or says why not. Returns the keys that only a restart applies.
+    std::function<net::Task<base::Result<std::vector<std::string>>>(net::Loop& asker)> reload{};
     /// Effective settings as JSON, secrets masked.
     std::function<net::Task<std::string>(net::Loop& asker)> config{};
     std::function<void(StaticNode)> add_node{};

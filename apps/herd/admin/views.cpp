@@ -218,6 +218,14 @@ std::string models(const fleet::Snapshot& snapshot)
 
 std::string error(std::string_view message) { return text({{"error", message}}); }
 
+std::string reloaded(const std::vector<std::string>& needs_restart)
+{
+    const std::string status = needs_restart.empty()
+        ? std::string{"reloaded"}
+        : fmt::format("reloaded; restart herd to apply: {}", fmt::join(needs_restart, ", "));
+    return text({{"status", status}, {"needs_restart", needs_restart}});
+}
+
 std::string readiness(const fleet::Snapshot& snapshot)
 {
     const std::size_t routable = snapshot.routable().size();

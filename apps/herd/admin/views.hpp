@@ -26,6 +26,8 @@ struct StatusInput {
 [[nodiscard]] std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now);
 [[nodiscard]] std::string models(const fleet::Snapshot& snapshot);
 [[nodiscard]] std::string error(std::string_view message);
+/// {"status":"reloaded","needs_restart":[…]}; the status names those keys too, for people.
+[[nodiscard]] std::string reloaded(const std::vector<std::string>& needs_restart);
 /// {"status":"ok","nodes_routable":N}; readiness is N > 0.
 [[nodiscard]] std::string readiness(const fleet::Snapshot& snapshot);
 /// RFC 3339 with milliseconds.
