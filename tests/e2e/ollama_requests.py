@@ -84,7 +84,7 @@ REQUESTS = [
     ("no body", "POST", "/api/generate", None, "shape"),
     ("bad json", "POST", "/api/generate", b"{bad", "shape"),
     ("bad json chat", "POST", "/api/chat", b"{\"model\": \"tiny\", \"messages\": [}", "shape"),
-    ("bad json v1", "POST", "/v1/chat/completions", b"{bad", "shape"),
+    ("bad json v1", "POST", "/v1/chat/completions", b"{bad", "status"),
     # -- blobs
     ("blob head missing", "HEAD", "/api/blobs/" + BLOB, None, "status"),
     ("blob head malformed", "HEAD", "/api/blobs/sha256:xyz", None, "status"),

@@ -63,7 +63,7 @@ def test_ollama_create_uploads_its_file_through_herd(run, models_folder, tmp_pat
     # One byte more than a model that is there already, so that the file really has to travel.
     model = tmp_path / "own.gguf"
     model.write_bytes(models_folder["tiny"].read_bytes() + b"\0" * 32)
-    (tmp_path / "Modelfile").write_text("FROM ./own.gguf\nPARAMETER num_ctx 1024\n")
+    (tmp_path / "Modelfile").write_text("FROM ./own.gguf\nPARAMETER num_ctx 1024\nPARAMETER num_thread 1\n")
     status, out, err = run("create", "own", "-f", tmp_path / "Modelfile")
     assert status == 0, out + err
     try:

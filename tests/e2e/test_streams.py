@@ -78,7 +78,8 @@ MESSAGE = (b'event: message_start\ndata: {"type":"message_start","message":{"id"
 
 
 def native_error(answer):
-    return "error" in answer.lines()[-1] and "done" not in answer.lines()[-1]
+    last = json.loads(answer.body.rstrip(b"\n").split(b"\n")[-1])  # a line that the node left unfinished may stand before it
+    return "error" in last and "done" not in last
 
 
 def openai_error(answer):

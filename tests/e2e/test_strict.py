@@ -121,7 +121,7 @@ def test_oversized_heads_have_their_status(guarded, name, status, raw):
 
 def test_a_body_over_the_limit_is_413_before_it_is_read(fleet):
     with ScriptedOllama() as backend:
-        herd = fleet.static(backend, config="max_body = \"1MiB\"\n")
+        herd = fleet.static(backend, config="[proxy]\nmax_body = \"1MiB\"\n")
         with Connection(herd.url, timeout=5) as connection:
             connection.send_raw(post(HOST, b"Content-Length: 2000000", body=b""))
             assert connection.answer().status == 413

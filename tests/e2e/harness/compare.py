@@ -23,6 +23,8 @@ def masked_text(body, content_type):
     text = body.decode("utf-8", "replace")
     for key in VOLATILE:
         text = re.sub(r'("%s": ?)("[^"]*"|-?[0-9.eE+]+)' % key, r'\1"<%s>"' % key, text)
+    # The parameter that the harness gives its models: Ollama lists parameters in a random order.
+    text = re.sub(r'(\\n)?(PARAMETER )?num_thread +1(?=\\n|")', "", text).replace(':"\\n', ':"')
     return ID.sub("<id>", text)
 
 

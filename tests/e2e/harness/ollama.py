@@ -32,13 +32,16 @@ def digest_of(path):
     return "sha256:" + hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def create_model(url, name, path, headers=()):
-    """Registers a GGUF file as `name` by the API, as `ollama create` does. The two answers."""
+def create_model(url, name, path, headers=(), **more):
+    """Registers a GGUF file as `name` by the API, as `ollama create` does. The two answers.
+
+    One thread: the runner's threads wait for each other by spinning, which on a busy box costs seconds per answer.
+    """
     digest = digest_of(path)
     with Connection(url) as connection:
         blob = connection.request("POST", "/api/blobs/" + digest, Path(path).read_bytes(),
                                   [("Content-Type", "application/octet-stream")] + list(headers))
-    made = request(url, "POST", "/api/create", {"model": name, "files": {Path(path).name: digest}, "stream": False}, headers)
+    made = request(url, "POST", "/api/create", {"model": name, "files": {Path(path).name: digest}, "parameters": {"num_thread": 1}, "stream": False, **more}, headers)
     return blob, made
 
 
