@@ -248,14 +248,9 @@ net::Task<Exchange::Next> Exchange::understand()
         need = snapshot->models.contains(model_.key) ? fleet::Need::model : fleet::Need::any;
     }
     names_model_ = need != fleet::Need::any;
-    profile_ = make_profile(need, names_model_ ? model_ : ModelReference{model_.text, {}, false}, peek_, wishes_,
+    profile_ = make_profile(need, names_model_ ? model_ : ModelReference{model_.text}, peek_, wishes_,
                             client_.peer(), deadline);
-    if (names_model_) {
-        const auto parsed = fleet::ModelName::parse(model_.text);
-        record_.model = parsed.valid ? parsed.display : model_.text;
-    } else {
-        record_.model = model_.text;
-    }
+    record_.model = names_model_ ? model_.display : model_.text;
     co_return Next::ask;
 }
 

@@ -57,6 +57,8 @@ net::Task<void> Exchange::relay(Attempt attempt, HeldLease& held)
     }
     const bool empty = extras.first.empty();
     client_.begin(std::move(head)); // the commit point: the head leaves with the first bytes
+    body_ = {}; // nobody will be sent it again, and the answer may take an hour
+    kept_.give_back();
     Relayed relayed;
     if (empty) {
         if (const auto done = co_await client_.end(); !done) {

@@ -3,6 +3,7 @@
 #include "base/units.hpp"
 
 #include <atomic>
+#include <utility>
 
 namespace herd::proxy {
 
@@ -12,7 +13,8 @@ public:
     KeptBytes(std::atomic<std::uint64_t>& total, base::Bytes limit) : total_(total), limit_(limit) {}
     KeptBytes(const KeptBytes&) = delete;
     KeptBytes& operator=(const KeptBytes&) = delete;
-    ~KeptBytes() { total_.fetch_sub(mine_, std::memory_order_relaxed); }
+    ~KeptBytes() { give_back(); }
+    void give_back() { total_.fetch_sub(std::exchange(mine_, 0), std::memory_order_relaxed); }
 
     /// False: the allowance of the process is used up, nothing was taken.
     [[nodiscard]] bool grow(base::Bytes by)

@@ -129,12 +129,18 @@ std::expected<ModelReference, Problem> read_model(std::string_view text, const R
             name = inner;
         }
     }
-    const auto parsed = fleet::ModelName::parse(name);
+    auto parsed = fleet::ModelName::parse(name);
     if (!parsed.valid && !cloud) {
         return std::unexpected(bad_request("invalid model name"));
     }
-    model.key = parsed.valid ? parsed.key : base::lower(name);
     model.cloud = cloud || parsed.cloud;
+    if (parsed.valid) {
+        model.key = std::move(parsed.key);
+        model.display = std::move(parsed.display);
+    } else {
+        model.key = base::lower(name);
+        model.display = text;
+    }
     return model;
 }
 

@@ -33,6 +33,7 @@ struct ModelReference {
     std::string text{}; ///< as written, for messages
     std::string key{};  ///< fleet::ModelName::key
     bool cloud{false};  ///< runs elsewhere: costs no slot
+    std::string display{}; ///< shortest form with tag; `text` where that is no name
 };
 /// Errors: Ollama's own words for no name, a bad name, or both :local and :cloud.
 [[nodiscard]] std::expected<ModelReference, Problem> read_model(std::string_view text, const Route& route);
