@@ -100,12 +100,12 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     result = outcome.get_result()
     if result.when == "call" and result.failed:
-        for name in ("fleet", "sim_fleet", "real_herd"):
+        for name in ("fleet", "real_herd"):
             if name in item.funcargs:
                 thing = item.funcargs[name]
                 folder = thing.folder if isinstance(thing, Fleet) else Path(thing.log).parent
                 for log in sorted(folder.glob("*.log")):
-                    result.sections.append((log.name, log.read_text(errors="replace")[-3000:]))
+                    result.sections.append((log.name, log.read_text(errors="replace")[-2500:]))
 
 
 def pytest_terminal_summary(terminalreporter):

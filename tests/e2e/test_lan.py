@@ -91,16 +91,18 @@ def ask(herd, timeout=20):
 
 @pytest.mark.timing
 def test_a_new_node_is_routable_within_a_second(site):
-    """p99 over 50 joins, from the start of the process to the first moment herd would send it work."""
+    """p99 over 50 joins, from the start of the process to the first moment herd would send it work. Each joins under
+    an address of its own: one address may bring only a few new ids."""
     lan = site.network.lan()
-    herd = site.add_herd(lan)
-    site.add_host("n1", lan, addresses=["10.77.0.11/24"])
+    herd = site.add_herd(lan, addresses=["10.77.0.1/16"])
+    host = site.add_host("n1", lan, addresses=["10.77.1.1/16"])
     site.add_sim("n1")
     took = []
     with inside(site.herd_host):
         wait_until(lambda: herd.status(), "herd")
         with Connection(herd.url) as watch:
-            for i in range(50):
+            for i in range(1, 51):
+                site.network.readdress(host, "eth0", "10.77.1.%d/16" % i)
                 node = site.add_node("n1.%d" % i, state="join-%d" % i, wait=False)
                 name = "n1.%d" % i
 
@@ -302,7 +304,7 @@ def test_a_node_named_by_unicast_joins_through_a_lan_that_drops_broadcasts(site)
     site.add_host("n1", lan, addresses=["10.77.0.11/24"])
     site.add_sim("n1")
     for host in (site.herd_host, site.hosts["n1"]):
-        subprocess.run(["ip", "netns", "exec", host, "nft", "-f", "-"], input="table inet deaf { chain in { type filter hook input priority 0; meta pkttype { broadcast, multicast } udp dport 11436 drop; } }",
+        subprocess.run(["ip", "netns", "exec", host, "nft", "-f", "-"], input="table inet deaf { chain in { type filter hook input priority 0; meta pkttype { broadcast, multicast } udp dport 11436 drop; }; }",
                        text=True, check=True)
     site.add_node("n1", "--herd", "10.77.0.1")
     with inside(site.herd_host):
@@ -316,11 +318,13 @@ def test_without_any_udp_the_agent_announces_itself_over_http(site):
     herd = site.add_herd(lan)
     site.add_host("n1", lan, addresses=["10.77.0.11/24"])
     site.add_sim("n1")
-    subprocess.run(["ip", "netns", "exec", site.herd_host, "nft", "-f", "-"], input="table inet deaf { chain in { type filter hook input priority 0; iifname != lo meta l4proto udp drop; } }", text=True, check=True)
+    subprocess.run(["ip", "netns", "exec", site.herd_host, "nft", "-f", "-"], input="table inet deaf { chain in { type filter hook input priority 0; iifname != lo meta l4proto udp drop; }; }", text=True, check=True)
     node = site.add_node("n1", "--herd", "10.77.0.1")
     with inside(site.herd_host):
         herd.wait_online(["n1"], 10).wait_models([MODEL])
-        report("no UDP at all, --herd given: routable over HTTP after %.1f s (target 4)" % (time.monotonic() - node.started))
+        took = time.monotonic() - node.started
+        report("no UDP at all, --herd given: routable over HTTP after %.1f s (target <= 4)" % took)
+        assert took < 6
         assert ask(herd).status == 200
 
 

@@ -26,7 +26,7 @@ def run(name, *arguments, seconds=20, env=None, cwd=None):
 @pytest.mark.parametrize("name", ["herd", "herd-node", "ollama-sim"])
 def test_help_and_version_are_answers(name):
     need(name)
-    for flag in ("--help", "--version"):
+    for flag in ("--help", "--version") if name != "ollama-sim" else ("--help",):
         status, out, err = run(name, flag)
         assert status == 0 and out.strip() and not err, (flag, status, err)
     assert "--listen" in run(name, "--help")[1]
@@ -63,7 +63,7 @@ def test_a_taken_port_is_named_and_exit_1(fleet, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as holder:
         address = "127.0.0.1:%d" % holder.getsockname()[1]
         status, out, err = run("herd", "serve", "--listen", address, "--no-discovery", "--state-dir", tmp_path / "s", cwd=tmp_path)
-        assert status == 1 and address.split(":")[1] in out + err and "use" in (out + err).lower(), out + err
+        assert status == 1 and address.split(":")[1] in err and ("taken" in err or "in use" in err), out + err
         need("herd-node")
         status, out, err = run("herd-node", "--listen", address, "--ollama", "http://127.0.0.1:1", "--interface", "lo", "--discovery-port", free_port(socket.SOCK_DGRAM),
                                "--state-dir", tmp_path / "n", cwd=tmp_path)
@@ -271,7 +271,8 @@ def test_the_verbs_of_herd(sim_fleet):
         status, out, err = verb(name, "--json")
         assert status == 0 and isinstance(json.loads(out), dict), (name, out[:200])
     assert "n1" in verb("nodes")[1] and "n2" in verb("nodes")[1] and MODEL in verb("models")[1]
-    assert verb("drain", "n1")[0] == 0
+    status, out, err = verb("drain", "n1")
+    assert status == 0, err
     herd.wait_state("n1", "draining", 2)
     assert verb("resume", "n1")[0] == 0
     herd.wait_online(["n1"], 3)

@@ -99,6 +99,12 @@ class Network:
         _run("ip", "-n", switch, "link", "set", self.ports[host, switch], "up")
 
     @staticmethod
+    def readdress(host, interface, address):
+        """The host moves to another address, as with a new DHCP lease."""
+        _run("ip", "-n", host, "addr", "flush", "dev", interface, "scope", "global")
+        _run("ip", "-n", host, "addr", "add", address, "broadcast", "+", "dev", interface)
+
+    @staticmethod
     def lose(host, percent, protocol="udp"):
         """Drops `percent` of the datagrams that `host` receives, at random."""
         _run("ip", "netns", "exec", host, "nft", "add table inet loss")
