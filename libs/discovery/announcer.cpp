@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::array<Duration, 4> burst_offsets{0ms, 100ms, 300ms, 700ms};
 constexpr std::array<Duration, 3> leave_offsets{0ms, 50ms, 150ms};
-constexpr Duration burst_spacing = 1s;
+constexpr Duration burst_spacing = 250ms; ///< an address that goes and comes back is two events at once
 constexpr Duration change_spacing = 50ms;
 constexpr Duration change_repeat = 100ms;
 constexpr Duration herd_silence = 15s;
@@ -198,7 +198,7 @@ void Announcer::announce(Instant now, bool everywhere, bool with_ack, NodeAction
 
 void Announcer::burst(Instant now)
 {
-    // Flapping links ask again and again; one burst per second is enough.
+    // Flapping links ask again and again; that must not become a storm.
     const Instant begin = (burst_at_ ? std::max(now, *burst_at_ + burst_spacing) : now)
         + std::chrono::microseconds{rng_.between(0, 20000)};
     if (!bursts_.empty() && burst_at_ && *burst_at_ > now) {
@@ -210,7 +210,7 @@ void Announcer::burst(Instant now)
         bursts_.push_back(begin + offset);
     }
     beat_at_ = std::max(beat_at_, begin); // the burst says it all
-    broadcast_at_ = std::max(broadcast_at_, begin + burst_spacing);
+    broadcast_at_ = std::max(broadcast_at_, begin + 1s);
 }
 
 NodeActions Announcer::start(Instant now)

@@ -14,7 +14,7 @@ using base::Instant;
 namespace {
 
 constexpr std::array<Duration, 4> burst_offsets{0ms, 100ms, 300ms, 700ms};
-constexpr Duration burst_spacing = 1s;
+constexpr Duration burst_spacing = 250ms;
 constexpr Duration beacon_interval = 5s;
 constexpr Duration deaf_interval = 2s; ///< between solicits when port 11436 is not ours
 constexpr Duration stranger_spacing = 1s;
