@@ -115,6 +115,15 @@ bool holds_socket(const std::string& proc, int pid, const std::vector<std::uint6
     return false;
 }
 
+/// True when the process lives in our network and shows its sockets: had it served our port, it would have
+/// been found by it, so it is an Ollama on another port.
+bool surely_another(const std::string& proc, int pid)
+{
+    const auto here = read_link(proc + "/self/ns/net");
+    const auto there = read_link(path_of(proc, pid, "ns/net"));
+    return here && there && *here == *there && !list_directory(path_of(proc, pid, "fd")).empty();
+}
+
 /// The pid serving `port`. Ollamas are asked first; a holder with another name is a container's port
 /// forwarder or another program, and says nothing.
 std::optional<int> serving_pid(const std::string& proc, std::uint16_t port, const std::vector<int>& pids)
@@ -134,7 +143,10 @@ std::optional<int> serving_pid(const std::string& proc, std::uint16_t port, cons
         }
     }
     // Its descriptors belong to another user, or it runs in a container: sure only when there is just one.
-    return candidates.size() == 1 ? std::optional{candidates.front()} : std::nullopt;
+    if (candidates.size() != 1 || surely_another(proc, candidates.front())) {
+        return std::nullopt;
+    }
+    return candidates.front();
 }
 
 } // namespace

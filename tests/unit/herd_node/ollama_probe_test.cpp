@@ -246,6 +246,20 @@ TEST_CASE("without readable descriptors the only Ollama on the box is taken, one
     CHECK_FALSE(find_ollama(0x53BA, box.root()));
 }
 
+TEST_CASE("the only Ollama on the box is not taken when it is seen to serve another port, unless in a container")
+{
+    const Box box;
+    box.file("proc/900/cmdline", pieces({"ollama", "serve"}));
+    box.file("proc/900/stat", "900 (ollama) S 1 900 900 0 -1\n");
+    box.link("proc/900/fd/3", "socket:[777]");
+    box.link("proc/self/ns/net", "net:[1]");
+    box.link("proc/900/ns/net", "net:[1]");
+    CHECK_FALSE(find_ollama(11434, box.root()));
+    box.remove("proc/900/ns/net");
+    box.link("proc/900/ns/net", "net:[2]");
+    CHECK(find_ollama(11434, box.root()));
+}
+
 TEST_CASE("no Ollama process is nothing special")
 {
     const Box box;
