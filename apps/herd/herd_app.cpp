@@ -99,9 +99,6 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
     if (sockets.discovery) {
         const std::uint16_t own_port = sockets.discovery->own_udp_port;
         udp_port = own_port != 0 ? own_port : sockets.discovery->port;
-        for (const std::string& warning : sockets.discovery->warnings) {
-            log::warn("discovery", "socket_degraded", {{"what", warning}});
-        }
         discovery::HerdSideOptions side;
         side.id = installation_.id;
         side.boot_id = installation_.boot_id;
