@@ -5,6 +5,7 @@
 #include "proxy/dialect/dialect.hpp"
 #include "proxy/heads.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace herd::proxy {
@@ -26,6 +27,14 @@ StreamKind kind_of(const http::ResponseHead& head, StreamKind of_route)
     case StreamKind::none: break;
     }
     return StreamKind::none;
+}
+
+/// Names come from the network: what cannot stand in a field becomes '?'.
+std::string field_value(std::string_view text)
+{
+    std::string out(text.substr(0, 256));
+    std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    return out;
 }
 
 } // namespace
@@ -57,7 +66,7 @@ net::Task<void> Exchange::relay(Attempt attempt, HeldLease& held)
     }
     const bool empty = extras.first.empty();
     client_.begin(std::move(head)); // the commit point: the head leaves with the first bytes
-    body_ = {}; // nobody will be sent it again, and the answer may take an hour
+    std::string().swap(body_); // (assigning keeps the memory) not needed again, and the answer may take an hour
     kept_.give_back();
     Relayed relayed;
     if (empty) {
@@ -102,8 +111,8 @@ net::Task<void> Exchange::before_write()
 
 void Exchange::stamp_proxied(http::Fields& fields, const std::string& node, std::size_t retries) const
 {
-    fields.add("X-Herd-Node", node);
-    fields.add("X-Herd-Model", record_.model);
+    fields.add("X-Herd-Node", field_value(node));
+    fields.add("X-Herd-Model", field_value(record_.model));
     fields.add("X-Herd-Retries", std::to_string(retries));
     fields.add("X-Herd-Queue-Ms", std::to_string(base::milliseconds(record_.queue)));
 }

@@ -43,6 +43,12 @@ bool fit_for_id(std::string_view text)
     });
 }
 
+/// What is not installed anywhere need not be a name that we can parse, but must look like one.
+bool fit_for_cloud(std::string_view text)
+{
+    return text.size() <= 350 && std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
 /// The last part behind a colon is `word`, regardless of case.
 bool has_suffix(std::string_view text, std::string_view word)
 {
@@ -130,7 +136,7 @@ std::expected<ModelReference, Problem> read_model(std::string_view text, const R
         }
     }
     auto parsed = fleet::ModelName::parse(name);
-    if (!parsed.valid && !cloud) {
+    if (!parsed.valid && !(cloud && fit_for_cloud(name))) {
         return std::unexpected(bad_request("invalid model name"));
     }
     model.cloud = cloud || parsed.cloud;

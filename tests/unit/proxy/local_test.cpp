@@ -236,3 +236,13 @@ TEST_CASE("what the scheduler is asked is what the request says")
     CHECK(w.node(0).seen.at(3).has("GET /v1/models/m "));
     CHECK(starts(get(w, "/v1/models/a/b"), "404"));
 }
+
+TEST_CASE("a name cannot smuggle a field into the answer")
+{
+    World w;
+    CHECK(starts(w.post("/api/chat", "{\"model\":\"a\\r\\nX-Evil: 1:cloud\"}"), "400"));
+    w.node(0).name = "n\r\nX-Evil: 1";
+    const auto got = w.post("/api/chat", "{\"model\":\"m\"}");
+    CHECK(field_of(got, "X-Evil").empty());
+    CHECK(field_of(got, "X-Herd-Node") == "n??X-Evil: 1");
+}
