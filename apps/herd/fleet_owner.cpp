@@ -18,29 +18,38 @@ FleetOwner::FleetOwner(net::Loop& loop, const fleet::FleetOptions& options, base
 
 void FleetOwner::post(fleet::Event event)
 {
+    if (loop_.executor().running_in_this_thread()) {
+        apply(std::move(event)); // as dispatch() would, without wrapping a large event up
+        return;
+    }
     loop_.dispatch([this, event = std::move(event)]() mutable { apply(std::move(event)); });
 }
 
 void FleetOwner::apply(fleet::Event event)
 {
     assert_on_loop();
-    waiting_.push_back(std::move(event));
     if (applying_) {
+        waiting_.push_back(std::move(event)); // raised by a handler of the event that is being applied
         return;
     }
     applying_ = true;
+    step(event);
     while (!waiting_.empty()) {
         const fleet::Event next = std::move(waiting_.front());
         waiting_.pop_front();
-        effects_.clear();
-        fleet_.apply(next, loop_.now(), loop_.wall(), effects_);
-        const auto effects = std::exchange(effects_, {}); // a handler may come back to apply()
-        for (const fleet::Effect& effect : effects) {
-            carry_out(effect);
-        }
+        step(next);
     }
     applying_ = false;
     rearm();
+}
+
+void FleetOwner::step(const fleet::Event& event)
+{
+    effects_.clear();
+    fleet_.apply(event, loop_.now(), loop_.wall(), effects_);
+    for (const fleet::Effect& effect : effects_) { // what handlers raise waits, so nobody else writes here
+        carry_out(effect);
+    }
 }
 
 void FleetOwner::carry_out(const fleet::Effect& effect)

@@ -45,6 +45,7 @@ public:
     void stop();
 
 private:
+    void step(const fleet::Event& event);
     void carry_out(const fleet::Effect& effect);
     void rearm();
     void snapshot_changed();
