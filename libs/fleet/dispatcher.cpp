@@ -82,6 +82,7 @@ void Dispatcher::enqueue(const AcquireWanted& event, const Judgement& judgement,
         waiter.deadline = std::min(waiter.deadline, profile.deadline);
     }
     line.add(waiter);
+    pinned_ += profile.node.empty() ? 0U : 1U;
     place(waiter, judgement.fate, step.now);
     step.emit(SnapshotChanged{});
 }
@@ -112,6 +113,7 @@ void Dispatcher::drop(Waiter& waiter)
         lines_.erase(line);
     }
     settling_ -= waiter.settle_until != never ? 1U : 0U;
+    pinned_ -= waiter.profile.node.empty() ? 0U : 1U;
     alarms_.clear(waiter.ticket);
     const auto ticket = waiter.ticket;
     waiting_.erase(ticket);
@@ -257,6 +259,7 @@ void Dispatcher::expire(Waiter& waiter, Step& step)
 
 void Dispatcher::run(Step& step)
 {
+    const bool pins_may_differ = nodes_.take_names_changed() && pinned_ > 0;
     if (lines_.empty()) {
         return;
     }
@@ -268,7 +271,8 @@ void Dispatcher::run(Step& step)
         lines.insert({Need::slot, key});
         lines.insert({Need::model, key});
     }
-    if (settling_ > 0 && membership_.settled(step.now) && membership_.expected() == 0) {
+    const bool nobody_expected = membership_.settled(step.now) && membership_.expected() == 0;
+    if (pins_may_differ || (settling_ > 0 && nobody_expected)) {
         for (const auto& [key, line] : lines_) {
             lines.insert(key);
         }

@@ -105,6 +105,7 @@ private:
     Alarms<Ticket> alarms_{};
     std::map<LeaseId, OpenLease> leases_{};
     std::vector<Candidate> candidates_{}; ///< kept for its memory
+    std::size_t pinned_{0};               ///< waiters that name a node
     std::size_t settling_{0};             ///< waiters with settle_until
     LeaseId last_lease_{0};
     std::uint64_t granted_{0};

@@ -266,6 +266,9 @@ void Membership::resolve_move(NodeRecord& node, Step& step)
     node.last_seen = node.last_beat = step.now;
     adopt(node, claim.new_facts, step);
     step.emit(SavePool{});
+    if (!node.facts->gateway) {
+        become(node, Liveness::verifying, "address changed, being confirmed", step); // its API is elsewhere too
+    }
     admit(node, step);
 }
 

@@ -73,6 +73,7 @@ void NodeTable::rename(NodeRecord& node, const std::string& name)
     if (node.name == name) {
         return;
     }
+    names_changed_ = true;
     if (!node.name.empty()) {
         const auto [begin, end] = by_name_.equal_range(base::lower(node.name));
         for (auto at = begin; at != end; ++at) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 namespace herd::fleet {
 
@@ -26,6 +27,8 @@ public:
     NodeRecord& add(const NodeId& id, NodeSource source, const base::Endpoint& agent);
     void remove(NodeRecord& node, Step& step);
     void rename(NodeRecord& node, const std::string& name);
+    /// Whether a name came, went or changed since the last call: what a pin means may have changed.
+    [[nodiscard]] bool take_names_changed() { return std::exchange(names_changed_, false); }
     void set_agent(NodeRecord& node, const base::Endpoint& agent);
 
     [[nodiscard]] int ids_from(const base::IpAddress& address) const;
@@ -43,6 +46,7 @@ private:
     std::unordered_map<base::IpAddress, int> by_source_{};
     Catalog catalog_{};
     std::uint64_t last_serial_{0};
+    bool names_changed_{false};
 };
 
 } // namespace herd::fleet

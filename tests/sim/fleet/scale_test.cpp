@@ -199,6 +199,24 @@ TEST_CASE("a host that is cut takes no new request after two seconds, and those 
     }
 }
 
+TEST_CASE("doubled, overtaken and delayed datagrams make nobody flap")
+{
+    const auto seed = test::seed_or(81);
+    INFO("replay with HERD_SEED=" << seed);
+    World world{seed};
+    world.duplicates = 0.2;
+    world.jitter = 400ms;
+    for (int i = 0; i < 20; ++i) {
+        world.start(world.add_box("n" + std::to_string(i), {"m"}));
+    }
+    world.run_for(3s);
+    CHECK(world.online() == 20);
+    world.flips.clear();
+    world.run_for(10min);
+    CHECK(world.flips.empty());
+    CHECK(world.snapshot()->nodes.size() == 20);
+}
+
 TEST_CASE("an hour at 10 % loss: false suspects per node and day", "[.long]")
 {
     World world{test::seed_or(51)};

@@ -1,10 +1,11 @@
 #include "sim/fleet/world.hpp"
 
+#include "base/text.hpp"
 #include "fleet/model_name.hpp"
 
 #include <cstdlib>
+#include <iostream>
 #include <stdexcept>
-#include <string_view>
 
 namespace herd::test {
 
@@ -178,7 +179,11 @@ void World::stop(Box& box)
             at(in, [this, id = box.id, boot = box.boot_id] { feed(NodeLeft{id, boot, "shutdown"}); });
         }
     }
-    at(200ms, [this, id = box.id] { kill(this->box(id)); });
+    at(200ms, [this, id = box.id, boot = box.boot_id] {
+        if (auto& b = this->box(id); b.boot_id == boot) {
+            kill(b);
+        }
+    });
 }
 
 void World::kill(Box& box)
@@ -371,12 +376,42 @@ void World::feed(const Event& event)
     Effects effects;
     fleet_->apply(event, now_, wall(), effects);
     ++steps;
+    if (std::getenv("HERD_TRACE") != nullptr) {
+        trace(event, effects);
+    }
     if (check_every > 0 && steps % static_cast<std::size_t>(check_every) == 0) {
         check(event);
     }
     for (const auto& effect : effects) {
         act(effect);
     }
+}
+
+/// One line per event, for whoever replays a seed.
+void World::trace(const Event& event, const Effects& effects) const
+{
+    std::cerr << steps << " " << base::milliseconds(now_.time_since_epoch()) << " ms: event " << event.index();
+    std::visit(
+        [](const auto& e) {
+            if constexpr (requires { e.id; }) {
+                std::cerr << " " << e.id.text().substr(0, 4);
+            }
+            if constexpr (requires { e.announced; }) {
+                std::cerr << " boot " << e.boot_id << " seq " << e.seq << " state " << static_cast<int>(e.announced)
+                          << " doubt " << static_cast<int>(e.doubt) << " from " << e.source.text();
+            }
+            if constexpr (requires { e.agent; }) {
+                std::cerr << " agent " << e.agent.text();
+            }
+        },
+        event);
+    for (const auto& effect : effects) {
+        std::cerr << " | effect " << effect.index();
+        if (const auto* flip = std::get_if<StateFlipped>(&effect)) {
+            std::cerr << " -> " << to_string(flip->to) << " (" << flip->reason << ")";
+        }
+    }
+    std::cerr << "\n";
 }
 
 void World::check(const Event& event)
@@ -557,20 +592,10 @@ void World::act_watch(const Watch& watch)
     watched_[watch.id] = watch.boot_id;
 }
 
-std::uint64_t seed_or(std::uint64_t otherwise)
+std::uint64_t number_or(const char* variable, std::uint64_t otherwise)
 {
-    const char* text = std::getenv("HERD_SEED");
-    std::uint64_t seed = 0;
-    if (text == nullptr) {
-        return otherwise;
-    }
-    for (const char c : std::string_view(text)) {
-        if (c < '0' || c > '9') {
-            return otherwise;
-        }
-        seed = seed * 10 + static_cast<std::uint64_t>(c - '0');
-    }
-    return seed;
+    const char* text = std::getenv(variable);
+    return text == nullptr ? otherwise : base::parse_unsigned(text).value_or(otherwise);
 }
 
 } // namespace herd::test

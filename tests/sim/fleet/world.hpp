@@ -142,6 +142,7 @@ private:
     void act_poll(const fleet::PollStatic& poll);
     void act_watch(const fleet::Watch& watch);
     void check(const fleet::Event& event);
+    void trace(const fleet::Event& event, const fleet::Effects& effects) const;
 
     fleet::FleetOptions options_;
     base::Rng rng_;
@@ -158,7 +159,9 @@ private:
     unsigned last_address_{0};
 };
 
-/// From --seed N, HERD_SEED, or the default; printed by the caller when a run fails.
-[[nodiscard]] std::uint64_t seed_or(std::uint64_t otherwise);
+/// A number from the environment.
+[[nodiscard]] std::uint64_t number_or(const char* variable, std::uint64_t otherwise);
+/// HERD_SEED, or the default; printed by the caller when a run fails.
+[[nodiscard]] inline std::uint64_t seed_or(std::uint64_t otherwise) { return number_or("HERD_SEED", otherwise); }
 
 } // namespace herd::test

@@ -185,6 +185,25 @@ TEST_CASE("requests that wait when their last holder goes are held, not failed")
     CHECK(world.answer(waiting)->lease);
 }
 
+TEST_CASE("a request pinned to a name is served when the name comes to mean one free node")
+{
+    World world{7};
+    auto& first = world.add_box("box", {"m"});
+    auto& second = world.add_box("box", {"m"});
+    world.start(first);
+    world.run_for(2s);
+    auto profile = World::profile_of("m");
+    profile.node = "box";
+    world.ask(profile);
+    const auto waiting = world.ask(profile);
+    world.start(second);
+    world.run_for(100ms); // now the name is ambiguous
+    if (world.waits(waiting)) {
+        world.feed(NodeRemoved{first.id});
+    }
+    REQUIRE(world.answer(waiting));
+}
+
 TEST_CASE("the same seed and the same events give the same run")
 {
     const auto run = [] {
