@@ -20,12 +20,9 @@ constexpr unsigned clock_memory = 2;
 constexpr unsigned long long reason_thermal = 0x20ULL | 0x40ULL;
 constexpr unsigned devices_max = 64;
 
-struct MemoryInfo {
-    unsigned long long total, free, used;
-};
-struct Utilization {
-    unsigned gpu, memory;
-};
+/// nvmlMemory_t and nvmlUtilization_t, as the rows of numbers that they are.
+using MemoryInfo = std::array<unsigned long long, 3>; // total, free, used; bytes
+using Utilization = std::array<unsigned, 2>;          // GPU, memory; percent
 
 template <class Function>
 void load(void* library, const char* name, Function*& into)
@@ -52,8 +49,8 @@ struct NvidiaProbe::Library {
     // From here on each may be missing in old libraries; the field is unknown then.
     int (*name)(Device, char*, unsigned){nullptr};
     int (*uuid)(Device, char*, unsigned){nullptr};
-    int (*memory)(Device, MemoryInfo*){nullptr};
-    int (*utilization)(Device, Utilization*){nullptr};
+    int (*memory)(Device, unsigned long long*){nullptr};
+    int (*utilization)(Device, unsigned*){nullptr};
     int (*temperature)(Device, unsigned, unsigned*){nullptr};
     int (*power)(Device, unsigned*){nullptr};
     int (*power_limit)(Device, unsigned*){nullptr};
@@ -116,17 +113,17 @@ struct NvidiaProbe::Library {
     void measure(Device device, discovery::GpuFacts& reading) const
     {
         MemoryInfo info{};
-        const int result = memory != nullptr ? memory(device, &info) : not_supported;
+        const int result = memory != nullptr ? memory(device, info.data()) : not_supported;
         if (result == success) {
-            reading.vram_total = info.total;
-            reading.vram_free = std::min(info.free, info.total);
+            reading.vram_total = info[0];
+            reading.vram_free = std::min(info[1], info[0]);
         } else {
             // Jetson and Grace boards have no memory of their own; any other answer is a fault.
             (result == not_supported ? reading.unified_memory : reading.failed) = true;
         }
         Utilization rates{};
-        if (utilization != nullptr && utilization(device, &rates) == success && rates.gpu <= 100) {
-            reading.busy = static_cast<double>(rates.gpu) / 100.0;
+        if (utilization != nullptr && utilization(device, rates.data()) == success && rates[0] <= 100) {
+            reading.busy = static_cast<double>(rates[0]) / 100.0;
         }
         unsigned value = 0;
         if (temperature != nullptr && temperature(device, sensor_gpu, &value) == success) {

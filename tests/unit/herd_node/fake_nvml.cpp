@@ -12,12 +12,6 @@ void copy(char* into, unsigned length, const char* text) { std::strncpy(into, te
 
 extern "C" {
 std::atomic<bool> herd_fake_nvml_hangs{false};
-struct Memory {
-    unsigned long long total, free, used;
-};
-struct Utilization {
-    unsigned gpu, memory;
-};
 int nvmlInit_v2() { return 0; }
 int nvmlShutdown() { return 0; }
 int nvmlDeviceGetCount_v2(unsigned* count)
@@ -43,15 +37,18 @@ int nvmlDeviceGetUUID(void* /*device*/, char* uuid, unsigned length)
     copy(uuid, length, "GPU-00000000-1111-2222-3333-444444444444");
     return 0;
 }
-int nvmlDeviceGetMemoryInfo(void* device, Memory* memory)
+int nvmlDeviceGetMemoryInfo(void* device, unsigned long long* memory)
 {
     constexpr unsigned long long gib = 1ULL << 30U;
-    *memory = {24 * gib, 11 * gib, 13 * gib};
+    memory[0] = 24 * gib;
+    memory[1] = 11 * gib;
+    memory[2] = 13 * gib;
     return number_of(device) == 0 ? 0 : 3;
 }
-int nvmlDeviceGetUtilizationRates(void* /*device*/, Utilization* rates)
+int nvmlDeviceGetUtilizationRates(void* /*device*/, unsigned* rates)
 {
-    *rates = {37, 20};
+    rates[0] = 37;
+    rates[1] = 20;
     return 0;
 }
 int nvmlDeviceGetTemperature(void* /*device*/, unsigned sensor, unsigned* celsius)
