@@ -5,6 +5,7 @@
 #include "http/internal/outgoing.hpp"
 #include "net/wake.hpp"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -25,7 +26,9 @@ struct ClientConnection::Impl {
     void begin_request(const RequestHead& head);
     /// Writes what the socket takes now; the rest, if any, is for write_rest().
     std::size_t write_now(const internal::Outgoing& out);
-    net::Task<base::Result<void>> write_rest(internal::Outgoing out, std::size_t offset);
+    /// True when all of it is out, false when the answer came first.
+    net::Task<base::Result<bool>> write_rest(internal::Outgoing out, std::size_t offset);
+    net::Task<base::Result<void>> write(internal::Outgoing out, bool last);
     void watch_input();
     void on_input();
     /// Reads once. What it returns is why there will be no more; nothing, and nothing read, is possible.
@@ -36,6 +39,7 @@ struct ClientConnection::Impl {
     internal::Inbound in;
     net::Wake<Woken> wake; // of a write that waits for room or for an early answer
     net::Callback early_work; // of a sender that waits for something else
+    std::uint64_t body_left{0}; // of the request, with Framing::length
     bool chunked{false};       // how the request's body is framed
     bool sent{true};           // the request is out, completely
     bool input_seen{false};    // something arrived while the request was being sent
@@ -82,6 +86,7 @@ void ClientConnection::Impl::begin_request(const RequestHead& head)
     begun = complete = keep_alive = input_seen = false;
     sent = false;
     chunked = head.framing == Framing::chunked;
+    body_left = head.framing == Framing::length ? head.content_length : 0;
     in.parser().expect_no_body(head.method == "HEAD");
 }
 
@@ -117,7 +122,7 @@ std::size_t ClientConnection::Impl::write_now(const internal::Outgoing& out)
 
 /// Waits for room when the socket is full; an answer that comes meanwhile ends the wait, for a node that
 /// answers early need not read the rest.
-net::Task<base::Result<void>> ClientConnection::Impl::write_rest(internal::Outgoing out, std::size_t offset)
+net::Task<base::Result<bool>> ClientConnection::Impl::write_rest(internal::Outgoing out, std::size_t offset)
 {
     while (offset < out.size()) {
         const net::Io io = out.write(*stream, offset);
@@ -132,13 +137,13 @@ net::Task<base::Result<void>> ClientConnection::Impl::write_rest(internal::Outgo
             // It may have answered before it closed: that answer is worth more than this error.
             if (in.empty() && in.fill(*stream).done()) {
                 input_seen = true;
-                co_return base::Result<void>{};
+                co_return false;
             }
             co_return std::unexpected(error(base::errc_of(io.cause), "sending", io.cause));
         }
         watch_input();
         if (input_seen) {
-            co_return base::Result<void>{};
+            co_return false;
         }
         stream->watch_writable([this] { wake.wake(Woken::writable); });
         const Woken woken = co_await wake.wait();
@@ -147,11 +152,30 @@ net::Task<base::Result<void>> ClientConnection::Impl::write_rest(internal::Outgo
             co_return std::unexpected(error(base::Errc::cancelled, "closed"));
         }
         if (woken == Woken::input) {
+            co_return false;
+        }
+    }
+    co_return true;
+}
+
+net::Task<base::Result<void>> ClientConnection::Impl::write(internal::Outgoing out, bool last)
+{
+    std::size_t offset = write_now(out);
+    if (offset < out.size()) {
+        const auto all = co_await write_rest(out, offset);
+        if (!all) {
+            co_return std::unexpected(all.error());
+        }
+        if (!*all) {
             co_return base::Result<void>{};
         }
     }
+    body_left -= std::min<std::uint64_t>(body_left, out.payload());
+    // An answer may come before the caller says that this was the end; what counts is that all bytes are out.
+    sent = last || (!chunked && body_left == 0);
     co_return base::Result<void>{};
 }
+
 
 net::Task<base::Result<void>> ClientConnection::send(const RequestHead& head, std::string_view body)
 {
@@ -163,14 +187,7 @@ net::Task<base::Result<void>> ClientConnection::send(const RequestHead& head, st
     bytes.reserve(1024);
     serialize(head, bytes);
     const std::array<std::string_view, 1> pieces{body};
-    const internal::Outgoing out(bytes, pieces, false, true);
-    if (const std::size_t offset = c.write_now(out); offset < out.size()) {
-        if (auto done = co_await c.write_rest(out, offset); !done) {
-            co_return done;
-        }
-    }
-    c.sent = !c.input_seen;
-    co_return base::Result<void>{};
+    co_return co_await c.write(internal::Outgoing(bytes, pieces, false, true), true);
 }
 
 net::Task<base::Result<void>> ClientConnection::send_head(const RequestHead& head)
@@ -181,30 +198,27 @@ net::Task<base::Result<void>> ClientConnection::send_head(const RequestHead& hea
     std::string bytes;
     serialize(head, bytes);
     c.watch_input();
-    co_return co_await c.write_rest(internal::Outgoing(bytes, {}, false, false), 0);
+    co_return co_await c.write(internal::Outgoing(bytes, {}, false, false), false);
 }
 
 net::Task<base::Result<void>> ClientConnection::send_body(std::span<const std::string_view> pieces)
 {
-    Impl& c = *impl_;
-    if (!c.input_seen) {
-        const internal::Outgoing out({}, pieces, c.chunked, false);
-        if (const std::size_t offset = c.write_now(out); offset < out.size()) {
-            co_return co_await c.write_rest(out, offset);
-        }
+    if (impl_->input_seen) {
+        co_return base::Result<void>{};
     }
-    co_return base::Result<void>{};
+    co_return co_await impl_->write(internal::Outgoing({}, pieces, impl_->chunked, false), false);
 }
 
 net::Task<base::Result<void>> ClientConnection::send_end()
 {
     Impl& c = *impl_;
-    if (c.input_seen) {
+    if (c.sent || c.input_seen) {
         co_return base::Result<void>{};
     }
-    auto done = co_await c.write_rest(internal::Outgoing({}, {}, c.chunked, true), 0);
-    c.sent = done.has_value() && !c.input_seen;
-    co_return done;
+    if (!c.chunked) {
+        co_return std::unexpected(c.error(base::Errc::internal, "the request's body is shorter than its head says"));
+    }
+    co_return co_await c.write(internal::Outgoing({}, {}, true, true), true);
 }
 
 bool ClientConnection::answer_waiting() { return impl_->input_seen; }

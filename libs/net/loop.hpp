@@ -44,7 +44,8 @@ private:
     struct Sweep;
     bool ended_{false};
     std::unique_ptr<Sweep> sweep_; // outlives the context: tasks that end with it may hold deadlines
-    ::asio::io_context context_{1};
+    // One thread runs it: the reactor needs no locks. (Posting from other threads is still safe.)
+    ::asio::io_context context_{ASIO_CONCURRENCY_HINT_UNSAFE_IO};
 };
 
 /// A moving deadline, cheap enough to move for every chunk: setting it is a store. Checked by a sweep at most

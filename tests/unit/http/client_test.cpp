@@ -250,6 +250,31 @@ TEST_CASE("a body is streamed through a small socket")
     }
 }
 
+TEST_CASE("an answer that comes just before send_end() leaves the connection good")
+{
+    World w;
+    Conversation c(w);
+    struct Go {
+        static net::Task<base::Result<ResponseHead>> go(ClientConnection& client, net::Loop& loop)
+        {
+            RequestHead head;
+            head.method = "POST";
+            head.framing = Framing::length;
+            head.content_length = 4;
+            (void)co_await client.send_head(head);
+            const std::array<std::string_view, 1> body{"body"};
+            (void)co_await client.send_body(body);
+            (void)co_await net::sleep_for(loop, std::chrono::seconds{1}); // it answers meanwhile
+            CHECK(client.answer_waiting());
+            (void)co_await client.send_end();
+            co_return co_await client.read_head();
+        }
+    };
+    c.expect({"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}, false, "body");
+    CHECK(run(w.time, w.loop, Go::go(*c.client, w.loop)));
+    CHECK(c.client->reusable());
+}
+
 TEST_CASE("an early answer ends an upload, and the connection with it")
 {
     World w;
