@@ -1,6 +1,7 @@
 #include "http/pool.hpp"
 
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 #include <vector>
 
@@ -13,8 +14,20 @@ struct Pool::Impl {
               deadline(owner.loop, [&owner, this] { owner.forget(*this); })
         {
             deadline.set_after(owner.options.idle_timeout);
-            // Whatever an idle connection has to say, it is no longer of use.
-            connection->stream().watch([&owner, this] { owner.forget(*this); });
+            watch(owner);
+        }
+        /// Whatever an idle connection has to say, it is no longer of use. (A watch may be called although there
+        /// is nothing to read.)
+        void watch(Impl& owner)
+        {
+            connection->stream().watch([&owner, this] {
+                std::array<char, 1> byte{};
+                if (connection->stream().try_read(byte).would_block()) {
+                    watch(owner);
+                } else {
+                    owner.forget(*this);
+                }
+            });
         }
         base::Endpoint to;
         std::unique_ptr<ClientConnection> connection;
