@@ -13,6 +13,8 @@ namespace herd::http {
 
 namespace {
 
+using Pieces = std::span<const std::string_view>;
+
 enum class Woken : std::uint8_t { closed, input, writable }; // closed is also what a cancelled task gets
 
 } // namespace
@@ -33,6 +35,11 @@ struct ClientConnection::Impl {
     void on_input();
     /// Reads once. What it returns is why there will be no more; nothing, and nothing read, is possible.
     std::optional<base::Error> take_input();
+    /// The last read took everything: wait before the next one (and hold no buffer).
+    bool must_wait();
+    /// What read_head() and read_body() return, or nothing if the stream must become readable first.
+    std::optional<base::Result<ResponseHead>> next_head();
+    std::optional<base::Result<Pieces>> next_pieces();
     base::Error error(base::Errc code, std::string context, std::error_code cause = {}) const;
 
     std::unique_ptr<net::Stream> stream;
@@ -239,74 +246,100 @@ std::optional<base::Error> ClientConnection::Impl::take_input()
     return std::nullopt;
 }
 
+std::optional<base::Result<ResponseHead>> ClientConnection::Impl::next_head()
+{
+    for (;;) {
+        if (in.empty()) {
+            if (must_wait()) {
+                return std::nullopt;
+            }
+            if (auto wrong = take_input()) {
+                return std::unexpected(std::move(*wrong));
+            }
+            continue;
+        }
+        begun = true;
+        const auto step = in.parse();
+        if (!step) {
+            return std::unexpected(error(step.error().code, step.error().context));
+        }
+        if (!step->head_complete || in.parser().response().status < 200) {
+            continue;
+        }
+        complete = step->message_complete;
+        ResponseHead head = std::move(in.parser().response());
+        keep_alive = head.keep_alive;
+        if (complete) {
+            in.release();
+        }
+        return head;
+    }
+}
+
+std::optional<base::Result<Pieces>> ClientConnection::Impl::next_pieces()
+{
+    while (!complete) {
+        if (in.empty()) {
+            if (must_wait()) {
+                return std::nullopt;
+            }
+            auto wrong = take_input();
+            if (wrong && wrong->code == base::Errc::closed && in.parser().finish()) {
+                complete = true;
+            } else if (wrong) {
+                return std::unexpected(std::move(*wrong));
+            }
+            continue;
+        }
+        const auto step = in.parse();
+        if (!step) {
+            return std::unexpected(error(step.error().code, step.error().context));
+        }
+        complete = step->message_complete;
+        if (const Pieces pieces = in.parser().body(); !pieces.empty()) {
+            return pieces;
+        }
+    }
+    in.release();
+    return Pieces{};
+}
+
+bool ClientConnection::Impl::must_wait()
+{
+    const bool wait = in.dry();
+    if (wait) {
+        in.pause();
+    }
+    return wait;
+}
+
+// The two coroutines are nothing but the wait: what they keep while they wait is what a stream costs.
+
 net::Task<base::Result<ResponseHead>> ClientConnection::read_head()
 {
     Impl& c = *impl_;
     c.stream->unwatch();
-    c.early_work = nullptr;
     for (;;) {
-        if (c.in.empty()) {
-            if (c.in.dry()) {
-                c.in.pause();
-                if (!co_await c.stream->readable()) {
-                    co_return std::unexpected(c.error(base::Errc::cancelled, "closed"));
-                }
-            }
-            if (auto wrong = c.take_input()) {
-                co_return std::unexpected(std::move(*wrong));
-            }
-            continue;
+        if (auto head = c.next_head()) {
+            co_return std::move(*head);
         }
-        c.begun = true;
-        const auto step = c.in.parse();
-        if (!step) {
-            co_return std::unexpected(c.error(step.error().code, step.error().context));
+        if (!co_await c.stream->readable()) {
+            co_return std::unexpected(c.error(base::Errc::cancelled, "closed"));
         }
-        if (!step->head_complete || c.in.parser().response().status < 200) {
-            continue;
-        }
-        c.complete = step->message_complete;
-        ResponseHead head = std::move(c.in.parser().response());
-        c.keep_alive = head.keep_alive;
-        if (c.complete) {
-            c.in.release();
-        }
-        co_return head;
     }
 }
 
 net::Task<base::Result<std::span<const std::string_view>>> ClientConnection::read_body()
 {
-    using Pieces = std::span<const std::string_view>;
     Impl& c = *impl_;
-    while (!c.complete) {
-        if (c.in.empty()) {
-            if (c.in.dry()) {
-                c.in.pause();
-                if (!co_await c.stream->readable()) {
-                    co_return std::unexpected(c.error(base::Errc::cancelled, "closed"));
-                }
-            }
-            if (auto wrong = c.take_input()) {
-                if (wrong->code == base::Errc::closed && c.in.parser().finish()) {
-                    c.complete = true;
-                    break;
-                }
-                co_return std::unexpected(std::move(*wrong));
-            }
-            continue;
+    for (;;) {
+        if (auto pieces = c.next_pieces()) {
+            co_return std::move(*pieces);
         }
-        const auto step = c.in.parse();
-        if (!step) {
-            co_return std::unexpected(c.error(step.error().code, step.error().context));
-        }
-        c.complete = step->message_complete;
-        if (const Pieces pieces = c.in.parser().body(); !pieces.empty()) {
-            co_return pieces;
+        if (!co_await c.stream->readable()) {
+            co_return std::unexpected(c.error(base::Errc::cancelled, "closed"));
         }
     }
-    c.in.release();
-    co_return Pieces{};
 }
 
 net::Task<base::Result<std::string>> ClientConnection::read_all(std::size_t limit)
