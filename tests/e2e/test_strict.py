@@ -185,10 +185,12 @@ def test_connection_close_is_honoured(guarded):
         assert connection.closed_by_peer(5)
 
 
-def test_an_upgrade_is_not_taken(guarded):
+def test_an_offer_of_http_2_is_ignored_and_another_upgrade_refused(guarded):
+    """Java's client and `curl --http2` offer h2c with every first request; nothing that herd stands before speaks websocket."""
     herd, _ = guarded
-    answer = request(herd.url, path="/api/version", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+    answer = request(herd.url, path="/api/version", headers={"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"})
     assert answer.status == 200 and answer.header("upgrade") is None
+    assert request(herd.url, path="/api/version", headers={"Connection": "Upgrade", "Upgrade": "websocket"}).status in (200, 400)
 
 
 def test_what_the_node_sees_is_clean(guarded):

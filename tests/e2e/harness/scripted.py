@@ -49,11 +49,16 @@ class Exchange:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        os.close(self.socket.detach())
+        self._drop()
+
+    def _drop(self):
+        descriptor = self.socket.detach()
+        if descriptor >= 0:  # else the other side was faster
+            os.close(descriptor)
 
     def reset(self):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        os.close(self.socket.detach())
+        self._drop()
 
     def wait_for_close(self, seconds):
         """True when the other side closes within `seconds`."""
