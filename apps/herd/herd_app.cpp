@@ -70,9 +70,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
         });
     };
     controls_->reload = [this](net::Loop& asker) { return reload_from(asker); };
-    controls_->announce = [this](net::Loop& asker, std::string body, base::Endpoint peer) {
-        return announce_from(asker, std::move(body), peer);
-    };
+    controls_->announce = [this](net::Loop& asker, admin::Twin twin) { return announce_from(asker, std::move(twin)); };
     http::PoolOptions pool;
     pool.idle_per_endpoint = options_.limits.idle_connections_per_node;
     pool.connect_timeout = options_.proxy.connect_timeout;
@@ -239,18 +237,20 @@ void HerdApp::record(const proxy::ExchangeRecord& record)
     write_access_line(record);
 }
 
-base::Result<std::string> HerdApp::take_announcement(const std::string& body, const base::Endpoint& peer)
+base::Result<std::string> HerdApp::take_announcement(const admin::Twin& twin)
 {
     if (!beacon_) {
         return base::fail(base::Errc::forbidden, "discovery is switched off on this herd");
     }
-    auto document = discovery::parse_node_document(body);
+    auto document = discovery::parse_node_document(twin.body);
     if (!document) {
         return std::unexpected(document.error());
     }
     discovery::HerdSide& side = beacon_->herd();
-    auto sighting = side.on_http_announce(main_loop().now(), beacon_->arrival_of(peer), discovery::header_of(*document),
-                                          discovery::facts_of(*document).announce, false);
+    const auto nonce = discovery::parse_nonce(twin.nonce);
+    const bool authenticated = nonce && side.options().authenticator.http_check(*nonce, twin.body, twin.mac);
+    auto sighting = side.on_http_announce(main_loop().now(), beacon_->arrival_of(twin.peer), discovery::header_of(*document),
+                                          discovery::facts_of(*document).announce, authenticated);
     if (!sighting) {
         return base::fail(base::Errc::forbidden, "announcement not taken: " + std::string{discovery::to_string(sighting.error())});
     }
@@ -262,9 +262,9 @@ base::Result<std::string> HerdApp::take_announcement(const std::string& body, co
     return discovery::to_json(answer);
 }
 
-net::Task<base::Result<std::string>> HerdApp::announce_from(net::Loop& asker, std::string body, base::Endpoint peer)
+net::Task<base::Result<std::string>> HerdApp::announce_from(net::Loop& asker, admin::Twin twin)
 {
-    auto work = [this, body = std::move(body), peer] { return take_announcement(body, peer); };
+    auto work = [this, twin = std::move(twin)] { return take_announcement(twin); };
     co_return co_await on_loop(asker, main_loop(), std::move(work));
 }
 

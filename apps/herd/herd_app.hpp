@@ -75,9 +75,9 @@ private:
     base::Result<void> reload();
     base::Result<void> apply_options(ServeOptions fresh);
     net::Task<std::string> config_from(net::Loop& asker);
-    base::Result<std::string> take_announcement(const std::string& body, const base::Endpoint& peer);
+    base::Result<std::string> take_announcement(const admin::Twin& twin);
     net::Task<base::Result<std::vector<std::string>>> reload_from(net::Loop& asker);
-    net::Task<base::Result<std::string>> announce_from(net::Loop& asker, std::string body, base::Endpoint peer);
+    net::Task<base::Result<std::string>> announce_from(net::Loop& asker, admin::Twin twin);
     void record(const proxy::ExchangeRecord& record);
 
     HerdOptions options_;

@@ -27,7 +27,9 @@ template <class Work>
             answer->arrived.notify();
         });
     });
-    co_await answer->arrived.wait();
+    while (!answer->value) { // a cancelled task waits on: the answer always comes
+        co_await answer->arrived.wait();
+    }
     co_return std::move(*answer->value);
 }
 

@@ -125,22 +125,23 @@ void serving_rows(Table& t, HerdOptions& o)
     t.choice({.key = "discovery.join",
               .flags = "--join",
               .value_name = "MODE",
-              .sentence = "Who may join: open (anyone on this LAN), approve (after `herd nodes approve`), "
-                          "key (who has the fleet key)."},
+              .sentence = "Who may join: open (anyone on this LAN), approve (not in this version), "
+                          "key (who has the fleet key).", .restart = true},
              d.join,
              std::vector<std::pair<std::string, JoinMode>>{
                  {"open", JoinMode::open}, {"approve", JoinMode::approve}, {"key", JoinMode::key}});
     t.text({.key = "discovery.fleet_key_file",
             .flags = "--fleet-key-file",
             .value_name = "FILE",
-            .sentence = "File with the fleet key or keys, the first in use; readable by its owner alone."},
+            .sentence = "File with the fleet key or keys, the first in use; readable by its owner alone.", .restart = true},
            d.fleet_key_file);
     t.text({.key = "discovery.fleet_key",
             .sentence = "The fleet key itself, in hexadecimal; a file is safer.",
-            .secret = true},
+            .restart = true,
+             .secret = true},
            d.fleet_key);
     t.boolean({.key = "discovery.allow_nat",
-               .sentence = "Accept keyed nodes whose announcements come from an address they do not list."},
+               .sentence = "Accept keyed nodes whose announcements come from an address they do not list.", .restart = true},
               d.allow_nat);
 }
 
@@ -177,7 +178,7 @@ void proxy_rows(Table& t, HerdOptions& o)
             p.replay_body);
     t.bytes({.key = "proxy.replay_total", .sentence = "Memory for all kept bodies together."},
             p.replay_total);
-    t.duration({.key = "proxy.connect_timeout", .sentence = "Patience when connecting to a node."},
+    t.duration({.key = "proxy.connect_timeout", .sentence = "Patience when connecting to a node.", .restart = true},
                p.connect_timeout, std::chrono::milliseconds{1});
     t.duration({.key = "proxy.first_byte_timeout",
                 .sentence = "Patience for a node's first byte. A node may load a model for minutes before "
@@ -186,14 +187,14 @@ void proxy_rows(Table& t, HerdOptions& o)
     t.duration({.key = "proxy.idle_timeout", .sentence = "Patience between bytes of an answer. 0: no limit."},
                p.idle_timeout);
     t.duration({.key = "proxy.client_header_timeout",
-                .sentence = "Time a client has to send the head of a request."},
+                .sentence = "Time a client has to send the head of a request.", .restart = true},
                p.client_header_timeout, std::chrono::seconds{1});
-    t.duration({.key = "proxy.client_body_timeout", .sentence = "Longest pause inside a request body."},
+    t.duration({.key = "proxy.client_body_timeout", .sentence = "Longest pause inside a request body.", .restart = true},
                p.client_body_timeout, std::chrono::seconds{1});
     t.duration({.key = "proxy.client_write_timeout",
-                .sentence = "How long a client may take no byte of its answer before it is cut off."},
+                .sentence = "How long a client may take no byte of its answer before it is cut off.", .restart = true},
                p.client_write_timeout, std::chrono::seconds{1});
-    t.duration({.key = "proxy.keep_alive_timeout", .sentence = "How long an idle client connection is kept."},
+    t.duration({.key = "proxy.keep_alive_timeout", .sentence = "How long an idle client connection is kept.", .restart = true},
                p.keep_alive_timeout, std::chrono::seconds{1});
     t.number(
         {.key = "proxy.max_connections", .sentence = "Client connections, all together.", .restart = true},
@@ -282,6 +283,10 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
 {
     if (options.listen.empty()) {
         return base::fail(base::Errc::bad_config, "listen: at least one address is needed");
+    }
+    if (options.discovery.join == JoinMode::approve) { // never quietly more open than what was asked for
+        return base::fail(base::Errc::bad_config,
+                          "discovery.join = \"approve\" is not in this version: use \"key\", or \"open\" on a trusted LAN");
     }
     if (options.discovery.join == JoinMode::key && options.discovery.fleet_key_file.empty()
         && options.discovery.fleet_key.empty()) {

@@ -93,7 +93,9 @@ store::FleetState PoolKeeper::current()
 
 void PoolKeeper::save_soon()
 {
-    timer_.call_after(save_delay, [this] { save_now(); });
+    if (!std::exchange(save_pending_, true)) { // changes that keep coming must not put it off for ever
+        timer_.call_after(save_delay, [this] { save_now(); });
+    }
 }
 
 void PoolKeeper::save_last()
@@ -104,6 +106,7 @@ void PoolKeeper::save_last()
 
 void PoolKeeper::save_now()
 {
+    save_pending_ = false;
     auto work = [path = path_, state = current()] { return store::save_fleet_state(path, state); };
     auto done = [this](const base::Result<void>& saved) {
         if (!saved && !std::exchange(save_failed_, true)) {

@@ -33,6 +33,7 @@ private:
     std::string path_;
     net::Timer timer_;
     std::vector<fleet::NodeId> drained_configured_;
+    bool save_pending_{false};
     bool save_failed_{false};
     net::Blocking files_{"herd-files"}; // last: ends first, while what its answers touch is still there
 };

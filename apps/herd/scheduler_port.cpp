@@ -19,6 +19,10 @@ net::Task<SchedulerPort::Answer> SchedulerPort::acquire(fleet::Ticket ticket, fl
         co_await waiting.event.wait();
     }
     waiting_.erase(ticket);
+    if (!waiting.answer) { // our task was cancelled: whatever is granted now goes back in received()
+        owner_.post(fleet::AcquireCancelled{ticket});
+        co_return std::unexpected(fleet::Refusal{{base::Errc::cancelled, base::Source::self}, {}});
+    }
     co_return std::move(*waiting.answer);
 }
 
@@ -71,13 +75,13 @@ void SchedulerPort::publish(std::shared_ptr<const fleet::Snapshot> snapshot)
 
 net::Task<std::shared_ptr<const fleet::Snapshot>> SchedulerPort::fresh_snapshot()
 {
-    // The event lives in this frame: the answer is always posted back before the loop ends.
-    net::Event done(loop_);
-    owner_.loop().dispatch([this, &done] {
+    // Shared with the answer on its way: our task may be cancelled before it arrives.
+    const auto done = std::make_shared<net::Event>(loop_);
+    owner_.loop().dispatch([this, done] {
         owner_.publish();
-        loop_.dispatch([&done] { done.notify(); });
+        loop_.dispatch([done] { done->notify(); });
     });
-    co_await done.wait();
+    co_await done->wait();
     co_return snapshot_;
 }
 

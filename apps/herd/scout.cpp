@@ -107,6 +107,9 @@ net::Task<void> Scout::confirm(fleet::Confirm wanted)
                                               unreachable_hint(wanted.agent, answer.error())});
         co_return;
     }
+    if (hooks_.unreachable) {
+        hooks_.unreachable(wanted.id, false);
+    }
     fleet::NodeConfirmed confirmed{.id = wanted.id, .agent = wanted.agent, .round_trip = answer->round_trip};
     confirmed.not_modified = !answer->document;
     if (answer->document) {

@@ -14,6 +14,13 @@ namespace herd::app {
 namespace {
 
 constexpr int slots_max = 65536;
+constexpr std::size_t text_bytes_max = 4096;
+
+bool printable(const std::string& text)
+{
+    return text.size() <= text_bytes_max
+        && std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+}
 
 base::NodeId id_of(const http::Url& url)
 {
@@ -38,6 +45,11 @@ base::Result<StaticNode> make_static_node(std::string_view url, std::string name
     }
     if (slots && (*slots < 1 || *slots > slots_max)) {
         return base::fail(base::Errc::bad_config, "node " + parsed->text() + ": slots must be between 1 and 65536");
+    }
+    // Names, labels and bearers travel in header fields.
+    if (!printable(name) || !printable(bearer) || !std::ranges::all_of(labels, printable)) {
+        return base::fail(base::Errc::bad_config,
+                          "node " + parsed->text() + ": name, labels and bearer must not hold control characters");
     }
     StaticNode node{.id = id_of(*parsed),
                     .name = name.empty() ? parsed->authority() : std::move(name),

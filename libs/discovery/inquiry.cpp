@@ -146,7 +146,10 @@ net::Task<base::Error> WatchConnection::run(base::Endpoint agent, std::function<
     }
     if (answer->status != 200) {
         impl->connection->close();
-        co_return base::Error{base::Errc::unsupported, base::Source::node, base::Retry::never, "no watch stream", {}};
+        // Only these mean "never"; an agent that is busy may serve it later.
+        const bool never = answer->status == 404 || answer->status == 405;
+        co_return base::Error{never ? base::Errc::unsupported : base::Errc::closed, base::Source::node,
+                              base::Retry::never, "no watch stream", {}};
     }
     std::string pending;
     for (;;) {

@@ -14,6 +14,7 @@ constexpr base::Duration reorder_silence = std::chrono::seconds{1};
 constexpr base::Duration doubt_spacing = std::chrono::milliseconds{50};
 constexpr base::Duration stale_spacing = std::chrono::seconds{1};
 constexpr std::size_t sources_limit = 8192;
+constexpr base::Duration sender_silence = std::chrono::seconds{60};
 constexpr base::Duration source_idle = std::chrono::seconds{10};
 
 /// Sequence numbers wrap: positive when `a` is newer than `b`.
@@ -243,7 +244,7 @@ std::expected<std::uint8_t, Drop> Listener::judge(base::Instant now, const Arriv
     }
     Sender* sender = found != senders_.end() ? &found->second : nullptr;
     if (sender == nullptr) {
-        const auto added = add(arrival, header, authenticated);
+        const auto added = add(now, arrival, header, authenticated);
         if (!added) {
             return std::unexpected(added.error());
         }
@@ -335,8 +336,34 @@ Sighting Listener::commit(base::Instant now, const Arrival& arrival, const Heade
     return sighting;
 }
 
-std::expected<Listener::Sender*, Drop> Listener::add(const Arrival& arrival, const Header& header, bool authenticated)
+/// An address that made many ids (a container started again and again) is not shut out for ever: those not heard
+/// for a while no longer count.
+void Listener::forget_silent(base::Instant now, Source& source)
 {
+    const auto ids = source.ids; // erase() takes them out of the source
+    for (const base::NodeId& id : ids) {
+        const auto sender = senders_.find(id);
+        if (sender == senders_.end()) {
+            source.ids.erase(id);
+        } else if (now - std::max(sender->second.accepted_at, sender->second.doubted_at) > sender_silence) {
+            erase(id);
+        }
+    }
+}
+
+std::expected<Listener::Sender*, Drop> Listener::add(base::Instant now, const Arrival& arrival, const Header& header,
+                                                     bool authenticated)
+{
+    if (senders_.size() - unverified_.size() >= options_.senders_limit && now - swept_at_ >= std::chrono::seconds{1}) {
+        swept_at_ = now;
+        std::vector<base::NodeId> silent;
+        for (const auto& [id, sender] : senders_) {
+            if (now - sender.accepted_at > sender_silence) {
+                silent.push_back(id);
+            }
+        }
+        std::ranges::for_each(silent, [this](const base::NodeId& id) { erase(id); });
+    }
     if (senders_.size() - unverified_.size() >= options_.senders_limit) {
         return std::unexpected(Drop::table_full);
     }
@@ -344,6 +371,9 @@ std::expected<Listener::Sender*, Drop> Listener::add(const Arrival& arrival, con
     if (!authenticated && !arrival.on_loopback) {
         const auto source = sources_.find(arrival.from.address);
         if (source != sources_.end()) {
+            if (source->second.ids.size() >= options_.ids_per_source_limit) {
+                forget_silent(now, source->second);
+            }
             if (source->second.ids.size() >= options_.ids_per_source_limit) {
                 return std::unexpected(Drop::table_full);
             }

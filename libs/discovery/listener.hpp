@@ -180,7 +180,8 @@ private:
                                               Sender& sender, std::uint8_t doubts, Drop otherwise) const;
     Sighting commit(base::Instant now, const Arrival& arrival, const Header& header, Body body, bool authenticated,
                     std::uint8_t doubts);
-    std::expected<Sender*, Drop> add(const Arrival& arrival, const Header& header, bool authenticated);
+    std::expected<Sender*, Drop> add(base::Instant now, const Arrival& arrival, const Header& header, bool authenticated);
+    void forget_silent(base::Instant now, Source& source);
     Source* source_of(base::Instant now, const base::IpAddress& address);
     void verify(Sender& sender);
     void erase(const base::NodeId& id);

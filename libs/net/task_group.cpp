@@ -54,6 +54,10 @@ Task<void> TaskGroup::join()
     while (!entries_.empty()) {
         joining_ = true;
         co_await empty_.wait();
+        const auto state = co_await ::asio::this_coro::cancellation_state;
+        if (state.cancelled() != ::asio::cancellation_type::none) {
+            cancel(); // whoever waited for them is told to stop, so they are too
+        }
     }
     joining_ = false;
 }

@@ -22,7 +22,7 @@ public:
     /// Asks every task to stop: waits inside net end with Errc::cancelled. Closing what tasks wait for is
     /// as good; this is the backstop.
     void cancel();
-    /// Returns when the group is empty.
+    /// Returns when the group is empty. Cancelling the task that waits here cancels the group.
     [[nodiscard]] Task<void> join();
     [[nodiscard]] std::size_t size() const { return entries_.size(); }
 

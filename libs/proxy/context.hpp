@@ -22,7 +22,6 @@ struct Context {
     base::Rng rng;
     RecordSink sink;
     RouteMemory old_nodes{};
-    BlobMemory blobs{};
 };
 
 /// What may change while exchanges run: each keeps the one it began with.

@@ -326,7 +326,7 @@ void Exchange::choose_node()
     } else {
         auto digests = handling == Handling::blob ? std::vector{route_.parameter} : peek_.blobs;
         const auto base_model = fleet::ModelName::parse(peek_.from);
-        chosen = choose_build_node(*snapshot, context_.blobs, digests, base_model.valid ? base_model.key : "", wishes_,
+        chosen = choose_build_node(*snapshot, context_.shared->blobs, digests, base_model.valid ? base_model.key : "", wishes_,
                                    profile_.exclude);
     }
     if (!chosen.is_nil()) {

@@ -160,8 +160,8 @@ void Exchange::finish_relay(const Relayed& relayed, HeldLease& held, base::Durat
         break;
     }
     record_.attempts.push_back({held.lease().node_name, outcome.result, outcome.took});
-    if (route_.handling == Handling::blob && record_.method == "POST" && record_.status < 300) {
-        context_.blobs.add(route_.parameter, held.lease().node);
+    if (route_.handling == Handling::blob && record_.status < 300) { // uploaded, or a HEAD that found it
+        context_.shared->blobs.add(route_.parameter, held.lease().node);
     }
     held.finish(std::move(outcome));
 }

@@ -12,13 +12,31 @@ namespace {
 
 constexpr std::string_view plain = "text/plain";
 
+/// A path as it may stand in Location and in HTML: what would mean something there is percent-encoded.
+std::string inert(std::string_view path)
+{
+    std::string out;
+    for (const char c : path) {
+        switch (c) {
+        case '\\': out += "%5C"; break;
+        case '<': out += "%3C"; break;
+        case '>': out += "%3E"; break;
+        case '"': out += "%22"; break;
+        case '\'': out += "%27"; break;
+        default: out += c;
+        }
+    }
+    return out;
+}
+
 LocalAnswer redirect_to(const Route& route, std::string_view method)
 {
     LocalAnswer answer{route.redirect_status, {}, {}, {}};
-    answer.fields.add("Location", route.location);
+    const std::string location = inert(route.location);
+    answer.fields.add("Location", location);
     if (method == "GET" || method == "HEAD") {
         answer.content_type = "text/html; charset=utf-8";
-        answer.body = "<a href=\"" + route.location + "\">"
+        answer.body = "<a href=\"" + location + "\">"
                       + (route.redirect_status == 301 ? "Moved Permanently" : "Temporary Redirect") + "</a>.\n\n";
     }
     return answer;

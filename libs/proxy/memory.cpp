@@ -32,6 +32,7 @@ std::vector<base::NodeId> RouteMemory::without(std::string_view route, base::Ins
 
 void BlobMemory::add(std::string digest, const base::NodeId& node)
 {
+    const std::scoped_lock lock(mutex_);
     const auto [at, is_new] = nodes_.insert_or_assign(digest, node);
     if (!is_new) {
         return;
@@ -45,6 +46,7 @@ void BlobMemory::add(std::string digest, const base::NodeId& node)
 
 std::optional<base::NodeId> BlobMemory::find(std::string_view digest) const
 {
+    const std::scoped_lock lock(mutex_);
     const auto found = nodes_.find(digest);
     return found == nodes_.end() ? std::nullopt : std::optional(found->second);
 }

@@ -5,6 +5,7 @@
 #include "base/units.hpp"
 #include "http/pool.hpp"
 #include "http/server.hpp"
+#include "proxy/memory.hpp"
 #include "proxy/record.hpp"
 #include "proxy/scheduler.hpp"
 
@@ -30,6 +31,7 @@ struct ProxyOptions {
 struct ProxyShared {
     std::atomic<std::uint64_t> replay_bytes{0}; ///< kept bodies, all loops
     std::atomic<std::uint64_t> exchanges{0};    ///< in flight, all loops
+    BlobMemory blobs{};
 };
 
 /// Thread: its relay loop.

@@ -180,7 +180,9 @@ net::Task<Admin::Reply> Admin::announce(http::ServerExchange& exchange)
     if (!body) {
         co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
     }
-    auto taken = co_await controls_->announce(exchange.loop(), std::move(*body), exchange.peer());
+    const auto field = [&](std::string_view name) { return std::string{exchange.head().fields.find(name).value_or("")}; };
+    Twin twin{.body = std::move(*body), .peer = exchange.peer(), .nonce = field("Herd-Nonce"), .mac = field("Herd-MAC")};
+    auto taken = co_await controls_->announce(exchange.loop(), std::move(twin));
     if (!taken) {
         co_return Reply{taken.error().code == base::Errc::malformed ? 400 : 403, error(taken.error().context)};
     }

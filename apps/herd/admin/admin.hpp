@@ -11,6 +11,14 @@
 
 namespace herd::app::admin {
 
+/// POST /herd/v1/announce as it arrived.
+struct Twin {
+    std::string body{};
+    base::Endpoint peer{};
+    std::string nonce{}; ///< Herd-Nonce
+    std::string mac{};   ///< Herd-MAC over nonce and body
+};
+
 /// What the rest of the program does for the admin API. All of them may be called on any relay loop.
 struct Controls {
     std::string version{};
@@ -24,7 +32,7 @@ struct Controls {
     std::function<void(StaticNode)> add_node{};
     std::function<void(fleet::NodeId)> remove_node{};
     /// The JSON twin of an announcement; the answer's body, or why it is not taken.
-    std::function<net::Task<base::Result<std::string>>(net::Loop& asker, std::string body, base::Endpoint peer)> announce{};
+    std::function<net::Task<base::Result<std::string>>(net::Loop& asker, Twin twin)> announce{};
 };
 
 /// Thread: its relay loop.

@@ -164,13 +164,14 @@ std::string status(const fleet::Snapshot& snapshot, const StatusInput& input)
             }
         }
     }
+    const auto queued = static_cast<std::uint64_t>(std::max(0, snapshot.totals.queued));
     return text({{"version", input.version},
                  {"uptime_s", base::milliseconds(input.uptime) / 1000},
                  {"nodes", std::move(states)},
                  {"models", {{"available", available.size()}, {"loaded", loaded.size()}}},
-                 {"requests",
-                  {{"in_flight", input.counts.in_flight},
-                   {"queued", snapshot.totals.queued},
+                 {"requests", // an exchange that waits is not in flight
+                  {{"in_flight", input.counts.in_flight - std::min(input.counts.in_flight, queued)},
+                   {"queued", queued},
                    {"total", input.counts.total},
                    {"failed", input.counts.failed}}}});
 }

@@ -11,7 +11,7 @@ namespace herd::app::admin {
 struct Counts {
     std::uint64_t total{0};
     std::uint64_t failed{0};
-    std::uint64_t in_flight{0};
+    std::uint64_t in_flight{0}; ///< those waiting in the queue included
 };
 
 struct StatusInput {

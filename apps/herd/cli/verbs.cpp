@@ -129,9 +129,6 @@ int nodes(const Context& c)
                    {"POST", "/herd/v1/nodes", node_json(what, c.verb.node_name, c.verb.labels),
                     saying(c, fmt::format("added {}", what))});
     }
-    if (words[0] == "approve") {
-        return run(c, {"POST", path + "/approve", {}, saying(c, fmt::format("{} may join", what))});
-    }
     return run(c, {"DELETE", path, {}, saying(c, fmt::format("removed {}", what))});
 }
 
@@ -212,12 +209,11 @@ const std::array<Entry, 8>& entries()
 {
     static const std::array<Entry, 8> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
-         {{"nodes", "nodes [add URL | remove NODE | approve NODE]",
-           "Every node with its state and load; or add, remove or approve one.",
+         {{"nodes", "nodes [add URL | remove NODE]",
+           "Every node with its state and load; or add or remove one.",
            "  nodes                                     list them\n"
            "  nodes add URL [--name NAME] [--label L]   a plain Ollama, until it is removed\n"
-           "  nodes remove NODE                         forget one that was added\n"
-           "  nodes approve NODE                        let one join when [discovery] join = \"approve\""},
+           "  nodes remove NODE                         forget one that was added"},
           nodes,
           0,
           2},
@@ -261,7 +257,7 @@ std::string check_words(const Verb& verb)
         return fmt::format("unexpected argument \"{}\"", verb.words[entry->words_max]);
     }
     if (verb.name == "nodes" && !verb.words.empty()) {
-        const std::vector<std::string> actions{"add", "remove", "approve"};
+        const std::vector<std::string> actions{"add", "remove"};
         if (std::ranges::find(actions, verb.words[0]) == actions.end()) {
             return fmt::format("nodes does not know \"{}\"{}", verb.words[0],
                                config::suggestion(verb.words[0], actions));

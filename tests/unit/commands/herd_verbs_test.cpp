@@ -121,7 +121,6 @@ TEST_CASE("each verb asks its route and prints the answer")
     CHECK(run(verb("resume", {"gpu-1"})).out == "gpu-1 takes requests again\n");
     CHECK(run(verb("reload")).out == "reloaded\n");
     CHECK(run(verb("nodes", {"remove", "attic"})).out == "removed attic\n");
-    CHECK(run(verb("nodes", {"approve", "attic"})).out == "attic may join\n");
     auto add = verb("nodes", {"add", "http://a:1"});
     add.node_name = "n";
     add.labels = {"eu"};
@@ -131,7 +130,7 @@ TEST_CASE("each verb asks its route and prints the answer")
           == std::vector<std::string>{
               "GET /herd/v1/status", "GET /herd/v1/nodes", "GET /herd/v1/models", "GET /api/ps",
               "POST /herd/v1/nodes/gpu%201%2F%C3%BC/drain", "POST /herd/v1/nodes/gpu-1/resume",
-              "POST /herd/v1/reload", "DELETE /herd/v1/nodes/attic", "POST /herd/v1/nodes/attic/approve",
+              "POST /herd/v1/reload", "DELETE /herd/v1/nodes/attic",
               R"(POST /herd/v1/nodes {"labels":["eu"],"name":"n","url":"http://a:1"})"});
 }
 

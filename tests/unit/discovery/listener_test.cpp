@@ -308,6 +308,20 @@ TEST_CASE("one source may bring only so many ids")
     CHECK(b.listener.counters().of(Drop::table_full) == 12);
 }
 
+TEST_CASE("a box whose container made a new id at each start is not shut out for ever")
+{
+    Bench b;
+    base::Rng rng(4);
+    for (int start = 0; start < 30; ++start) {
+        Header h = b.header(1);
+        h.sender_id = base::Uuid::random(rng);
+        CAPTURE(start);
+        REQUIRE(b.hear(encode(h, Announce{})));
+        b.listener.confirmed(b.now, h.sender_id, h.boot_id, 1, lan().from.address);
+        b.now += 10s;
+    }
+}
+
 TEST_CASE("the JSON twin follows the same rules without a TTL")
 {
     Bench b;

@@ -75,7 +75,7 @@ TEST_CASE("status counts nodes by state and models by availability")
 {
     auto snapshot = small_fleet();
     snapshot.totals.queued = 3;
-    const Json json = Json::parse(app::admin::status(snapshot, {"0.1.0", std::chrono::seconds{61}, {10, 2, 1}}));
+    const Json json = Json::parse(app::admin::status(snapshot, {"0.1.0", std::chrono::seconds{61}, {10, 2, 4}}));
     CHECK(json["version"] == "0.1.0");
     CHECK(json["uptime_s"] == 61);
     CHECK(json["nodes"]["total"] == 1);
