@@ -114,8 +114,11 @@ void Gateway::note(const proxy::Route& route)
 
 net::Task<void> Gateway::relay(http::ServerExchange& exchange, base::Endpoint to)
 {
+    // A body is streamed and cannot be sent twice, so it never meets a kept connection that may just have died;
+    // connecting to this machine costs next to nothing.
+    const bool has_body = exchange.head().framing != http::Framing::none;
     for (int turn = 0; turn < 2; ++turn) {
-        auto taken = co_await pool_.take(to, turn > 0);
+        auto taken = co_await pool_.take(to, turn > 0 || has_body);
         if (!taken) {
             backend_.suspect();
             co_await refuse(exchange, 502, "Ollama cannot be reached: " + taken.error().message());

@@ -364,6 +364,7 @@ void Announcer::run_fallback(Instant now, const std::string& key, const std::vec
     }
     fallback.waiting = true;
     fallback.next_at = now + fallback_timeout;
+    ++seq_; // the document is a tick of its own: repeating one that went by datagram would look like a replay
     out.emplace_back(HttpAnnounce{key, candidates});
 }
 

@@ -3,6 +3,7 @@
 #include "fleet/membership.hpp"
 #include "fleet/timing.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace herd::fleet {
@@ -309,6 +310,14 @@ void Membership::apply(const LoadedRead& event, Step& step)
     if (auto* node = find(event.id)) {
         auto facts = std::make_shared<NodeFacts>(*node->facts);
         facts->loaded = event.loaded;
+        for (LoadedModel& row : facts->loaded) { // Ollama's own list does not know of slots; the agent told us
+            const auto told = std::ranges::find_if(node->facts->loaded, [&](const LoadedModel& old) {
+                return old.key == row.key && old.digest == row.digest;
+            });
+            if (!row.slots && told != node->facts->loaded.end()) {
+                row.slots = told->slots;
+            }
+        }
         nodes_.catalog().adopt_loaded(*node, std::move(facts), step);
         changed(step);
     }

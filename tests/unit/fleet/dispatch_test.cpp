@@ -249,6 +249,9 @@ TEST_CASE("slots come from the running server first, then from the node, then fr
     loaded.slots = 4;
     world.feed(LoadedRead{a.id, {loaded}});
     CHECK(slots() == 4);
+    loaded.slots.reset(); // Ollama's own /api/ps does not tell: what the agent read stays
+    world.feed(LoadedRead{a.id, {loaded}});
+    CHECK(slots() == 4);
     world.feed(LoadedRead{a.id, {}});
     CHECK(slots() == 2);
 }
