@@ -45,6 +45,9 @@ void add_via(Fields& fields, std::string_view own_id) { fields.add("Via", "1.1 "
 
 bool via_contains(const Fields& fields, std::string_view own_id)
 {
+    if (!fields.find("via")) {
+        return false; // nearly always
+    }
     const std::string own = via_name(own_id);
     return std::ranges::any_of(fields.list("via"), [&](std::string_view entry) {
         // "1.1 name (comment)": the second word is who it was.

@@ -44,14 +44,17 @@ std::optional<std::size_t> metric_before(std::string_view text, std::size_t colo
     if (colon < 2 || text[colon - 1] != '"') {
         return std::nullopt;
     }
-    const auto before = text.substr(0, colon - 1);
-    for (std::size_t i = 0; i < metric_names.size(); ++i) {
-        const auto name = metric_names[i];
-        if (before.size() > name.size() && before.ends_with(name) && before[before.size() - name.size() - 1] == '"') {
-            return i;
-        }
+    constexpr std::size_t name_bytes_max = 20;
+    const auto from = colon - 1 - std::min(colon - 1, name_bytes_max + 1);
+    auto name = text.substr(from, colon - 1 - from);
+    const auto open = name.rfind('"');
+    if (open == name.npos) {
+        return std::nullopt;
     }
-    return std::nullopt;
+    name.remove_prefix(open + 1);
+    const auto found = std::ranges::find(metric_names, name);
+    return found == metric_names.end() ? std::nullopt
+                                       : std::optional(static_cast<std::size_t>(found - metric_names.begin()));
 }
 
 std::optional<std::int64_t> number_at(std::string_view rest)
