@@ -17,7 +17,7 @@ public:
     /// Requires the group to be empty, unless the loop itself has ended.
     ~TaskGroup();
 
-    /// Starts `task` now. An escaped exception is logged with the name, and aborts in debug builds.
+    /// Starts `task` now. An escaped exception is logged with the name.
     void spawn(const char* name, Task<void> task);
     /// Asks every task to stop: waits inside net end with Errc::cancelled. Closing what tasks wait for is
     /// as good; this is the backstop.
