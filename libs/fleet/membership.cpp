@@ -302,6 +302,9 @@ std::string Membership::check() const
         live += node.liveness == Liveness::alive ? 1U : 0U;
         silence += node.verify == Verify::silence ? 1U : 0U;
         confirmed += node.ever_confirmed ? 1U : 0U;
+        if (shown(node).state != node.state) {
+            return "node " + id.text() + " is shown as " + std::string(to_string(node.state)) + ", which is stale";
+        }
         if (node.state == NodeState::online
             && (node.liveness != Liveness::alive || !routable(node.announced) || node.drained_by_operator)) {
             return "node " + id.text() + " is online although it must not be";

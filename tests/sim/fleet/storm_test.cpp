@@ -161,8 +161,9 @@ private:
         } else if (dice < 87) {
             world_.feed(DrainNode{box.id, rng.chance(0.5)});
         } else if (dice < 89 && !box.is_static) {
-            box.agent.address = base::IpAddress::v4({10, 7, static_cast<std::uint8_t>(rng.between(0, 255)),
-                                                     static_cast<std::uint8_t>(rng.between(1, 254))});
+            ++moves_;
+            box.agent.address = base::IpAddress::v4({10, 7, static_cast<std::uint8_t>(moves_ >> 8U),
+                                                     static_cast<std::uint8_t>(moves_)});
         } else if (dice < 90) {
             world_.feed(EarsImpaired{"storm"});
         } else if (dice < 91 && !box.is_static) {
@@ -209,6 +210,7 @@ private:
     World world_;
     Clients clients_;
     std::size_t lost_with_herd_{0};
+    unsigned moves_{0};
 };
 
 } // namespace
