@@ -7,8 +7,10 @@
 namespace herd::app {
 
 namespace {
-/// Snapshots are for readers that tolerate some age; more often would only copy.
-constexpr base::Duration publish_spacing = std::chrono::milliseconds{50};
+/// Snapshots are for readers that tolerate some age; more often would only copy. A large fleet's cost some
+/// milliseconds each: they may take a twentieth of the loop's time.
+constexpr base::Duration publish_spacing_min = std::chrono::milliseconds{50};
+constexpr int publish_share = 20;
 } // namespace
 
 FleetOwner::FleetOwner(net::Loop& loop, const fleet::FleetOptions& options, base::Rng rng)
@@ -89,7 +91,8 @@ void FleetOwner::snapshot_changed()
         return;
     }
     publish_pending_ = true;
-    publish_.call_at(std::max(loop_.now(), published_at_ + publish_spacing), [this] { publish(); });
+    const base::Duration spacing = std::max<base::Duration>(publish_spacing_min, publish_cost_ * publish_share);
+    publish_.call_at(std::max(loop_.now(), published_at_ + spacing), [this] { publish(); });
 }
 
 std::shared_ptr<const fleet::Snapshot> FleetOwner::publish()
@@ -98,6 +101,7 @@ std::shared_ptr<const fleet::Snapshot> FleetOwner::publish()
     publish_pending_ = false;
     published_at_ = loop_.now();
     auto snapshot = fleet_.snapshot(loop_.now(), loop_.wall());
+    publish_cost_ = loop_.now() - published_at_;
     for (SchedulerPort* port : ports_) {
         port->publish(snapshot);
     }

@@ -56,6 +56,7 @@ private:
     net::Timer publish_;
     std::optional<base::Instant> armed_for_;
     base::Instant published_at_{};
+    base::Duration publish_cost_{};
     bool publish_pending_{false};
     bool applying_{false};
     bool stopped_{false};
