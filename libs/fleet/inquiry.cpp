@@ -97,6 +97,12 @@ void Membership::answered(NodeRecord& node, const NodeConfirmed& event, Step& st
     if (node.move) {
         resolve_move(node, step);
     }
+    // A question that was out when it said goodbye is answered by a node that is shutting down: that is no return.
+    const bool on_its_way_out = node.liveness == Liveness::gone && node.left && node.boot_id == boot_before
+        && !routable(node.facts->announced);
+    if (on_its_way_out) {
+        return;
+    }
     if (node.liveness == Liveness::verifying || node.liveness == Liveness::unreachable
         || node.liveness == Liveness::gone) {
         if (!event.not_modified || node.ever_confirmed) {

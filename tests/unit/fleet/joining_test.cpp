@@ -169,6 +169,24 @@ TEST_CASE("a late copy of the last words does not bring a node back")
     CHECK(world.state(box) == NodeState::offline);
 }
 
+TEST_CASE("an answer that a node gave on its way out does not bring it back after its goodbye")
+{
+    World world{12};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    const auto view = world.snapshot()->nodes.front();
+    NodeFacts last = *view.facts;
+    last.announced = AnnouncedState::draining;
+    last.state_rev += 1;
+    world.announce_state(box, AnnouncedState::draining);
+    world.feed(NodeLeft{box.id, box.boot_id, "stopped"});
+    world.feed(NodeConfirmed{.id = box.id, .agent = view.agent, .facts = last, .round_trip = 1ms});
+    CHECK(world.state(box) == NodeState::offline);
+    world.run_for(200ms);
+    CHECK(world.state(box) == NodeState::offline);
+}
+
 TEST_CASE("a node that is gone is kept for a day, then forgotten")
 {
     World world{11};
