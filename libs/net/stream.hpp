@@ -59,6 +59,10 @@ public:
     virtual void close() noexcept = 0;
     /// As close(), but the peer sees a reset instead of an end: for answers that must not look complete.
     virtual void abort() noexcept { close(); }
+    /// From now on the stream fails (Errc::timed_out) when the peer's host acknowledges nothing of what was sent
+    /// for `limit`; 0 is the system's patience, a quarter of an hour. A peer that is there but takes nothing for
+    /// that long counts as well, so it is not for uploads to slow disks.
+    virtual void acknowledge_within(base::Duration /*limit*/) noexcept {}
     [[nodiscard]] virtual bool is_open() const = 0;
     [[nodiscard]] virtual Endpoint peer() const = 0;
     [[nodiscard]] virtual Endpoint local() const = 0;

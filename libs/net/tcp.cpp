@@ -160,6 +160,15 @@ public:
         close();
     }
 
+    void acknowledge_within(base::Duration limit) noexcept override
+    {
+        const auto ms = static_cast<int>(base::milliseconds(limit));
+        if (ms != user_timeout_ms_) { // a kept connection has it already
+            user_timeout_ms_ = ms;
+            set_option(socket_.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
+        }
+    }
+
     [[nodiscard]] bool is_open() const override { return socket_.is_open(); }
     [[nodiscard]] Endpoint peer() const override { return peer_; }
     [[nodiscard]] Endpoint local() const override
@@ -202,6 +211,7 @@ private:
     }
 
     TcpSocket socket_;
+    int user_timeout_ms_{0};
     Endpoint peer_;
     std::shared_ptr<Directions> directions_; // shared with the waits in flight
 };

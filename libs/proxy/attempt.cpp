@@ -9,6 +9,8 @@ namespace {
 constexpr std::size_t failure_bytes_max = 256 * 1024;
 constexpr base::Duration failure_timeout = std::chrono::seconds{5};
 constexpr base::Duration early_head_timeout = std::chrono::seconds{5};
+/// A host that vanished acknowledges nothing. Keep-alive probes do not find it while something is on its way.
+constexpr base::Duration acknowledge_timeout = std::chrono::milliseconds{1800};
 
 base::Error timed_out(std::string context)
 {
@@ -19,6 +21,7 @@ base::Error timed_out(std::string context)
 net::Task<bool> send(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
 {
     auto& connection = *attempt.connection;
+    connection.stream().acknowledge_within(input.streamed ? base::Duration{} : acknowledge_timeout);
     auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id);
     if (input.streamed) {
         const auto sent = co_await connection.send_head(head);

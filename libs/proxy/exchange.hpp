@@ -39,6 +39,7 @@ public:
         finished_ = true;
         scheduler_.finished(lease_.id, std::move(outcome));
     }
+    [[nodiscard]] bool finished() const { return finished_; }
     [[nodiscard]] const fleet::Lease& lease() const { return lease_; }
     [[nodiscard]] base::Instant since() const { return since_; }
 
@@ -90,6 +91,7 @@ private:
     std::string last_words(RelayEnd end);
     net::Task<void> before_write();
     void stamp_proxied(http::Fields& fields, const std::string& node, std::size_t retries) const;
+    void node_done(HeldLease& held, base::Duration first_byte);
     void finish_relay(const Relayed& relayed, HeldLease& held, base::Duration first_byte);
     [[nodiscard]] fleet::Outcome outcome_of(fleet::Result result, const HeldLease& held) const;
 

@@ -60,7 +60,13 @@ net::Task<void> Exchange::relay(Attempt attempt, HeldLease& held)
     RelayExtras extras;
     extras.tail = &tail_;
     extras.first = attempt.failure_text.empty() ? attempt.first : std::span<const std::string_view>(failure);
-    extras.last_words = [this](RelayEnd end) { return last_words(end); };
+    extras.last_words = [this, &held, first_byte](RelayEnd end) {
+        auto words = last_words(end);
+        if (end == RelayEnd::complete) {
+            node_done(held, first_byte);
+        }
+        return words;
+    };
     if (route_.handling == Handling::create || route_.handling == Handling::pull) {
         extras.before_write = [this] { return before_write(); };
     }
@@ -70,6 +76,7 @@ net::Task<void> Exchange::relay(Attempt attempt, HeldLease& held)
     kept_.give_back();
     Relayed relayed;
     if (empty) {
+        node_done(held, first_byte);
         if (const auto done = co_await client_.end(); !done) {
             relayed = {RelayEnd::client_gone, false, done.error()};
         }
@@ -125,44 +132,52 @@ fleet::Outcome Exchange::outcome_of(fleet::Result result, const HeldLease& held)
     return outcome;
 }
 
-void Exchange::finish_relay(const Relayed& relayed, HeldLease& held, base::Duration first_byte)
+/// The node's part is over, and its slot free, before the client hears the end: what the client asks next finds
+/// both the slot and the blob where they are.
+void Exchange::node_done(HeldLease& held, base::Duration first_byte)
 {
     auto outcome = outcome_of(fleet::Result::served, held);
     outcome.status = record_.status;
     outcome.first_byte = first_byte;
-    if (record_.status < 300 && relayed.end == RelayEnd::complete) {
+    if (record_.status < 300) {
         outcome.timings = tail_.timings();
     }
-    record_.timings = outcome.timings;
-    switch (relayed.end) {
-    case RelayEnd::complete:
-        if (tail_end_ != TailEnd::proper) {
-            outcome.reason = tail_end_ == TailEnd::error ? "an error inside the stream" : "no end of the stream";
-            record_.error = outcome.reason;
-            ended('N', Stage::data);
-        }
-        break;
-    case RelayEnd::client_gone:
-        outcome.result = fleet::Result::cancelled;
-        client_left(Stage::data);
-        break;
-    case RelayEnd::node_broken:
-        outcome.result = fleet::Result::broken;
-        outcome.reason = relayed.error.message();
+    if (tail_end_ != TailEnd::proper) {
+        outcome.reason = tail_end_ == TailEnd::error ? "an error inside the stream" : "no end of the stream";
         record_.error = outcome.reason;
-        ended('N', Stage::data);
-        break;
-    case RelayEnd::node_silent:
-        outcome.result = fleet::Result::timed_out;
-        outcome.reason = "silent in the middle of the answer";
-        record_.error = outcome.reason;
-        ended('T', Stage::data);
-        break;
     }
+    record_.timings = outcome.timings;
     record_.attempts.push_back({held.lease().node_name, outcome.result, outcome.took});
     if (route_.handling == Handling::blob && record_.status < 300) { // uploaded, or a HEAD that found it
         context_.shared->blobs.add(route_.parameter, held.lease().node);
     }
+    held.finish(std::move(outcome));
+}
+
+void Exchange::finish_relay(const Relayed& relayed, HeldLease& held, base::Duration first_byte)
+{
+    if (held.finished()) { // by node_done()
+        if (relayed.end == RelayEnd::client_gone) {
+            client_left(Stage::data);
+        } else if (tail_end_ != TailEnd::proper) {
+            ended('N', Stage::data);
+        }
+        return;
+    }
+    auto outcome = outcome_of(fleet::Result::broken, held);
+    outcome.status = record_.status;
+    outcome.first_byte = first_byte;
+    if (relayed.end == RelayEnd::client_gone) {
+        outcome.result = fleet::Result::cancelled;
+        client_left(Stage::data);
+    } else {
+        const bool silent = relayed.end == RelayEnd::node_silent;
+        outcome.result = silent ? fleet::Result::timed_out : fleet::Result::broken;
+        outcome.reason = silent ? "silent in the middle of the answer" : relayed.error.message();
+        record_.error = outcome.reason;
+        ended(silent ? 'T' : 'N', Stage::data);
+    }
+    record_.attempts.push_back({held.lease().node_name, outcome.result, outcome.took});
     held.finish(std::move(outcome));
 }
 

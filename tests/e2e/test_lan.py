@@ -11,7 +11,7 @@ import pytest
 from conftest import need
 from harness import report, request, wait_until
 from harness.lan import inside
-from harness.programs import Herd, Node, Sim
+from harness.programs import Herd, Node, Sim, stream
 from harness.wire import Connection
 
 pytestmark = pytest.mark.root
@@ -184,7 +184,26 @@ def test_requests_meet_a_silent_host_and_still_succeed(site):
             slowest = max(slowest, time.monotonic() - asked)
             assert answer.status == 200, answer
         report("requests during a cut cable: all answered, slowest %.2f s" % slowest)
-        assert slowest < 4
+        assert slowest < 3
+
+
+@pytest.mark.timing
+def test_a_stream_from_a_host_that_falls_silent_ends_with_an_error(site):
+    lan = site.network.lan()
+    herd = site.add_herd(lan)
+    site.boxes(2, lan)
+    with inside(site.herd_host):
+        herd.wait_online(["n1", "n2"]).wait_models([MODEL])
+        connection, answer, pieces = stream(herd.url, "/api/chat", {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "options": {"num_predict": 5000}})
+        for _ in zip(range(5), pieces):
+            pass
+        site.network.cut(site.hosts[answer.header("X-Herd-Node")], lan)
+        cut = time.monotonic()
+        for _ in pieces:
+            pass
+        report("stream from a host whose cable is cut: ended with an error after %.1f s" % (time.monotonic() - cut))
+        assert "error" in answer.lines()[-1] and time.monotonic() - cut < 15
+        connection.close()
 
 
 @pytest.mark.timing
