@@ -26,7 +26,7 @@ const std::map<std::string, std::string, std::less<>>& routes()
         {"/api/chat", "POST"},       {"/api/embed", "POST"},        {"/api/embeddings", "POST"},
         {"/v1/chat/completions", "POST"}, {"/v1/completions", "POST"}, {"/v1/embeddings", "POST"},
         {"/v1/responses", "POST"},   {"/v1/messages", "POST"},      {"/v1/models", "GET"},
-        {"/slots", "GET"}};
+        {"/v1/audio/transcriptions", "POST"}, {"/slots", "GET"}};
     return table;
 }
 
@@ -100,6 +100,15 @@ bool Box::allowed(Exchange& exchange) const
     return (!options_.on_loopback || host_allowed(host)) && (!origin || origin_allowed(*origin, host));
 }
 
+/// A preflight, or a question under a local name while bound to loopback.
+bool Box::answers_options(Exchange& exchange) const
+{
+    const auto& fields = exchange.head().fields;
+    const auto host = base::HostPort::parse(fields.find("Host").value_or(""), 80);
+    const bool local_name = host && !base::IpAddress::parse(host->host);
+    return fields.find("Origin").has_value() || (options_.on_loopback && local_name);
+}
+
 net::Task<void> Box::handle(http::ServerExchange& exchange)
 {
     const auto& head = exchange.head();
@@ -150,6 +159,18 @@ net::Task<void> Box::route(Exchange& exchange, std::string path)
         co_return co_await reply(exchange, 404, "404 page not found", "text/plain");
     }
     const auto methods = base::split_list(known->second);
+    if (method == "OPTIONS" && answers_options(exchange)) {
+        http::ResponseHead head;
+        head.status = 204;
+        if (const auto origin = exchange.head().fields.find("Origin")) {
+            head.fields.add("Access-Control-Allow-Methods", "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");
+            head.fields.add("Access-Control-Allow-Origin", *origin);
+            head.fields.add("Access-Control-Max-Age", "43200");
+        }
+        head.fields.add("Allow", known->second);
+        (void)co_await exchange.respond(std::move(head), "");
+        co_return;
+    }
     if (std::ranges::find(methods, method) == methods.end()) {
         http::ResponseHead head;
         head.status = 405;
@@ -184,6 +205,10 @@ net::Task<void> Box::route(Exchange& exchange, std::string path)
 
 net::Task<void> Box::with_body(Exchange& exchange, std::string path)
 {
+    if (path == "/v1/audio/transcriptions") { // it hears nothing, but says so as Ollama does
+        co_return co_await fail(exchange, path, 400,
+                                "failed to parse multipart form: request Content-Type isn't multipart/form-data");
+    }
     auto text = co_await exchange.read_all(body_limit);
     if (!text) {
         co_return;
@@ -348,7 +373,15 @@ net::Task<void> Box::pull(Exchange& exchange, Json body)
     std::vector<Json> all;
     if (push) {
         all.push_back({{"status", "retrieving manifest"}});
-        all.push_back(store_.find(name) != nullptr ? Json{{"status", "success"}} : Json{{"status", "couldn't retrieve manifest"}});
+        const auto parsed = fleet::ModelName::parse(name);
+        if (store_.find(name) != nullptr) {
+            all.push_back({{"status", "success"}});
+        } else {
+            std::string manifest = parsed.key;
+            std::ranges::replace(manifest, ':', '/');
+            all.push_back({{"status", "couldn't retrieve manifest"}});
+            all.push_back({{"error", "open /models/manifests/" + manifest + ": no such file or directory"}});
+        }
         co_return co_await lines(exchange, std::move(all), stream, std::chrono::milliseconds{10});
     }
     all.push_back({{"status", "pulling manifest"}});
@@ -404,7 +437,8 @@ net::Task<void> Box::create(Exchange& exchange, Json body)
             all.push_back({{"status", "parsing GGUF"}});
             const auto blob = store_.blobs.find(id);
             if (blob == store_.blobs.end()) {
-                all.push_back({{"error", "open /models/blobs/" + id + ": no such file or directory"}});
+                const std::string file_name = id.starts_with("sha256:") ? "sha256-" + id.substr(7) : id;
+                all.push_back({{"error", "open /models/blobs/" + file_name + ": no such file or directory"}});
                 co_return co_await lines(exchange, std::move(all), stream, std::chrono::milliseconds{1});
             }
             model.blob = id;

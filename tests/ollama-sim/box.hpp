@@ -48,6 +48,7 @@ private:
     net::Task<void> lines(Exchange& exchange, std::vector<Json> all, bool stream, base::Duration spacing,
                           std::optional<StoredModel> made = std::nullopt);
     [[nodiscard]] bool allowed(Exchange& exchange) const;
+    [[nodiscard]] bool answers_options(Exchange& exchange) const;
 
     net::Loop& loop_;
     Options options_;

@@ -76,6 +76,20 @@ std::expected<LoadOptions, std::string> load_options(const Json& options)
     return result;
 }
 
+/// What Ollama says of values it checks before it looks for the model; empty when all is well.
+std::string wrong_value(const Json& body)
+{
+    const Json& think = field(body, "think");
+    if (think.is_string()) {
+        const std::string value = think.get<std::string>();
+        if (value != "high" && value != "medium" && value != "low" && value != "max") {
+            return "invalid think value: \"" + value + "\" (must be \"high\", \"medium\", \"low\", \"max\", true, or false)";
+        }
+    }
+    const auto top = whole_number(field(body, "top_logprobs"));
+    return top && (*top < 0 || *top > 20) ? "top_logprobs must be between 0 and 20" : "";
+}
+
 std::size_t length_of(std::string_view path, const Json& body, std::string_view prompt, std::string_view model, bool& limited)
 {
     const Json& options = field(body, "options");
@@ -236,7 +250,16 @@ net::Task<void> Box::infer(Exchange& exchange, std::string path, Json body)
     if (!keep_alive) {
         co_return co_await fail(exchange, path, 400, keep_alive.error());
     }
+    if (const std::string complaint = wrong_value(body); !complaint.empty()) {
+        co_return co_await fail(exchange, path, 400, complaint);
+    }
+    if (model_name.ends_with(":cloud:local") || model_name.ends_with(":local:cloud")) {
+        co_return co_await fail(exchange, path, 400, "use either :local or :cloud, not both: \"" + model_name + '"');
+    }
     const auto name = fleet::ModelName::parse(model_name);
+    if (name.cloud) { // in the native shape whatever the API, as Ollama does
+        co_return co_await reply(exchange, 403, R"({"error":"ollama cloud is disabled: remote model is unavailable"})");
+    }
     if (!model_name.empty() && !name.valid) {
         co_return co_await fail(exchange, path, 400, "invalid model name");
     }

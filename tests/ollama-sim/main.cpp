@@ -19,12 +19,14 @@ using namespace herd;
 struct Settings {
     std::string listen{"127.0.0.1:11434"};
     sim::Options box{};
+    bool models_given{false};
 };
 
 constexpr std::string_view usage = R"(ollama-sim - a simulated Ollama
 
   --listen HOST:PORT        default 127.0.0.1:11434; port 0 picks a free one
-  --models A,B=4GB,...      models on its disk; size follows from the tag ("8b") unless given
+  --models A,B=4GB,...      models on its disk (none: an empty one); size follows from the
+                            tag ("8b") unless given
   --prefill N --decode N    tokens per second (default 2000, 60)
   --num-parallel N          slots of a model (default 1)
   --memory SIZE             for loaded models (default 16GiB);  --vram SIZE the part on the GPU
@@ -45,6 +47,9 @@ int usage_error(const std::string& sentence)
 
 bool parse_models(std::string_view text, std::vector<sim::ModelSpec>& out)
 {
+    if (text == "none") {
+        return true;
+    }
     for (const std::string_view one : base::split_list(text)) {
         const auto equals = std::min(one.find('='), one.size());
         sim::ModelSpec spec{std::string{one.substr(0, equals)}, 0};
@@ -79,7 +84,7 @@ std::map<std::string_view, Setter> setters(Settings& s)
         };
     };
     return {{"--listen", [&](std::string_view v) { s.listen = v; return base::Endpoint::parse(v).has_value(); }},
-            {"--models", [&](std::string_view v) { return parse_models(v, s.box.models); }},
+            {"--models", [&](std::string_view v) { s.models_given = true; return parse_models(v, s.box.models); }},
             {"--prefill", [&](std::string_view v) { return number(v, s.box.prefill_tokens_per_s); }},
             {"--decode", [&](std::string_view v) { return number(v, s.box.decode_tokens_per_s); }},
             {"--num-parallel", [&](std::string_view v) { return number(v, s.box.num_parallel); }},
@@ -121,7 +126,7 @@ int main(int argc, char** argv)
             return usage_error(std::string{name} + ": not a value it can use: " + std::string{value.value_or("")});
         }
     }
-    if (settings.box.models.empty()) {
+    if (!settings.models_given) {
         (void)parse_models("llama3.2:3b,qwen3:8b,nomic-embed-text:latest=274MB", settings.box.models);
     }
     const base::Endpoint at = *base::Endpoint::parse(settings.listen);
