@@ -6,6 +6,7 @@ import pytest
 
 from harness import request, wait_until
 from harness.ollama import TEXT, create_model, digest_of
+from harness.programs import program
 
 pytestmark = pytest.mark.real
 
@@ -116,7 +117,8 @@ def test_a_large_blob_streams_through_without_being_kept(real_herd):
             if i % 16 == 0:
                 most = max(most, real_herd.rss_bytes(), real_herd.agent.rss_bytes())
         assert connection.answer().status == 201
-    assert most < 100 * 1024 * 1024, "herd or herd-node grew to %d MB on a blob of 192 MB" % (most >> 20)
+    if "asan" not in str(program("herd")) and "tsan" not in str(program("herd")):  # a sanitizer keeps what was freed
+        assert most < 64 * 1024 * 1024, "herd or herd-node grew to %d MB on a blob of 192 MB" % (most >> 20)
 
 
 def test_the_status_page_knows_the_box(real_herd):
