@@ -15,6 +15,7 @@
 #include <asio/ip/udp.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
+#include <asio/version.hpp>
 
 #if ASIO_VERSION < 102400
 #include <asio/experimental/as_tuple.hpp>

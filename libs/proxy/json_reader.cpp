@@ -347,7 +347,7 @@ void append_quoted(std::string& out, std::string_view text)
     out.push_back('"');
 }
 
-std::string quoted(std::string_view text)
+std::string json_quoted(std::string_view text)
 {
     std::string out;
     out.reserve(text.size() + 2);

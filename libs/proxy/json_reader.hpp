@@ -63,6 +63,6 @@ private:
 
 /// `text` as a JSON string, quotes included; control characters and broken UTF-8 are escaped or replaced.
 void append_quoted(std::string& out, std::string_view text);
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string json_quoted(std::string_view text);
 
 } // namespace herd::proxy

@@ -225,7 +225,7 @@ std::string version_body(const Snapshot& snapshot)
     if (lowest.empty()) {
         std::ranges::for_each(snapshot.nodes, consider);
     }
-    return "{\"version\":" + quoted(lowest.empty() ? "0.0.0" : lowest) + "}";
+    return "{\"version\":" + json_quoted(lowest.empty() ? "0.0.0" : lowest) + "}";
 }
 
 std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes)
@@ -238,7 +238,7 @@ std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes)
     for (const auto& node : nodes) {
         for (const auto& model : node.loaded) {
             if (!model.row.empty()) {
-                auto text = name_nodes ? with_member(model.row, "herd", "{\"node\":" + quoted(node.node) + "}")
+                auto text = name_nodes ? with_member(model.row, "herd", "{\"node\":" + json_quoted(node.node) + "}")
                                        : model.row;
                 rows.push_back({parse_rfc3339(model.expires_at).value_or(0), std::move(text)});
             }

@@ -102,14 +102,14 @@ LocalAnswer partly_failed(const std::vector<Reply>& replies)
     for (const auto& reply : replies) {
         const bool gone = reply.answer && reply.answer->head.status == 404;
         if (!reply.ok() && !gone) {
-            nodes.append(nodes.empty() ? "" : ",").append(quoted(reply.target.id.text())).append(":");
+            nodes.append(nodes.empty() ? "" : ",").append(json_quoted(reply.target.id.text())).append(":");
             append_quoted(nodes, failure_of(reply));
             names.append(names.empty() ? "" : ", ").append(reply.target.name);
         }
     }
     LocalAnswer out;
     out.status = 500;
-    out.body = "{\"error\":" + quoted("failed on " + names) + ",\"nodes\":{" + nodes + "}}";
+    out.body = "{\"error\":" + json_quoted("failed on " + names) + ",\"nodes\":{" + nodes + "}}";
     return out;
 }
 

@@ -116,7 +116,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)proxy::classify("POST", text, "");
     std::string meaning;
     (void)proxy::JsonReader::unescape(text, meaning);
-    require(nlohmann::json::accept(proxy::quoted(text)));
+    require(nlohmann::json::accept(proxy::json_quoted(text)));
     proxy::StreamTail tail;
     const std::array<std::string_view, 2> pieces{std::string_view(text).substr(0, size / 3), std::string_view(text).substr(size / 3)};
     tail.feed(pieces);

@@ -6,13 +6,13 @@ namespace herd::proxy::ollama {
 
 ErrorText error_text(const Problem& problem)
 {
-    return {"{\"error\":" + quoted(problem.message) + "}", "application/json; charset=utf-8"};
+    return {"{\"error\":" + json_quoted(problem.message) + "}", "application/json; charset=utf-8"};
 }
 
 std::string in_band_error(std::string_view message, bool fresh_line)
 {
     std::string out(fresh_line ? "" : "\n");
-    out.append("{\"error\":").append(quoted(message)).append("}\n");
+    out.append("{\"error\":").append(json_quoted(message)).append("}\n");
     return out;
 }
 

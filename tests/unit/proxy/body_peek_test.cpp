@@ -171,9 +171,9 @@ TEST_CASE("the reader skips what it does not know, however deep")
 
 TEST_CASE("quoting cannot be escaped from")
 {
-    CHECK(quoted("a\"b\\c\n\x01\x7f") == "\"a\\\"b\\\\c\\n\\u0001\\u007f\"");
-    CHECK(quoted("\xff") == "\"\\ufffd\"");
-    CHECK(quoted("é") == "\"é\"");
+    CHECK(json_quoted("a\"b\\c\n\x01\x7f") == "\"a\\\"b\\\\c\\n\\u0001\\u007f\"");
+    CHECK(json_quoted("\xff") == "\"\\ufffd\"");
+    CHECK(json_quoted("é") == "\"é\"");
     std::string out;
     CHECK(JsonReader::unescape("\\ud83d\\ude00 \\ud83d", out));
     CHECK(out == "\xf0\x9f\x98\x80 \xef\xbf\xbd");
