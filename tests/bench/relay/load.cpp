@@ -16,7 +16,8 @@ namespace herd::bench {
 void refuse(std::string_view why, std::string_view what)
 {
     std::string text;
-    for (const char c : std::string(why).append(what.empty() ? "" : ": ").append(what.substr(0, 300))) {
+    const std::string sentence = std::string(why).append(what.empty() ? "" : ": ").append(what.substr(0, 300));
+    for (const char c : sentence) {
         if (c == '"' || c == '\\') {
             text.push_back('\\');
         }

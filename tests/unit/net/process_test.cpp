@@ -5,9 +5,11 @@
 
 #include <array>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iostream>
 #include <sstream>
 
 #include <poll.h>
@@ -70,6 +72,8 @@ struct Started {
 Started start(const std::function<void()>& body)
 {
     Started started;
+    std::cout.flush(); // Catch2 v3 has its banner there: the child's copy must not come out of our pipe
+    (void)std::fflush(stdout);
     started.starter = ::fork();
     REQUIRE(started.starter >= 0);
     if (started.starter == 0) {
