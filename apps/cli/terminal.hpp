@@ -1,6 +1,7 @@
 #pragma once
 // Text for people at a terminal: aligned tables, colours where there is a terminal, and nothing that a name
 // from the network could do to it.
+#include <cstdint>
 #include <ostream>
 #include <string>
 #include <string_view>

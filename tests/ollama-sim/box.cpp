@@ -140,9 +140,9 @@ net::Task<void> Box::route(Exchange& exchange, std::string path)
             const auto display = fleet::ModelName::parse(name).display;
             co_return co_await fail(exchange, path, 404, "model '" + display + "' not found");
         }
-        co_return co_await reply(exchange, 200,
-                                 Json{{"id", name}, {"object", "model"}, {"created", model->modified.time_since_epoch().count() / 1'000'000}, {"owned_by", "library"}}.dump(),
-                                 "application/json");
+        // Named first: g++ 13 cannot compile a braced list inside a co_await.
+        const Json row{{"id", name}, {"object", "model"}, {"created", model->modified.time_since_epoch().count() / 1'000'000}, {"owned_by", "library"}};
+        co_return co_await reply(exchange, 200, row.dump(), "application/json");
     }
     const auto known = routes().find(path);
     if (known == routes().end()) {
@@ -183,7 +183,8 @@ net::Task<void> Box::route(Exchange& exchange, std::string path)
         co_return co_await reply(exchange, 200, "Ollama is running", "text/plain; charset=utf-8");
     }
     if (path == "/api/version") {
-        co_return co_await reply(exchange, 200, Json{{"version", options_.version}}.dump());
+        const Json version{{"version", options_.version}};
+        co_return co_await reply(exchange, 200, version.dump());
     }
     if (path == "/api/status") {
         co_return co_await reply(exchange, 200, R"({"cloud":{"disabled":true,"source":"env"}})");
