@@ -151,7 +151,8 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Candidate& c
     const auto id = ++last_lease_;
     leases_.emplace(id, OpenLease{ticket, node.id, profile.need, profile.model_key, node.address.endpoint,
                                   node.boot_id, node.serial, step.now});
-    step.emit(Granted{ticket, Lease{id, node.id, node.name, node.address, node.boot_id, choice.loaded, queued}});
+    step.emit(Granted{ticket, Lease{id, node.id, node.name, node.address, node.boot_id, choice.loaded, queued,
+                               profile.model_key, profile.model, nullptr}});
     step.emit(SnapshotChanged{});
 }
 

@@ -3,9 +3,11 @@
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/time.hpp"
+#include "fleet/decision.hpp"
 #include "fleet/node.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +23,20 @@ enum class Need : std::uint8_t {
     any,   ///< any routable node (blobs, create, pull)
 };
 
+/// One block of the canonical prompt: tools, system, then messages in order (not the JSON text).
+struct PromptBlock {
+    std::uint64_t chain{0}; ///< hash of this block and of all before it: equal chains mean equal beginnings
+    std::uint32_t bytes{0}; ///< of text in this block alone
+};
+/// Shared, because a profile is copied on each retry. Bounded by who makes it.
+using PromptChain = std::shared_ptr<const std::vector<PromptBlock>>;
+
+/// A model that may stand in for the one asked for.
+struct ModelChoice {
+    std::string key{};   ///< ModelName::key
+    std::string model{}; ///< as the client wrote it
+};
+
 /// What the scheduler must know of a request. Units: bytes, tokens, instants.
 struct Profile {
     Need need{Need::slot};
@@ -28,9 +44,14 @@ struct Profile {
     std::string model{};     ///< as the client wrote it, for messages
     std::optional<int> num_ctx{};   ///< explicit, else the node's default
     std::uint64_t options_class{0}; ///< hash of all load-time options; 0 = none given
-    std::size_t prompt_bytes{0};
+    std::size_t prompt_bytes{0};   ///< of text
+    int images{0};
+    PromptChain prompt{};          ///< null: unknown
+    bool generates{true};          ///< false: embeddings, no decode
+    std::vector<ModelChoice> fallbacks{}; ///< in order of preference; never taken silently
     std::optional<int> output_tokens_max{};
     std::string client{};  ///< key name or address: the unit of fairness
+    std::string tag{};     ///< of the client's kind of work: output lengths are learned per model and tag
     std::string session{}; ///< affinity hint, may be empty
     Priority priority{Priority::normal};
     std::vector<std::string> labels{}; ///< lower case; the node must carry all of them
@@ -51,6 +72,9 @@ struct Lease {
     std::uint64_t boot_id{0};
     bool was_loaded{false};      ///< the catalog believed the model resident
     base::Duration queued{};     ///< time from acquire to grant
+    std::string model_key{};     ///< what is to run: the profile's, or a fallback's
+    std::string model{};         ///< the same as the client wrote it
+    std::shared_ptr<const Decision> decision{}; ///< how the place was chosen; may be null
 };
 
 /// Why no lease was granted. `error.code` ∈ no_such_model, no_node, no_such_label, queue_full,

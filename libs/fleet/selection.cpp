@@ -40,6 +40,9 @@ std::string_view to_string(Exclusion exclusion)
     case Exclusion::unreachable: return "unreachable";
     case Exclusion::model_missing: return "model_missing";
     case Exclusion::no_free_slot: return "no_free_slot";
+    case Exclusion::cannot_fit: return "cannot_fit";
+    case Exclusion::held_back: return "held_back";
+    case Exclusion::loading: return "loading";
     }
     return "none";
 }

@@ -2,29 +2,13 @@
 // Which of the nodes that could serve a request should. A pure function of what is known of each: this file
 // is the whole policy, and the cost model of the next step replaces it and nothing else (docs/adr/0007).
 #include "base/random.hpp"
+#include "fleet/decision.hpp"
 #include "fleet/node_record.hpp"
 
 #include <optional>
 #include <span>
-#include <string_view>
 
 namespace herd::fleet {
-
-/// Why a node is not considered, or that it is. For decisions and, later, for explaining them.
-enum class Exclusion : std::uint8_t {
-    none,          ///< may be chosen
-    not_pinned,    ///< the client asked for another node
-    label_missing, ///< does not carry a label asked for
-    tried,         ///< failed this request already
-    not_verified,  ///< announced or configured, not confirmed yet, or starting
-    suspect,       ///< something failed there; a last resort at best
-    draining,
-    offline,
-    unreachable,
-    model_missing, ///< does not have the model
-    no_free_slot,
-};
-[[nodiscard]] std::string_view to_string(Exclusion exclusion);
 
 /// One node as the policy sees it for one request.
 struct Candidate {
