@@ -1,0 +1,95 @@
+// How a decision is told: golden shape, and what is said of nodes that were left out.
+#include "herd/admin/decision_view.hpp"
+#include "support/catch.hpp"
+
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+using namespace herd;
+using Json = nlohmann::json;
+
+namespace {
+
+base::NodeId id_of(std::uint8_t number)
+{
+    return *base::NodeId::parse("00000000-0000-4000-8000-00000000000" + std::to_string(number));
+}
+
+fleet::Decision decision()
+{
+    fleet::Decision made;
+    made.model = "llama3.2:3b";
+    made.chosen = id_of(1);
+    made.prompt_tokens = 1200;
+    made.output_tokens = 256.04;
+    made.predicted_s = 5.25;
+    made.ahead = 2;
+    made.candidates = {{.node = id_of(1), .name = "studio", .cost = {.wait_s = 1, .prefill_s = 0.25, .decode_s = 4},
+                        .loaded = true, .same_class = true, .free_slots = 1, .slots = 2, .cached_tokens = 1000,
+                        .prefill_rate = 800, .decode_rate = 64},
+                       {.node = id_of(2), .name = "attic", .exclusion = fleet::Exclusion::no_free_slot,
+                        .cost = {.wait_s = 9, .load_s = 3}, .loaded = true, .slots = 1},
+                       {.node = id_of(3), .name = "pi\xff", .exclusion = fleet::Exclusion::cannot_fit,
+                        .cost = {.load_s = std::numeric_limits<double>::infinity()}}};
+    return made;
+}
+
+} // namespace
+
+TEST_CASE("a decision names the chosen node and every candidate's seconds")
+{
+    const auto json = Json::parse(app::admin::decision_json(decision()));
+    CHECK(json["chosen"] == "studio");
+    CHECK(json["chosen_id"] == id_of(1).text());
+    CHECK(json["model"] == "llama3.2:3b");
+    CHECK(json["predicted_s"] == 5.25);
+    CHECK(json["output_tokens"] == 256.0);
+    CHECK(json["ahead"] == 2);
+    CHECK_FALSE(json.contains("note"));
+    REQUIRE(json["candidates"].size() == 3);
+    const auto& first = json["candidates"][0];
+    CHECK(first["eligible"] == true);
+    CHECK_FALSE(first.contains("reason"));
+    CHECK(first["cost"] == Json::parse(R"({"wait_s":1.0,"load_s":0.0,"prefill_s":0.25,"decode_s":4.0,"risk_s":0.0,"total_s":5.25})"));
+    CHECK(first["cached_tokens"] == 1000.0);
+    CHECK(first["decode_tokens_per_s"] == 64.0);
+}
+
+TEST_CASE("the seven familiar signals stand on the terms")
+{
+    const auto json = Json::parse(app::admin::decision_json(decision()));
+    const auto& signals = json["candidates"][0]["signals"];
+    CHECK(signals.size() == 7);
+    CHECK(signals["queue_depth"] == Json::parse(R"({"s":1.0,"says":"1 of 2 slots free"})"));
+    CHECK(signals["thermal_state"]["says"] == "hot");
+    CHECK(signals["latency_history"]["s"] == 0.25);
+    CHECK(signals["role_affinity"]["s"] == 4.0);
+    CHECK(signals["availability_trend"]["says"] == "steady");
+    CHECK(signals["context_fit"]["says"] == "loaded with these options");
+    CHECK(json["candidates"][2]["signals"]["memory_fit"]["says"] == "cannot fit");
+}
+
+TEST_CASE("a busy node is eligible, an excluded one has a reason and no seconds")
+{
+    const auto json = Json::parse(app::admin::decision_json(decision()));
+    const auto& busy = json["candidates"][1];
+    CHECK(busy["eligible"] == true);
+    CHECK(busy["cost"]["total_s"] == 12.0);
+    const auto& out = json["candidates"][2];
+    CHECK(out["eligible"] == false);
+    CHECK(out["reason"] == "cannot_fit");
+    CHECK(out["cost"]["total_s"].is_null());
+    CHECK(out["node"] == "pi\xef\xbf\xbd");
+}
+
+TEST_CASE("when nobody is chosen the note says why")
+{
+    fleet::Decision none;
+    none.note = "every node that has it is offline";
+    const auto json = Json::parse(app::admin::decision_json(none));
+    CHECK(json["chosen"].is_null());
+    CHECK(json["chosen_id"].is_null());
+    CHECK(json["note"] == "every node that has it is offline");
+    CHECK(json["candidates"].empty());
+}
