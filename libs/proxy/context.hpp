@@ -13,6 +13,8 @@
 
 namespace herd::proxy {
 
+class Exchange;
+
 /// Thread: its relay loop.
 struct Context {
     net::Loop& loop;
@@ -22,6 +24,7 @@ struct Context {
     base::Rng rng;
     RecordSink sink;
     RouteMemory old_nodes{};
+    Exchange* newest{nullptr}; ///< of those in flight: a list through them, see Exchange::older()
 };
 
 /// What may change while exchanges run: each keeps the one it began with.

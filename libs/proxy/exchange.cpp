@@ -8,6 +8,7 @@
 #include "proxy/heads.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace herd::proxy {
 namespace {
@@ -37,6 +38,18 @@ Exchange::Exchange(Context& context, std::shared_ptr<const Settings> settings, h
     record_.session = wishes_.session;
     record_.priority = wishes_.priority;
     record_.tags = wishes_.tags;
+    older_ = std::exchange(context.newest, this);
+    if (older_ != nullptr) {
+        older_->newer_ = this;
+    }
+}
+
+Exchange::~Exchange()
+{
+    (newer_ != nullptr ? newer_->older_ : context_.newest) = older_;
+    if (older_ != nullptr) {
+        older_->newer_ = newer_;
+    }
 }
 
 net::Task<void> Exchange::run()
@@ -270,11 +283,13 @@ net::Task<void> Exchange::serve()
         }
         HeldLease held(context_.scheduler, std::move(*granted), context_.loop.now());
         record_.queue += held.lease().queued;
+        record_.node = held.lease().node_name;
+        record_.decision = held.lease().decision;
+        phase_ = 'H';
         auto attempt = co_await reach(held);
         record_.connect = attempt.connect;
         if (attempt.client_gone) {
             held.finish(outcome_of(fleet::Result::cancelled, held));
-            record_.node = held.lease().node_name;
             co_return client_left(attempt.phase == Phase::connecting ? Stage::connecting : Stage::head);
         }
         if (attempt.body_too_large) {
@@ -296,6 +311,7 @@ net::Task<void> Exchange::serve()
 net::Task<std::expected<fleet::Lease, fleet::Refusal>> Exchange::acquire(int tries)
 {
     profile_.attempt = tries;
+    phase_ = 'Q';
     choose_node();
     const auto ticket = context_.scheduler.new_ticket();
     if (client_.client_gone()) {
@@ -380,7 +396,6 @@ void Exchange::note_failed(Attempt& attempt, const Decision& decision, HeldLease
     outcome.status = attempt.error ? 0 : attempt.head.status;
     outcome.reason = decision.reason;
     record_.attempts.push_back({lease.node_name, decision.result, outcome.took});
-    record_.node = lease.node_name;
     log::debug("proxy", "attempt_failed",
                {{"id", record_.id}, {"node", lease.node_name}, {"result", fleet::to_string(decision.result)},
                 {"reason", decision.reason}});

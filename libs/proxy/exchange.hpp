@@ -56,10 +56,15 @@ public:
     Exchange(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client);
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
-    ~Exchange() = default;
+    ~Exchange();
 
     /// From the head to the record.
     [[nodiscard]] net::Task<void> run();
+
+    /// What its record would say now.
+    [[nodiscard]] InFlight in_flight() const;
+    /// The next one of the list that begins at Context::newest.
+    [[nodiscard]] const Exchange* older() const { return older_; }
 
 private:
     /// The letters of ExchangeRecord::termination.
@@ -118,6 +123,9 @@ private:
     Wishes wishes_;
     base::Instant began_;
     ExchangeRecord record_;
+    Exchange* newer_{nullptr}; ///< in the list of those in flight
+    Exchange* older_{nullptr};
+    char phase_{'R'};
 
     std::string body_;
     bool streamed_{false}; ///< body_ is only its beginning

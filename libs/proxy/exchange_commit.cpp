@@ -45,7 +45,7 @@ net::Task<void> Exchange::relay(Attempt attempt, HeldLease& held)
     target_ = {lease.node, lease.node_name, lease.address};
     kind_ = kind_of(attempt.head, route_.stream);
     record_.stream = record_.stream && kind_ != StreamKind::none;
-    record_.node = lease.node_name;
+    phase_ = 'D';
     record_.status = attempt.head.status;
     const auto first_byte = context_.loop.now() - held.since();
     record_.first_byte = context_.loop.now() - began_;

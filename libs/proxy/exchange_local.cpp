@@ -202,13 +202,22 @@ void Exchange::client_left(Stage stage)
     }
 }
 
+InFlight Exchange::in_flight() const
+{
+    InFlight now{record_, phase_};
+    now.record.total = context_.loop.now() - began_;
+    now.record.bytes_in = client_.bytes_in();
+    now.record.bytes_out = client_.bytes_out();
+    return now;
+}
+
 void Exchange::record()
 {
     record_.total = context_.loop.now() - began_;
     record_.bytes_in = client_.bytes_in();
     record_.bytes_out = client_.bytes_out();
     if (context_.sink) {
-        context_.sink(record_);
+        context_.sink(std::move(record_));
     }
 }
 

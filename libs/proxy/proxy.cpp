@@ -59,6 +59,15 @@ void Proxy::set_options(std::shared_ptr<const ProxyOptions> options)
     impl_->settings = make_settings(std::move(options));
 }
 
+std::vector<InFlight> Proxy::in_flight(std::size_t max) const
+{
+    std::vector<InFlight> all;
+    for (const Exchange* one = impl_->context.newest; one != nullptr && all.size() < max; one = one->older()) {
+        all.push_back(one->in_flight());
+    }
+    return all;
+}
+
 net::Task<void> Proxy::handle(http::ServerExchange& exchange)
 {
     const Counted counted(impl_->context.shared->exchanges);

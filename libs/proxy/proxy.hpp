@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 namespace herd::proxy {
 
@@ -47,6 +48,8 @@ public:
     [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
     /// Options of exchanges that begin from now on.
     void set_options(std::shared_ptr<const ProxyOptions> options);
+    /// The exchanges in flight on this loop, newest first, at most `max` of them.
+    [[nodiscard]] std::vector<InFlight> in_flight(std::size_t max) const;
 
 private:
     struct Impl;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,8 +47,19 @@ struct ExchangeRecord {
     std::uint64_t bytes_in{0};
     std::uint64_t bytes_out{0};
     std::string error{};
+    std::string key{};      ///< name of the key the client showed; empty: none
+    std::string frontend{}; ///< of [[frontend]]; empty: the default one
+    bool fallback{false};   ///< another model than the one asked for ran
+    std::shared_ptr<const fleet::Decision> decision{}; ///< of the last attempt; may be null
 };
 
-using RecordSink = std::function<void(const ExchangeRecord&)>;
+/// Called once per exchange, at its end. Thread: the exchange's loop.
+using RecordSink = std::function<void(ExchangeRecord&&)>;
+
+/// An exchange that has not ended: what its record would say now, and the phase it is in.
+struct InFlight {
+    ExchangeRecord record{};
+    char phase{'R'}; ///< R reading, Q queued, H at the node, D data
+};
 
 } // namespace herd::proxy
