@@ -194,7 +194,7 @@ void HerdApp::carry_out(const fleet::Effect& effect)
                     {"why", flipped->reason}});
     } else if (const auto* drop = std::get_if<fleet::DropConnections>(&effect)) {
         for (const auto& relay : relays_) {
-            relay->loop().dispatch([&unit = *relay, endpoint = drop->endpoint] { unit.drop_connections(endpoint); });
+            relay->loop().dispatch([&unit = *relay, gone = *drop] { unit.drop_connections(gone.endpoint, gone.host_lost); });
         }
     } else if (std::holds_alternative<fleet::SavePool>(effect)) {
         pool_->save_soon();

@@ -34,7 +34,11 @@ public:
     /// Stops accepting, lets exchanges finish until `deadline`, then calls `done` on this loop.
     void drain(base::Instant deadline, net::Callback done);
     void set_options(std::shared_ptr<const proxy::ProxyOptions> options) { proxy_.set_options(std::move(options)); }
-    void drop_connections(base::Endpoint endpoint) { pool_.drop(endpoint); }
+    /// `host_lost`: those in use too, so that what waits there fails over or says so to its client.
+    void drop_connections(base::Endpoint endpoint, bool host_lost)
+    {
+        host_lost ? pool_.give_up(endpoint) : pool_.drop(endpoint);
+    }
     [[nodiscard]] net::Loop& loop() { return loop_; }
 
 private:

@@ -23,6 +23,8 @@ public:
     /// now (this one included), out of `live`.
     [[nodiscard]] bool may_evict(base::Instant now, std::size_t verifying, std::size_t live);
     void evicted(base::Instant now);
+    /// Silence proves nothing at the moment.
+    [[nodiscard]] bool hushed(base::Instant now) const { return now < quiet_until_; }
     /// Silence is counted from here, if that is later than the node's last announcement.
     [[nodiscard]] base::Instant grace_from() const { return grace_from_; }
 

@@ -181,9 +181,11 @@ struct StateFlipped {
     NodeState to{NodeState::unknown};
     std::string reason{};
 };
-/// Idle connections to that endpoint are of no more use.
+/// Idle connections to that endpoint are of no more use. `host_lost`: neither are those in use, for neither UDP
+/// nor TCP reaches the host; whoever waits for an answer from there should stop waiting (lana.md 14, T4).
 struct DropConnections {
     base::Endpoint endpoint{};
+    bool host_lost{false};
 };
 /// The pool changed in a way worth saving.
 struct SavePool {};

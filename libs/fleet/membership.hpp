@@ -91,6 +91,7 @@ private:
     void look_at_silence(NodeRecord& node, Step& step);
     void verdict(NodeRecord& node, Step& step);
     void silent(NodeRecord& node, std::string reason, Step& step);
+    void tcp_failed_again(NodeRecord& node, base::Errc why, Step& step);
     void fault(NodeRecord& node, std::string reason, Step& step);
     void refute(NodeRecord& node, Step& step);
     void revive(NodeRecord& node, Step& step);

@@ -97,6 +97,22 @@ void Membership::silent(NodeRecord& node, std::string reason, Step& step)
     ears_.evicted(step.now);
     node.tcp_proven = false;
     become(node, Liveness::suspect, std::move(reason), step);
+    step.emit(DropConnections{node.address.endpoint, true});
+}
+
+/// A suspect node's TCP still fails. Once UDP has been silent for as long as a live node never is, the host itself
+/// is gone: what it had acknowledged will not be answered. (Not while silence may be our own fault, and not when the
+/// host refuses: then it lives, and closes what its dead process had open.)
+void Membership::tcp_failed_again(NodeRecord& node, base::Errc why, Step& step)
+{
+    ++node.probe_failures;
+    node.timers.probe_again = step.now + timing::retry_in(timing::probe_retry, node.probe_failures);
+    const auto proof = std::max(node.last_seen, ears_.grace_from()) + patience(node);
+    if (step.now < proof) {
+        node.timers.probe_again = std::min(node.timers.probe_again, proof);
+    } else if (why != base::Errc::refused && !ears_.hushed(step.now)) {
+        step.emit(DropConnections{node.address.endpoint, true});
+    }
 }
 
 /// Each second while only TCP answers: the document over HTTP, for as long as udp_silence_max.
@@ -152,8 +168,7 @@ void Membership::apply(const ProbeDone& event, Step& step)
             node->needs_tcp = false;
             refute(*node, step);
         } else {
-            ++node->probe_failures;
-            node->timers.probe_again = step.now + timing::retry_in(timing::probe_retry, node->probe_failures);
+            tcp_failed_again(*node, event.why, step);
         }
     } else if (node->liveness == Liveness::alive && !event.connected && event.why == base::Errc::refused) {
         node->timers.verdict = never;

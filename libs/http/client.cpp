@@ -3,6 +3,7 @@
 #include "base/assert.hpp"
 #include "http/internal/inbound.hpp"
 #include "http/internal/outgoing.hpp"
+#include "http/internal/place.hpp"
 #include "net/wake.hpp"
 
 #include <algorithm>
@@ -42,6 +43,7 @@ struct ClientConnection::Impl {
     std::optional<base::Result<Pieces>> next_pieces();
     base::Error error(base::Errc code, std::string context, std::error_code cause = {}) const;
 
+    internal::Place place;
     std::unique_ptr<net::Stream> stream;
     internal::Inbound in;
     net::Wake<Woken> wake; // of a write that waits for room or for an early answer
@@ -54,6 +56,7 @@ struct ClientConnection::Impl {
     bool complete{false};      // the answer's last byte was read
     bool keep_alive{false};
     bool closed{false};
+    base::Errc why_closed{base::Errc::cancelled};
 };
 
 ClientConnection::ClientConnection(net::Loop& loop, std::unique_ptr<net::Stream> stream, ParserLimits limits)
@@ -64,6 +67,7 @@ ClientConnection::ClientConnection(net::Loop& loop, std::unique_ptr<net::Stream>
 ClientConnection::~ClientConnection() { close(); }
 
 net::Stream& ClientConnection::stream() { return *impl_->stream; }
+internal::Place& ClientConnection::place() { return impl_->place; }
 bool ClientConnection::answer_begun() const { return impl_->begun; }
 bool ClientConnection::body_complete() const { return impl_->complete; }
 
@@ -72,6 +76,12 @@ void ClientConnection::close() noexcept
     impl_->closed = true;
     impl_->stream->close();
     impl_->wake.wake_later(Woken::closed);
+}
+
+void ClientConnection::give_up() noexcept
+{
+    impl_->why_closed = base::Errc::timed_out;
+    close();
 }
 
 bool ClientConnection::reusable() const
@@ -139,7 +149,7 @@ net::Task<base::Result<bool>> ClientConnection::Impl::write_rest(internal::Outgo
         }
         if (!io.would_block()) {
             if (closed) {
-                co_return std::unexpected(error(base::Errc::cancelled, "closed"));
+                co_return std::unexpected(error(why_closed, "closed"));
             }
             // It may have answered before it closed: that answer is worth more than this error.
             if (in.empty() && in.fill(*stream).done()) {
@@ -156,7 +166,7 @@ net::Task<base::Result<bool>> ClientConnection::Impl::write_rest(internal::Outgo
         const Woken woken = co_await wake.wait();
         stream->unwatch_writable();
         if (woken == Woken::closed) {
-            co_return std::unexpected(error(base::Errc::cancelled, "closed"));
+            co_return std::unexpected(error(why_closed, "closed"));
         }
         if (woken == Woken::input) {
             co_return false;
@@ -241,7 +251,7 @@ std::optional<base::Error> ClientConnection::Impl::take_input()
     case net::Io::State::would_block: break;
     case net::Io::State::end: return error(base::Errc::closed, begun ? "in its answer" : "before its answer");
     case net::Io::State::failed:
-        return error(closed ? base::Errc::cancelled : base::errc_of(io.cause), "reading", io.cause);
+        return error(closed ? why_closed : base::errc_of(io.cause), "reading", io.cause);
     }
     return std::nullopt;
 }
@@ -324,7 +334,7 @@ net::Task<base::Result<ResponseHead>> ClientConnection::read_head()
             co_return std::move(*head);
         }
         if (!co_await c.stream->readable()) {
-            co_return std::unexpected(c.error(base::Errc::cancelled, "closed"));
+            co_return std::unexpected(c.error(c.why_closed, "closed"));
         }
     }
 }
@@ -337,7 +347,7 @@ net::Task<base::Result<std::span<const std::string_view>>> ClientConnection::rea
             co_return std::move(*pieces);
         }
         if (!co_await c.stream->readable()) {
-            co_return std::unexpected(c.error(base::Errc::cancelled, "closed"));
+            co_return std::unexpected(c.error(c.why_closed, "closed"));
         }
     }
 }

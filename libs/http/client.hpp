@@ -10,6 +10,10 @@
 
 namespace herd::http {
 
+namespace internal {
+class Place;
+}
+
 /// Thread: its loop. Errors carry Source::node; retry is `if_unsent` until a byte of the answer came
 /// (nothing is known about what the node did), `never` after.
 class ClientConnection {
@@ -48,7 +52,11 @@ public:
     [[nodiscard]] bool reusable() const;
     [[nodiscard]] bool answer_begun() const; ///< a byte of the current answer arrived
     void close() noexcept;
+    /// The same, for a host that is known to be gone: what waits here fails as if it had timed out.
+    void give_up() noexcept;
     [[nodiscard]] net::Stream& stream();
+    /// Its place among the connections of a pool.
+    [[nodiscard]] internal::Place& place();
 
 private:
     struct Impl;

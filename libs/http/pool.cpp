@@ -1,5 +1,7 @@
 #include "http/pool.hpp"
 
+#include "http/internal/place.hpp"
+
 #include <algorithm>
 #include <array>
 #include <unordered_map>
@@ -69,6 +71,7 @@ struct Pool::Impl {
     net::Loop& loop;
     net::Network& network;
     PoolOptions options;
+    internal::Place all; // head of the ring of all connections, idle or in use
     std::unordered_map<base::Endpoint, std::vector<std::unique_ptr<Idle>>> idle_by_endpoint;
     std::size_t idle_total{0};
 };
@@ -89,6 +92,16 @@ void Pool::drop(base::Endpoint to)
     }
 }
 
+void Pool::give_up(base::Endpoint to)
+{
+    drop(to);
+    for (auto* place = impl_->all.next(); place->connection != nullptr; place = place->next()) {
+        if (place->to == to) {
+            place->connection->give_up(); // whoever waits wakes up later, from the loop's queue
+        }
+    }
+}
+
 net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, base::Instant deadline)
 {
     Impl& p = *impl_;
@@ -106,6 +119,7 @@ net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, b
         co_return std::unexpected(std::move(stream.error()));
     }
     taken.connection = std::make_unique<ClientConnection>(p.loop, std::move(*stream));
+    taken.connection->place().join(p.all, *taken.connection, to);
     taken.connect = p.loop.now() - started;
     co_return taken;
 }

@@ -36,6 +36,8 @@ public:
     void give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection);
     /// Closes idle connections to a node that went away.
     void drop(base::Endpoint to);
+    /// The same, and for the connections in use give_up(): the host is known to be gone, and no packet will say so.
+    void give_up(base::Endpoint to);
     [[nodiscard]] std::size_t idle() const;
 
 private:

@@ -474,6 +474,9 @@ void World::act(const Effect& effect)
         watched_.erase(unwatch->id);
     } else if (const auto* drop = std::get_if<DropConnections>(&effect)) {
         dropped.push_back(drop->endpoint);
+        if (drop->host_lost) {
+            lost_hosts.emplace_back(now_, drop->endpoint);
+        }
     } else if (const auto* flip = std::get_if<StateFlipped>(&effect)) {
         ++flips[flip->to];
         flip_log.emplace_back(now_, *flip);

@@ -119,6 +119,7 @@ public:
     std::size_t confirms{0};
     std::size_t steps{0};
     std::vector<base::Endpoint> dropped{};
+    std::vector<std::pair<base::Instant, base::Endpoint>> lost_hosts{}; ///< when, and where work was given up
     std::function<void(fleet::Ticket, const Answer&)> on_answer{};
 
 private:

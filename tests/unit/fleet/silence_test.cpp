@@ -37,6 +37,55 @@ TEST_CASE("a host that vanished is out within two seconds of its last beat")
     CHECK(world.state(box) == NodeState::offline);
 }
 
+TEST_CASE("work at a host that vanished is given up within two and a half seconds, however its death is noticed")
+{
+    for (const auto asked_after : {0ms, 50ms, 300ms, 600ms, 900ms, 1200ms, 1500ms}) { // 0: nobody asks
+        World world{1};
+        auto& box = world.add_box("a", {"m"});
+        box.slots = 2;
+        world.start(box);
+        world.run_for(5s);
+        const auto pending = world.lease(world.ask("m"));
+        world.send_announcement(box);
+        world.cut(box);
+        const auto cut = world.now();
+        if (asked_after > 0ms) {
+            world.run_for(asked_after);
+            world.finish(world.lease(world.ask("m")).id, Result::timed_out);
+        }
+        INFO("a request fails after " << asked_after.count() << " ms");
+        world.run_for(2500ms - asked_after);
+        REQUIRE_FALSE(world.lost_hosts.empty());
+        CHECK(world.lost_hosts.front().second == box.api());
+        CHECK(world.lost_hosts.front().first - cut > 1400ms);
+        world.finish(pending.id, Result::broken);
+    }
+}
+
+TEST_CASE("work at a node that is merely suspect is left alone")
+{
+    World world{2};
+    auto& refusing = world.add_box("refusing", {"m"});
+    auto& deaf = world.add_box("deaf", {"m"});
+    auto& failing = world.add_box("failing", {"f"});
+    for (auto* box : {&refusing, &deaf, &failing}) {
+        world.start(*box);
+    }
+    world.run_for(5s);
+    deaf.udp = false;
+    world.kill(refusing);
+    world.finish(world.lease(world.ask("f")).id, Result::timed_out);
+    world.run_for(8s);
+    CHECK(world.state(refusing) == NodeState::suspect);
+    CHECK(world.lost_hosts.empty());
+    world.run_for(60s);
+    CHECK(world.state(deaf) != NodeState::online);
+    for (const auto& [when, where] : world.lost_hosts) {
+        CHECK(where != deaf.api());
+        CHECK(where != failing.api());
+    }
+}
+
 TEST_CASE("a single lost beat is answered by the probe and changes nothing")
 {
     World world{2};

@@ -264,6 +264,28 @@ TEST_CASE("a silent node is given up after the idle timeout")
     CHECK(w.node(0).closed_by_peer == 1);
 }
 
+TEST_CASE("when a host is known to be gone, what waits there fails over, and a stream from there ends with an error")
+{
+    World w(2);
+    w.node(0).scripts = {{hang()}};
+    w.node(1).scripts = {{opening(), chunk(line), hang()}};
+    CHECK(w.post("/api/chat", chat).empty());
+    w.pool->give_up(w.node(1).endpoint); // another host
+    w.settle();
+    CHECK(w.read().empty());
+    w.pool->give_up(w.node(0).endpoint);
+    w.settle();
+    const auto begun = w.read();
+    CHECK(field_of(begun, "X-Herd-Node") == "n2");
+    CHECK(field_of(begun, "X-Herd-Retries") == "1");
+    CHECK(w.books.outcomes.at(0).result == Result::timed_out);
+    w.pool->give_up(w.node(1).endpoint);
+    w.settle();
+    CHECK(w.read().find("node 'n2' was lost in the middle of the answer") != std::string::npos);
+    CHECK(w.books.outcomes.at(1).result == Result::broken);
+    CHECK(w.records.at(0).termination == "ND");
+}
+
 TEST_CASE("a node that does not begin to answer in time is replaced, if a limit is set")
 {
     World w(2, {.first_byte_timeout = 5s});
