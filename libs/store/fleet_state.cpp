@@ -118,6 +118,21 @@ bool read_static(const Json& json, SavedStaticNode& node)
     return reader.good && !node.url.empty();
 }
 
+Json models_json(const SavedModels& models) { return {{"node", models.node.text()}, {"names", models.names}}; }
+
+/// `left` names may follow.
+bool read_models(const Json& json, SavedModels& models, std::size_t& left)
+{
+    Reader reader{json};
+    models.node = reader.id("node");
+    models.names = reader.texts("names");
+    if (!reader.good || models.names.size() > std::min(model_names_per_node, left)) {
+        return false;
+    }
+    left -= models.names.size();
+    return std::ranges::all_of(models.names, [](const std::string& name) { return name.size() <= model_name_bytes; });
+}
+
 std::unexpected<base::Error> malformed(std::string why)
 {
     return base::fail(base::Errc::malformed, std::move(why));
@@ -139,11 +154,16 @@ std::string to_json(const FleetState& state)
     for (const base::NodeId& id : state.drained_configured) {
         drained.push_back(id.text());
     }
+    Json models = Json::array();
+    for (const SavedModels& element : state.models) {
+        models.push_back(models_json(element));
+    }
     const Json json{{"format", format_version},
                     {"saved_at_us", micros(state.saved_at)},
                     {"nodes", std::move(nodes)},
                     {"static_nodes", std::move(statics)},
-                    {"drained_configured", std::move(drained)}};
+                    {"drained_configured", std::move(drained)},
+                    {"models", std::move(models)}};
     // Names come from the network; what is not UTF-8 becomes the replacement character.
     return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -173,6 +193,16 @@ base::Result<FleetState> parse_fleet_state(std::string_view text)
     for (const Json& element : statics) {
         if (!read_static(element, state.static_nodes.emplace_back())) {
             return malformed(fmt::format("static node {} is damaged", state.static_nodes.size()));
+        }
+    }
+    std::size_t names_left = model_names_in_all;
+    const Json& models = json.contains("models") ? json["models"] : Json::array();
+    if (!models.is_array() || models.size() > 2 * nodes_max) {
+        return malformed("models are not a list");
+    }
+    for (const Json& element : models) {
+        if (!read_models(element, state.models.emplace_back(), names_left)) {
+            return malformed(fmt::format("the models of node {} are damaged", state.models.size()));
         }
     }
     for (const std::string& id : reader.texts("drained_configured")) {

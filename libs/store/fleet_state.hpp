@@ -33,14 +33,26 @@ struct SavedStaticNode {
     bool drained{false};
 };
 
+/// What a node had on its disk: a request for a model that only an absent node has is held, not told "not found"
+/// (which makes an `ollama run` pull it).
+struct SavedModels {
+    base::NodeId node{};
+    std::vector<std::string> names{};
+};
+
 struct FleetState {
     std::vector<SavedNode> nodes{};
     std::vector<SavedStaticNode> static_nodes{};
     /// Configured nodes (of flags and file, which are not kept here) that an operator drained.
     std::vector<base::NodeId> drained_configured{};
+    /// Of announced, added and configured nodes. Within the limits below; files of older versions have none.
+    std::vector<SavedModels> models{};
     base::WallTime saved_at{};
 };
 
+inline constexpr std::size_t model_names_per_node = 4096;
+inline constexpr std::size_t model_names_in_all = 65536;
+inline constexpr std::size_t model_name_bytes = 512;
 inline constexpr base::Duration node_memory = std::chrono::hours{24};
 
 struct LoadedFleetState {

@@ -37,6 +37,7 @@ store::FleetState example()
                                   .bearer = "secret",
                                   .drained = false});
     state.drained_configured.push_back(base::Uuid::random(rng));
+    state.models.push_back({state.nodes[0].id, {"llama3.2:3b", "hf.co/x/y:Q4"}});
     return state;
 }
 
@@ -67,6 +68,32 @@ TEST_CASE("the saved pool comes back as it was, without what is too old")
     CHECK(store::load_fleet_state(path, noon - 24h * 30).state.nodes.size()
           == 2); // a clock set back forgets nobody
     CHECK(store::load_fleet_state(path, noon + 24h + 1s).state.nodes.empty());
+}
+
+TEST_CASE("the models of the saved nodes come back; files that have none, and those with too many, are told apart")
+{
+    const auto state = example();
+    const std::string text = store::to_json(state);
+    const auto read = store::parse_fleet_state(text);
+    REQUIRE(read);
+    REQUIRE(read->models.size() == 1);
+    CHECK(read->models[0].node == state.nodes[0].id);
+    CHECK(read->models[0].names == std::vector<std::string>{"llama3.2:3b", "hf.co/x/y:Q4"});
+
+    const auto at = text.find(",\n \"models\"");
+    REQUIRE(at != text.npos);
+    const auto older = store::parse_fleet_state(text.substr(0, at) + "}"); // as 0.1.0 wrote it at first
+    REQUIRE(older);
+    CHECK(older->models.empty());
+    CHECK(older->nodes.size() == 2);
+
+    auto many = state;
+    many.models[0].names.assign(store::model_names_per_node + 1, "m");
+    CHECK_FALSE(store::parse_fleet_state(store::to_json(many)).has_value());
+    many.models[0].names.assign(1, std::string(store::model_name_bytes + 1, 'm'));
+    CHECK_FALSE(store::parse_fleet_state(store::to_json(many)).has_value());
+    many.models.assign(17, {state.nodes[0].id, std::vector<std::string>(4000, "m")});
+    CHECK_FALSE(store::parse_fleet_state(store::to_json(many)).has_value());
 }
 
 TEST_CASE("state files are private, and a write leaves nothing behind")
@@ -116,4 +143,5 @@ TEST_CASE("a member of the wrong type makes the whole file malformed")
     CHECK_FALSE(with("18446744073709551615", "18446744073709551616").has_value());
     CHECK_FALSE(with("\"labels\"", "\"lables\"").has_value());
     CHECK_FALSE(with("\"eu\"", "{}").has_value());
+    CHECK_FALSE(with("\"llama3.2:3b\"", "7").has_value());
 }

@@ -1,0 +1,181 @@
+#include "store/internal/trace_schema.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace herd::store::internal {
+
+namespace {
+
+using Json = nlohmann::json;
+
+std::int64_t us(base::Duration duration)
+{
+    return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+}
+
+std::string text_of(const Json& json)
+{
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string attempts_text(const std::vector<RecordedAttempt>& attempts)
+{
+    Json list = Json::array();
+    for (const RecordedAttempt& attempt : attempts) {
+        list.push_back(Json::array({attempt.node, attempt.outcome, us(attempt.took)}));
+    }
+    return text_of(list);
+}
+
+/// Binds in order, so that no column can be forgotten without all the others moving.
+class Writer {
+public:
+    explicit Writer(Statement& statement) : statement_(statement) {}
+    Writer& operator<<(std::string_view text)
+    {
+        statement_.bind(++at_, text);
+        return *this;
+    }
+    Writer& operator<<(std::int64_t value)
+    {
+        statement_.bind(++at_, value);
+        return *this;
+    }
+    Writer& operator<<(base::Duration value) { return *this << us(value); }
+    template <class T>
+    Writer& operator<<(const std::optional<T>& value)
+    {
+        if (value) {
+            return *this << *value;
+        }
+        statement_.bind_null(++at_);
+        return *this;
+    }
+    Writer& operator<<(double value)
+    {
+        statement_.bind(++at_, value);
+        return *this;
+    }
+
+private:
+    Statement& statement_;
+    int at_{0};
+};
+
+class Reader {
+public:
+    explicit Reader(const Statement& statement) : statement_(statement) {}
+    Reader& operator>>(std::string& text)
+    {
+        text = statement_.text(++at_);
+        return *this;
+    }
+    Reader& operator>>(std::int64_t& value)
+    {
+        value = statement_.integer(++at_);
+        return *this;
+    }
+    Reader& operator>>(std::uint64_t& value)
+    {
+        value = static_cast<std::uint64_t>(statement_.integer(++at_));
+        return *this;
+    }
+    Reader& operator>>(int& value)
+    {
+        value = static_cast<int>(statement_.integer(++at_));
+        return *this;
+    }
+    Reader& operator>>(bool& value)
+    {
+        value = statement_.integer(++at_) != 0;
+        return *this;
+    }
+    Reader& operator>>(double& value)
+    {
+        value = statement_.number(++at_);
+        return *this;
+    }
+    Reader& operator>>(base::Duration& value)
+    {
+        value = std::chrono::microseconds{statement_.integer(++at_)};
+        return *this;
+    }
+    template <class T>
+    Reader& operator>>(std::optional<T>& value)
+    {
+        if (statement_.is_null(at_ + 1)) {
+            ++at_;
+            value.reset();
+            return *this;
+        }
+        return *this >> value.emplace();
+    }
+
+private:
+    const Statement& statement_;
+    int at_{-1};
+};
+
+void read_attempts(const std::string& text, std::vector<RecordedAttempt>& into)
+{
+    const Json list = Json::parse(text, nullptr, false);
+    if (!list.is_array()) {
+        return;
+    }
+    for (const Json& one : list) {
+        if (one.is_array() && one.size() == 3 && one[0].is_string() && one[1].is_string() && one[2].is_number_integer()) {
+            into.push_back({one[0], one[1], std::chrono::microseconds{one[2].get<std::int64_t>()}});
+        }
+    }
+}
+
+void read_tags(const std::string& text, std::vector<std::string>& into)
+{
+    const Json list = Json::parse(text, nullptr, false);
+    if (!list.is_array()) {
+        return;
+    }
+    for (const Json& one : list) {
+        if (one.is_string()) {
+            into.push_back(one);
+        }
+    }
+}
+
+} // namespace
+
+void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts)
+{
+    texts.attempts = attempts_text(record.attempts);
+    texts.tags = record.tags.empty() ? std::string{"[]"} : text_of(record.tags);
+    const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
+    Writer(statement) << number(record.seq) << record.id << std::int64_t{record.at.time_since_epoch().count()} << record.client
+                      << record.key << record.frontend << record.api << record.method << record.path << record.model
+                      << record.requested_model << record.node << texts.attempts << number(record.attempts.size())
+                      << std::int64_t{record.status} << record.termination << std::int64_t{record.stream} << texts.tags
+                      << record.session << record.priority << record.prompt_tokens << record.cached_tokens
+                      << record.output_tokens << record.queue << record.connect << record.ttft << record.total << record.load
+                      << record.prompt_eval << record.eval << record.tokens_per_s << number(record.bytes_in)
+                      << number(record.bytes_out) << std::int64_t{record.fallback} << record.error << record.decision;
+}
+
+RequestRecord read_row(const Statement& statement)
+{
+    RequestRecord record;
+    std::int64_t at = 0;
+    std::int64_t attempt_count = 0;
+    std::string attempts;
+    std::string tags;
+    Reader(statement) >> record.seq >> record.id >> at >> record.client >> record.key >> record.frontend >> record.api
+        >> record.method >> record.path >> record.model >> record.requested_model >> record.node >> attempts >> attempt_count
+        >> record.status >> record.termination >> record.stream >> tags >> record.session >> record.priority
+        >> record.prompt_tokens >> record.cached_tokens >> record.output_tokens >> record.queue >> record.connect >> record.ttft
+        >> record.total >> record.load >> record.prompt_eval >> record.eval >> record.tokens_per_s >> record.bytes_in
+        >> record.bytes_out >> record.fallback >> record.error >> record.decision;
+    record.at = base::WallTime{std::chrono::microseconds{at}};
+    read_attempts(attempts, record.attempts);
+    read_tags(tags, record.tags);
+    return record;
+}
+
+} // namespace herd::store::internal

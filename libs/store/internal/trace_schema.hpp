@@ -1,0 +1,57 @@
+#pragma once
+// The tables of request records and how a record becomes a row and back. Internal to the room.
+// A new column is a new step at the end; steps that were released are never changed.
+#include "store/internal/sqlite.hpp"
+#include "store/request_record.hpp"
+
+#include <array>
+
+namespace herd::store::internal {
+
+inline constexpr std::array<const char*, 1> trace_schema{
+    R"(
+CREATE TABLE requests (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    at INTEGER NOT NULL,              -- arrival; microseconds of the epoch, like all times here
+    client TEXT NOT NULL, key TEXT NOT NULL, frontend TEXT NOT NULL,
+    api TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
+    model TEXT NOT NULL, requested_model TEXT NOT NULL, node TEXT NOT NULL,
+    attempts TEXT NOT NULL,           -- JSON [[node, outcome, us], ...]
+    attempt_count INTEGER NOT NULL,
+    status INTEGER NOT NULL, termination TEXT NOT NULL, stream INTEGER NOT NULL,
+    tags TEXT NOT NULL,               -- JSON [text, ...]
+    session TEXT NOT NULL, priority TEXT NOT NULL,
+    prompt_tokens INTEGER, cached_tokens INTEGER, output_tokens INTEGER,
+    queue INTEGER NOT NULL, connect INTEGER NOT NULL, ttft INTEGER NOT NULL, total INTEGER NOT NULL,
+    load INTEGER, prompt_eval INTEGER, eval INTEGER,
+    tokens_per_s REAL,
+    bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL,
+    fallback INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    decision TEXT NOT NULL
+);
+CREATE INDEX requests_id ON requests (id);
+CREATE INDEX requests_at ON requests (at);
+CREATE INDEX requests_model ON requests (model, at);
+CREATE INDEX requests_node ON requests (node, model, at);
+CREATE TABLE request_tags (tag TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (tag, seq)) WITHOUT ROWID;
+CREATE INDEX request_tags_seq ON request_tags (seq);
+)"};
+
+/// All columns, in the order of bind_row() and read_row().
+inline constexpr const char* trace_columns =
+    "seq, id, at, client, key, frontend, api, method, path, model, requested_model, node, attempts, attempt_count, status, "
+    "termination, stream, tags, session, priority, prompt_tokens, cached_tokens, output_tokens, queue, connect, ttft, total, "
+    "load, prompt_eval, eval, tokens_per_s, bytes_in, bytes_out, fallback, error, decision";
+inline constexpr int trace_column_count = 36;
+
+/// Texts that the row borrows while it is written.
+struct RowTexts {
+    std::string attempts{};
+    std::string tags{};
+};
+void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts);
+[[nodiscard]] RequestRecord read_row(const Statement& statement);
+
+} // namespace herd::store::internal

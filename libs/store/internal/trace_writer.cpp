@@ -1,0 +1,219 @@
+#include "store/internal/trace_writer.hpp"
+
+#include "base/log.hpp"
+#include "store/internal/trace_schema.hpp"
+#include "store/state_file.hpp"
+
+#include <limits>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace herd::store::internal {
+
+namespace {
+
+constexpr base::Duration retry_interval = std::chrono::seconds{5};
+constexpr base::Duration maintenance_interval = std::chrono::seconds{60};
+constexpr std::int64_t forget_step = 2000;
+constexpr int forget_steps_max = 50; // per round: a huge leftover goes over several minutes
+
+constexpr const char* pragmas = "PRAGMA auto_vacuum = INCREMENTAL;"
+                                "PRAGMA journal_mode = WAL;"
+                                "PRAGMA synchronous = NORMAL;" // a power cut may cost the last moments, never the file
+                                "PRAGMA journal_size_limit = 16777216;"
+                                "PRAGMA foreign_keys = OFF;"
+                                "PRAGMA temp_store = MEMORY";
+
+} // namespace
+
+base::Result<void> TraceWriter::open()
+{
+    if (database_) {
+        return {};
+    }
+    auto database = Database::open(path_, Database::Mode::write);
+    if (!database) {
+        return std::unexpected(database.error());
+    }
+    if (auto done = database->run(pragmas); !done) {
+        return done;
+    }
+    if (auto done = migrate(*database, trace_schema); !done) {
+        return done;
+    }
+    std::string places = "?";
+    for (int i = 1; i < trace_column_count; ++i) {
+        places += ",?";
+    }
+    // The clock may have been set back since a former life: a number that is taken is no reason to lose a batch.
+    auto insert = database->prepare(fmt::format("INSERT OR IGNORE INTO requests ({}) VALUES ({})", trace_columns, places));
+    auto insert_tag = database->prepare("INSERT OR IGNORE INTO request_tags (tag, seq) VALUES (?, ?)");
+    if (!insert || !insert_tag) {
+        return std::unexpected(insert ? insert_tag.error() : insert.error());
+    }
+    database_.emplace(std::move(*database));
+    insert_ = std::move(*insert);
+    insert_tag_ = std::move(*insert_tag);
+    return {};
+}
+
+void TraceWriter::write(std::span<const RequestRecord> records)
+{
+    if (clock_.now() < retry_at_) {
+        picture_.dropped += records.size();
+        return;
+    }
+    auto done = open();
+    if (!done && done.error().code == base::Errc::malformed) {
+        failed(done.error()); // sets it aside
+        done = open();
+    }
+    if (done) {
+        done = insert(records);
+    }
+    if (!done) {
+        picture_.dropped += records.size();
+        failed(done.error());
+        return;
+    }
+    picture_.written += records.size();
+    picture_.working = true;
+    picture_.fault.clear();
+}
+
+base::Result<void> TraceWriter::insert(std::span<const RequestRecord> records)
+{
+    if (auto begun = database_->run("BEGIN IMMEDIATE"); !begun) {
+        return begun;
+    }
+    for (const RequestRecord& record : records) {
+        if (auto done = insert_one(record); !done) {
+            insert_.reset();
+            insert_tag_.reset();
+            (void)database_->run("ROLLBACK");
+            return done;
+        }
+    }
+    auto done = database_->run("COMMIT");
+    if (!done) {
+        (void)database_->run("ROLLBACK");
+    }
+    return done;
+}
+
+base::Result<void> TraceWriter::insert_one(const RequestRecord& record)
+{
+    RowTexts texts;
+    bind_row(insert_, record, texts);
+    auto done = insert_.step();
+    insert_.reset();
+    for (const std::string& tag : record.tags) {
+        if (!done) {
+            break;
+        }
+        insert_tag_.bind(1, tag);
+        insert_tag_.bind(2, static_cast<std::int64_t>(record.seq));
+        done = insert_tag_.step();
+        insert_tag_.reset();
+    }
+    return done ? base::Result<void>{} : std::unexpected(done.error());
+}
+
+/// A broken file is set aside, so that a person can look at it, and the next batch begins a new one.
+void TraceWriter::failed(const base::Error& error)
+{
+    picture_.working = false;
+    picture_.fault = error.message();
+    insert_ = {};
+    insert_tag_ = {};
+    database_.reset();
+    if (error.code != base::Errc::malformed) {
+        retry_at_ = clock_.now() + retry_interval;
+        return;
+    }
+    log::warn("store", "records_set_aside", {{"file", path_}, {"why", error.message()}, {"now", path_ + ".bad"}});
+    set_aside(path_);
+    for (const char* suffix : {"-wal", "-shm"}) {
+        ::unlink((path_ + suffix).c_str());
+    }
+}
+
+void TraceWriter::maintain(const TraceLimits& limits)
+{
+    const base::Instant now = clock_.now();
+    if (now < retry_at_ || (maintained_at_ != base::Instant{} && now - maintained_at_ < maintenance_interval)) {
+        return;
+    }
+    maintained_at_ = now;
+    auto done = open();
+    if (done) {
+        done = forget(limits);
+    }
+    if (!done) {
+        failed(done.error());
+        return;
+    }
+    picture_.working = true;
+    picture_.fault.clear();
+}
+
+base::Result<void> TraceWriter::forget(const TraceLimits& limits)
+{
+    const auto age = std::chrono::duration_cast<std::chrono::microseconds>(limits.retention);
+    const std::int64_t before = (clock_.wall() - age).time_since_epoch().count();
+    for (int step = 0; step < forget_steps_max; ++step) {
+        const auto gone = drop_oldest(before, forget_step);
+        if (!gone) {
+            return std::unexpected(gone.error());
+        }
+        if (*gone < forget_step) {
+            break;
+        }
+    }
+    auto bytes = data_bytes();
+    for (int step = 0; bytes && limits.max_size > 0 && *bytes > static_cast<std::int64_t>(limits.max_size)
+                       && step < forget_steps_max; ++step) {
+        const auto gone = drop_oldest(std::numeric_limits<std::int64_t>::max(), forget_step);
+        if (!gone) {
+            return std::unexpected(gone.error());
+        }
+        bytes = *gone == 0 ? base::Result<std::int64_t>{0} : data_bytes();
+    }
+    if (!bytes) {
+        return std::unexpected(bytes.error());
+    }
+    picture_.bytes = static_cast<std::uint64_t>(*bytes);
+    return database_->run("PRAGMA incremental_vacuum(4096)");
+}
+
+base::Result<std::int64_t> TraceWriter::drop_oldest(std::int64_t before_us, std::int64_t count)
+{
+    const std::string chosen =
+        fmt::format("SELECT seq FROM requests WHERE at < {} ORDER BY at LIMIT {}", before_us, count);
+    if (auto begun = database_->run("BEGIN IMMEDIATE"); !begun) {
+        return std::unexpected(begun.error());
+    }
+    auto done = database_->run(fmt::format("DELETE FROM request_tags WHERE seq IN ({})", chosen).c_str());
+    if (done) {
+        done = database_->run(fmt::format("DELETE FROM requests WHERE seq IN ({})", chosen).c_str());
+    }
+    const std::int64_t gone = done ? database_->changes() : 0;
+    if (done) {
+        done = database_->run("COMMIT");
+    }
+    if (!done) {
+        (void)database_->run("ROLLBACK");
+        return std::unexpected(done.error());
+    }
+    picture_.forgotten += static_cast<std::uint64_t>(gone);
+    return gone;
+}
+
+base::Result<std::int64_t> TraceWriter::data_bytes()
+{
+    return database_->integer("SELECT (page_count - freelist_count) * page_size "
+                              "FROM pragma_page_count, pragma_freelist_count, pragma_page_size");
+}
+
+} // namespace herd::store::internal

@@ -1,0 +1,66 @@
+#pragma once
+// What is remembered of one request when it is over, in the store's own words: every field of the contract's
+// RequestRecord, and never a prompt or an answer. Plain values.
+// Source: design/contract.md 3 (RequestRecord), reference/parity.md 2.10.
+#include "base/time.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace herd::store {
+
+struct RecordedAttempt {
+    std::string node{};
+    std::string outcome{};
+    base::Duration took{};
+};
+
+struct RequestRecord {
+    std::uint64_t seq{0}; ///< order of ending; unique, grows over restarts
+    std::string id{};
+    base::WallTime at{};  ///< arrival
+    std::string client{};
+    std::string key{};
+    std::string frontend{};
+    std::string api{};
+    std::string method{};
+    std::string path{};
+    std::string model{};
+    std::string requested_model{};
+    std::string node{};
+    std::vector<RecordedAttempt> attempts{};
+    int status{0};
+    std::string termination{"--"};
+    bool stream{false};
+    std::vector<std::string> tags{};
+    std::string session{};
+    std::string priority{};
+    std::optional<std::int64_t> prompt_tokens{};
+    std::optional<std::int64_t> cached_tokens{};
+    std::optional<std::int64_t> output_tokens{};
+    base::Duration queue{};
+    base::Duration connect{};
+    base::Duration ttft{};
+    base::Duration total{};
+    std::optional<base::Duration> load{};
+    std::optional<base::Duration> prompt_eval{};
+    std::optional<base::Duration> eval{};
+    std::optional<double> tokens_per_s{};
+    std::uint64_t bytes_in{0};
+    std::uint64_t bytes_out{0};
+    bool fallback{false};
+    std::string error{};
+    std::string decision{}; ///< as the app wrote it; the store does not look inside
+
+    /// Whose fault it was: an answer of 5xx, or an end that the node or a deadline caused. A client's leaving
+    /// or its mistakes are no failure.
+    [[nodiscard]] bool failed() const
+    {
+        return status >= 500 || termination.starts_with('N') || termination.starts_with('T');
+    }
+};
+
+} // namespace herd::store

@@ -1,0 +1,242 @@
+#include "store/trace_reader.hpp"
+
+#include "store/internal/trace_schema.hpp"
+
+#include <functional>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace herd::store {
+
+namespace {
+
+using internal::Database;
+using internal::Statement;
+
+struct Patience {
+    const base::Clock& clock;
+    base::Instant until;
+};
+
+bool late(void* context)
+{
+    const auto* const patience = static_cast<const Patience*>(context);
+    return patience->clock.now() >= patience->until;
+}
+
+std::int64_t us(base::WallTime time) { return time.time_since_epoch().count(); }
+
+/// Conditions with their values, in order.
+class Where {
+public:
+    void add(std::string_view condition) { text_ += (text_.empty() ? " WHERE " : " AND ") + std::string{condition}; }
+    void add(std::string_view condition, std::string_view value)
+    {
+        add(condition);
+        binds_.emplace_back([value](Statement& statement, int at) { statement.bind(at, value); });
+    }
+    void add(std::string_view condition, std::int64_t value)
+    {
+        add(condition);
+        also(value);
+    }
+    /// A further value of the last condition.
+    void also(std::int64_t value)
+    {
+        binds_.emplace_back([value](Statement& statement, int at) { statement.bind(at, value); });
+    }
+    [[nodiscard]] const std::string& text() const { return text_; }
+    void bind(Statement& statement) const
+    {
+        for (std::size_t i = 0; i < binds_.size(); ++i) {
+            binds_[i](statement, static_cast<int>(i) + 1);
+        }
+    }
+
+private:
+    std::string text_;
+    std::vector<std::function<void(Statement&, int)>> binds_;
+};
+
+/// `filter` outlives the result.
+Where conditions_of(const TraceFilter& filter)
+{
+    Where where;
+    if (!filter.model.empty()) {
+        where.add("(model = ?1 OR requested_model = ?1)", filter.model); // the first: numbered
+    }
+    if (!filter.node.empty()) {
+        where.add("node = ?", filter.node);
+    }
+    if (!filter.key.empty()) {
+        where.add("key = ?", filter.key);
+    }
+    if (!filter.client.empty()) {
+        where.add("client = ?", filter.client);
+    }
+    if (!filter.tag.empty()) {
+        where.add("seq IN (SELECT seq FROM request_tags WHERE tag = ?)", filter.tag);
+    }
+    switch (filter.status.kind) {
+    case StatusFilter::Kind::any: break;
+    case StatusFilter::Kind::codes:
+        where.add("status BETWEEN ? AND ?", filter.status.first);
+        where.also(filter.status.last);
+        break;
+    case StatusFilter::Kind::ok: where.add("status < 400 AND termination LIKE '-%'"); break;
+    case StatusFilter::Kind::failed:
+        where.add("(status >= 500 OR termination LIKE 'N%' OR termination LIKE 'T%')");
+        break;
+    }
+    if (filter.since) {
+        where.add("at >= ?", us(*filter.since));
+    }
+    if (filter.before) {
+        where.add("(at, seq) < (?, ?)", filter.before->at_us);
+        where.also(static_cast<std::int64_t>(filter.before->seq));
+    }
+    return where;
+}
+
+/// The file, or nothing when there is none yet.
+base::Result<std::optional<Database>> open(const std::string& path)
+{
+    if (::access(path.c_str(), F_OK) != 0) {
+        return std::optional<Database>{};
+    }
+    auto database = Database::open(path, Database::Mode::read);
+    if (!database) {
+        return std::unexpected(database.error());
+    }
+    const auto version = database->integer("PRAGMA user_version");
+    if (!version) {
+        return std::unexpected(version.error());
+    }
+    if (*version != static_cast<std::int64_t>(internal::trace_schema.size())) {
+        return std::optional<Database>{}; // not made yet, or another herd's
+    }
+    return std::optional<Database>{std::move(*database)};
+}
+
+base::Result<std::vector<RequestRecord>> rows_of(Statement& statement)
+{
+    std::vector<RequestRecord> records;
+    for (;;) {
+        const auto row = statement.step();
+        if (!row) {
+            return std::unexpected(row.error());
+        }
+        if (!*row) {
+            return records;
+        }
+        records.push_back(internal::read_row(statement));
+    }
+}
+
+std::string_view name_column(UsageBy by)
+{
+    switch (by) {
+    case UsageBy::model: return "model";
+    case UsageBy::node: return "node";
+    case UsageBy::tag: return "tag";
+    case UsageBy::key: return "key";
+    case UsageBy::client: return "client";
+    }
+    return "model";
+}
+
+UsageSample sample_of(const Statement& row)
+{
+    const auto time = [&](int column) { return base::Duration(std::chrono::microseconds{row.integer(column)}); };
+    return {.at = base::WallTime{std::chrono::microseconds{row.integer(0)}},
+            .name = row.text(1),
+            .status = static_cast<int>(row.integer(2)),
+            .termination = row.text(3),
+            .attempts = static_cast<std::uint64_t>(row.integer(4)),
+            .prompt_tokens = row.integer(5),
+            .cached_tokens = row.integer(6),
+            .output_tokens = row.integer(7),
+            .load = time(8),
+            .ttft = time(9),
+            .total = time(10),
+            .tokens_per_s = row.number(11)};
+}
+
+} // namespace
+
+base::Result<std::vector<RequestRecord>> TraceReader::list(const TraceFilter& filter) const
+{
+    auto database = open(path_);
+    if (!database) {
+        return std::unexpected(database.error());
+    }
+    if (!*database) {
+        return std::vector<RequestRecord>{};
+    }
+    Patience patience{clock_, clock_.now() + patience_};
+    (*database)->interrupt_when(late, &patience);
+    const Where where = conditions_of(filter);
+    auto statement = (*database)->prepare(fmt::format("SELECT {} FROM requests{} ORDER BY at DESC, seq DESC LIMIT {}",
+                                                      internal::trace_columns, where.text(), filter.limit));
+    if (!statement) {
+        return std::unexpected(statement.error());
+    }
+    where.bind(*statement);
+    return rows_of(*statement);
+}
+
+base::Result<std::optional<RequestRecord>> TraceReader::find(const std::string& id) const
+{
+    auto database = open(path_);
+    if (!database) {
+        return std::unexpected(database.error());
+    }
+    if (!*database) {
+        return std::optional<RequestRecord>{};
+    }
+    auto statement = (*database)->prepare(
+        fmt::format("SELECT {} FROM requests WHERE id = ? ORDER BY at DESC, seq DESC LIMIT 1", internal::trace_columns));
+    if (!statement) {
+        return std::unexpected(statement.error());
+    }
+    statement->bind(1, id);
+    auto rows = rows_of(*statement);
+    if (!rows) {
+        return std::unexpected(rows.error());
+    }
+    return rows->empty() ? std::optional<RequestRecord>{} : std::optional{std::move(rows->front())};
+}
+
+base::Result<void> TraceReader::sum(const UsageQuery& query, UsageSum& sum) const
+{
+    auto database = open(path_);
+    if (!database || !*database) {
+        return database ? base::Result<void>{} : std::unexpected(database.error());
+    }
+    Patience patience{clock_, clock_.now() + patience_};
+    (*database)->interrupt_when(late, &patience);
+    const std::string_view from =
+        query.by == UsageBy::tag ? "requests JOIN request_tags USING (seq)" : "requests";
+    auto statement = (*database)->prepare(
+        fmt::format("SELECT at, {}, status, termination, attempt_count, prompt_tokens, cached_tokens, output_tokens, load, ttft, "
+                    "total, tokens_per_s FROM {} WHERE at >= ? AND at < ?",
+                    name_column(query.by), from));
+    if (!statement) {
+        return std::unexpected(statement.error());
+    }
+    statement->bind(1, us(query.since));
+    statement->bind(2, us(query.until));
+    for (;;) {
+        const auto row = statement->step();
+        if (!row) {
+            return std::unexpected(row.error());
+        }
+        if (!*row) {
+            return {};
+        }
+        sum.add(sample_of(*statement));
+    }
+}
+
+} // namespace herd::store

@@ -1,0 +1,90 @@
+#pragma once
+// Aggregates over time: how much, how well, how fast, per model, node, tag, key or client and per bucket of time.
+// Fed record by record, from the database or from memory.
+#include "store/request_record.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace herd::store {
+
+enum class UsageBy : std::uint8_t { model, node, tag, key, client };
+[[nodiscard]] std::optional<UsageBy> parse_usage_by(std::string_view text);
+[[nodiscard]] std::string_view to_string(UsageBy by);
+
+struct UsageQuery {
+    UsageBy by{UsageBy::model};
+    std::chrono::seconds bucket{3600};
+    base::WallTime since{};
+    base::WallTime until{};
+};
+
+/// Percentiles of positive numbers within 3 %, in little memory: counts in logarithmic steps.
+class Spread {
+public:
+    void add(double value);
+    [[nodiscard]] std::optional<double> percentile(double share) const; ///< share 0…1
+    [[nodiscard]] std::uint64_t count() const { return count_; }
+
+private:
+    std::map<std::int16_t, std::uint32_t> steps_;
+    std::uint64_t count_{0};
+};
+
+/// One bucket of one name.
+struct UsageCell {
+    std::uint64_t requests{0};
+    std::uint64_t errors{0};       ///< RequestRecord::failed()
+    std::uint64_t disconnects{0};  ///< the client left
+    std::uint64_t retries{0};
+    std::uint64_t cold_loads{0};   ///< load_ms over 1000
+    std::int64_t prompt_tokens{0};
+    std::int64_t cached_tokens{0};
+    std::int64_t output_tokens{0};
+    base::Duration total{};
+    Spread ttft_ms{};
+    Spread tokens_per_s{};
+};
+
+/// What of a record counts. Cheaper to read from the database than a whole one.
+struct UsageSample {
+    base::WallTime at{};
+    std::string_view name{};
+    int status{0};
+    std::string_view termination{};
+    std::uint64_t attempts{0};
+    std::int64_t prompt_tokens{0};
+    std::int64_t cached_tokens{0};
+    std::int64_t output_tokens{0};
+    base::Duration load{};
+    base::Duration ttft{};
+    base::Duration total{};
+    double tokens_per_s{0}; ///< 0: not known
+};
+
+/// Thread: one owner.
+class UsageSum {
+public:
+    using Key = std::pair<std::int64_t, std::string>; ///< start of the bucket in seconds of the epoch, name
+    static constexpr std::size_t cells_max = 20'000;
+
+    explicit UsageSum(const UsageQuery& query) : query_(query) {}
+    void add(const UsageSample& sample);
+    /// A whole record counts once per name it has (tags: once per tag).
+    void add(const RequestRecord& record);
+    [[nodiscard]] const std::map<Key, UsageCell>& cells() const { return cells_; }
+    /// Samples left out because there were too many cells.
+    [[nodiscard]] std::uint64_t left_out() const { return left_out_; }
+
+private:
+    UsageQuery query_;
+    std::map<Key, UsageCell> cells_;
+    std::uint64_t left_out_{0};
+};
+
+} // namespace herd::store
