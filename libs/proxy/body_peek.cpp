@@ -1,7 +1,10 @@
 #include "proxy/body_peek.hpp"
 
+#include "base/text.hpp"
 #include "proxy/json_reader.hpp"
+#include "proxy/prompt_reader.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -14,6 +17,8 @@ using Kind = JsonReader::Kind;
 constexpr std::size_t tags_max = 16;
 constexpr std::size_t tag_bytes_max = 64;
 constexpr std::size_t blobs_max = 256;
+constexpr std::size_t fallbacks_max = 8;
+constexpr std::size_t name_bytes_max = 350;
 constexpr std::size_t key_bytes_max = 24; ///< longer keys are none of ours
 constexpr std::array<std::string_view, 7> load_options{"num_ctx",  "num_batch",  "num_gpu",          "main_gpu",
                                                        "use_mmap", "num_thread", "draft_num_predict"};
@@ -58,13 +63,16 @@ bool zero_duration(std::string_view text)
     return digits && unit && text.find_first_not_of("0.nsuµmh") == text.npos;
 }
 
+constexpr std::uint64_t hash_start = 0xcbf29ce484222325U;
+constexpr std::uint64_t hash_step = 0x100000001b3U;
+
 /// FNV-1a, carried on.
 std::uint64_t hash(std::uint64_t seed, std::string_view text)
 {
     for (const char c : text) {
-        seed = (seed ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+        seed = (seed ^ static_cast<unsigned char>(c)) * hash_step;
     }
-    return (seed ^ 0xff) * 0x100000001b3U;
+    return (seed ^ 0xff) * hash_step;
 }
 
 class Peeker {
@@ -94,15 +102,27 @@ private:
         std::array<char, key_bytes_max> space{};
         const auto key = JsonReader::lower_key(written, space);
         if (key == "model") {
+            const bool given = reader_.kind() != Kind::null;
+            const auto at = reader_.position();
             text(peek_.model);
+            peek_.model_at = given ? Place{at, reader_.position() - at} : peek_.model_at;
         } else if (key == "messages") {
             messages();
         } else if (key == "prompt") {
+            const auto from = reader_.position();
             const auto next = reader_.kind();
-            const auto raw = reader_.skip_counting(peek_.prompt_bytes);
-            peek_.prompt_empty = next == Kind::null || raw == "\"\"";
-        } else if (key == "input" || key == "system" || key == "tools" || key == "instructions" || key == "suffix") {
-            reader_.skip_counting(peek_.prompt_bytes);
+            prompt_.prompt(reader_);
+            peek_.prompt_empty = next == Kind::null || base::trim(body_.substr(from, reader_.position() - from)) == "\"\"";
+        } else if (key == "system" || key == "instructions") {
+            prompt_.instructions(reader_);
+        } else if (key == "tools") {
+            prompt_.tools(reader_);
+        } else if (key == "input") {
+            prompt_.input(reader_);
+        } else if (key == "suffix") {
+            prompt_.suffix(reader_);
+        } else if (key == "images") {
+            prompt_.images(reader_);
         } else if (key == "options") {
             options();
         } else if (key == "stream") {
@@ -117,6 +137,14 @@ private:
             metadata();
         } else if (key == "files" || key == "adapters") {
             blobs();
+        } else if (key == "user") {
+            peek_.user.clear();
+            short_text(peek_.user);
+        } else if (key == "fallback_models") {
+            peek_.fallback_models.clear();
+            words(peek_.fallback_models, fallbacks_max, name_bytes_max);
+        } else if (key == "fallback") {
+            peek_.no_fallback = reader_.skip() == "false";
         } else if (key == "name") {
             text(peek_.name);
         } else if (key == "from") {
@@ -198,13 +226,10 @@ private:
     void messages()
     {
         const auto kind = reader_.kind();
-        const auto raw = reader_.skip_counting(peek_.prompt_bytes);
-        if (kind != Kind::array) {
-            peek_.messages_empty = true;
-            return;
-        }
-        JsonReader inner(raw);
-        peek_.messages_empty = !(inner.enter() && inner.next_element());
+        const auto from = reader_.position();
+        prompt_.messages(reader_);
+        const auto inside = base::trim(body_.substr(from, reader_.position() - from));
+        peek_.messages_empty = kind != Kind::array || base::trim(inside.substr(std::min<std::size_t>(1, inside.size()))) == "]";
     }
 
     void blobs()
@@ -239,24 +264,43 @@ private:
                 reader_.skip();
                 continue;
             }
-            reader_.enter();
-            while (reader_.next_element()) {
-                std::string tag;
-                if (reader_.kind() != Kind::string) {
-                    reader_.skip();
-                } else if (JsonReader::unescape(reader_.string(), tag, tag_bytes_max) && !tag.empty()
-                           && peek_.tags.size() < tags_max) {
-                    peek_.tags.push_back(std::move(tag));
-                }
+            peek_.tags.clear();
+            words(peek_.tags, tags_max, tag_bytes_max);
+        }
+    }
+
+    /// A list of strings: those that are not empty and not too long, as many as there may be.
+    void words(std::vector<std::string>& into, std::size_t count_max, std::size_t bytes_max)
+    {
+        if (reader_.kind() != Kind::array) {
+            reader_.skip();
+            return;
+        }
+        reader_.enter();
+        while (reader_.next_element()) {
+            std::string word;
+            if (reader_.kind() != Kind::string) {
+                reader_.skip();
+            } else if (JsonReader::unescape(reader_.string(), word, bytes_max) && !word.empty() && into.size() < count_max) {
+                into.push_back(std::move(word));
             }
+        }
+    }
+
+    void short_text(std::string& into)
+    {
+        if (reader_.kind() != Kind::string) {
+            reader_.skip();
+        } else if (!JsonReader::unescape(reader_.string(), into, tag_bytes_max)) {
+            into.clear();
         }
     }
 
     void finish()
     {
-        std::uint64_t value = 0xcbf29ce484222325U;
+        std::uint64_t value = hash_start;
         bool any = false;
-        for (std::size_t i = 0; i < load_options.size(); ++i) {
+        for (std::size_t i = 1; i < load_options.size(); ++i) {
             const auto given = load_values_[i];
             if (given.empty() || (load_options[i] == "num_gpu" && given.starts_with('-'))) {
                 continue;
@@ -268,22 +312,39 @@ private:
             any = true;
             value = hash(value, "no shift");
         }
-        peek_.options_class = any ? (value == 0 ? 1 : value) : 0;
-        if (!load_values_[0].empty()) {
-            if (const auto context = integer(load_values_[0]); context && *context > 0) {
-                peek_.num_ctx = context;
-            }
+        const auto given = load_values_[0]; // num_ctx
+        if (const auto context = given.empty() ? std::nullopt : integer(given); context && *context > 0) {
+            peek_.num_ctx = context;
+            peek_.num_ctx_at = {static_cast<std::size_t>(given.data() - body_.data()), given.size()};
+        } else if (!given.empty()) {
+            any = true;
+            value = hash(value, given);
         }
+        peek_.options_rest = any ? std::max<std::uint64_t>(value, 1) : 0;
+        peek_.options_class = options_class_of(peek_.options_rest, peek_.num_ctx);
+        peek_.prompt_bytes = prompt_.bytes();
+        peek_.images = prompt_.images();
+        peek_.prompt = prompt_.chain();
     }
 
     JsonReader reader_;
     std::string_view body_;
     BodyPeek peek_{};
+    PromptReader prompt_{};
     std::array<std::string_view, load_options.size()> load_values_{};
     std::optional<bool> shift_{};
 };
 
 } // namespace
+
+std::uint64_t options_class_of(std::uint64_t rest, std::optional<int> num_ctx)
+{
+    if (!num_ctx) {
+        return rest;
+    }
+    const auto value = (rest ^ hash_start ^ static_cast<std::uint64_t>(*num_ctx)) * hash_step;
+    return std::max<std::uint64_t>(value ^ (value >> 32), 1);
+}
 
 BodyPeek peek_json(std::string_view body) { return Peeker(body).run(); }
 

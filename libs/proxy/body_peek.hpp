@@ -2,6 +2,8 @@
 // What a router must know of a request body, found by looking, never by changing: the body is sent on as it
 // came. Keys count regardless of case and the last of two wins, as in Ollama. Pure.
 // Source: reference/ollama-api.md 1.0, 1.2 (options, keep_alive, special requests), 3.3; parity.md 2.2.
+#include "fleet/profile.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -10,6 +12,12 @@
 #include <vector>
 
 namespace herd::proxy {
+
+/// A stretch of the body. Size 0: there is none.
+struct Place {
+    std::size_t offset{0};
+    std::size_t size{0};
+};
 
 struct BodyPeek {
     bool empty{true};   ///< nothing but white space
@@ -26,14 +34,25 @@ struct BodyPeek {
     bool messages_empty{true}; ///< no messages, or []
     bool keep_alive_zero{false};
     std::optional<int> num_ctx{};
-    std::uint64_t options_class{0}; ///< hash of the load-time options given; 0: none
+    std::uint64_t options_rest{0};  ///< hash of the other load-time options given; 0: none
+    std::uint64_t options_class{0}; ///< options_class_of(options_rest, num_ctx)
     std::optional<int> output_tokens_max{};
     std::size_t prompt_bytes{0};    ///< of text, images aside
+    int images{0};
+    fleet::PromptChain prompt{};    ///< null: no text
     std::vector<std::string> tags{}; ///< metadata.tags
+    std::string user{};              ///< OpenAI's; empty: none
+    std::vector<std::string> fallback_models{};
+    bool no_fallback{false};         ///< "fallback": false
+    Place model_at{};                ///< where the value that counts stands, quotes included
+    Place num_ctx_at{};
 
     /// `model`, or `name` when that is empty.
     [[nodiscard]] const std::string& model_or_name() const { return model.empty() ? name : model; }
 };
+
+/// Hash of all load-time options; 0: none given. Two requests of one class can share a loaded model.
+[[nodiscard]] std::uint64_t options_class_of(std::uint64_t rest, std::optional<int> num_ctx);
 
 /// Looks into a JSON body, or into the beginning of one. O(bytes), no memory beyond the result.
 [[nodiscard]] BodyPeek peek_json(std::string_view body);

@@ -195,8 +195,9 @@ net::Task<Exchange::Next> Exchange::understand()
         readable = true;
         peek_ = peek_json(body_);
     }
-    for (const auto& tag : peek_.tags) {
-        record_.tags.push_back(tag);
+    record_.tags = all_tags(peek_, wishes_);
+    if (record_.session.empty()) {
+        record_.session = session_of(record_.tags);
     }
     record_.stream = peek_.stream.value_or(route_.streams_by_default);
     const auto snapshot = context_.scheduler.snapshot();
@@ -206,7 +207,7 @@ net::Task<Exchange::Next> Exchange::understand()
     case Handling::blob:
     case Handling::account:
     case Handling::any_node: {
-        profile_ = make_profile(fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
+        profile_ = make_profile(route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
         co_return Next::ask;
     }
     case Handling::copy: co_return Next::copy;
@@ -248,7 +249,7 @@ net::Task<Exchange::Next> Exchange::understand()
             co_await say(Problem{413, "too_large", "no model is named in the first part of so large a request"});
             co_return Next::over;
         }
-        profile_ = make_profile(fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
+        profile_ = make_profile(route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
         co_return Next::ask;
     }
     if (reading.then == Reading::Then::unload) {
@@ -261,7 +262,7 @@ net::Task<Exchange::Next> Exchange::understand()
         need = snapshot->models.contains(model_.key) ? fleet::Need::model : fleet::Need::any;
     }
     names_model_ = need != fleet::Need::any;
-    profile_ = make_profile(need, names_model_ ? model_ : ModelReference{model_.text}, peek_, wishes_,
+    profile_ = make_profile(route_, need, names_model_ ? model_ : ModelReference{model_.text}, peek_, wishes_,
                             client_.peer(), deadline);
     record_.model = names_model_ ? model_.display : model_.text;
     co_return Next::ask;

@@ -32,9 +32,10 @@ int hex4(std::string_view text)
     return value;
 }
 
-void append_utf8(std::string& out, unsigned code)
+std::size_t write_utf8(std::array<char, 4>& out, unsigned code)
 {
-    const auto put = [&out](unsigned byte) { out.push_back(static_cast<char>(byte)); };
+    std::size_t used = 0;
+    const auto put = [&](unsigned byte) { out[used++] = static_cast<char>(byte); };
     if (code < 0x80) {
         put(code);
     } else if (code < 0x800) {
@@ -50,30 +51,28 @@ void append_utf8(std::string& out, unsigned code)
         put(0x80 | ((code >> 6) & 0x3F));
         put(0x80 | (code & 0x3F));
     }
+    return used;
 }
 
-/// Decodes \uXXXX (and its second half) at `i`, which stands behind the 'u'. False when not hexadecimal.
-bool append_escape_u(std::string_view written, std::size_t& i, std::string& out)
+/// The code of \uXXXX (and its second half) at `i`, which stands behind the 'u'. Negative: not hexadecimal.
+int escaped_code(std::string_view written, std::size_t& i)
 {
     const int first = hex4(written.substr(i));
     if (first < 0) {
-        return false;
+        return -1;
     }
     i += 4;
-    auto code = static_cast<unsigned>(first);
-    if (code >= 0xD800 && code < 0xE000) {
-        unsigned whole = 0xFFFD;
-        if (code < 0xDC00 && written.substr(i).starts_with("\\u")) {
-            const int second = hex4(written.substr(i + 2));
-            if (second >= 0xDC00 && second < 0xE000) {
-                whole = 0x10000 + ((code - 0xD800) << 10) + (static_cast<unsigned>(second) - 0xDC00);
-                i += 6;
-            }
-        }
-        code = whole;
+    if (first < 0xD800 || first >= 0xE000) {
+        return first;
     }
-    append_utf8(out, code);
-    return true;
+    if (first < 0xDC00 && written.substr(i).starts_with("\\u")) {
+        const int second = hex4(written.substr(i + 2));
+        if (second >= 0xDC00 && second < 0xE000) {
+            i += 6;
+            return 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+        }
+    }
+    return 0xFFFD;
 }
 
 } // namespace
@@ -214,92 +213,70 @@ std::string_view JsonReader::skip()
         }
         return text_.substr(start, at_ - start);
     }
-    return skip_nested(nullptr);
-}
-
-std::string_view JsonReader::skip_counting(std::size_t& bytes)
-{
-    const auto next = kind();
-    if (next == Kind::object || next == Kind::array) {
-        return skip_nested(&bytes);
-    }
-    const auto raw = skip();
-    bytes += next == Kind::string && raw.size() >= 2 ? raw.size() - 2 : 0;
-    return raw;
+    return skip_nested();
 }
 
 /// One pass, no stack: brackets are counted, strings are jumped over.
-std::string_view JsonReader::skip_nested(std::size_t* bytes)
+std::string_view JsonReader::skip_nested()
 {
-    const auto start = at_;
-    std::size_t depth = 0;
-    bool data = false; // the last key promises bytes rather than text
-    while (at_ < text_.size()) {
-        switch (text_[at_]) {
-        case '"': {
-            const auto inside = string();
-            if (broken_) {
-                return {};
-            }
-            if (bytes == nullptr) {
-                continue;
-            }
-            space();
-            if (at_ < text_.size() && text_[at_] == ':') {
-                data = inside == "images" || inside == "image_url" || inside == "url" || inside == "data";
-            } else if (!data && !inside.starts_with("data:")) {
-                *bytes += inside.size();
-            }
-            continue;
-        }
-        case '{':
-        case '[': ++depth; break;
-        case '}':
-        case ']':
-            if (--depth == 0) {
-                ++at_;
-                return text_.substr(start, at_ - start);
-            }
-            break;
-        default: break;
-        }
-        ++at_;
+    struct Nothing {
+        void key(std::string_view /*inside*/, std::size_t /*depth*/) {}
+        void string(std::string_view /*inside*/) {}
+        void scalar(std::string_view /*text*/) {}
+        void close(std::size_t /*depth*/) {}
+    } nothing;
+    return walk(nothing);
+}
+
+std::string_view JsonReader::escape(std::string_view written, std::size_t& i, std::array<char, 4>& space)
+{
+    if (i + 1 >= written.size()) {
+        return {};
     }
-    return fail();
+    std::size_t used = 1;
+    switch (written[i + 1]) {
+    case '"': space[0] = '"'; break;
+    case '\\': space[0] = '\\'; break;
+    case '/': space[0] = '/'; break;
+    case 'b': space[0] = '\b'; break;
+    case 'f': space[0] = '\f'; break;
+    case 'n': space[0] = '\n'; break;
+    case 'r': space[0] = '\r'; break;
+    case 't': space[0] = '\t'; break;
+    case 'u': {
+        auto behind = i + 2;
+        const int code = escaped_code(written, behind);
+        if (code < 0) {
+            return {};
+        }
+        i = behind - 2;
+        used = write_utf8(space, static_cast<unsigned>(code));
+        break;
+    }
+    default: return {};
+    }
+    i += 2;
+    return {space.data(), used};
 }
 
 bool JsonReader::unescape(std::string_view written, std::string& out, std::size_t limit)
 {
     out.clear();
+    std::array<char, 4> space{};
     std::size_t i = 0;
     while (i < written.size()) {
         if (out.size() > limit) {
             return false;
         }
-        const char c = written[i++];
-        if (c != '\\') {
-            out.push_back(c);
+        if (written[i] != '\\') {
+            out.push_back(written[i++]);
             continue;
         }
-        if (i >= written.size()) {
+        const auto meant = escape(written, i, space);
+        if (meant.empty()) {
             return false;
         }
-        switch (written[i++]) {
-        case '"': out.push_back('"'); break;
-        case '\\': out.push_back('\\'); break;
-        case '/': out.push_back('/'); break;
-        case 'b': out.push_back('\b'); break;
-        case 'f': out.push_back('\f'); break;
-        case 'n': out.push_back('\n'); break;
-        case 'r': out.push_back('\r'); break;
-        case 't': out.push_back('\t'); break;
-        case 'u':
-            if (!append_escape_u(written, i, out)) {
-                return false;
-            }
-            break;
-        default: return false;
-        }
+        out.append(meant);
     }
     return out.size() <= limit;
 }

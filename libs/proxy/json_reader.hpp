@@ -6,6 +6,7 @@
 // the point: a body that Ollama would refuse goes to an Ollama and is refused there, in its own words. A
 // body that Ollama would take is read here the same way. Strings are skipped with memchr, so an image costs
 // next to nothing, and no memory at all is needed (an index of the text would cost several times its size).
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -35,9 +36,10 @@ public:
 
     /// Steps over the next value and returns it as written.
     std::string_view skip();
-    /// The same; adds the bytes of the text in it to `bytes`: of all strings that are no keys and no data
-    /// (images, URLs, "data:…").
-    std::string_view skip_counting(std::size_t& bytes);
+    /// The same for whatever stands in it, in one pass: `visitor` hears key(inside, depth), string(inside) and
+    /// scalar(text) in order, and close(depth) when an object or array ends; depth 1 is the value itself.
+    template <class Visitor>
+    std::string_view walk(Visitor& visitor);
     /// The string that comes next, as written between its quotes. Requires kind() == string.
     std::string_view string();
 
@@ -48,18 +50,86 @@ public:
     /// Turns the inside of a JSON string into what it means. Lone surrogates become U+FFFD, as in Go.
     /// False: a bad escape, or longer than `limit` bytes.
     [[nodiscard]] static bool unescape(std::string_view written, std::string& out, std::size_t limit = 4096);
+    /// What the escape at written[i] (a backslash) means; `i` moves behind it. Empty: a bad one.
+    [[nodiscard]] static std::string_view escape(std::string_view written, std::size_t& i, std::array<char, 4>& space);
     /// What a key means, in lower case, for comparing regardless of ASCII case. Empty when that is longer than
     /// `space`, or nothing. The view is into `space`.
     [[nodiscard]] static std::string_view lower_key(std::string_view written, std::span<char> space);
 
 private:
-    std::string_view skip_nested(std::size_t* bytes);
+    std::string_view skip_nested();
     void space();
     std::string_view fail();
     std::string_view text_;
     std::size_t at_{0};
     bool broken_{false};
 };
+
+template <class Visitor>
+std::string_view JsonReader::walk(Visitor& visitor)
+{
+    space();
+    const auto start = at_;
+    std::size_t depth = 0;
+    while (at_ < text_.size()) {
+        const char c = text_[at_];
+        switch (c) {
+        case '"': {
+            const auto inside = string();
+            if (broken_) {
+                return {};
+            }
+            if (at_ < text_.size() && text_[at_] != ':') {
+                space();
+            }
+            if (depth > 0 && at_ < text_.size() && text_[at_] == ':') {
+                visitor.key(inside, depth);
+                break; // over the colon
+            }
+            visitor.string(inside);
+            if (depth == 0) {
+                return text_.substr(start, at_ - start);
+            }
+            continue;
+        }
+        case '{':
+        case '[': ++depth; break;
+        case '}':
+        case ']':
+            if (depth == 0) {
+                return fail();
+            }
+            visitor.close(depth);
+            if (--depth == 0) {
+                ++at_;
+                return text_.substr(start, at_ - start);
+            }
+            break;
+        case ',':
+        case ':':
+        case ' ':
+        case '\t':
+        case '\n':
+        case '\r': break;
+        default: {
+            if (kind() == Kind::nothing) { // begins no value: stepped over inside of one
+                if (depth == 0) {
+                    return fail();
+                }
+                break;
+            }
+            const auto scalar = skip();
+            visitor.scalar(scalar);
+            if (depth == 0) {
+                return scalar;
+            }
+            continue;
+        }
+        }
+        ++at_;
+    }
+    return fail();
+}
 
 /// `text` as a JSON string, quotes included; control characters and broken UTF-8 are escaped or replaced.
 void append_quoted(std::string& out, std::string_view text);

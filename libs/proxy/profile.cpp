@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::size_t list_max = 16;
 constexpr std::size_t word_bytes_max = 128;
+constexpr std::size_t tags_max = 16;
+constexpr std::size_t tag_bytes_max = 64;
+constexpr std::size_t product_bytes_max = 32;
+constexpr std::size_t fallbacks_max = 8;
 
 void take_words(const http::Fields& fields, std::string_view name, std::vector<std::string>& into, bool lower)
 {
@@ -56,6 +60,32 @@ bool has_suffix(std::string_view text, std::string_view word)
     return colon != text.npos && base::iequals(text.substr(colon + 1), word);
 }
 
+bool printable(std::string_view text)
+{
+    return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+/// "Open-WebUI/0.6 (x)" → "open-webui".
+std::string product_of(std::string_view agent)
+{
+    const auto product = agent.substr(0, std::min(agent.find_first_of("/ (;,"), product_bytes_max));
+    return printable(product) ? base::lower(product) : std::string();
+}
+
+void add_fallbacks(std::vector<fleet::ModelChoice>& into, const std::vector<std::string>& names, const Route& route,
+                   const std::string& asked)
+{
+    for (const auto& name : names) {
+        auto model = read_model(name, route);
+        if (!model || model->key == asked || into.size() >= fallbacks_max) {
+            continue;
+        }
+        if (std::ranges::find(into, model->key, &fleet::ModelChoice::key) == into.end()) {
+            into.push_back({std::move(model->key), name});
+        }
+    }
+}
+
 std::string_view without_suffix(std::string_view text) { return text.substr(0, text.rfind(':')); }
 
 Reading refuse(Problem problem)
@@ -83,6 +113,9 @@ Wishes read_wishes(const http::Fields& fields)
     take_words(fields, "X-OllamaFlow-Label", wishes.labels, true);
     wishes.session = first_of(fields, {"X-Herd-Session", "X-OpenWebUI-Chat-Id", "x-conversation-id", "x-thread-id"});
     take_words(fields, "X-Herd-Tags", wishes.tags, false);
+    take_words(fields, "X-Herd-Fallback-Models", wishes.fallback_models, false);
+    wishes.no_fallback = base::iequals(fields.find("X-Fleet-No-Fallback").value_or(""), "true");
+    wishes.product = product_of(fields.find("User-Agent").value_or(""));
     if (const auto priority = fields.find("X-Herd-Priority")) {
         if (base::iequals(*priority, "interactive")) {
             wishes.priority = fleet::Priority::interactive;
@@ -179,7 +212,35 @@ Reading read_request(const Route& route, const BodyPeek& peek, std::string_view 
     return reading;
 }
 
-fleet::Profile make_profile(fleet::Need need, const ModelReference& model, const BodyPeek& peek,
+std::vector<std::string> all_tags(const BodyPeek& peek, const Wishes& wishes)
+{
+    std::vector<std::string> tags;
+    const auto add = [&tags](const std::string& tag) {
+        const bool good = !tag.empty() && tag.size() <= tag_bytes_max && printable(tag) && tags.size() < tags_max;
+        if (good && std::ranges::find(tags, tag) == tags.end()) {
+            tags.push_back(tag);
+        }
+    };
+    std::ranges::for_each(peek.tags, add);
+    std::ranges::for_each(wishes.tags, add);
+    if (!peek.user.empty()) {
+        add("user:" + peek.user);
+    }
+    return tags;
+}
+
+std::string session_of(const std::vector<std::string>& tags)
+{
+    constexpr std::string_view prefix = "session:";
+    for (const auto& tag : tags) {
+        if (tag.starts_with(prefix)) {
+            return tag.substr(prefix.size());
+        }
+    }
+    return {};
+}
+
+fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelReference& model, const BodyPeek& peek,
                             const Wishes& wishes, const base::Endpoint& peer, base::Instant deadline)
 {
     fleet::Profile profile;
@@ -189,14 +250,32 @@ fleet::Profile make_profile(fleet::Need need, const ModelReference& model, const
     profile.num_ctx = peek.num_ctx;
     profile.options_class = peek.options_class;
     profile.prompt_bytes = peek.prompt_bytes;
+    profile.images = peek.images;
+    profile.generates = !route.embedding;
+    if (profile.generates) { // an embedding leaves nothing behind that the next could use
+        profile.prompt = peek.prompt;
+    }
     profile.output_tokens_max = peek.output_tokens_max;
     profile.client = peer.address.text();
-    profile.session = wishes.session;
+    const auto tags = all_tags(peek, wishes);
+    const auto kind = std::ranges::find_if(tags, [](const std::string& tag) { return tag.find(':') == tag.npos; });
+    profile.tag = kind != tags.end() ? *kind : wishes.product;
+    profile.session = wishes.session.empty() ? session_of(tags) : wishes.session;
     profile.priority = wishes.priority;
     profile.labels = wishes.labels;
     profile.node = wishes.node;
     profile.deadline = deadline;
+    if (need == fleet::Need::slot && !wishes.no_fallback && !peek.no_fallback) {
+        add_fallbacks(profile.fallbacks, peek.fallback_models, route, model.key);
+        add_fallbacks(profile.fallbacks, wishes.fallback_models, route, model.key);
+    }
     return profile;
+}
+
+int bucket_of(int num_ctx, const std::vector<int>& buckets)
+{
+    const auto found = std::ranges::lower_bound(buckets, num_ctx);
+    return found == buckets.end() ? num_ctx : *found;
 }
 
 } // namespace herd::proxy

@@ -22,6 +22,9 @@ struct Wishes {
     std::string session{};
     fleet::Priority priority{fleet::Priority::normal};
     std::vector<std::string> tags{};
+    std::string product{}; ///< of User-Agent, lower case, without version: "open-webui"; may be empty
+    std::vector<std::string> fallback_models{};
+    bool no_fallback{false}; ///< X-Fleet-No-Fallback: this model or an error
     std::optional<base::Duration> deadline{};
     std::string request_id{}; ///< empty unless fit to be ours: 1 to 64 of [A-Za-z0-9._-]
 };
@@ -55,8 +58,19 @@ struct Reading {
 [[nodiscard]] Reading read_request(const Route& route, const BodyPeek& peek, std::string_view body, bool whole,
                                    const std::string& name);
 
-/// The scheduler's question, without node choice. `peek` may be of an empty body.
-[[nodiscard]] fleet::Profile make_profile(fleet::Need need, const ModelReference& model, const BodyPeek& peek,
-                                          const Wishes& wishes, const base::Endpoint& peer, base::Instant deadline);
+/// Those of the body, of the header, and "user:…" of OpenAI's field, in this order, each once: at most 16 of at
+/// most 64 bytes without control characters; what is over that is dropped (parity.md 2.12).
+[[nodiscard]] std::vector<std::string> all_tags(const BodyPeek& peek, const Wishes& wishes);
+/// X of a tag "session:X"; empty when there is none.
+[[nodiscard]] std::string session_of(const std::vector<std::string>& tags);
+
+/// The scheduler's question, without node choice. `peek` may be of an empty body. Fallbacks: those of the body,
+/// then those of the header, for inference only.
+[[nodiscard]] fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelReference& model,
+                                          const BodyPeek& peek, const Wishes& wishes, const base::Endpoint& peer,
+                                          base::Instant deadline);
+
+/// The least of `buckets` (ascending) that is not below `num_ctx`; `num_ctx` itself when there is none.
+[[nodiscard]] int bucket_of(int num_ctx, const std::vector<int>& buckets);
 
 } // namespace herd::proxy

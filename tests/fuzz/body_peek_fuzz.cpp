@@ -5,6 +5,7 @@
 #include "proxy/go_json.hpp"
 #include "proxy/json_reader.hpp"
 #include "proxy/model_rows.hpp"
+#include "proxy/prompt_reader.hpp"
 #include "proxy/routes.hpp"
 #include "proxy/stream_tail.hpp"
 
@@ -97,6 +98,30 @@ void compare(std::string_view text)
     }
     require(peek.object);
     require(peek.model == top.model.value_or(""));
+    if (peek.model_at.size > 0) { // what would be replaced when another model takes the request
+        auto changed = std::string(text);
+        changed.replace(peek.model_at.offset, peek.model_at.size, "\"other\"");
+        require(proxy::peek_json(changed).model == "other");
+    }
+    if (peek.num_ctx_at.size > 0) {
+        auto changed = std::string(text);
+        changed.replace(peek.num_ctx_at.offset, peek.num_ctx_at.size, "77");
+        require(proxy::peek_json(changed).num_ctx == 77);
+    }
+}
+
+void check_chain(std::string_view text)
+{
+    const auto peek = proxy::peek_json(text);
+    if (!peek.prompt) {
+        return;
+    }
+    require(peek.prompt->size() <= proxy::PromptReader::blocks_max);
+    std::size_t bytes = 0;
+    for (const auto& block : *peek.prompt) {
+        bytes += block.bytes;
+    }
+    require(bytes == peek.prompt_bytes);
 }
 
 } // namespace
@@ -105,7 +130,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 {
     const std::string text(reinterpret_cast<const char*>(data), size); // NOLINT: bytes are characters here
     compare(text);
-    (void)proxy::peek_json(text);
+    check_chain(text);
     (void)proxy::go_json_fault(text);
     (void)proxy::peek_multipart_model(text, "multipart/form-data; boundary=b");
     (void)proxy::peek_multipart_model("--b\r\n", text);

@@ -77,8 +77,8 @@ TEST_CASE("load-time options make a class, others do not")
 TEST_CASE("the size of a prompt counts text, not images")
 {
     CHECK(peek_json(R"({"prompt":"12345"})").prompt_bytes == 5);
-    CHECK(peek_json(R"({"messages":[{"role":"user","content":"12345","images":["AAAA","BBBB"]}]})").prompt_bytes == 9);
-    CHECK(peek_json(R"({"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:AAAA"}}]}]})").prompt_bytes == 9);
+    CHECK(peek_json(R"({"messages":[{"role":"user","content":"12345","images":["AAAA","BBBB"]}]})").prompt_bytes == 5);
+    CHECK(peek_json(R"({"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]})").prompt_bytes == 0);
 }
 
 TEST_CASE("tags and blobs are collected, within limits")
