@@ -153,7 +153,7 @@ base::Result<void> HerdApp::start()
         return std::unexpected(nodes.error());
     }
     scout_->replace_configured(std::move(*nodes));
-    pool_->drain_configured();
+    pool_->recall();
     if (beacon_) {
         if (beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require) {
             log::warn("discovery", "fleet_open",

@@ -1,7 +1,9 @@
 #include "herd/pool_keeper.hpp"
 
 #include "base/log.hpp"
+#include "fleet/model_name.hpp"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -9,6 +11,22 @@ namespace herd::app {
 
 namespace {
 constexpr base::Duration save_delay = std::chrono::seconds{1};
+
+std::vector<std::string> names_of(const fleet::NodeView& node, std::size_t limit)
+{
+    std::vector<std::string> names;
+    if (node.facts) {
+        for (const fleet::Model& model : node.facts->models) {
+            if (names.size() >= std::min(limit, store::model_names_per_node)) {
+                break;
+            }
+            if (model.name.size() <= store::model_name_bytes) {
+                names.push_back(model.name);
+            }
+        }
+    }
+    return names;
+}
 } // namespace
 
 PoolKeeper::PoolKeeper(net::Loop& loop, FleetOwner& fleet, Scout& scout, std::string path)
@@ -18,7 +36,7 @@ PoolKeeper::PoolKeeper(net::Loop& loop, FleetOwner& fleet, Scout& scout, std::st
 
 std::size_t PoolKeeper::restore(bool announced_too)
 {
-    const auto loaded = store::load_fleet_state(path_, loop_.wall());
+    auto loaded = store::load_fleet_state(path_, loop_.wall());
     if (!loaded.warning.empty()) {
         log::warn("store", "fleet_state_unreadable", {{"what", loaded.warning}});
     }
@@ -30,7 +48,6 @@ std::size_t PoolKeeper::restore(bool announced_too)
     if (announced_too) {
         fleet_.apply(std::move(restored));
     }
-    drained_configured_ = loaded.state.drained_configured;
     for (const store::SavedStaticNode& saved : loaded.state.static_nodes) {
         auto node = make_static_node(saved.url, saved.name, saved.labels,
                                      saved.slots > 0 ? std::optional{saved.slots} : std::nullopt, saved.bearer);
@@ -44,14 +61,23 @@ std::size_t PoolKeeper::restore(bool announced_too)
             fleet_.apply(fleet::DrainNode{id, true});
         }
     }
+    recalled_ = std::move(loaded.state);
     return count;
 }
 
-void PoolKeeper::drain_configured()
+void PoolKeeper::recall()
 {
-    for (const fleet::NodeId& id : drained_configured_) {
+    for (const fleet::NodeId& id : recalled_.drained_configured) {
         fleet_.apply(fleet::DrainNode{id, true});
     }
+    for (const store::SavedModels& saved : recalled_.models) {
+        fleet::ModelsRead had{.id = saved.node};
+        for (const std::string& name : saved.names) {
+            had.models.push_back({.name = name, .key = fleet::ModelName::parse(name).key});
+        }
+        fleet_.apply(std::move(had));
+    }
+    recalled_ = {};
 }
 
 store::FleetState PoolKeeper::current()
@@ -83,7 +109,12 @@ store::FleetState PoolKeeper::current()
                                       .bearer = node.bearer,
                                       .drained = drained(node.id)});
     }
+    std::size_t names_left = store::model_names_in_all;
     for (const fleet::NodeView& view : snapshot->nodes) {
+        if (auto names = names_of(view, names_left); !names.empty()) {
+            names_left -= names.size();
+            state.models.push_back({view.id, std::move(names)});
+        }
         if (view.source == fleet::NodeSource::configured && view.drained_by_operator && !added.contains(view.id)) {
             state.drained_configured.push_back(view.id);
         }

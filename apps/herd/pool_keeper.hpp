@@ -17,8 +17,9 @@ public:
 
     /// Hands the saved nodes to the fleet; announced ones only with discovery. Returns how many those were.
     std::size_t restore(bool announced_too);
-    /// Once the configured nodes are in the fleet: those an operator had drained are drained again.
-    void drain_configured();
+    /// Once the configured nodes are in the fleet: those an operator had drained are drained again, and the fleet
+    /// hears which models each node had.
+    void recall();
     void save_soon();
     /// At the end: written before the destructor returns.
     void save_last();
@@ -32,7 +33,7 @@ private:
     Scout& scout_;
     std::string path_;
     net::Timer timer_;
-    std::vector<fleet::NodeId> drained_configured_;
+    store::FleetState recalled_; ///< until recall()
     bool save_pending_{false};
     bool save_failed_{false};
     net::Blocking files_{"herd-files"}; // last: ends first, while what its answers touch is still there

@@ -70,8 +70,9 @@ void Fleet::apply(const Event& event, base::Instant now, base::WallTime wall, Ef
         state.membership.apply(EarsImpaired{"the fleet loop was late"}, step);
     }
     std::visit([&](const auto& e) { state.take(e, step); }, event);
+    const bool models_changed = !step.models_changed.empty(); // which node has what is remembered too
     state.dispatcher.run(step);
-    if (step.pool_changed) {
+    if (step.pool_changed || models_changed) {
         effects.emplace_back(SavePool{});
     }
     if (step.snapshot_changed && !state.snapshot_wanted) {

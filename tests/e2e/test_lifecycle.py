@@ -303,6 +303,29 @@ def test_the_state_directory_brings_the_fleet_back(sim_fleet):
     assert again.chat(MODEL).status == 200
 
 
+def test_after_a_restart_a_model_that_only_an_absent_node_has_is_not_called_unknown(sim_fleet):
+    """404 makes `ollama run` pull the model; 503 says what is true. For announced and for configured nodes alike."""
+    sims = [sim_fleet.sim("here:1b"), sim_fleet.sim("announced:1b"), sim_fleet.sim("configured:1b")]
+    config = sim_fleet.config('[scheduler]\nhold_timeout = "300ms"\n[[node]]\nname = "plain"\nurl = "%s"\n' % sims[2].url)
+    herd = sim_fleet.herd(config=config)
+    nodes = [sim_fleet.node("n%d" % i, sim) for i, sim in enumerate(sims[:2], 1)]
+    herd.wait_online(["n1", "n2", "plain"]).wait_models(["here:1b", "announced:1b", "configured:1b"])
+    state = sim_fleet.folder / "herd" / "fleet.json"
+    wait_until(lambda: all(name in state.read_text() for name in ("announced:1b", "configured:1b")), "the models to be saved", 5)
+    herd.kill()  # nothing is saved at the end
+    nodes[1].kill()
+    sims[2].kill()
+    herd = sim_fleet.herd(config=config)
+    herd.wait_online(["n1"]).wait_models(["here:1b"])
+    for model in ("announced:1b", "configured:1b"):
+        answer = herd.chat(model)
+        assert answer.status == 503 and b"can be reached" in answer.body, (model, answer)
+        assert request(herd.url, "POST", "/api/show", {"model": model}).status == 503
+    assert herd.chat("unheard:1b").status == 404
+    assert [row["name"] for row in herd.get("/api/tags").json()["models"]] == ["here:1b"]
+    assert herd.chat("here:1b").status == 200
+
+
 def test_connections_without_end_do_not_exhaust_herd(fleet):
     """Clients that connect and say nothing, and clients that say half a request, are shown the door; others are served."""
     with ScriptedOllama() as backend:

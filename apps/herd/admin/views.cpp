@@ -202,7 +202,9 @@ std::string models(const fleet::Snapshot& snapshot)
             const fleet::Model& model = view.facts->models[holder.model];
             const auto resident = std::ranges::find(view.facts->loaded, model.key, &fleet::LoadedModel::key);
             name = model.name;
-            digests.insert(model.digest);
+            if (!model.digest.empty()) { // of an absent node that was remembered, only names are known
+                digests.insert(model.digest);
+            }
             where.push_back({{"node", view.name},
                              {"digest", model.digest},
                              {"size", model.size},

@@ -51,6 +51,48 @@ TEST_CASE("a saved node that does not answer holds up nothing once it had three 
     CHECK(world.state(a) == NodeState::offline);
 }
 
+TEST_CASE("after a restart a model that only an absent node had is held for it, not told as unknown")
+{
+    World world{3};
+    auto& a = world.add_box("a", {"m"});
+    world.start(a);
+    world.start(world.add_box("b", {"other"}));
+    world.run_for(3s);
+    world.kill(a);
+    world.restart_herd(true);
+    world.feed(ModelsRead{a.id, {Model{.name = "m"}}}); // as the app remembers it
+    const auto early = world.ask("m");
+    world.run_for(15s);
+    CHECK(world.state(a) == NodeState::offline);
+    CHECK(world.waits(early));
+    const auto late = world.ask("m");
+    world.run_for(16s);
+    REQUIRE(world.answer(early));
+    CHECK(world.answer(early)->why() == base::Errc::no_node);
+    CHECK(world.waits(late));
+    world.start(a);
+    world.run_for(3s);
+    CHECK(world.lease(late).node == a.id);
+    CHECK(world.where("unheard") == "no_such_model");
+}
+
+TEST_CASE("a change of a node's models is worth saving, a change of what is loaded is not")
+{
+    World world{4};
+    auto& a = world.add_box("a", {"m"});
+    world.start(a);
+    world.run_for(3s);
+    const auto saves = [&world](const Event& event) {
+        Effects effects;
+        world.herd().apply(event, world.now(), {}, effects);
+        return std::ranges::any_of(effects, [](const Effect& e) { return std::holds_alternative<SavePool>(e); });
+    };
+    CHECK(saves(ModelsRead{a.id, {Model{.name = "m"}, Model{.name = "pulled"}}}));
+    CHECK_FALSE(saves(ModelsRead{a.id, {Model{.name = "m"}, Model{.name = "pulled"}}}));
+    CHECK_FALSE(saves(LoadedRead{a.id, {LoadedModel{.name = "m"}}}));
+    CHECK(saves(ModelsRead{a.id, {Model{.name = "m"}}}));
+}
+
 TEST_CASE("a pool of a thousand saved nodes is asked over a spread of time")
 {
     Fleet herd{{}, base::Rng{1}, base::Instant{100s}};
