@@ -1,5 +1,7 @@
 #include "herd/relay_unit.hpp"
 
+#include "herd/dashboard/page.hpp"
+
 namespace herd::app {
 
 RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
@@ -35,7 +37,11 @@ net::Task<void> RelayUnit::drain_and_tell(base::Instant deadline, net::Callback 
 
 net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
 {
-    return admin::Admin::owns(exchange.head().path()) ? admin_.handle(exchange) : proxy_.handle(exchange);
+    const http::RequestHead& head = exchange.head();
+    if (dashboard::owns(head)) {
+        return dashboard::serve(exchange);
+    }
+    return admin::Admin::owns(head.path()) ? admin_.handle(exchange) : proxy_.handle(exchange);
 }
 
 } // namespace herd::app

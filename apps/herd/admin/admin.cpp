@@ -43,6 +43,17 @@ bool local_host_name(std::string_view host)
     return base::IpAddress::parse(name).has_value() || name == "localhost" || name.ends_with(".localhost");
 }
 
+/// Whether no web page asks, or one that this herd itself served: the dashboard. A browser sets these fields; a
+/// page cannot. What a page on a rebound name may have is refused by its Host.
+bool own_page(const http::RequestHead& head)
+{
+    const std::string_view site = head.fields.find("Sec-Fetch-Site").value_or("none");
+    const auto origin = head.fields.find("Origin");
+    const std::string host{head.fields.find("Host").value_or("")};
+    const bool same = !origin || base::iequals(*origin, "http://" + host) || base::iequals(*origin, "https://" + host);
+    return same && (site == "none" || site == "same-origin");
+}
+
 } // namespace
 
 std::string write_refusal(const http::RequestHead& head, const base::Endpoint& peer)
@@ -50,8 +61,8 @@ std::string write_refusal(const http::RequestHead& head, const base::Endpoint& p
     if (!peer.address.is_loopback()) {
         return "changes are accepted from the machine herd runs on; run this command there";
     }
-    if (head.fields.find("Origin") || head.fields.find("Sec-Fetch-Site").value_or("none") != "none") {
-        return "changes are not accepted from web pages";
+    if (!own_page(head)) {
+        return "changes are not accepted from other web pages";
     }
     if (!local_host_name(head.fields.find("Host").value_or("localhost"))) {
         return "changes are accepted under this machine's address or localhost only";

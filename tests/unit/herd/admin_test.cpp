@@ -39,6 +39,20 @@ TEST_CASE("changes are accepted from this machine, under a name only it has")
     CHECK_FALSE(app::admin::write_refusal(post({{"Host", "127.0.0.1:11435"}}), elsewhere).empty());
 }
 
+TEST_CASE("the dashboard that this herd served may change the fleet")
+{
+    const auto refusal = [](std::string host, std::string origin, std::string site) {
+        return app::admin::write_refusal(
+            post({{"Host", std::move(host)}, {"Origin", std::move(origin)}, {"Sec-Fetch-Site", std::move(site)}}), here);
+    };
+    CHECK(refusal("127.0.0.1:11435", "http://127.0.0.1:11435", "same-origin").empty());
+    CHECK(refusal("localhost:11435", "http://localhost:11435", "same-origin").empty());
+    CHECK_FALSE(refusal("localhost:11435", "http://localhost:11435", "same-site").empty());
+    CHECK_FALSE(refusal("localhost:11435", "http://localhost:8080", "same-site").empty());
+    CHECK_FALSE(refusal("localhost:11435", "null", "cross-site").empty());
+    CHECK_FALSE(refusal("rebound.example", "http://rebound.example", "same-origin").empty());
+}
+
 TEST_CASE("a web page cannot change the fleet, not even by DNS rebinding")
 {
     CHECK_FALSE(app::admin::write_refusal(post({{"Host", "localhost"}, {"Origin", "http://localhost:11435"}}), here).empty());

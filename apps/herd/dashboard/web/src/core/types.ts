@@ -1,0 +1,156 @@
+// herd's admin API as the dashboard reads it (design contract, section 3). Whatever may be missing is optional:
+// old and new versions talk to each other, and a plain Ollama tells little of itself.
+
+export type NodeState = 'online' | 'suspect' | 'offline' | 'draining' | 'unreachable' | 'unknown'
+
+export interface Gpu {
+  name: string
+  vendor?: string
+  vram_total_bytes?: number | null
+  vram_free_bytes?: number | null
+  busy?: number | null
+  temperature_c?: number | null
+  power_w?: number | null
+}
+
+export interface NodeModel { name: string, digest?: string, size?: number, modified_at?: string }
+
+export interface LoadedModel extends NodeModel {
+  size_vram?: number
+  context_length?: number
+  expires_at?: string
+  slots?: number | null
+}
+
+export interface Node {
+  id: string
+  name: string
+  address?: string
+  url?: string
+  state: NodeState
+  state_reason?: string
+  since?: string
+  last_seen_ms?: number | null
+  latency_ms?: number | null
+  version?: string
+  ollama_version?: string
+  labels?: string[]
+  gateway?: boolean
+  cpu?: { cores?: number | null, busy?: number | null, load1?: number | null }
+  memory?: { total_bytes?: number | null, available_bytes?: number | null, swap_used_bytes?: number | null }
+  gpus?: Gpu[]
+  slots?: { total: number, free: number }
+  in_flight?: number
+  queued?: number
+  models?: NodeModel[]
+  loaded?: LoadedModel[]
+  source?: string
+}
+
+export interface Status {
+  version: string
+  uptime_s: number
+  nodes: Record<string, number>
+  models: { available: number, loaded: number }
+  requests: { in_flight: number, queued: number, total: number, failed: number }
+}
+
+export interface ModelHolder {
+  node: string
+  digest: string
+  size: number
+  loaded: boolean
+  context_length: number | null
+  slots: number
+  in_flight: number
+}
+
+export interface CatalogModel { name: string, digests: string[], nodes: ModelHolder[] }
+
+export interface Attempt { node: string, outcome: string, ms?: number }
+
+export interface RequestRecord {
+  id: string
+  at: string
+  client?: string
+  key?: string
+  frontend?: string
+  api?: string
+  path?: string
+  model?: string
+  requested_model?: string
+  node?: string
+  attempts?: Attempt[]
+  status: number
+  termination?: string
+  stream?: boolean
+  tags?: string[]
+  session?: string
+  priority?: string
+  prompt_tokens?: number | null
+  cached_tokens?: number | null
+  output_tokens?: number | null
+  queue_ms?: number | null
+  load_ms?: number | null
+  connect_ms?: number | null
+  ttft_ms?: number | null
+  total_ms?: number | null
+  bytes_in?: number
+  bytes_out?: number
+  tokens_per_s?: number | null
+  fallback?: string | boolean
+  error?: string
+  decision?: Decision | null
+}
+
+export interface Cost {
+  wait_s: number | null
+  load_s: number | null
+  prefill_s: number | null
+  decode_s: number | null
+  risk_s: number | null
+  total_s: number | null
+}
+
+export interface Candidate {
+  node: string
+  id?: string
+  eligible: boolean
+  reason?: string
+  cost: Cost
+  loaded?: boolean
+  same_class?: boolean
+  free_slots?: number
+  slots?: number
+  cached_tokens?: number | null
+  prefill_tokens_per_s?: number | null
+  decode_tokens_per_s?: number | null
+  signals?: Record<string, { s: number | null, says: string }>
+}
+
+export interface Decision {
+  model?: string
+  chosen: string | null
+  predicted_s?: number | null
+  prompt_tokens?: number | null
+  output_tokens?: number | null
+  ahead?: number
+  note?: string
+  left_out?: number
+  candidates: Candidate[]
+}
+
+export type Severity = 'ok' | 'info' | 'warning' | 'critical'
+
+export interface Check {
+  id: string
+  severity: Severity
+  summary: string
+  advice?: string
+  nodes?: string[]
+  models?: string[]
+}
+
+export interface Health { score: number, checks: Check[] }
+
+export type Config = Record<string, { value: unknown, from: string }>

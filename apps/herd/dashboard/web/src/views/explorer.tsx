@@ -1,0 +1,1 @@
+export function ExplorerView() { return <p>explorer</p> }

@@ -1,0 +1,1 @@
+export function HealthView() { return <p>health</p> }

@@ -1,0 +1,1 @@
+export function NodeView({ name }: { name: string }) { return <p>{name}</p> }

@@ -1,0 +1,1 @@
+export function RequestView({ id }: { id: string }) { return <p>{id}</p> }

@@ -1,0 +1,1 @@
+export function RequestsView() { return <p>requests</p> }

@@ -1,0 +1,1 @@
+export function UsageView() { return <p>usage</p> }
