@@ -85,6 +85,17 @@ void Agent::take_backend()
     std::ranges::sort(document_.loaded, {}, &discovery::LoadedFacts::name);
     assign_slots(document_.loaded, runners, options_.slots);
     document_.slots = default_slots(runners, options_.slots);
+    document_.settings = {};
+    if (runners.settings) {
+        document_.settings = {.keep_alive = runners.settings->keep_alive,
+                              .num_parallel = runners.settings->num_parallel,
+                              .max_loaded_models = runners.settings->max_loaded_models,
+                              .context_length = runners.settings->context_length};
+    }
+    document_.disk = {};
+    if (runners.disk) {
+        document_.disk = {.total = runners.disk->total, .free = runners.disk->free};
+    }
 }
 
 /// Numbers that change all the time and are nobody's reason to fetch.

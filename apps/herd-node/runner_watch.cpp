@@ -94,6 +94,8 @@ net::Task<void> RunnerWatch::run()
             const bool has_slots = std::ranges::any_of(view_.runners, &Runner::llama_server);
             timer_.call_after(has_slots ? options_.slots_every : options_.look_every,
                               [this] { wake_.notify(); });
+        } else if (ollama_) { // settings and disk change also while nothing is loaded
+            timer_.call_after(10 * options_.look_every, [this] { wake_.notify(); });
         }
         co_await wake_.wait();
         timer_.cancel();
@@ -131,6 +133,7 @@ net::Task<void> RunnerWatch::look(std::uint16_t port,
     }
     const auto process = std::move(*found);
     into.settings = process ? process->settings : std::nullopt;
+    into.disk = process ? process->disk : std::nullopt;
     into.runners = process ? process->runners : std::vector<Runner>{};
 }
 

@@ -15,6 +15,7 @@ namespace herd::node {
 /// What is known about the runners of this box's Ollama.
 struct RunnerView {
     std::optional<OllamaSettings> settings{};
+    std::optional<DiskRoom> disk{};
     std::vector<Runner> runners{};
     std::map<int, Slots> slots{};               ///< by pid: answers of /slots
     std::map<std::string, std::string> blobs{}; ///< manifest digest → weights file, from /api/show

@@ -49,6 +49,9 @@ fleet::HostLoad host_of(const discovery::Host& host)
     if (is_known(host.cpu_temperature_x10)) {
         load.temperature_c = host.cpu_temperature_x10 / 10.0;
     }
+    if (is_known(host.psi_memory_x100)) {
+        load.memory_pressure = host.psi_memory_x100 / 100.0;
+    }
     return load;
 }
 
@@ -80,6 +83,8 @@ fleet::Gpu gpu_of(const discovery::Gpu& gpu)
     if (is_known(gpu.power_w)) {
         result.power_w = gpu.power_w;
     }
+    result.throttled = (gpu.flags & discovery::gpu_flag::thermal_throttle) != 0;
+    result.failed = (gpu.flags & discovery::gpu_flag::error) != 0;
     return result;
 }
 
@@ -159,7 +164,14 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
                   .memory_total = document.host.memory_total.value_or(0),
                   .memory_available = document.host.memory_available.value_or(0),
                   .swap_used = document.host.swap_used.value_or(0),
+                  .memory_pressure = document.host.memory_pressure,
                   .temperature_c = document.host.temperature_c};
+    facts.settings = {.keep_alive = document.settings.keep_alive,
+                      .num_parallel = document.settings.num_parallel,
+                      .max_loaded_models = document.settings.max_loaded_models,
+                      .context_length = document.settings.context_length};
+    facts.disk_total = document.disk.total;
+    facts.disk_free = document.disk.free;
     for (const discovery::GpuFacts& gpu : document.gpus) {
         facts.gpus.push_back({.name = gpu.name,
                               .vendor = gpu.vendor,
@@ -167,7 +179,9 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
                               .vram_free = gpu.vram_free,
                               .busy = gpu.busy,
                               .temperature_c = gpu.temperature_c,
-                              .power_w = gpu.power_w});
+                              .power_w = gpu.power_w,
+                              .throttled = gpu.throttled,
+                              .failed = gpu.failed});
     }
     for (const discovery::ModelFacts& model : document.models) {
         facts.models.push_back({.name = model.name,

@@ -129,6 +129,9 @@ NodeDocument stable_part(NodeDocument document)
     host.cores_physical = document.host.cores_physical;
     host.memory_total = document.host.memory_total;
     document.host = host;
+    if (document.disk.total && document.disk.free && *document.disk.total >= 100) {
+        *document.disk.free -= *document.disk.free % (*document.disk.total / 100); // news by the percent
+    }
     for (GpuFacts& gpu : document.gpus) {
         gpu.vram_free.reset();
         gpu.busy.reset();

@@ -39,6 +39,18 @@ Json host_json(const HostFacts& host)
     return json;
 }
 
+Json settings_json(const SettingsFacts& settings)
+{
+    Json json = Json::object();
+    if (!settings.keep_alive.empty()) {
+        json["keep_alive"] = settings.keep_alive;
+    }
+    put(json, "num_parallel", settings.num_parallel);
+    put(json, "max_loaded_models", settings.max_loaded_models);
+    put(json, "context_length", settings.context_length);
+    return json;
+}
+
 Json gpu_json(const GpuFacts& gpu)
 {
     Json json{{"index", gpu.index}, {"vendor", gpu.vendor}, {"name", gpu.name}, {"uuid", gpu.uuid}};
@@ -131,6 +143,12 @@ std::string to_json(const NodeDocument& doc)
     json["interval_ms"] = doc.interval_ms;
     json["detect_mult"] = doc.detect_mult;
     json["host"] = host_json(doc.host);
+    if (doc.settings != SettingsFacts{}) {
+        json["settings"] = settings_json(doc.settings);
+    }
+    if (doc.disk.total && doc.disk.free) {
+        json["disk"] = {{"total", *doc.disk.total}, {"free", *doc.disk.free}};
+    }
     json["gpus"] = Json::array();
     for (const GpuFacts& own : doc.gpus) {
         json["gpus"].push_back(gpu_json(own));

@@ -78,6 +78,22 @@ struct LoadedFacts {
     bool operator==(const LoadedFacts&) const = default;
 };
 
+/// How its Ollama is set up, where its environment can be read. Empty: not set, or not known.
+struct SettingsFacts {
+    std::string keep_alive{}; ///< OLLAMA_KEEP_ALIVE as written: "5m", "-1"
+    std::optional<int> num_parallel{};
+    std::optional<int> max_loaded_models{};
+    std::optional<std::int64_t> context_length{};
+    bool operator==(const SettingsFacts&) const = default;
+};
+
+/// The file system that holds the models.
+struct DiskFacts {
+    std::optional<base::Bytes> total{};
+    std::optional<base::Bytes> free{}; ///< as its Ollama may use it
+    bool operator==(const DiskFacts&) const = default;
+};
+
 struct NodeDocument {
     base::NodeId sender_id{};
     std::uint64_t boot_id{0};
@@ -101,6 +117,8 @@ struct NodeDocument {
     std::uint8_t detect_mult{3};
 
     HostFacts host{};
+    SettingsFacts settings{};
+    DiskFacts disk{};
     std::vector<GpuFacts> gpus{};
     std::vector<ModelFacts> models{};
     std::vector<LoadedFacts> loaded{};

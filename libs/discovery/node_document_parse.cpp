@@ -191,6 +191,26 @@ HostFacts host(const Json& json, const std::string& where)
     return host;
 }
 
+SettingsFacts settings(const Json& json, const std::string& where)
+{
+    const Members in(json, where);
+    SettingsFacts settings;
+    in.read_text("keep_alive", settings.keep_alive);
+    in.read_whole("num_parallel", settings.num_parallel);
+    in.read_whole("max_loaded_models", settings.max_loaded_models);
+    in.read_whole("context_length", settings.context_length);
+    return settings;
+}
+
+DiskFacts disk(const Json& json, const std::string& where)
+{
+    const Members in(json, where);
+    DiskFacts disk;
+    in.read_whole("total", disk.total);
+    in.read_whole("free", disk.free);
+    return disk;
+}
+
 GpuFacts gpu(const Json& json, const std::string& where)
 {
     const Members in(json, where);
@@ -345,6 +365,12 @@ NodeDocument read(const Json& json, std::string_view raw)
     doc.detect_mult = std::clamp<std::uint8_t>(doc.detect_mult, 2, 10);
     if (const Json* found = in.find("host")) {
         doc.host = host(*found, "host");
+    }
+    if (const Json* found = in.find("settings")) {
+        doc.settings = settings(*found, "settings");
+    }
+    if (const Json* found = in.find("disk")) {
+        doc.disk = disk(*found, "disk");
     }
     in.read_list("gpus", gpus_limit, [&](const Json& e, const std::string& where) { doc.gpus.push_back(gpu(e, where)); });
     in.read_whole("slots", doc.slots);

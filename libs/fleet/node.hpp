@@ -41,6 +41,8 @@ struct Gpu {
     std::optional<double> busy{}; ///< 0…1
     std::optional<double> temperature_c{};
     std::optional<double> power_w{};
+    bool throttled{false}; ///< slowed down by heat
+    bool failed{false};    ///< its driver does not answer, or says that it is broken
 };
 
 struct HostLoad {
@@ -50,7 +52,16 @@ struct HostLoad {
     Bytes memory_total{0};
     Bytes memory_available{0};
     Bytes swap_used{0};
+    std::optional<double> memory_pressure{}; ///< percent of time that someone waited for memory (PSI some, 10 s)
     std::optional<double> temperature_c{};
+};
+
+/// How a node's Ollama is set up, where its agent could read it. Empty: not set, or not known.
+struct OllamaSettings {
+    std::string keep_alive{}; ///< as written: "5m", "-1"
+    std::optional<int> num_parallel{};
+    std::optional<int> max_loaded_models{};
+    std::optional<std::int64_t> context_length{};
 };
 
 /// A model on a node's disk.
@@ -90,6 +101,9 @@ struct NodeFacts {
     bool gateway{true};
     std::vector<std::string> labels{};
     HostLoad host{};
+    OllamaSettings settings{};
+    std::optional<Bytes> disk_total{}; ///< of the file system that holds the models
+    std::optional<Bytes> disk_free{};
     std::vector<Gpu> gpus{};
     std::vector<Model> models{};
     std::vector<LoadedModel> loaded{};

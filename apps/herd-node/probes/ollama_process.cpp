@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <sys/statvfs.h>
+
 namespace herd::node {
 
 namespace {
@@ -149,7 +151,43 @@ std::optional<int> serving_pid(const std::string& proc, std::uint16_t port, cons
     return candidates.front();
 }
 
+std::optional<DiskRoom> room_of(const std::string& directory)
+{
+    struct ::statvfs info{};
+    if (::statvfs(directory.c_str(), &info) != 0 || info.f_blocks == 0) {
+        return std::nullopt;
+    }
+    constexpr std::uint64_t step = 64 * 1024 * 1024;
+    const auto rounded = [&](std::uint64_t blocks) { return blocks * info.f_frsize / step * step; };
+    return DiskRoom{rounded(info.f_blocks), rounded(info.f_bavail)};
+}
+
+/// Its own view of the file system first (it may live in a container); the package's usual place when its
+/// environment is closed to us.
+std::optional<DiskRoom> models_room(const std::string& root, const std::string& proc, int pid, const std::string& directory)
+{
+    if (directory.empty()) {
+        return room_of(root + "/usr/share/ollama/.ollama/models");
+    }
+    const auto room = room_of(path_of(proc, pid, "root") + directory);
+    return room ? room : room_of(root + directory);
+}
+
 } // namespace
+
+std::string parse_models_directory(std::string_view bytes)
+{
+    std::string home;
+    while (const auto piece = next_piece(bytes)) {
+        if (piece->starts_with("OLLAMA_MODELS=/")) {
+            return std::string(piece->substr(piece->find('=') + 1));
+        }
+        if (piece->starts_with("HOME=/")) {
+            home = std::string(piece->substr(piece->find('=') + 1)) + "/.ollama/models";
+        }
+    }
+    return home;
+}
 
 OllamaSettings parse_environ(std::string_view bytes)
 {
@@ -269,6 +307,9 @@ std::optional<OllamaProcess> find_ollama(std::uint16_t port, const std::string& 
     found.pid = *serving;
     if (const auto environment = read_text(path_of(proc, found.pid, "environ"), environment_limit)) {
         found.settings = parse_environ(*environment);
+        found.disk = models_room(root, proc, found.pid, parse_models_directory(*environment));
+    } else {
+        found.disk = models_room(root, proc, found.pid, {});
     }
     for (const int pid : pids) {
         if (parse_parent(read_text(path_of(proc, pid, "stat"), 4096).value_or("")) != found.pid) {

@@ -45,10 +45,22 @@ struct Runner {
 /// The parent's pid out of /proc/PID/stat; the name in it may hold anything, brackets too.
 [[nodiscard]] std::optional<int> parse_parent(std::string_view stat);
 
+/// Where that process keeps its models: OLLAMA_MODELS, else .ollama/models under HOME. Empty: it does not say.
+/// `bytes` as for parse_environ.
+[[nodiscard]] std::string parse_models_directory(std::string_view bytes);
+
+/// A file system's room, rounded down to 64 MiB.
+struct DiskRoom {
+    std::uint64_t total{0};
+    std::uint64_t free{0};
+    bool operator==(const DiskRoom&) const = default;
+};
+
 struct OllamaProcess {
     int pid{0};
     std::optional<OllamaSettings> settings{}; ///< empty: the environment is not readable
     std::vector<Runner> runners{};
+    std::optional<DiskRoom> disk{}; ///< of the file system with its models; empty: cannot be seen
     bool operator==(const OllamaProcess&) const = default;
 };
 

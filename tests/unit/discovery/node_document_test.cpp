@@ -60,6 +60,8 @@ NodeDocument sample()
     loaded.in_flight = 1;
     loaded.row = R"({"name":"llama3.2:3b"})";
     doc.loaded = {loaded};
+    doc.settings = {.keep_alive = "5m", .num_parallel = 4, .max_loaded_models = 3, .context_length = 8192};
+    doc.disk = {.total = 1000 * base::gib, .free = 250 * base::gib};
     doc.slots = 4;
     doc.in_flight = 1;
     doc.tokens_per_s = 87.3;
@@ -93,6 +95,19 @@ TEST_CASE("a node document survives the way to JSON and back, rows byte for byte
     least.boot_id = 1;
     least.agent_port = 1;
     CHECK(parse_node_document(to_json(least)).value() == least);
+}
+
+TEST_CASE("a disk that fills is news by the percent, a setting at once")
+{
+    const NodeDocument before = sample();
+    NodeDocument now = before;
+    *now.disk.free += base::gib;
+    CHECK_FALSE(differs_in_stable_part(before, now));
+    *now.disk.free -= 20 * base::gib;
+    CHECK(differs_in_stable_part(before, now));
+    now = before;
+    now.settings.keep_alive = "-1";
+    CHECK(differs_in_stable_part(before, now));
 }
 
 TEST_CASE("members that nobody knows are ignored, and null is as good as nothing")

@@ -61,3 +61,19 @@ TEST_CASE("a document's models get look-up keys, rows stay verbatim")
     CHECK(facts.models[0].key == "registry.ollama.ai/library/llama3:8b");
     CHECK(facts.models[0].row == R"({"name":"LLaMA3:8B"})");
 }
+
+TEST_CASE("a document's settings, disk and ailing GPUs reach the fleet")
+{
+    discovery::NodeDocument document;
+    document.settings = {.keep_alive = "5m", .num_parallel = 2};
+    document.disk = {.total = 100 * base::gib, .free = base::gib};
+    document.host.memory_pressure = 12.5;
+    document.gpus.push_back({.vendor = "nvidia", .throttled = true, .failed = true});
+    const auto facts = app::facts_of(document);
+    CHECK(facts.settings.keep_alive == "5m");
+    CHECK(facts.settings.num_parallel == 2);
+    CHECK(facts.disk_free == base::gib);
+    CHECK(facts.host.memory_pressure == 12.5);
+    CHECK(facts.gpus.at(0).throttled);
+    CHECK(facts.gpus.at(0).failed);
+}

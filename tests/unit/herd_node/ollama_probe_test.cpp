@@ -186,6 +186,14 @@ TEST_CASE("runners of both generations tell slots, context, port and weights")
     CHECK_FALSE(parse_runner(pieces({"llama-server", "-np"}))->slots);
 }
 
+TEST_CASE("the models' directory is OLLAMA_MODELS, else under HOME, else not known")
+{
+    CHECK(parse_models_directory(pieces({"HOME=/root", "OLLAMA_MODELS=/data/models"})) == "/data/models");
+    CHECK(parse_models_directory(pieces({"HOME=/usr/share/ollama", "PATH=/bin"})) == "/usr/share/ollama/.ollama/models");
+    CHECK(parse_models_directory(pieces({"OLLAMA_MODELS=relative"})).empty());
+    CHECK(parse_models_directory("").empty());
+}
+
 TEST_CASE("listening sockets are found by port, connections are not")
 {
     const auto text = recorded("ollama-0.11-tcp.txt");
@@ -228,6 +236,14 @@ TEST_CASE("the serving Ollama and its runners are found by the socket it holds")
     REQUIRE(found->runners.size() == 1);
     CHECK(found->runners[0].pid == 13564);
     CHECK(found->runners[0].slots == 2);
+    CHECK_FALSE(found->disk);
+    box.file("root/.ollama/models/blobs/x", "");
+    box.file("home/me/.ollama/models/blobs/x", "");
+    box.file("usr/share/ollama/.ollama/models/blobs/x", "");
+    box.file("proc/13542/environ", pieces({"HOME=/home/me"}));
+    const auto again = find_ollama(0x53BA, box.root());
+    REQUIRE((again && again->disk));
+    CHECK(again->disk->total >= again->disk->free);
 }
 
 TEST_CASE("without readable descriptors the only Ollama on the box is taken, one of two is not")
