@@ -58,7 +58,7 @@ std::string serve_help()
             "environment, the environment beats the file.\n"
             "Signals: SIGTERM finishes running answers, says goodbye to the herds and ends; a second one "
             "ends now;\n"
-            "SIGHUP reads the fleet key again.\n";
+            "SIGHUP reads the file again: herds, fleet key and log apply at once.\n";
     return text;
 }
 

@@ -499,6 +499,13 @@ void NodeApp::set_authenticator(discovery::Authenticator authenticator)
     }
 }
 
+void NodeApp::set_herds(std::vector<base::HostPort> herds)
+{
+    if (impl_->beacon) {
+        impl_->beacon->set_herds(std::move(herds));
+    }
+}
+
 const std::vector<base::Endpoint>& NodeApp::listening() const { return impl_->listening; }
 const discovery::NodeDocument& NodeApp::document() const { return impl_->agent.document(); }
 const BackendView& NodeApp::backend() const { return impl_->backend.view(); }

@@ -67,6 +67,8 @@ public:
 
     /// New fleet keys (SIGHUP).
     void set_authenticator(discovery::Authenticator authenticator);
+    /// Other herds to announce to (SIGHUP).
+    void set_herds(std::vector<base::HostPort> herds);
 
     /// Where the agent and the gateway listen, with real ports.
     [[nodiscard]] const std::vector<base::Endpoint>& listening() const;

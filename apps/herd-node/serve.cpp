@@ -82,7 +82,7 @@ void print_addresses(const std::vector<base::Endpoint>& addresses)
     std::fflush(stdout);
 }
 
-/// SIGHUP: what can change while running is the log level, the log file and the fleet keys.
+/// SIGHUP: what can change while running is the log level, the log file, the fleet keys and the named herds.
 void reload(NodeApp& app, const ServeOptions& serve)
 {
     auto line = parse_command_line(serve.arguments, config::system_environment(), serve.options.directory);
@@ -99,6 +99,7 @@ void reload(NodeApp& app, const ServeOptions& serve)
         return;
     }
     app.set_authenticator(std::move(*keys));
+    app.set_herds(fresh->options.herds);
     log::set_level(fresh->options.log.level);
     log::reopen();
     for (const auto& key : restart_differences(serve.options, fresh->options)) {

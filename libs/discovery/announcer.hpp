@@ -149,6 +149,7 @@ private:
         base::Instant acked_at{};
         std::optional<base::Instant> unanswered_since{}; ///< first WANT_ACK without an answer
         bool lost{false}; ///< silent for too long; still beaten to, so that a healed network is noticed at once
+        bool on_link{false}; ///< last heard on a LAN of ours: it is found by broadcast, named or not
         bool left{false}; ///< it said so: nothing goes there until it is heard again
         [[nodiscard]] bool acked() const { return acked_boot != 0 && acked_boot == boot_id; }
     };
@@ -178,6 +179,7 @@ private:
     void answer(base::Instant now, const Sighting& sighting, const Beacon& beacon);
     Herd* meet(base::Instant now, const Sighting& sighting);
     Herd* add_herd(const base::Uuid& id);
+    void drop_unnamed(base::Instant now, const base::Uuid& id, NodeActions& out);
     void lose(base::Instant now, const base::Uuid& id, Herd& herd, bool left, NodeActions& out);
     void burst(base::Instant now);
     void announce(base::Instant now, bool everywhere, bool with_ack, NodeActions& out);

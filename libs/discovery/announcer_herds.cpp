@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <utility>
 
 namespace herd::discovery {
 
@@ -20,6 +21,7 @@ constexpr Duration fallback_after = 3s;
 constexpr Duration fallback_timeout = 5s;
 constexpr std::size_t answers_limit = 16;
 constexpr std::size_t configured_limit = 64;
+constexpr int leave_copies = 3;
 constexpr std::uint16_t window_ms_max = 500;
 
 bool stands_on(const std::vector<base::Endpoint>& endpoints, const base::IpAddress& address)
@@ -102,6 +104,7 @@ Announcer::Herd* Announcer::meet(Instant now, const Sighting& sighting)
     herd->boot_id = sighting.header.boot_id;
     herd->heard_at = now;
     herd->left = false;
+    herd->on_link = sighting.arrival.on_link() || sighting.arrival.on_loopback;
     if (herd->lost) {
         herd->lost = false;
         herd->acked_boot = 0; // let it say again that it hears us
@@ -269,6 +272,33 @@ NodeActions Announcer::unreachable(Instant now, const base::Endpoint& at)
 
 // ----------------------------------------------------------------------------- configured herds and HTTP
 
+/// A herd whose name was taken off the list: one that only the name led to is told goodbye.
+void Announcer::drop_unnamed(Instant now, const base::Uuid& id, NodeActions& out)
+{
+    const bool still = std::ranges::any_of(configured_, [&](const auto& entry) { return entry.second.met == id; });
+    const auto herd = herds_.find(id);
+    if (still || herd == herds_.end() || herd->second.on_link || !started_ || leaving_) {
+        return;
+    }
+    Send send;
+    send.type = Type::leave;
+    send.to.push_back(herd->second.at);
+    send.bytes = std::make_shared<const Octets>(options_.authenticator.sealed(
+        header(0), Leave{static_cast<std::uint8_t>(LeaveReason::shutdown), unknown<std::uint16_t>}));
+    for (int copy = 0; copy < leave_copies; ++copy) {
+        listener_.counters().sent(Type::leave);
+        out.emplace_back(send);
+    }
+    out.emplace_back(Notice{Notice::Kind::herd_lost, id, herd->second.at});
+    fallbacks_.erase(id.text());
+    listener_.forget(id);
+    herds_.erase(herd);
+    if (!any_acked(now)) {
+        lonely_since_ = now;
+        broadcast_at_ = std::min(broadcast_at_, now + until_broadcast(now));
+    }
+}
+
 NodeActions Announcer::set_configured_herds(Instant now, std::vector<ConfiguredHerd> herds)
 {
     std::map<std::string, Configured> fresh;
@@ -289,11 +319,16 @@ NodeActions Announcer::set_configured_herds(Instant now, std::vector<ConfiguredH
         }
         entry.herd = std::move(herd);
     }
-    configured_ = std::move(fresh);
+    NodeActions out;
+    const auto before = std::exchange(configured_, std::move(fresh));
+    for (const auto& [name, entry] : before) {
+        if (!entry.met.is_nil() && !configured_.contains(name)) {
+            drop_unnamed(now, entry.met, out);
+        }
+    }
     std::erase_if(fallbacks_, [&](const auto& entry) {
         return !configured_.contains(entry.first) && !base::Uuid::parse(entry.first);
     });
-    NodeActions out;
     const bool unmet = std::ranges::any_of(configured_, [&](const auto& entry) {
         return entry.second.met.is_nil() && entry.second.send_at <= now && !entry.second.herd.udp.empty();
     });

@@ -103,29 +103,48 @@ struct NodeBeacon::Impl {
     net::Task<void> resolve_herds()
     {
         while (!closed) {
+            const auto wanted = named; // may change while we ask
             std::vector<ConfiguredHerd> known;
             bool all = true;
-            for (std::size_t i = 0; i < named.size() && !closed; ++i) {
-                auto addresses = co_await network.resolve(named[i].host, loop.now() + resolve_timeout);
+            for (std::size_t i = 0; i < wanted.size() && !closed; ++i) {
+                auto addresses = co_await network.resolve(wanted[i].host, loop.now() + resolve_timeout);
                 if (!addresses) {
                     all = false;
                     if (!complained) {
                         complained = true;
                         log::warn("discovery", "herd_unresolved",
-                                  {{"herd", named[i].host}, {"why", addresses.error().message()}, {"hint", "tried again every 5 s"}});
+                                  {{"herd", wanted[i].host}, {"why", addresses.error().message()}, {"hint", "tried again every 5 s"}});
                     }
+                    // Where it was it may still be: a resolver that fails makes nobody unknown.
+                    std::ranges::copy_if(resolved, std::back_inserter(known), [&](const ConfiguredHerd& before) {
+                        return before.name == configured(wanted[i], {}, discovery_port).name;
+                    });
                     continue;
                 }
                 addresses->resize(std::min(addresses->size(), addresses_per_name));
-                known.push_back(configured(named[i], *addresses, discovery_port));
+                known.push_back(configured(wanted[i], *addresses, discovery_port));
             }
             if (closed) {
                 break;
             }
-            if (!known.empty()) {
-                perform(announcer.set_configured_herds(loop.now(), std::move(known)));
+            if (wanted != named) {
+                continue;
+            }
+            resolved = known;
+            perform(announcer.set_configured_herds(loop.now(), std::move(known)));
+            if (wanted.empty()) {
+                break;
             }
             (void)co_await resolve_timer.wait_for(all ? resolve_again : resolve_retry);
+        }
+        resolving = false;
+    }
+
+    void resolve_if_named()
+    {
+        if (!named.empty() && started && !closed && !resolving) {
+            resolving = true;
+            tasks.spawn("discovery.resolve", resolve_herds());
         }
     }
 
@@ -139,7 +158,10 @@ struct NodeBeacon::Impl {
     net::Timer resolve_timer;
     net::TaskGroup tasks;
     std::unique_ptr<internal::Sockets> sockets{};
+    std::vector<ConfiguredHerd> resolved{}; ///< of `named`, as far as they were ever found
     bool complained{false};
+    bool started{false};
+    bool resolving{false}; ///< resolve_herds() runs
     bool closed{false};
 };
 
@@ -156,9 +178,8 @@ void NodeBeacon::start()
 {
     impl_->sockets->start();
     impl_->perform(impl_->announcer.start(impl_->loop.now()));
-    if (!impl_->named.empty()) {
-        impl_->tasks.spawn("discovery.resolve", impl_->resolve_herds());
-    }
+    impl_->started = true;
+    impl_->resolve_if_named();
 }
 
 void NodeBeacon::set_facts(Facts facts)
@@ -179,6 +200,17 @@ void NodeBeacon::http_announced(const std::string& herd, bool ok)
 void NodeBeacon::set_authenticator(Authenticator authenticator)
 {
     impl_->announcer.set_authenticator(std::move(authenticator));
+}
+
+void NodeBeacon::set_herds(std::vector<base::HostPort> herds)
+{
+    if (impl_->named == herds) {
+        return;
+    }
+    impl_->named = std::move(herds);
+    impl_->complained = false;
+    impl_->resolve_timer.cancel(); // look now; a look in progress begins again when it sees the change
+    impl_->resolve_if_named();
 }
 
 net::Task<void> NodeBeacon::leave(LeaveReason reason)

@@ -67,6 +67,8 @@ public:
     void herd_asked(const base::Uuid& id, const base::IpAddress& peer, const base::Endpoint& udp);
     void http_announced(const std::string& herd, bool ok);
     void set_authenticator(Authenticator authenticator);
+    /// Other named herds (a reload): those that are new are called at once, those that are gone no more.
+    void set_herds(std::vector<base::HostPort> herds);
     /// Sends the three LEAVEs (about 150 ms) and goes silent. Awaits: yes.
     [[nodiscard]] net::Task<void> leave(LeaveReason reason);
     /// Closes the sockets and waits for what runs. Without leave() first the node just falls silent.

@@ -4,6 +4,8 @@ Every host runs what a user's box runs: an Ollama (simulated) on 127.0.0.1:11434
 Nothing here touches the machine's own interfaces.
 """
 import os
+import signal
+import subprocess
 import threading
 import time
 
@@ -17,6 +19,7 @@ from harness.wire import Connection
 
 pytestmark = pytest.mark.root
 MODEL = "llama3.2:3b"
+DEAF = "table inet deaf { chain in { type filter hook input priority 0; meta pkttype { broadcast, multicast } udp dport 11436 drop; }; }"
 
 
 def percentile(values, share):
@@ -356,22 +359,49 @@ def test_the_order_of_starting_does_not_matter(site):
 
 
 def test_a_node_named_by_unicast_joins_through_a_lan_that_drops_broadcasts(site):
-    import subprocess
     lan = site.network.lan()
     herd = site.add_herd(lan)
     site.add_host("n1", lan, addresses=["10.77.0.11/24"])
     site.add_sim("n1")
     for host in (site.herd_host, site.hosts["n1"]):
-        subprocess.run(["ip", "netns", "exec", host, "nft", "-f", "-"], input="table inet deaf { chain in { type filter hook input priority 0; meta pkttype { broadcast, multicast } udp dport 11436 drop; }; }",
-                       text=True, check=True)
+        subprocess.run(["ip", "netns", "exec", host, "nft", "-f", "-"], input=DEAF, text=True, check=True)
     site.add_node("n1", "--herd", "10.77.0.1")
     with inside(site.herd_host):
         herd.wait_online(["n1"], 5).wait_models([MODEL])
         assert ask(herd).status == 200
 
 
+def test_sighup_makes_the_agent_call_the_herds_of_its_changed_file(site):
+    """On a LAN that drops broadcasts an agent is known to the herds it names alone."""
+    lan = site.network.lan()
+    site.add_host("n1", lan, addresses=["10.77.0.11/24"])
+    herds = {}
+    for name, address in (("one", "10.77.0.1/24"), ("two", "10.77.0.2/24")):
+        site.herd_host = site.network.host(name, lan, addresses=[address])
+        herds[name] = site.start_herd("--state-dir", site.folder / name)
+        herds[name].host = site.herd_host
+    for host in (herds["one"].host, herds["two"].host, site.hosts["n1"]):
+        subprocess.run(["ip", "netns", "exec", host, "nft", "-f", "-"], input=DEAF, text=True, check=True)
+    site.add_sim("n1")
+    config = site.folder / "herd-node.toml"
+    config.write_text('herd = ["10.77.0.1"]\n')
+    node = site.add_node("n1", "--config", config)
+    with inside(herds["one"].host):
+        herds["one"].wait_online(["n1"], 10)
+    with inside(herds["two"].host):
+        assert herds["two"].nodes() == []
+        config.write_text('herd = ["10.77.0.2"]\n')
+        node.signal(signal.SIGHUP)
+        changed = time.monotonic()
+        herds["two"].wait_online(["n1"], 10)
+        report("SIGHUP with another herd in herd-node.toml: routable there after %.2f s" % (time.monotonic() - changed))
+        config.write_text('herd = ["10.77.0.2", 5]\n')
+        node.signal(signal.SIGHUP)
+        node.line(r".*reload_refused.*", 5)
+        assert herds["two"].wait_online(["n1"], 1)
+
+
 def test_without_any_udp_the_agent_announces_itself_over_http(site):
-    import subprocess
     lan = site.network.lan()
     herd = site.add_herd(lan)
     site.add_host("n1", lan, addresses=["10.77.0.11/24"])

@@ -367,6 +367,50 @@ TEST_CASE("a configured herd gets unicast from the first moment and HTTP after t
     CHECK(b.all<HttpAnnounce>().empty());
 }
 
+TEST_CASE("a herd taken off the list is told goodbye if only its name led to it")
+{
+    Bench b;
+    const base::Endpoint far{*base::IpAddress::parse("203.0.113.9"), 11436};
+    const base::Endpoint further{*base::IpAddress::parse("203.0.113.10"), 11436};
+    b.take(b.core.start(b.now));
+    b.take(b.core.set_configured_herds(b.now, {{"far", {far}, {}}}));
+    Header header = vectors::herd_header();
+    header.flags = flag::herd | flag::reply;
+    header.seq = 5;
+    header.udp_port = 0;
+    const auto acknowledge = [&](const base::Endpoint& from, int ttl, bool connected) {
+        Arrival arrival;
+        arrival.from = from;
+        arrival.ttl = ttl;
+        arrival.connected = connected;
+        ++header.seq;
+        b.take(b.core.on_datagram(b.now, arrival, encode(header, Ack{vectors::boot_id, b.core.seq(), 1000, 0})));
+        REQUIRE(b.core.herds().size() == 1);
+    };
+    acknowledge(far, 60, false);
+    b.log.clear();
+    b.take(b.core.set_configured_herds(b.now, {{"further", {further}, {}}}));
+    CHECK(b.noticed(Notice::Kind::herd_lost));
+    CHECK(b.core.herds().empty());
+    std::size_t goodbyes = 0;
+    for (const auto& [when, send] : b.all<Send>()) {
+        goodbyes += send.type == Type::leave && send.to == std::vector{far} ? 1U : 0U;
+    }
+    CHECK(goodbyes == 3);
+    b.log.clear();
+    b.run(3s);
+    for (const auto& [when, send] : b.all<Send>()) {
+        CHECK(std::ranges::find(send.to, far) == send.to.end());
+    }
+
+    // One on our own LAN is found by broadcast anyway.
+    b.take(b.core.set_configured_herds(b.now, {{"near", {herd_at}, {}}}));
+    header.seq = 5000;
+    acknowledge(herd_at, 255, true);
+    b.take(b.core.set_configured_herds(b.now, {}));
+    CHECK(b.core.herds().size() == 1);
+}
+
 TEST_CASE("HTTP announcements that work are repeated within each interval")
 {
     Bench b;
