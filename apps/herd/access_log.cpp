@@ -4,7 +4,20 @@
 
 namespace herd::app {
 
-void write_access_line(const proxy::ExchangeRecord& record)
+namespace {
+
+std::string joined(const std::vector<std::string>& words)
+{
+    std::string text;
+    for (const std::string& word : words) {
+        text.append(text.empty() ? "" : ",").append(word);
+    }
+    return text;
+}
+
+} // namespace
+
+void write_access_line(const store::RequestRecord& record)
 {
     if (!log::enabled(log::Level::info)) {
         return;
@@ -12,7 +25,8 @@ void write_access_line(const proxy::ExchangeRecord& record)
     const auto ms = [](base::Duration d) { return base::milliseconds(d); };
     log::info("access", "request_done",
               {{"id", record.id},
-               {"client", record.client.address.text()},
+               {"client", record.client},
+               {"key", record.key},
                {"method", record.method},
                {"path", record.path},
                {"model", record.model.empty() ? record.requested_model : record.model},
@@ -22,12 +36,14 @@ void write_access_line(const proxy::ExchangeRecord& record)
                {"attempts", record.attempts.size()},
                {"queue_ms", ms(record.queue)},
                {"connect_ms", ms(record.connect)},
-               {"first_byte_ms", ms(record.first_byte)},
+               {"first_byte_ms", ms(record.ttft)},
                {"total_ms", ms(record.total)},
-               {"prompt_tokens", record.timings.prompt_tokens},
-               {"output_tokens", record.timings.output_tokens},
+               {"prompt_tokens", record.prompt_tokens.value_or(0)},
+               {"output_tokens", record.output_tokens.value_or(0)},
+               {"tokens_per_s", record.tokens_per_s.value_or(0)},
                {"bytes_in", record.bytes_in},
                {"bytes_out", record.bytes_out},
+               {"tags", joined(record.tags)},
                {"error", record.error}});
 }
 

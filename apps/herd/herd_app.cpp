@@ -1,11 +1,13 @@
 #include "herd/herd_app.hpp"
 
 #include "base/log.hpp"
-#include "herd/access_log.hpp"
 #include "herd/on_loop.hpp"
 #include "herd/translate.hpp"
 
 #include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
 
 namespace herd::app {
 
@@ -42,11 +44,33 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
     lateness_timer_ = std::make_unique<net::Timer>(loop);
     fleet_ = std::make_unique<FleetOwner>(loop, fleet_options(options_), base::Rng(rng_.next()));
     fleet_->on_effect([this](const fleet::Effect& effect) { carry_out(effect); });
+    build_ledger();
     build_relays(sockets);
     build_discovery(sockets, authenticator);
 }
 
 HerdApp::~HerdApp() = default;
+
+void HerdApp::build_ledger()
+{
+    LedgerOptions wanted;
+    wanted.keep = options_.store.enabled;
+    wanted.store.path = options_.store.path;
+    wanted.store.limits = {options_.store.retention, options_.store.max_size};
+    wanted.boot = fmt::format("{:x}", installation_.boot_id);
+    EventVoices voices;
+    voices.status = [this, started = main_loop().now()](const fleet::Snapshot& snapshot) {
+        return admin::status(snapshot, {version(), ledger_->loop().now() - started, controls_->counts()});
+    };
+    voices.node = [this](const fleet::Snapshot& snapshot, std::size_t i) {
+        return admin::node(snapshot, snapshot.nodes[i], ledger_->loop().now());
+    };
+    voices.request = [](const store::RequestRecord& one) { return record_json(one); };
+    EventLimits limits;
+    limits.viewers = options_.limits.event_viewers;
+    ledger_ = std::make_unique<Ledger>(std::move(wanted), std::move(voices), limits);
+    fleet_->on_snapshot([this](const std::shared_ptr<const fleet::Snapshot>& snapshot) { ledger_->snapshot(snapshot); });
+}
 
 void HerdApp::build_relays(HerdSockets& sockets)
 {
@@ -83,7 +107,9 @@ void HerdApp::build_relays(HerdSockets& sockets)
                          .shared = shared_,
                          .controls = controls_,
                          .rng = base::Rng(rng_.next()),
-                         .sink = [this](const proxy::ExchangeRecord& r) { record(r); }};
+                         .sink = [this](proxy::ExchangeRecord&& r) { record(std::move(r)); },
+                         .ledger = ledger_.get(),
+                         .in_flight = [this](net::Loop& asker) { return in_flight_from(asker); }};
         relays_.push_back(std::make_unique<RelayUnit>(*loops_[i], std::move(parts)));
     }
     unserved_ = std::move(sockets.listen);
@@ -137,6 +163,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
 
 base::Result<void> HerdApp::start()
 {
+    ledger_->start();
     for (std::size_t i = 0; i < relays_.size(); ++i) {
         for (net::BoundSocket& socket : unserved_[i]) {
             if (auto served = relays_[i]->listen(std::move(socket)); !served) {
@@ -179,6 +206,7 @@ void HerdApp::run()
         thread.join();
     }
     threads_.clear();
+    ledger_->stop(); // writes down what is left
 }
 
 void HerdApp::carry_out(const fleet::Effect& effect)
@@ -228,13 +256,24 @@ void HerdApp::watch_lateness()
     });
 }
 
-void HerdApp::record(const proxy::ExchangeRecord& record)
+void HerdApp::record(proxy::ExchangeRecord&& record)
 {
     requests_total_.fetch_add(1, std::memory_order_relaxed);
     if (record.status >= 500 || record.termination.starts_with('N')) {
         requests_failed_.fetch_add(1, std::memory_order_relaxed);
     }
-    write_access_line(record);
+    ledger_->put(std::move(record));
+}
+
+net::Task<std::vector<proxy::InFlight>> HerdApp::in_flight_from(net::Loop& asker)
+{
+    std::vector<proxy::InFlight> all;
+    for (const auto& relay : relays_) {
+        auto look = [&unit = *relay] { return unit.in_flight(); };
+        auto some = co_await on_loop(asker, relay->loop(), std::move(look));
+        std::ranges::move(some, std::back_inserter(all));
+    }
+    co_return all;
 }
 
 base::Result<std::string> HerdApp::take_announcement(const admin::Twin& twin)
@@ -311,6 +350,7 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     }
     scout_->replace_configured(std::move(*nodes));
     fleet_->set_options(fleet_options(fresh));
+    ledger_->set_limits({fresh.store.retention, fresh.store.max_size});
     const auto proxy = proxy_options(fresh, installation_.id);
     for (const auto& relay : relays_) {
         relay->loop().dispatch([&unit = *relay, proxy] { unit.set_options(proxy); });
@@ -330,6 +370,7 @@ void HerdApp::request_stop()
         return;
     }
     stopping_ = true;
+    ledger_->end_events(); // or their viewers would hold up the end
     log::info("app", "stopping", {{"grace_s", base::milliseconds(options_.proxy.shutdown_grace) / 1000}});
     tasks_->spawn("shut_down", shut_down());
 }

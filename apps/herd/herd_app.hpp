@@ -6,6 +6,7 @@
 #include "herd/command_line.hpp"
 #include "herd/options.hpp"
 #include "herd/pool_keeper.hpp"
+#include "herd/records/ledger.hpp"
 #include "herd/relay_unit.hpp"
 #include "herd/scout.hpp"
 
@@ -78,7 +79,9 @@ private:
     base::Result<std::string> take_announcement(const admin::Twin& twin);
     net::Task<base::Result<std::vector<std::string>>> reload_from(net::Loop& asker);
     net::Task<base::Result<std::string>> announce_from(net::Loop& asker, admin::Twin twin);
-    void record(const proxy::ExchangeRecord& record);
+    void build_ledger();
+    void record(proxy::ExchangeRecord&& record);
+    net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
 
     HerdOptions options_;
     std::string shown_; // the options as JSON, secrets masked
@@ -92,6 +95,7 @@ private:
     std::unique_ptr<Scout> scout_;
     std::unique_ptr<PoolKeeper> pool_;
     std::unique_ptr<discovery::HerdBeacon> beacon_;
+    std::unique_ptr<Ledger> ledger_; // outlives the relays
     std::vector<std::unique_ptr<RelayUnit>> relays_;
     std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
     std::shared_ptr<admin::Controls> controls_ = std::make_shared<admin::Controls>();

@@ -229,14 +229,18 @@ void proxy_rows(Table& t, HerdOptions& o)
 void store_rows(Table& t, HerdOptions& o)
 {
     t.group("Request records");
+    t.boolean({.key = "store.enabled",
+               .sentence = "Keep a record of every request (never prompts or answers); else only the latest are known, in memory.",
+               .restart = true},
+              o.store.enabled);
     t.text({.key = "store.path",
-            .sentence = "Database of request records, relative to `state_dir`. Read and checked; without "
-                        "effect in this version.",
+            .sentence = "SQLite database of request records, relative to `state_dir`.",
             .restart = true},
            o.store.path);
-    t.duration({.key = "store.retention",
-                .sentence = "How long records are kept. Read and checked; without effect in this version."},
-               o.store.retention, std::chrono::hours{1});
+    t.duration({.key = "store.retention", .sentence = "How long records are kept."}, o.store.retention, std::chrono::hours{1});
+    t.bytes({.key = "store.max_size",
+             .sentence = "Most data in the database; beyond it the oldest records go. 0: no limit."},
+            o.store.max_size);
 }
 
 /// Rows in the order of the help. `file_nodes` takes the [[node]] tables, which --node adds to.
@@ -310,6 +314,7 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
     if (options.daemon && options.log.file.empty()) {
         options.log.file = options.state_dir + "/herd.log";
     }
+    options.store.path = config::absolute_path(options.store.path, options.state_dir);
     options.pid_file = config::absolute_path(options.pid_file, options.directory);
     options.log.file = config::absolute_path(options.log.file, options.directory);
     options.discovery.fleet_key_file =
@@ -324,12 +329,6 @@ void collect_warnings(HerdOptions& options, const Table& table, const config::En
                   [](const std::string& warning) { return warning.starts_with("HERD_NODE_"); });
     if (!options.frontends.empty()) {
         options.warnings.emplace_back("[[frontend]] is read and checked, but has no effect in this version");
-    }
-    for (const config::Option& option : table.options()) {
-        if (option.row.key.starts_with("store.") && option.origin.from != config::From::built_in) {
-            options.warnings.push_back(option.row.key
-                                       + " is read and checked, but has no effect in this version");
-        }
     }
 }
 

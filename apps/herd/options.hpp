@@ -82,10 +82,12 @@ struct HerdOptions {
 
     std::vector<std::string> cors_origins{};
 
-    /// [store]: read and checked, without effect in this version.
+    /// [store]: the records of requests.
     struct Store {
-        std::string path{"requests.db"};
+        bool enabled{true};
+        std::string path{"requests.db"}; ///< absolute, once loaded
         base::Duration retention{std::chrono::hours{24 * 30}};
+        base::Bytes max_size{base::gib}; ///< 0: no limit
     } store{};
 
     log::Options log{};

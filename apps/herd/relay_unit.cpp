@@ -9,6 +9,7 @@ RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
       scheduler_(loop, *parts.fleet, parts.index),
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, std::move(parts.sink)),
       admin_(scheduler_, std::move(parts.controls)),
+      records_(*parts.ledger, std::move(parts.in_flight)),
       server_(loop, parts.server, [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),
       tasks_(loop, "relay")
 {
@@ -40,6 +41,9 @@ net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
     const http::RequestHead& head = exchange.head();
     if (dashboard::owns(head)) {
         return dashboard::serve(exchange);
+    }
+    if (admin::RecordsApi::owns(head.path())) {
+        return records_.handle(exchange);
     }
     return admin::Admin::owns(head.path()) ? admin_.handle(exchange) : proxy_.handle(exchange);
 }

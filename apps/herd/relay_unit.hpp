@@ -2,6 +2,7 @@
 // One relay loop with everything that lives on it: network, node connections, its door to the fleet, the
 // proxy, the admin surface and the server. A client connection is born and dies here.
 #include "herd/admin/admin.hpp"
+#include "herd/admin/records_api.hpp"
 #include "herd/scheduler_port.hpp"
 #include "http/pool.hpp"
 #include "http/server.hpp"
@@ -23,6 +24,8 @@ struct RelayParts {
     std::shared_ptr<const admin::Controls> controls{};
     base::Rng rng{0};
     proxy::RecordSink sink{};
+    Ledger* ledger{nullptr};
+    admin::InFlightOf in_flight{};
 };
 
 /// Thread: its loop's, once that runs.
@@ -39,6 +42,8 @@ public:
     {
         host_lost ? pool_.give_up(endpoint) : pool_.drop(endpoint);
     }
+    /// What runs here now, newest first, at most 1000.
+    [[nodiscard]] std::vector<proxy::InFlight> in_flight() const { return proxy_.in_flight(1000); }
     [[nodiscard]] net::Loop& loop() { return loop_; }
 
 private:
@@ -51,6 +56,7 @@ private:
     SchedulerPort scheduler_;
     proxy::Proxy proxy_;
     admin::Admin admin_;
+    admin::RecordsApi records_;
     http::Server server_;
     net::TaskGroup tasks_;
 };

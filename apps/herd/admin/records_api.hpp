@@ -1,0 +1,42 @@
+#pragma once
+// What herd tells of the requests it served: /herd/v1/requests, /requests/{id}, /usage, /events. Reading only.
+#include "herd/admin/query.hpp"
+#include "herd/records/ledger.hpp"
+#include "http/server.hpp"
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace herd::app::admin {
+
+/// Everything in flight, all loops together.
+using InFlightOf = std::function<net::Task<std::vector<proxy::InFlight>>(net::Loop& asker)>;
+
+/// Thread: its relay loop.
+class RecordsApi {
+public:
+    /// Both outlive the object's exchanges.
+    RecordsApi(Ledger& ledger, InFlightOf in_flight) : ledger_(ledger), in_flight_(std::move(in_flight)) {}
+
+    [[nodiscard]] static bool owns(std::string_view path);
+    [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
+
+private:
+    net::Task<LedgerAnswer> answer(http::ServerExchange& exchange);
+    net::Task<LedgerAnswer> list(http::ServerExchange& exchange);
+    net::Task<LedgerAnswer> list_in_flight(net::Loop& loop, store::TraceFilter filter);
+    net::Task<LedgerAnswer> usage(http::ServerExchange& exchange);
+    net::Task<void> events(http::ServerExchange& exchange);
+
+    Ledger& ledger_;
+    InFlightOf in_flight_;
+};
+
+/// The question of GET /herd/v1/requests. `in_flight`: status=in_flight was asked for. Faults are the query's.
+[[nodiscard]] store::TraceFilter filter_of(Query& query, base::WallTime now, bool& in_flight);
+/// That of GET /herd/v1/usage.
+[[nodiscard]] store::UsageQuery usage_query_of(Query& query, base::WallTime now);
+
+} // namespace herd::app::admin

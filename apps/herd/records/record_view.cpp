@@ -1,0 +1,290 @@
+#include "herd/records/record_view.hpp"
+
+#include "herd/admin/decision_view.hpp"
+#include "herd/admin/views.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+namespace herd::app {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string text_of(const Json& json)
+{
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// Milliseconds with three digits behind the point.
+double ms(base::Duration duration)
+{
+    return static_cast<double>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count()) / 1000.0;
+}
+
+std::optional<base::Duration> if_told(base::Duration duration)
+{
+    return duration > base::Duration{} ? std::optional{duration} : std::nullopt;
+}
+
+std::optional<std::int64_t> if_told(std::int64_t count) { return count > 0 ? std::optional{count} : std::nullopt; }
+
+/// By the node's own clock; else from the first byte to the last of a stream.
+std::optional<double> tokens_per_s(const proxy::ExchangeRecord& record)
+{
+    const auto tokens = static_cast<double>(record.timings.output_tokens);
+    if (record.timings.eval > base::Duration{} && tokens > 0) {
+        return tokens / base::seconds(record.timings.eval);
+    }
+    const double span = base::seconds(record.total - record.first_byte);
+    if (record.stream && tokens > 1 && span > 0.001) {
+        return (tokens - 1) / span;
+    }
+    return std::nullopt;
+}
+
+/// What the scheduler believed to be cached where the request went.
+std::optional<std::int64_t> cached_tokens(const proxy::ExchangeRecord& record)
+{
+    if (!record.decision || !record.decision->chosen) {
+        return std::nullopt;
+    }
+    for (const fleet::Weighed& one : record.decision->candidates) {
+        if (one.node == *record.decision->chosen) {
+            return if_told(static_cast<std::int64_t>(std::llround(one.cached_tokens)));
+        }
+    }
+    return std::nullopt;
+}
+
+template <class T>
+void put_if(Json& json, const char* key, const std::optional<T>& value)
+{
+    if (value) {
+        json[key] = *value;
+    }
+}
+
+void put_if(Json& json, const char* key, const std::optional<base::Duration>& value)
+{
+    if (value) {
+        json[key] = ms(*value);
+    }
+}
+
+void put_if(Json& json, const char* key, const std::string& value)
+{
+    if (!value.empty()) {
+        json[key] = value;
+    }
+}
+
+/// What the node measured but did not name: its own queue.
+std::optional<base::Duration> queue_in_node(const store::RequestRecord& record)
+{
+    if (!record.eval || record.attempts.empty()) {
+        return std::nullopt;
+    }
+    const auto known = record.load.value_or(base::Duration{}) + record.prompt_eval.value_or(base::Duration{}) + *record.eval;
+    return std::max(base::Duration{}, record.attempts.back().took - known);
+}
+
+Json to_json(const store::RequestRecord& record)
+{
+    Json attempts = Json::array();
+    for (const store::RecordedAttempt& attempt : record.attempts) {
+        attempts.push_back({{"node", attempt.node}, {"outcome", attempt.outcome}, {"ms", ms(attempt.took)}});
+    }
+    Json json{{"id", record.id}, {"at", admin::timestamp(record.at)}, {"client", record.client}};
+    put_if(json, "key", record.key);
+    json["frontend"] = record.frontend;
+    json["api"] = record.api;
+    json["method"] = record.method;
+    json["path"] = record.path;
+    json["model"] = record.model;
+    json["requested_model"] = record.requested_model;
+    json["node"] = record.node;
+    json["attempts"] = std::move(attempts);
+    json["status"] = record.status;
+    json["termination"] = record.termination;
+    json["stream"] = record.stream;
+    json["tags"] = record.tags;
+    put_if(json, "session", record.session);
+    json["priority"] = record.priority;
+    put_if(json, "prompt_tokens", record.prompt_tokens);
+    put_if(json, "cached_tokens", record.cached_tokens);
+    put_if(json, "output_tokens", record.output_tokens);
+    json["queue_ms"] = ms(record.queue);
+    put_if(json, "load_ms", record.load);
+    json["connect_ms"] = ms(record.connect);
+    json["ttft_ms"] = ms(record.ttft);
+    json["total_ms"] = ms(record.total);
+    json["bytes_in"] = record.bytes_in;
+    json["bytes_out"] = record.bytes_out;
+    if (record.tokens_per_s) {
+        json["tokens_per_s"] = std::round(*record.tokens_per_s * 100) / 100;
+    }
+    if (record.fallback) {
+        json["fallback"] = true;
+    }
+    put_if(json, "error", record.error);
+    return json;
+}
+
+Json packed(const fleet::Weighed& one)
+{
+    return Json::array({one.node.text(), one.name, static_cast<int>(one.exclusion), one.cost.wait_s, one.cost.load_s,
+                        one.cost.prefill_s, one.cost.decode_s, one.cost.risk_s, one.loaded, one.same_class, one.free_slots,
+                        one.slots, one.cached_tokens, one.prefill_rate, one.decode_rate});
+}
+
+fleet::Weighed unpacked(const Json& json)
+{
+    fleet::Weighed one;
+    one.node = base::NodeId::parse(json.at(0).get<std::string>()).value_or(base::NodeId{});
+    one.name = json.at(1);
+    one.exclusion = static_cast<fleet::Exclusion>(
+        std::clamp(json.at(2).get<int>(), 0, static_cast<int>(fleet::Exclusion::loading)));
+    const auto number = [&](std::size_t at) { return json.at(at).is_number() ? json.at(at).get<double>() : 0.0; };
+    one.cost = {number(3), number(4), number(5), number(6), number(7)};
+    one.loaded = json.at(8);
+    one.same_class = json.at(9);
+    one.free_slots = json.at(10);
+    one.slots = json.at(11);
+    one.cached_tokens = number(12);
+    one.prefill_rate = number(13);
+    one.decode_rate = number(14);
+    return one;
+}
+
+} // namespace
+
+std::string_view priority_name(fleet::Priority priority)
+{
+    switch (priority) {
+    case fleet::Priority::interactive: return "interactive";
+    case fleet::Priority::normal: return "normal";
+    case fleet::Priority::batch: return "batch";
+    }
+    return "normal";
+}
+
+store::RequestRecord stored_form(proxy::ExchangeRecord&& record)
+{
+    store::RequestRecord out;
+    out.tokens_per_s = tokens_per_s(record);
+    out.cached_tokens = cached_tokens(record);
+    if (record.decision) {
+        out.decision = pack_decision(*record.decision);
+    }
+    out.id = std::move(record.id);
+    out.at = record.at;
+    out.client = record.client.address.text();
+    out.key = std::move(record.key);
+    out.frontend = std::move(record.frontend);
+    out.api = std::move(record.api);
+    out.method = std::move(record.method);
+    out.path = std::move(record.path);
+    out.model = std::move(record.model);
+    out.requested_model = std::move(record.requested_model);
+    out.node = std::move(record.node);
+    for (proxy::AttemptRecord& attempt : record.attempts) {
+        out.attempts.push_back({std::move(attempt.node), std::string{fleet::to_string(attempt.outcome)}, attempt.took});
+    }
+    out.status = record.status;
+    out.termination = std::move(record.termination);
+    out.stream = record.stream;
+    out.tags = std::move(record.tags);
+    out.session = std::move(record.session);
+    out.priority = priority_name(record.priority);
+    out.prompt_tokens = if_told(record.timings.prompt_tokens);
+    out.output_tokens = if_told(record.timings.output_tokens);
+    out.queue = record.queue;
+    out.connect = record.connect;
+    out.ttft = record.first_byte;
+    out.total = record.total;
+    out.load = if_told(record.timings.load);
+    out.prompt_eval = if_told(record.timings.prompt_eval);
+    out.eval = if_told(record.timings.eval);
+    out.bytes_in = record.bytes_in;
+    out.bytes_out = record.bytes_out;
+    out.fallback = record.fallback;
+    out.error = std::move(record.error);
+    return out;
+}
+
+std::string record_json(const store::RequestRecord& record, bool detail)
+{
+    Json json = to_json(record);
+    if (detail) {
+        put_if(json, "prompt_eval_ms", record.prompt_eval);
+        put_if(json, "eval_ms", record.eval);
+        put_if(json, "node_queue_ms", queue_in_node(record));
+        const auto decision = unpack_decision(record.decision);
+        json["decision"] = decision ? Json::parse(admin::decision_json(*decision), nullptr, false) : Json(nullptr);
+    }
+    return text_of(json);
+}
+
+std::string in_flight_json(const proxy::InFlight& exchange)
+{
+    proxy::ExchangeRecord copy = exchange.record;
+    Json json = to_json(stored_form(std::move(copy)));
+    json["status"] = nullptr;
+    json["termination"] = nullptr;
+    json["phase"] = exchange.phase == 'R' ? "reading" : exchange.phase == 'Q' ? "queued" : exchange.phase == 'D' ? "streaming" : "waiting";
+    return text_of(json);
+}
+
+std::string pack_decision(const fleet::Decision& decision, std::size_t candidates_max)
+{
+    Json candidates = Json::array();
+    for (const fleet::Weighed& one : decision.candidates) {
+        if (candidates.size() < candidates_max) {
+            candidates.push_back(packed(one));
+        }
+    }
+    const std::size_t left_out = decision.left_out + decision.candidates.size() - candidates.size();
+    return text_of({{"m", decision.model},
+                    {"c", decision.chosen ? Json(decision.chosen->text()) : Json(nullptr)},
+                    {"p", decision.prompt_tokens},
+                    {"o", decision.output_tokens},
+                    {"s", decision.predicted_s},
+                    {"a", decision.ahead},
+                    {"n", decision.note},
+                    {"l", left_out},
+                    {"w", std::move(candidates)}});
+}
+
+std::optional<fleet::Decision> unpack_decision(std::string_view text)
+{
+    const Json json = Json::parse(text, nullptr, false);
+    if (!json.is_object()) {
+        return std::nullopt;
+    }
+    try {
+        const auto number = [&](const char* key) { return json.at(key).is_number() ? json.at(key).get<double>() : 0.0; };
+        fleet::Decision decision;
+        decision.model = json.at("m");
+        if (json.at("c").is_string()) {
+            decision.chosen = base::NodeId::parse(json.at("c").get<std::string>());
+        }
+        decision.prompt_tokens = number("p");
+        decision.output_tokens = number("o");
+        decision.predicted_s = number("s");
+        decision.ahead = json.at("a");
+        decision.note = json.at("n");
+        decision.left_out = json.at("l");
+        for (const Json& one : json.at("w")) {
+            decision.candidates.push_back(unpacked(one));
+        }
+        return decision;
+    } catch (const Json::exception&) {
+        return std::nullopt; // the file may have been edited by anybody
+    }
+}
+
+} // namespace herd::app
