@@ -1,0 +1,213 @@
+#pragma once
+// What a single snapshot cannot tell: what changed lately and how often. Nodes that came and went, models that
+// were loaded again and again, queues over some minutes, speeds against a node's own past. Bounded: per node,
+// per model on a node, and in all; what is silent for a day is dropped.
+#include "fleet/profile.hpp"
+#include "fleet/snapshot.hpp"
+#include "herd/health/traffic.hpp"
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace herd::app::health {
+
+/// One ended exchange, as far as health looks at it.
+struct Finished {
+    struct Attempt {
+        std::string node{};
+        fleet::Result outcome{fleet::Result::served};
+    };
+    std::string node{};
+    std::string model{};     ///< what ran; empty when none did
+    std::string requested{}; ///< what was asked for
+    int status{0};
+    std::string termination{"--"};
+    std::vector<Attempt> attempts{};
+    fleet::Timings timings{};
+    base::Duration first_byte{};
+    base::Duration total{};
+    bool fallback{false};
+    bool other_class{false}; ///< the scheduler knew that the model had to be loaded anew with other options
+};
+
+/// One that has not ended.
+struct Running {
+    std::string id{};
+    std::string node{};
+    std::string model{};
+    char phase{'R'}; ///< as in the access log: R reading, Q queued, H awaiting the head, D data
+    std::uint64_t bytes_out{0};
+    base::Duration age{};
+};
+struct Stuck {
+    Running what{};
+    base::Duration silent{}; ///< since when no byte went out
+};
+
+/// What an announcement says beside what the fleet keeps of it.
+struct Heard {
+    base::NodeId id{};
+    std::uint64_t boot_id{0};
+    bool over_http{false};
+    bool left{false};                     ///< a goodbye
+    std::optional<int> in_flight{};       ///< as its gateway counts them
+    std::optional<base::Duration> skew{}; ///< its clock minus ours
+};
+
+/// The speed of one model's answers at one node: the last requests against the hours before.
+class Pace {
+public:
+    static constexpr std::size_t enough = 20;
+
+    void add(base::Instant now, double tokens_per_s);
+    /// Median of the last requests, at least `enough` within half an hour.
+    [[nodiscard]] std::optional<double> recent(base::Instant now) const;
+    /// Median of the medians of past hours, of at most a week; the present hour and the one before do not count.
+    [[nodiscard]] std::optional<double> usual(base::Instant now) const;
+
+private:
+    struct Sample {
+        base::Instant at{};
+        float rate{0};
+    };
+    struct Hour {
+        std::int64_t stamp{0};
+        float median{0};
+    };
+    void close_hour();
+
+    std::deque<Sample> recent_; ///< at most 32
+    std::vector<float> hour_;   ///< of the present hour, at most 256
+    std::int64_t hour_stamp_{0};
+    std::deque<Hour> past_;     ///< at most 168
+};
+
+/// One model on one node.
+struct Pairing {
+    Windows windows{};
+    Pace pace{};
+    FadingSpread tokens{}; ///< prompt and answer together
+    base::Instant last_end{};
+    base::Instant last_load{};
+    int context{0};      ///< as last seen in memory
+    int context_other{0}; ///< the one before it
+    base::Instant context_at{};      ///< when it was seen last
+    base::Instant context_changed{}; ///< when it became another
+    double best_share{0}; ///< of the model in VRAM, with `best_context`
+    int best_context{0};
+    std::string model{}; ///< display name
+};
+
+struct NodeMemory {
+    std::string name{};
+    fleet::NodeState state{fleet::NodeState::unknown};
+    base::Instant state_since{};
+    bool down_by_itself{false};     ///< its Ollama is down, by its own account
+    base::Instant down_since{};
+    bool left{false};
+    std::deque<base::Instant> drops{}; ///< when it stopped being routable without saying goodbye; at most 32
+    base::Instant heard_udp{};
+    base::Instant heard_http{};
+    std::optional<base::Duration> skew{}; ///< the smallest of the last reports
+    std::deque<base::Duration> skews{};
+    std::uint64_t boot{0};
+    std::uint64_t boot_before{0};
+    std::deque<base::Instant> boot_swaps{}; ///< back to an older boot: two live senders with one id
+    std::optional<int> reported{};          ///< in flight, as its gateway counts
+    base::Instant reported_at{};
+    std::optional<base::Instant> foreign_since{};
+    int foreign{0};
+    std::optional<base::Instant> busy_since{}; ///< a GPU works although nobody asked through us
+    std::uint64_t gpu_boot{0};
+    std::size_t gpus_most{0};                  ///< within gpu_boot
+    struct SwapSample {
+        base::Instant at{};
+        base::Bytes used{0};
+    };
+    std::deque<SwapSample> swap{}; ///< one a minute, ten minutes
+    std::shared_ptr<const fleet::NodeFacts> facts{};
+};
+
+struct NodeTraffic {
+    Windows windows{};
+    base::Instant touched{};
+};
+
+struct QueueSample {
+    base::Instant at{};
+    int queued{0};
+};
+
+/// Thread: one owner.
+class History {
+public:
+    static constexpr std::size_t names_max = 8192;    ///< nodes with traffic
+    static constexpr std::size_t pairings_max = 8192; ///< models on nodes
+    static constexpr std::size_t running_max = 65536;
+
+    using PairKey = std::pair<std::string, std::string>; ///< node's name, ModelName::key
+
+    /// At a modest rate: a few seconds apart.
+    void see(const fleet::Snapshot& snapshot, base::Instant now);
+    void heard(const Heard& heard, base::Instant now);
+    void finished(const Finished& exchange, base::Instant now);
+    /// All exchanges that run now. What did not move since the last call grows older.
+    void running(const std::vector<Running>& all, base::Instant now);
+    /// The fleet loop was late.
+    void late(base::Instant now, base::Duration by);
+    /// A file of records could not be written, or records were dropped, `count` times.
+    void records_lost(base::Instant now, std::uint64_t count);
+
+    [[nodiscard]] const std::map<base::NodeId, NodeMemory>& nodes() const { return nodes_; }
+    [[nodiscard]] const NodeMemory* find(const base::NodeId& id) const;
+    [[nodiscard]] const std::map<std::string, NodeTraffic>& traffic() const { return traffic_; }
+    [[nodiscard]] const std::map<PairKey, Pairing>& pairings() const { return pairings_; }
+    [[nodiscard]] const Windows& all() const { return all_; }
+    [[nodiscard]] const std::deque<QueueSample>& queue() const { return queue_; }
+    [[nodiscard]] const std::vector<Stuck>& silent() const { return silent_; }
+    [[nodiscard]] std::optional<base::Instant> nobody_since() const { return nobody_since_; }
+    [[nodiscard]] const std::map<std::string, Windows>& fallbacks() const { return fallbacks_; }
+    struct Lateness {
+        base::Instant at{};
+        base::Duration by{};
+    };
+    [[nodiscard]] const std::deque<Lateness>& lateness() const { return lateness_; }
+    struct Loss {
+        base::Instant at{};
+        std::uint64_t count{0};
+    };
+    [[nodiscard]] const std::deque<Loss>& losses() const { return losses_; }
+
+private:
+    void see_state(NodeMemory& memory, const fleet::NodeView& view, base::Instant now);
+    void see_load(NodeMemory& memory, const fleet::NodeView& view, base::Instant now);
+    void see_models(const fleet::NodeView& view, base::Instant now);
+    void note_load(const Finished& exchange, Pairing& pair, Counts& counts, base::Instant now);
+    void sweep(base::Instant now);
+    Pairing* pairing(const std::string& node, std::string_view model);
+    NodeTraffic* traffic_of(const std::string& node);
+
+    std::map<base::NodeId, NodeMemory> nodes_;
+    std::map<std::string, NodeTraffic> traffic_;
+    std::map<PairKey, Pairing> pairings_;
+    std::map<std::string, Windows> fallbacks_; ///< by the model asked for
+    Windows all_;
+    std::deque<QueueSample> queue_;
+    struct Progress {
+        std::uint64_t bytes_out{0};
+        char phase{'R'};
+        base::Instant since{};
+    };
+    std::map<std::string, Progress> progress_;
+    std::vector<Stuck> silent_;
+    std::deque<Lateness> lateness_;
+    std::deque<Loss> losses_;
+    std::optional<base::Instant> nobody_since_;
+    base::Instant swept_at_{};
+};
+
+} // namespace herd::app::health

@@ -1,0 +1,67 @@
+#pragma once
+// All health checks of herd: what each looks for, what it means and what to do. A check is a pure function over
+// evidence; docs/HEALTH.md is generated from this table.
+#include "herd/health/finding.hpp"
+#include "herd/health/history.hpp"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace herd::app::health {
+
+/// What only the program itself knows.
+struct Own {
+    std::string version{};       ///< "0.1.0"
+    base::Instant started{};
+    bool discovery{false};       ///< LANA is on
+    bool open_join{false};       ///< anyone on the LAN may join
+    bool port_heard{true};       ///< false: UDP 11436 is held by another program
+    std::uint16_t discovery_port{11436};
+    std::vector<std::string> blocked_interfaces{}; ///< "eth0: why" where sending fails
+    std::string disk_path{};     ///< where records and state are kept
+    std::optional<base::Bytes> disk_total{};
+    std::optional<base::Bytes> disk_free{};
+    bool keeps_records{false};
+    std::string records_error{}; ///< why the last write failed; empty: it did not
+    int queue_per_model{256};
+};
+
+/// Everything a check may look at. Borrowed for the call.
+struct Evidence {
+    base::Instant now{};
+    const fleet::Snapshot& fleet;
+    const History& history;
+    const Own& own;
+};
+
+using Findings = std::vector<Finding>;
+
+struct Check {
+    std::string_view id{};
+    std::string_view title{};
+    std::string_view meaning{}; ///< when it fires, with the thresholds
+    std::string_view advice{};  ///< general; a finding may carry a more exact one
+    std::string_view severity{}; ///< as the table in docs/HEALTH.md says it: "critical", "warning; critical when …"
+    void (*look)(const Evidence& evidence, Findings& out){nullptr};
+    /// How long it must hold before it is said, and be gone before it is withdrawn: findings do not flap.
+    base::Duration raise_after{0};
+    base::Duration clear_after{std::chrono::seconds{15}};
+};
+
+/// In the order of docs/HEALTH.md. Ids are stable and unique.
+[[nodiscard]] std::span<const Check> registry();
+
+/// The parts of it, by subject.
+[[nodiscard]] std::span<const Check> node_checks();
+[[nodiscard]] std::span<const Check> host_checks();
+[[nodiscard]] std::span<const Check> model_checks();
+[[nodiscard]] std::span<const Check> request_checks();
+[[nodiscard]] std::span<const Check> own_checks();
+
+/// docs/HEALTH.md.
+[[nodiscard]] std::string reference();
+
+} // namespace herd::app::health

@@ -1,0 +1,90 @@
+#include "world.hpp"
+
+using namespace herd;
+using namespace herd::test;
+
+TEST_CASE("windows forget: five minutes, an hour, a day")
+{
+    Windows windows;
+    base::Instant now{std::chrono::hours{500}};
+    windows.add(now, {.requests = 3});
+    CHECK(windows.recent(now).requests == 3);
+    CHECK(windows.recent(now, Windows::step).requests == 3);
+    now += 6min;
+    CHECK(windows.recent(now, Windows::step).requests == 0);
+    CHECK(windows.recent(now).requests == 3);
+    now += 1h;
+    CHECK(windows.recent(now).requests == 0);
+    CHECK(windows.day(now).requests == 3);
+    windows.add(now, {.requests = 1});
+    CHECK(windows.day(now).requests == 4);
+    now += 24h;
+    CHECK(windows.day(now).requests == 0);
+}
+
+TEST_CASE("a spread finds percentiles within a step")
+{
+    Spread spread;
+    CHECK_FALSE(spread.percentile(0.5));
+    for (std::uint64_t i = 1; i <= 1000; ++i) {
+        spread.add(i);
+    }
+    const auto middle = spread.percentile(0.5).value();
+    CHECK((middle >= 500 && middle <= 595));
+    CHECK(spread.percentile(1).value() >= 1000);
+    spread.add(0);
+    spread.add(std::uint64_t{1} << 60);
+    CHECK(spread.percentile(1).has_value());
+}
+
+TEST_CASE("a fading spread forgets within its time")
+{
+    FadingSpread spread(10h);
+    base::Instant now{std::chrono::hours{500}};
+    spread.add(now, 10000);
+    now += 6h;
+    spread.add(now, 10);
+    CHECK(spread.percentile(0.99).value() >= 10000);
+    now += 6h;
+    spread.add(now, 10);
+    CHECK(spread.percentile(0.99).value() < 100);
+}
+
+TEST_CASE("pace needs enough answers, and does not take the present for its past")
+{
+    Pace pace;
+    base::Instant now{std::chrono::hours{500}};
+    for (int i = 0; i < 19; ++i) {
+        pace.add(now, 40);
+    }
+    CHECK_FALSE(pace.recent(now));
+    pace.add(now, 40);
+    CHECK(pace.recent(now) == 40.0);
+    CHECK_FALSE(pace.usual(now));
+    CHECK_FALSE(pace.recent(now + 31min));
+    now += 2h;
+    pace.add(now, 10);
+    CHECK(pace.usual(now) == 40.0);
+}
+
+TEST_CASE("what is gone from the fleet is gone from memory; strangers are not remembered")
+{
+    World w;
+    w.node(1);
+    w.see();
+    CHECK(w.history.nodes().size() == 1);
+    w.history.heard({.id = id_of(9), .boot_id = 1}, w.now);
+    CHECK(w.history.nodes().size() == 1);
+    w.fleet.nodes.clear();
+    w.see();
+    CHECK(w.history.nodes().empty());
+}
+
+TEST_CASE("memory of models on nodes is bounded")
+{
+    World w;
+    for (std::size_t i = 0; i < History::pairings_max + 100; ++i) {
+        w.request(served("n1", "m" + std::to_string(i)));
+    }
+    CHECK(w.history.pairings().size() == History::pairings_max);
+}

@@ -1,0 +1,165 @@
+#include "world.hpp"
+
+using namespace herd;
+using namespace herd::test;
+
+TEST_CASE("high_error_rate names the node whose attempts fail, though clients were served elsewhere")
+{
+    World w;
+    w.request(served("n2"), 20);
+    CHECK(w.quiet("high_error_rate"));
+    auto failed_over = served("n2");
+    failed_over.attempts = {{"n1", fleet::Result::failed}, {"n2", fleet::Result::served}};
+    w.request(failed_over, 10);
+    CHECK(w.quiet("high_error_rate")); // ten attempts prove little
+    w.request(failed_over, 12);
+    const auto found = w.one("high_error_rate");
+    CHECK(found.node == "n1");
+    CHECK(found.severity == Severity::critical);
+    w.now += 2h;
+    CHECK(w.one("high_error_rate").resolved);
+}
+
+TEST_CASE("high_error_rate of all requests, disconnects left out")
+{
+    World w;
+    auto left = served();
+    left.status = 499;
+    left.termination = "CD";
+    w.request(left, 50);
+    CHECK(w.quiet("high_error_rate"));
+    Finished refused;
+    refused.status = 503;
+    refused.requested = "m:1b";
+    w.request(refused, 5);
+    const auto found = w.one("high_error_rate");
+    CHECK(found.node.empty());
+    CHECK(found.severity == Severity::warning);
+}
+
+TEST_CASE("high_retry_rate: retries per request")
+{
+    World w;
+    w.request(served(), 20);
+    CHECK(w.quiet("high_retry_rate"));
+    auto retried = served("n2");
+    retried.attempts = {{"n1", fleet::Result::refused}, {"n2", fleet::Result::served}};
+    w.request(retried, 10);
+    CHECK(w.one("high_retry_rate").severity == Severity::info);
+    w.request(retried, 20);
+    CHECK(w.one("high_retry_rate").severity == Severity::warning);
+}
+
+TEST_CASE("connection_failures: by node, within 15 minutes")
+{
+    World w;
+    auto retried = served("n2");
+    retried.attempts = {{"n1", fleet::Result::refused}, {"n2", fleet::Result::served}};
+    w.request(retried, 2);
+    CHECK(w.quiet("connection_failures"));
+    w.request(retried);
+    CHECK(w.one("connection_failures").node == "n1");
+    CHECK(w.one("connection_failures").severity == Severity::warning);
+    w.request(retried, 10);
+    CHECK(w.one("connection_failures").severity == Severity::critical);
+    w.now += 20min;
+    CHECK(w.quiet("connection_failures"));
+}
+
+TEST_CASE("client_disconnects: info, and a warning when they are many")
+{
+    World w;
+    auto left = served();
+    left.termination = "CD";
+    w.request(served(), 1000);
+    w.request(left, 2);
+    CHECK(w.quiet("client_disconnects"));
+    w.request(left);
+    CHECK(w.one("client_disconnects").severity == Severity::info);
+    w.request(left, 30);
+    CHECK(w.one("client_disconnects").severity == Severity::warning);
+    w.now += 2h;
+    CHECK(w.one("client_disconnects").resolved);
+}
+
+TEST_CASE("incomplete_streams: answers that a node broke off")
+{
+    World w;
+    auto broken = served();
+    broken.termination = "ND";
+    w.request(broken);
+    CHECK(w.quiet("incomplete_streams"));
+    w.request(broken);
+    CHECK(w.one("incomplete_streams").severity == Severity::warning);
+    CHECK(w.one("incomplete_streams").node == "n1");
+}
+
+TEST_CASE("queue_growing: a queue that rests is not growing")
+{
+    World w;
+    w.node(1);
+    w.fleet.totals.queued = 20;
+    w.pass(3min);
+    CHECK(w.quiet("queue_growing"));
+    w.fleet.totals.queued = 60;
+    w.pass(30s);
+    CHECK(w.one("queue_growing").summary.find("60 requests wait") != std::string::npos);
+    w.fleet.totals.queued = 0;
+    w.pass(30s);
+    CHECK(w.quiet("queue_growing"));
+}
+
+TEST_CASE("queue_saturated: requests that were turned away")
+{
+    World w;
+    w.request(served(), 100);
+    CHECK(w.quiet("queue_saturated"));
+    Finished full;
+    full.status = 429;
+    w.request(full, 2);
+    CHECK(w.one("queue_saturated").severity == Severity::warning);
+    w.request(full, 20);
+    CHECK(w.one("queue_saturated").severity == Severity::critical);
+    w.now += 11min;
+    CHECK(w.quiet("queue_saturated"));
+}
+
+TEST_CASE("stuck_stream: no byte for a minute in an answer, five before one")
+{
+    World w;
+    const auto look = [&](std::uint64_t bytes, char phase) {
+        w.history.running({{.id = "r1", .node = "n1", .model = "m:1b", .phase = phase, .bytes_out = bytes}}, w.now);
+        return w.quiet("stuck_stream");
+    };
+    CHECK(look(100, 'D'));
+    w.now += 50s;
+    CHECK(look(200, 'D'));
+    w.now += 50s;
+    CHECK(look(200, 'D'));
+    w.now += 20s;
+    CHECK_FALSE(look(200, 'D'));
+    CHECK(w.one("stuck_stream").summary.find("r1") != std::string::npos);
+    CHECK(look(300, 'D'));
+    CHECK(look(0, 'H'));
+    w.now += 200s;
+    CHECK(look(0, 'H'));
+    w.now += 101s;
+    CHECK_FALSE(look(0, 'H'));
+    CHECK(look(0, 'Q'));
+    w.history.running({}, w.now);
+    CHECK(w.quiet("stuck_stream"));
+}
+
+TEST_CASE("vram_fallback_active names the model that was wanted")
+{
+    World w;
+    w.request(served());
+    CHECK(w.quiet("vram_fallback_active"));
+    auto other = served();
+    other.fallback = true;
+    other.requested = "big:70b";
+    w.request(other, 2);
+    const auto found = w.one("vram_fallback_active");
+    CHECK(found.model == "big:70b");
+    CHECK_FALSE(found.costs());
+}
