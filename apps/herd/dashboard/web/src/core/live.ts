@@ -47,7 +47,7 @@ export function lookSoon(): void {
   look().catch(() => undefined)
 }
 
-export function takeNode(change: Partial<Node> & { removed?: boolean }): void {
+export function takeNode(change: Omit<Partial<Node>, 'state'> & { state?: Node['state'] | 'removed' }): void {
   const id = change.id
   if (id === undefined) {
     lookSoon()
@@ -55,16 +55,19 @@ export function takeNode(change: Partial<Node> & { removed?: boolean }): void {
   }
   nodes.update((now) => {
     const known = now?.find((node) => node.id === id)
-    if (change.removed) {
+    if (change.state === 'removed') {
       return now?.filter((node) => node.id !== id) ?? now
     }
     if (!known) {
       return change.name && change.state ? [...(now ?? []), change as Node].sort(byName) : now
     }
-    const merged = (now ?? []).map((node) => (node.id === id ? { ...node, ...change } : node))
+    const merged = (now ?? []).map((node) => (node.id === id ? { ...node, ...change } as Node : node))
     return change.name !== undefined && change.name !== known.name ? merged.sort(byName) : merged
   })
 }
+
+/** Counts up when events were left out because there were too many: who shows a list asks for it again. */
+export const skipped = new Cell(0)
 
 const waitingRecords: RequestRecord[] = []
 let recordsScheduled = false
@@ -105,7 +108,12 @@ function takeEvent(event: string, data: string): void {
   } else if (event === 'nodes') {
     nodes.set([...(value as { nodes: Node[] }).nodes].sort(byName))
   } else if (event === 'request') {
-    takeRecord(value as RequestRecord)
+    const record = value as RequestRecord & { skipped?: number }
+    if (record.id) {
+      takeRecord(record)
+    } else {
+      skipped.update((n) => n + (record.skipped ?? 0))
+    }
   } else if (event === 'status') {
     const now = value as Status
     if (now.nodes && now.requests) {

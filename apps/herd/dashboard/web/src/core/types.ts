@@ -76,13 +76,17 @@ export interface RequestRecord {
   key?: string
   frontend?: string
   api?: string
+  method?: string
   path?: string
   model?: string
   requested_model?: string
   node?: string
   attempts?: Attempt[]
-  status: number
-  termination?: string
+  /** null while it runs */
+  status: number | null
+  termination?: string | null
+  /** Of one that runs: reading, queued, waiting, streaming. */
+  phase?: string
   stream?: boolean
   tags?: string[]
   session?: string
@@ -95,6 +99,9 @@ export interface RequestRecord {
   connect_ms?: number | null
   ttft_ms?: number | null
   total_ms?: number | null
+  prompt_eval_ms?: number | null
+  eval_ms?: number | null
+  node_queue_ms?: number | null
   bytes_in?: number
   bytes_out?: number
   tokens_per_s?: number | null

@@ -1,0 +1,58 @@
+// The "why": every candidate with what each part of its cost was, in seconds, and why the others were left out.
+import { millis, none, rate, span } from '../core/format.ts'
+import { href } from '../core/router.ts'
+import type { Candidate, Cost, Decision } from '../core/types.ts'
+import { Mark } from './basics.tsx'
+
+const terms: [keyof Cost, string, string][] = [['wait_s', 'wait', 's1'], ['load_s', 'load', 's2'], ['prefill_s', 'prompt', 's3'], ['decode_s', 'answer', 's5'], ['risk_s', 'risk', 's7']]
+
+const reasons: Record<string, string> = {
+  no_free_slot: 'no free slot', cannot_fit: 'does not fit in its memory', no_such_model: 'does not have the model', not_routable: 'takes no requests', excluded: 'was tried already'
+}
+
+const seconds = (value: number | null | undefined) => (value === null || value === undefined ? none : value >= 60 ? span(value) : millis(value * 1000))
+
+function CostBar({ cost, longest }: { cost: Cost, longest: number }) {
+  return (
+    <span class="cost-bar" aria-hidden="true">
+      {terms.map(([key, , colour]) => (cost[key] ?? 0) > 0 ? <i key={key} class={colour} style={{ width: `${(100 * (cost[key] ?? 0)) / longest}%` }} /> : null)}
+    </span>
+  )
+}
+
+function CandidateRow({ candidate, chosen, longest }: { candidate: Candidate, chosen: boolean, longest: number }) {
+  const cost = candidate.cost ?? {}
+  return (
+    <tr class={candidate.eligible ? '' : 'out'}>
+      <td><span class="cell-name">{chosen ? <Mark tone="good" /> : <span class="mark" />}<a href={href('nodes', candidate.node)}>{candidate.node}</a></span>{chosen ? <small> chosen</small> : null}</td>
+      {candidate.eligible ? <>
+        <td class="wide"><CostBar cost={cost} longest={longest} /></td>
+        <td class="right"><b>{seconds(cost.total_s)}</b></td>
+        {terms.map(([key]) => <td key={key} class="right">{seconds(cost[key])}</td>)}
+        <td>{[candidate.loaded ? (candidate.same_class === false ? 'loaded otherwise' : 'in memory') : 'cold', candidate.slots ? `${candidate.free_slots ?? 0}/${candidate.slots} free` : '',
+          candidate.cached_tokens ? `${Math.round(candidate.cached_tokens)} cached` : '', candidate.decode_tokens_per_s ? `${rate(candidate.decode_tokens_per_s)} tok/s` : ''].filter((part) => part).join(' · ')}</td>
+      </> : <td colSpan={terms.length + 3}>{reasons[candidate.reason ?? ''] ?? candidate.reason?.replaceAll('_', ' ') ?? 'left out'}</td>}
+    </tr>
+  )
+}
+
+export function DecisionTable({ decision }: { decision: Decision }) {
+  const candidates = [...decision.candidates].sort((a, b) => Number(b.eligible) - Number(a.eligible) || (a.cost?.total_s ?? 1e9) - (b.cost?.total_s ?? 1e9))
+  const longest = Math.max(0.001, ...candidates.map((each) => each.cost?.total_s ?? 0))
+  return (
+    <>
+      <p class="quiet">
+        {decision.chosen ? <>Expected {seconds(decision.predicted_s)} on <b>{decision.chosen}</b></> : 'No node was chosen'}
+        {decision.prompt_tokens ? `, for about ${Math.round(decision.prompt_tokens)} prompt and ${Math.round(decision.output_tokens ?? 0)} answer tokens` : ''}
+        {decision.ahead ? `, ${decision.ahead} ahead in the queue` : ''}{decision.note ? `. ${decision.note}` : ''}
+        {decision.left_out ? ` (${decision.left_out} further candidates not shown)` : ''}
+      </p>
+      <div class="legend">{terms.map(([key, label, colour]) => <span key={key}><i class={colour} />{label}</span>)}</div>
+      <div class="scroll-x"><table class="plain-table decision">
+        <thead><tr><th>Node</th><th class="wide" /><th class="right">Total</th>{terms.map(([key, label]) => <th key={key} class="right">{label}</th>)}<th /></tr></thead>
+        <tbody>{candidates.map((each) => <CandidateRow key={each.id ?? each.node} candidate={each} chosen={each.node === decision.chosen} longest={longest} />)}</tbody>
+      </table></div>
+      {candidates.length === 0 ? <p class="quiet">There was no candidate.</p> : null}
+    </>
+  )
+}
