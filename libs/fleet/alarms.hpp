@@ -49,6 +49,12 @@ public:
         by_key_.erase(key);
         return key;
     }
+    /// When `key` wants to be woken; nothing when it does not.
+    [[nodiscard]] std::optional<base::Instant> of(const Key& key) const
+    {
+        const auto at = by_key_.find(key);
+        return at == by_key_.end() ? std::nullopt : std::optional{at->second};
+    }
     [[nodiscard]] std::size_t size() const { return by_key_.size(); }
 
 private:

@@ -1,5 +1,6 @@
 #include "fleet/catalog.hpp"
 
+#include "fleet/knowledge.hpp"
 #include "fleet/model_name.hpp"
 
 #include <algorithm>
@@ -64,30 +65,47 @@ void Catalog::read_loaded(NodeRecord& node)
         model.loaded = false;
         model.warm = false;
         model.slots.reset();
-        model.context_length = 0;
+        if (model.in_flight == 0) {
+            model.context_length = 0;
+        }
     }
+    node.resident_most = std::max(node.resident_most, static_cast<int>(node.facts->loaded.size()));
     for (const auto& row : node.facts->loaded) {
         const auto key = key_of(row.key, row.name);
         const auto at = node.models.find(key);
         if (at == node.models.end()) {
             continue; // deleted while loaded: nobody may ask for it
         }
-        at->second.loaded = true;
-        at->second.slots = row.slots;
-        at->second.context_length = row.context_length;
+        auto& model = at->second;
+        model.loaded = true;
+        model.slots = row.slots;
+        model.load_ends = {};
+        if (row.context_length > 0) {
+            model.context_length = row.context_length;
+        }
+        if (row.size > 0) {
+            model.memory = row.size;
+            model.memory_context = row.context_length;
+            model.in_vram = std::clamp(static_cast<double>(row.size_vram) / static_cast<double>(row.size), 0.0, 1.0);
+        }
     }
     for (auto& [key, model] : node.models) {
         if (!model.believed_loaded()) {
-            model.options_class.reset();
+            model.unloaded();
         }
     }
 }
 
 void Catalog::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, Step& step)
 {
+    const bool restarted = node.facts->boot_id != facts->boot_id;
     node.facts = std::move(facts);
+    node.hardware = hardware_of(*node.facts);
     for (auto& [key, model] : node.models) {
         model.listed = false;
+        if (restarted && model.learning != nullptr) {
+            model.learning->belief.clear();
+        }
     }
     for (std::size_t i = 0; i < node.facts->models.size(); ++i) {
         const auto& row = node.facts->models[i];
@@ -99,6 +117,8 @@ void Catalog::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, St
         model.listed = true;
         model.missing = false;
         model.index = i;
+        model.digest = digest_hash(row.digest);
+        model.size = row.size;
         add_holder(node, key, model, step);
     }
     for (auto at = node.models.begin(); at != node.models.end();) {
@@ -141,22 +161,6 @@ void Catalog::tidy(NodeRecord& node, const std::string& key)
     if (at != node.models.end() && !at->second.listed && at->second.in_flight == 0) {
         node.models.erase(at);
     }
-}
-
-void Catalog::note_service(const std::string& key, double seconds)
-{
-    const auto at = entries_.find(key);
-    if (at == entries_.end()) {
-        return;
-    }
-    auto& mean = at->second.mean_service_s;
-    mean = mean == 0 ? seconds : mean + 0.2 * (seconds - mean);
-}
-
-double Catalog::mean_service(const std::string& key) const
-{
-    const auto at = entries_.find(key);
-    return at == entries_.end() ? 0 : at->second.mean_service_s;
 }
 
 } // namespace herd::fleet

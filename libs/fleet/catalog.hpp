@@ -35,16 +35,11 @@ public:
     /// Forgets `key` on the node if it is neither listed nor in use.
     void tidy(NodeRecord& node, const std::string& key);
 
-    /// Running mean of service time, for Retry-After. Seconds; 0 when nothing was served yet.
-    void note_service(const std::string& key, double seconds);
-    [[nodiscard]] double mean_service(const std::string& key) const;
-
     [[nodiscard]] const auto& entries() const { return entries_; }
 
 private:
     struct Entry {
         std::vector<Holding> holders{};
-        double mean_service_s{0};
     };
     void add_holder(NodeRecord& node, const std::string& key, ModelOnNode& model, Step& step);
     void remove_holder(const NodeRecord& node, const std::string& key, Step& step);

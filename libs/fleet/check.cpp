@@ -4,29 +4,76 @@
 #include <algorithm>
 
 namespace herd::fleet {
+namespace {
+
+constexpr base::Duration look_again_most{std::chrono::seconds{1}};
+
+} // namespace
 
 std::string Dispatcher::check_leases() const
 {
-    std::map<std::uint64_t, std::pair<int, std::map<std::string, int>>> by_record;
-    for (const auto& [id, lease] : leases_) {
-        auto& [all, slots] = by_record[lease.record];
-        ++all;
-        slots[lease.model_key] += lease.need == Need::slot ? 1 : 0;
+    struct Count {
+        int all{0};
+        int loads{0};
+        std::map<std::string, int> slots{};
+    };
+    std::map<std::uint64_t, Count> by_record;
+    std::size_t open = 0;
+    for (const auto& lease : leases_.table()) {
+        if (lease.id == 0) {
+            continue;
+        }
+        ++open;
+        auto& count = by_record[lease.record];
+        ++count.all;
+        count.loads += lease.loads ? 1 : 0;
+        count.slots[lease.assumed.model_key] += lease.need == Need::slot ? 1 : 0;
+    }
+    if (open != leases_.size()) {
+        return "the table of leases miscounts";
     }
     for (const auto& [id, node] : nodes_.all()) {
-        const auto& [all, slots] = by_record[node.serial];
-        if (node.in_flight != all) {
-            return "node " + id.text() + " counts " + std::to_string(node.in_flight) + " in flight, leases say "
-                + std::to_string(all);
+        const auto& count = by_record[node.serial];
+        if (node.in_flight != count.all || node.loads != count.loads) {
+            return "node " + id.text() + " counts " + std::to_string(node.in_flight) + " in flight and "
+                + std::to_string(node.loads) + " loads, leases say " + std::to_string(count.all) + " and "
+                + std::to_string(count.loads);
         }
         for (const auto& [key, model] : node.models) {
-            const auto at = slots.find(key);
-            if (model.in_flight != (at == slots.end() ? 0 : at->second)) {
+            const auto at = count.slots.find(key);
+            if (model.in_flight != (at == count.slots.end() ? 0 : at->second)
+                || model.running.size() != static_cast<std::size_t>(model.in_flight)) {
                 return "slots of " + key + " on " + id.text() + " do not match the leases";
             }
         }
     }
     return {};
+}
+
+/// Nobody waits without a reason: either explain() finds no place free, or a better one is waited for; and the line
+/// is looked at again within a second, since predictions may be wrong.
+std::string Dispatcher::check_waiter(const Waiter& waiter, base::Instant now)
+{
+    const auto& profile = waiter.profile;
+    if (waiter.due() < now) {
+        return "waits past its time";
+    }
+    const bool routable = judge(profile, now, waiter.settle_until != never).fate == Fate::routable;
+    if (routable != waiter.routable()) {
+        return "is thought to wait for a slot and cannot, or the other way round";
+    }
+    if (!routable) {
+        return {};
+    }
+    if (profile.need != Need::slot) {
+        return "needs no slot, but waits although a node takes requests";
+    }
+    const auto looked_at = line_alarms_.of({Need::slot, profile.model_key});
+    if (!looked_at || *looked_at > now + look_again_most) {
+        return "waits in a line that nobody will look at soon";
+    }
+    const auto why = explain(profile, now);
+    return !why.chosen && why.note.empty() ? "waits, and explain() does not say why" : "";
 }
 
 std::string Dispatcher::check(base::Instant now)
@@ -50,15 +97,8 @@ std::string Dispatcher::check(base::Instant now)
     std::size_t settling = 0;
     for (const auto& [ticket, waiter] : waiting_) {
         settling += waiter.settle_until != never ? 1U : 0U;
-        (void)gather(waiter.profile);
-        const auto online = mark(waiter.profile.need, false);
-        if (online.free || (!online.routable && mark(waiter.profile.need, true).free)) {
-            const auto at = std::ranges::find(candidates_, Exclusion::none, &Candidate::exclusion);
-            return "ticket " + std::to_string(ticket) + " waits although node " + at->node->id.text() + " ("
-                + std::string(to_string(at->node->state)) + ") has a place free";
-        }
-        if (waiter.due() < now) {
-            return "ticket " + std::to_string(ticket) + " waits past its time";
+        if (auto wrong = check_waiter(waiter, now); !wrong.empty()) {
+            return "ticket " + std::to_string(ticket) + " " + wrong;
         }
     }
     if (in_lines != waiting_.size() || settling != settling_ || alarms_.size() != waiting_.size()) {

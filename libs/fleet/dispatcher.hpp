@@ -1,33 +1,26 @@
 #pragma once
-// Who gets which place, and who waits for how long. A request leaves here only when a slot is free for it;
-// slots are reserved in the same step, so that a burst never sees one slot twice. The dispatcher holds the
-// queue, the leases and the retry budget; which node is best is selection.hpp's to say.
+// Who gets which place, and who waits for how long. A request leaves here only when a slot is free for it; slots
+// are reserved in the same step, so that a burst never sees one slot twice. The dispatcher holds the queue, the
+// leases and the retry budget; what a request costs where is cost.hpp's to say.
 //
-// What keeps it cheap: after every step no waiting request could be granted. So an arrival looks only at the
-// holders of its model, a freed slot only at its own line, and a changed node only at lines of its models.
+// In five files by what happens: dispatcher.cpp (arriving, leaving, ending), judge.cpp (what becomes of a request
+// now), serve.cpp (who of those waiting goes where, who waits for a better place), explain.cpp (the same,
+// told), check.cpp (the promises, recounted).
+//
+// What keeps it cheap: an arrival that finds nobody waiting looks once at the holders of its model; a freed slot
+// looks only at a window of its own line; nothing is built while nobody waits.
+#include "fleet/cost.hpp"
 #include "fleet/fleet.hpp"
-#include "fleet/node_table.hpp"
 #include "fleet/membership.hpp"
+#include "fleet/node_table.hpp"
+#include "fleet/open_leases.hpp"
 #include "fleet/retry_budget.hpp"
-#include "fleet/selection.hpp"
 #include "fleet/waiting_line.hpp"
 
 #include <map>
 #include <unordered_map>
 
 namespace herd::fleet {
-
-/// An attempt in progress.
-struct OpenLease {
-    Ticket ticket{0};
-    NodeId node{};
-    Need need{Need::slot};
-    std::string model_key{};
-    base::Endpoint endpoint{};
-    std::uint64_t boot_id{0};
-    std::uint64_t record{0}; ///< NodeRecord::serial
-    base::Instant granted_at{};
-};
 
 class Dispatcher {
 public:
@@ -37,15 +30,21 @@ public:
     void cancel(const AcquireCancelled& event, Step& step);
     /// Gives the place back and takes note of how it ended; grants nothing yet (see run()).
     void finish(const LeaseFinished& event, Step& step);
+    void restore(const LearnedRestored& event);
+    /// An announcement was taken: perhaps it tells of requests that are none of ours.
+    void heard(const NodeId& id, Step& step);
     /// Refuses whoever has waited long enough.
     void tick(Step& step);
     /// Grants and refuses what the step's changes allow. Call once at the end of each step.
     void run(Step& step);
 
-    [[nodiscard]] std::optional<base::Instant> next() const { return alarms_.next(); }
+    [[nodiscard]] std::optional<base::Instant> next() const;
     [[nodiscard]] Totals totals() const;
     /// Adds to NodeView::queued of each node what could only run there. NodeRecord::view is up to date.
     void count_queued(std::vector<NodeView>& views);
+    [[nodiscard]] Decision explain(const Profile& profile, base::Instant now);
+    [[nodiscard]] std::optional<Standing> standing(Ticket ticket, base::Instant now) const;
+    [[nodiscard]] const Knowledge& knowledge() const { return knowledge_; }
     [[nodiscard]] std::string check(base::Instant now);
 
 private:
@@ -55,19 +54,26 @@ private:
         auto operator<=>(const LineKey&) const = default;
     };
     enum class Fate : std::uint8_t {
-        granted, ///< `choice` tells where
-        queue,   ///< a routable node has the model, no place is free
-        hold,    ///< known nodes have it, none can be sent requests
-        settle,  ///< nobody known has it, but somebody may appear
-        refuse,  ///< `refusal` tells why
+        routable, ///< candidates_ tells who may serve it
+        hold,     ///< known nodes have it, none can be sent requests
+        settle,   ///< nobody known has it, but somebody may appear
+        refuse,   ///< `why` and `message` tell
     };
     struct Judgement {
         Fate fate{Fate::refuse};
-        Candidate choice{};
         base::Errc why{base::Errc::no_node};
         std::string message{};
     };
+    /// Where a request should go: index of a candidate, and whether now.
+    struct Pick {
+        std::optional<std::size_t> place{};
+        bool now{false};
+        bool passed_over{false}; ///< a place is free, but waiting is better
+        double total_s{0};
+        double wait_s{0};
+    };
 
+    // judge.cpp
     [[nodiscard]] Judgement judge(const Profile& profile, base::Instant now, bool may_settle);
     [[nodiscard]] Judgement judge_taken(const Profile& profile) const;
     [[nodiscard]] Judgement judge_absent(const Profile& profile, base::Instant now, bool may_settle,
@@ -75,45 +81,86 @@ private:
     /// Fills candidates_ with every known node that the request may mean. False: the pin names nobody.
     [[nodiscard]] bool gather(const Profile& profile);
     void gather_one(NodeRecord& node, const Profile& profile);
-    struct Marked {
-        bool routable{false}; ///< some candidate takes requests
-        bool free{false};     ///< and has a place
-    };
-    [[nodiscard]] Marked mark(Need need, bool last_resort);
+    [[nodiscard]] bool mark(Need need, bool last_resort, base::Instant now);
+    void hold_back(base::Instant now);
+    [[nodiscard]] Judgement unfit(const Profile& profile) const;
+    [[nodiscard]] bool means(const Profile& profile, const NodeRecord& node);
 
-    void grant(Ticket ticket, const Profile& profile, const Candidate& choice, base::Duration queued, Step& step);
+    // serve.cpp
+    void serve(const LineKey& key, Step& step);
+    void fill_board(WaitingLine::Ranked& ranked, base::Instant now);
+    void walk(const LineKey& key, Step& step);
+    [[nodiscard]] Pick pick(std::span<Candidate> candidates, base::Duration waited, base::Instant now);
+    [[nodiscard]] double ready_in(Candidate& candidate, base::Instant now);
+    [[nodiscard]] double slot_free_in(const Candidate& candidate, base::Instant now);
+    [[nodiscard]] double blocked_for(Candidate& candidate, base::Instant now) const;
+    void reserve(const Candidate& candidate, base::Instant now);
+    void refresh(std::span<Candidate> candidates, const Task& task, base::Instant now);
+    void look_again(const LineKey& key, base::Instant at) { line_alarms_.set(key, at); }
+    [[nodiscard]] double wait_behind(const Profile& profile, double ahead_s, base::Instant now) const;
+    [[nodiscard]] WaitingLine::Order order() const;
+
+    // explain.cpp
+    [[nodiscard]] std::shared_ptr<const Decision> decision_of(const Profile& profile, const Task& task,
+                                                              std::span<const Candidate> candidates,
+                                                              std::optional<std::size_t> chosen, double total_s);
+
+    // dispatcher.cpp
+    [[nodiscard]] bool settle_now(Ticket ticket, const Profile& profile, const Judgement& judgement, Step& step);
+    [[nodiscard]] bool place_now(Ticket ticket, const Profile& profile, base::Duration queued, Step& step);
+    [[nodiscard]] bool fall_back(const AcquireWanted& event, Step& step);
+    [[nodiscard]] bool may_queue(const AcquireWanted& event, Step& step);
+    void grant(Ticket ticket, const Profile& profile, const Task& task, std::span<const Candidate> candidates,
+               std::size_t chosen, base::Duration queued, Step& step);
+    void occupy(OpenLease& lease, const Candidate& choice, const Task& task, Step& step);
+    void count_reloads(const Candidate& choice, std::span<const Candidate> candidates);
     void refuse(Ticket ticket, base::Errc why, std::string message, base::Duration retry_after, Step& step);
     void enqueue(const AcquireWanted& event, const Judgement& judgement, Step& step);
     void place(Waiter& waiter, Fate fate, base::Instant now);
-    void drop(Waiter& waiter);
+    using Taken = std::unordered_map<Ticket, Waiter>::node_type;
+    /// Out of the queue; the waiter lives as long as what is returned.
+    Taken take(Waiter& waiter);
     void expire(Waiter& waiter, Step& step);
+    void reject_early(Ticket ticket, Step& step);
     void review(const LineKey& key, Step& step);
-    void serve_freed(const NodeId& id, const std::string& model, Step& step);
     void add_lines_of(const NodeId& id, std::set<LineKey>& lines) const;
-    [[nodiscard]] bool means(const Profile& profile, const NodeRecord& node);
+    void learn_from(const OpenLease& lease, NodeRecord& node, const Outcome& outcome, Step& step);
+    void vacate(const OpenLease& lease, NodeRecord& node, Result result, Step& step);
     [[nodiscard]] std::string check_leases() const;
+    [[nodiscard]] std::string check_waiter(const Waiter& waiter, base::Instant now);
     [[nodiscard]] bool retry_is_free(const Profile& profile) const;
-    [[nodiscard]] base::Duration retry_estimate(const Profile& profile, std::size_t ahead);
+    [[nodiscard]] base::Duration retry_estimate(const Profile& profile, base::Instant now) const;
 
     const FleetOptions& options_;
     base::Rng& rng_;
     NodeTable& nodes_;
     Membership& membership_;
+    Knowledge knowledge_{};
     RetryBudget budget_{};
-    std::map<Ticket, Waiter> waiting_{};
+    std::unordered_map<Ticket, Waiter> waiting_{};
     std::map<LineKey, WaitingLine> lines_{};
     Alarms<Ticket> alarms_{};
-    std::map<LeaseId, OpenLease> leases_{};
-    std::vector<Candidate> candidates_{}; ///< kept for its memory
-    std::size_t pinned_{0};               ///< waiters that name a node
-    std::size_t settling_{0};             ///< waiters with settle_until
-    LeaseId last_lease_{0};
+    Alarms<LineKey> line_alarms_{}; ///< each line of slots is looked at again within a second
+    OpenLeases leases_{};
+    std::unordered_map<std::string, base::Instant> load_trouble_{}; ///< models whose load failed lately: until when
+    std::size_t pinned_{0};         ///< waiters that name a node
+    std::size_t settling_{0};       ///< waiters with settle_until
+
+    // Scratch, kept for its memory.
+    std::vector<Candidate> candidates_{};
+    std::vector<Candidate> board_{};              ///< the candidates of every waiter in the window
+    std::vector<WaitingLine::Ranked> window_{};
+    std::vector<std::vector<double>> queues_{};   ///< by ModelOnNode::queue: when each slot frees, with reservations
+    std::size_t queues_used_{0};
+    std::uint64_t pass_{0};
+    std::vector<double> ends_{};
+    std::vector<std::uint32_t> order_{};
+
     std::uint64_t granted_{0};
     std::uint64_t finished_{0};
     std::uint64_t asked_{0};
     std::uint64_t answered_{0};
-    std::uint64_t requests_{0};
-    std::uint64_t failed_{0};
+    Totals totals_{};
     std::string wrong_{}; ///< a broken promise seen while working, for check()
 };
 

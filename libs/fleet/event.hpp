@@ -1,6 +1,7 @@
 #pragma once
 // Everything that can happen to the fleet, and everything it can ask for, as values. The app translates
 // between these and the rooms that wait; so the whole of libs/fleet is deterministic.
+#include "fleet/learned.hpp"
 #include "fleet/profile.hpp"
 #include "fleet/snapshot.hpp"
 
@@ -104,7 +105,12 @@ struct SavedNode {
 struct PoolRestored {
     std::vector<SavedNode> nodes{};
 };
-/// A node's model list or loaded list was read afresh (after create, copy, delete, pull; by /api/ps).
+/// The figures of Fleet::learned(), kept by the app over a restart. Bounded by who restores them.
+struct LearnedRestored {
+    std::vector<Learned> figures{};
+};
+/// A node's model list or loaded list was read afresh (after create, copy, delete, pull; by /api/ps), or is
+/// remembered from before a restart (names only, until the node tells).
 struct ModelsRead {
     NodeId id{};
     std::vector<Model> models{};
@@ -133,7 +139,8 @@ struct Tick {};
 
 using Event = std::variant<NodeSeen, NodeLeft, NodeConfirmed, NodeConfirmFailed, ProbeDone, CanaryLost, NodeChanged,
                            StaticAdded, StaticPolled, NodeRemoved, DrainNode, PoolRestored, ModelsRead, LoadedRead,
-                           EarsImpaired, AcquireWanted, AcquireCancelled, LeaseFinished, Tick>;
+                           EarsImpaired, LearnedRestored, AcquireWanted, AcquireCancelled, LeaseFinished,
+                           Tick>;
 
 // ---- what the fleet asks for ------------------------------------------------------------------------
 

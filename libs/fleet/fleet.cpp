@@ -4,6 +4,7 @@
 #include "fleet/membership.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <tuple>
 
 namespace herd::fleet {
@@ -31,6 +32,12 @@ struct Fleet::State {
     void take(const AcquireWanted& event, Step& step) { dispatcher.acquire(event, step); }
     void take(const AcquireCancelled& event, Step& step) { dispatcher.cancel(event, step); }
     void take(const LeaseFinished& event, Step& step) { dispatcher.finish(event, step); }
+    void take(const LearnedRestored& event, Step& /*step*/) { dispatcher.restore(event); }
+    void take(const NodeSeen& event, Step& step)
+    {
+        membership.apply(event, step);
+        dispatcher.heard(event.id, step);
+    }
     void take(const Tick& /*event*/, Step& step)
     {
         membership.tick(step);
@@ -43,7 +50,7 @@ struct Fleet::State {
     }
 
     void refresh_loads();
-    [[nodiscard]] static NodeView view_of(const NodeRecord& node);
+    [[nodiscard]] NodeView view_of(const NodeRecord& node) const;
 
     FleetOptions options;
     base::Rng rng;
@@ -65,7 +72,7 @@ Fleet::~Fleet() = default;
 void Fleet::apply(const Event& event, base::Instant now, base::WallTime wall, Effects& effects)
 {
     auto& state = *state_;
-    Step step{now, wall, effects, {}, {}, {}, false, false};
+    Step step{now, wall, effects, {}, {}, {}, {}, false, false};
     if (const auto due = state.next(); due && now - *due > loop_late) {
         state.membership.apply(EarsImpaired{"the fleet loop was late"}, step);
     }
@@ -113,7 +120,7 @@ void Fleet::State::refresh_loads()
     }
 }
 
-NodeView Fleet::State::view_of(const NodeRecord& node)
+NodeView Fleet::State::view_of(const NodeRecord& node) const
 {
     NodeView view;
     view.id = node.id;
@@ -133,6 +140,7 @@ NodeView Fleet::State::view_of(const NodeRecord& node)
     view.labels = node.labels;
     view.drained_by_operator = node.drained_by_operator;
     view.in_flight = node.in_flight;
+    view.rates = dispatcher.knowledge().rates_of(node);
     return view;
 }
 
@@ -155,7 +163,7 @@ std::shared_ptr<const Snapshot> Fleet::snapshot(base::Instant /*now*/, base::Wal
     views.reserve(order.size());
     for (auto* node : order) {
         node->view = views.size();
-        views.push_back(State::view_of(*node));
+        views.push_back(state.view_of(*node));
     }
     for (const auto& [key, entry] : state.nodes.catalog().entries()) {
         auto& holders = snapshot->models[key];
@@ -183,6 +191,31 @@ std::vector<SavedNode> Fleet::saved_pool() const
         }
     }
     return out;
+}
+
+std::vector<Learned> Fleet::learned() const
+{
+    std::vector<Learned> out;
+    for (const auto& [id, node] : state_->nodes.all()) {
+        state_->dispatcher.knowledge().append_learned(node, out);
+    }
+    const auto most = state_->options.learned_max;
+    if (out.size() > most) {
+        const auto end = out.begin() + static_cast<std::ptrdiff_t>(most);
+        std::ranges::partial_sort(out, end, std::greater{}, &Learned::weight);
+        out.erase(end, out.end());
+    }
+    return out;
+}
+
+Decision Fleet::explain(const Profile& profile, base::Instant now)
+{
+    return state_->dispatcher.explain(profile, now);
+}
+
+std::optional<Standing> Fleet::standing(Ticket ticket, base::Instant now) const
+{
+    return state_->dispatcher.standing(ticket, now);
 }
 
 std::string Fleet::check(base::Instant now) const

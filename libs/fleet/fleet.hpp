@@ -18,9 +18,23 @@ struct FleetOptions {
     base::Duration request_connect_timeout{std::chrono::milliseconds{300}};
     double retry_budget{0.2};   ///< of recent requests
     int retry_budget_min{3};
+    double wait_margin{0.2};    ///< wait for a better node when it is predicted to be better by this share
+    double load_margin{0.2};    ///< load another copy when that is predicted to be better by this share
+    double aging{0.5};          ///< seconds of cost that one second of waiting makes up for
+    base::Duration patience{std::chrono::seconds{60}}; ///< then a waiting request goes before all bands
+    double fair_credit_s{8};    ///< service a returning client gets before those who waited all along
+    double fair_turn_s{2};      ///< clients whose service differs by less are in turn together
+    std::size_t learned_max{16'384};
     bool discovery{true};       ///< false: only static nodes, nothing to settle for
     std::size_t unverified_max{1024}; ///< announced but never confirmed; the least recently heard makes room
     int ids_per_source{8};      ///< per source address, loopback exempt; 0: no limit (keyed mode)
+};
+
+/// Where a waiting request stands.
+struct Standing {
+    int ahead{0};        ///< requests that are to be served before it
+    double wait_s{0};    ///< predicted, from now
+    bool loading{false}; ///< a node is loading its model
 };
 
 class Fleet {
@@ -42,6 +56,13 @@ public:
 
     /// What is worth keeping over a restart.
     [[nodiscard]] std::vector<SavedNode> saved_pool() const;
+    /// Speeds learned, the same; at most `learned_max`, those with most evidence. O(nodes x models).
+    [[nodiscard]] std::vector<Learned> learned() const;
+
+    /// Where this request would go now and why, with every known node. Takes and changes nothing.
+    [[nodiscard]] Decision explain(const Profile& profile, base::Instant now);
+    /// Nothing when the ticket does not wait (answered, or never asked).
+    [[nodiscard]] std::optional<Standing> standing(Ticket ticket, base::Instant now) const;
 
     /// Invariants of architecture.md §5 that can be seen from here; an empty string when all hold.
     /// For the simulator, after every step.

@@ -1,6 +1,8 @@
-// What becomes of a request now: a place, a queue, or a reason. Looked at when it arrives and whenever
-// something changed that concerns it; reads, and changes nothing.
+// What becomes of a request now: somebody may serve it, or a reason. Looked at when it arrives and whenever
+// something changed that concerns it; reads, and changes nothing but the dispatcher's scratch.
 #include "fleet/dispatcher.hpp"
+
+#include "base/units.hpp"
 
 #include <algorithm>
 
@@ -48,39 +50,52 @@ bool Dispatcher::gather(const Profile& profile)
     return true;
 }
 
-/// Turns "suspect" into eligible on a last resort, and "no free slot" into a reason.
-Dispatcher::Marked Dispatcher::mark(Need need, bool last_resort)
+/// Turns "suspect" into eligible on a last resort. Whether somebody may serve the request.
+bool Dispatcher::mark(Need need, bool last_resort, base::Instant now)
 {
-    Marked marked;
+    bool routable = false;
     for (auto& candidate : candidates_) {
         if (last_resort && candidate.exclusion == Exclusion::suspect && candidate.node->last_resort()) {
             candidate.exclusion = Exclusion::none;
         }
+        routable = routable || candidate.exclusion == Exclusion::none;
+    }
+    if (routable && need == Need::slot) {
+        hold_back(now);
+    }
+    return routable;
+}
+
+/// Sets those aside that failed lately, but never the last one: then the one that may soonest be tried again.
+void Dispatcher::hold_back(base::Instant now)
+{
+    Candidate* soonest = nullptr;
+    bool others = false;
+    for (auto& candidate : candidates_) {
         if (candidate.exclusion != Exclusion::none) {
             continue;
         }
-        marked.routable = true;
-        if (need == Need::slot && candidate.node->free_slots_of(*candidate.model) == 0) {
-            candidate.exclusion = Exclusion::no_free_slot;
-        } else {
-            marked.free = true;
+        const auto* learning = candidate.model->learning.get();
+        if (learning == nullptr || !learning->risk.held_back(now)) {
+            others = true;
+            continue;
+        }
+        candidate.exclusion = Exclusion::held_back;
+        if (soonest == nullptr || learning->risk.held_until() < soonest->model->learning->risk.held_until()) {
+            soonest = &candidate;
         }
     }
-    return marked;
+    if (!others && soonest != nullptr) {
+        soonest->exclusion = Exclusion::none;
+    }
 }
 
 Dispatcher::Judgement Dispatcher::judge(const Profile& profile, base::Instant now, bool may_settle)
 {
     const bool pin_known = gather(profile);
     for (const bool last_resort : {false, true}) {
-        const auto marked = mark(profile.need, last_resort);
-        if (marked.free) {
-            if (const auto best = choose(candidates_, rng_)) {
-                return {Fate::granted, candidates_[*best], {}, {}};
-            }
-        }
-        if (marked.routable) {
-            return {Fate::queue, {}, {}, {}};
+        if (mark(profile.need, last_resort, now)) {
+            return {Fate::routable, {}, {}};
         }
     }
     if (std::ranges::any_of(candidates_, is_meant)) {
@@ -96,9 +111,9 @@ Dispatcher::Judgement Dispatcher::judge_taken(const Profile& profile) const
         return c.exclusion == Exclusion::tried;
     });
     if (tried || profile.attempt > 0) {
-        return {Fate::refuse, {}, base::Errc::attempts_failed, "no other node can serve this request"};
+        return {Fate::refuse, base::Errc::attempts_failed, "no other node can serve this request"};
     }
-    return {Fate::hold, {}, base::Errc::no_node, {}};
+    return {Fate::hold, base::Errc::no_node, {}};
 }
 
 /// Nobody known is meant.
@@ -106,26 +121,42 @@ Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Ins
                                                bool pin_unknown) const
 {
     if (may_settle && (!membership_.settled(now) || membership_.expected() > 0)) {
-        return {Fate::settle, {}, base::Errc::no_node, {}};
+        return {Fate::settle, base::Errc::no_node, {}};
     }
     if (membership_.confirmed() == 0) {
-        return {Fate::refuse, {}, base::Errc::no_node, "no node is known"};
+        return {Fate::refuse, base::Errc::no_node, "no node is known"};
     }
     if (pin_unknown) {
-        return {Fate::refuse, {}, base::Errc::no_node, "no single node is called '" + profile.node + "'"};
+        return {Fate::refuse, base::Errc::no_node, "no single node is called '" + profile.node + "'"};
     }
     for (const auto& label : profile.labels) {
         const bool carried = std::ranges::any_of(nodes_.all(), [&label](const auto& entry) {
             return std::ranges::binary_search(entry.second.labels, label);
         });
         if (!carried) {
-            return {Fate::refuse, {}, base::Errc::no_such_label, "no node carries the label '" + label + "'"};
+            return {Fate::refuse, base::Errc::no_such_label, "no node carries the label '" + label + "'"};
         }
     }
     if (profile.need == Need::any) {
-        return {Fate::refuse, {}, base::Errc::no_node, "no node carries all the labels asked for"};
+        return {Fate::refuse, base::Errc::no_node, "no node carries all the labels asked for"};
     }
-    return {Fate::refuse, {}, base::Errc::no_such_model, "model '" + profile.model + "' not found"};
+    return {Fate::refuse, base::Errc::no_such_model, "model '" + profile.model + "' not found"};
+}
+
+/// Everybody who could serve it lacks the memory.
+Dispatcher::Judgement Dispatcher::unfit(const Profile& profile) const
+{
+    Bytes size = 0;
+    for (const auto& candidate : candidates_) {
+        size = std::max(size, candidate.model == nullptr ? Bytes{0} : candidate.model->size);
+    }
+    return {Fate::refuse, base::Errc::no_node,
+            "model '" + profile.model + "' (" + base::format_bytes(size) + ") fits into the memory of no node"};
+}
+
+bool Dispatcher::means(const Profile& profile, const NodeRecord& node)
+{
+    return profile.node.empty() || nodes_.find(profile.node).node == &node;
 }
 
 } // namespace herd::fleet

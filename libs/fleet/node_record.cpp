@@ -3,11 +3,13 @@
 #include "base/text.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace herd::fleet {
 namespace {
 
 constexpr int slots_max = 4096; ///< what a node may claim; more is a mistake
+constexpr double use_half_life_s = 300;
 
 } // namespace
 
@@ -28,15 +30,54 @@ bool NodeRecord::carries(const std::vector<std::string>& wanted) const
     });
 }
 
+Learning& ModelOnNode::learn()
+{
+    if (learning == nullptr) {
+        learning = std::make_unique<Learning>();
+    }
+    return *learning;
+}
+
+void ModelOnNode::used(base::Instant now)
+{
+    uses = use_rate(now) * use_half_life_s + 1;
+    last_used = now;
+}
+
+double ModelOnNode::use_rate(base::Instant now) const
+{
+    if (uses <= 0) {
+        return 0;
+    }
+    return uses * std::exp2(-std::max(0.0, base::seconds(now - last_used)) / use_half_life_s) / use_half_life_s;
+}
+
+void ModelOnNode::unloaded()
+{
+    loaded = false;
+    warm = false;
+    options_class.reset();
+    if (learning != nullptr) {
+        learning->belief.clear();
+    }
+}
+
 int NodeRecord::slots_of(const ModelOnNode& model) const
 {
     const auto told = model.slots ? model.slots : facts->slots ? facts->slots : configured_slots;
-    return std::clamp(told.value_or(1), 1, slots_max);
+    const int slots = std::clamp(told.value_or(1), 1, slots_max);
+    return model.slots_seen > 0 ? std::min(slots, model.slots_seen) : slots;
+}
+
+int NodeRecord::foreign_of(const ModelOnNode& model) const
+{
+    const bool only_one = facts->loaded.size() <= 1;
+    return foreign > 0 && only_one && (model.loaded || model.in_flight > 0) ? foreign : 0;
 }
 
 int NodeRecord::free_slots_of(const ModelOnNode& model) const
 {
-    return std::max(0, slots_of(model) - model.in_flight);
+    return std::max(0, slots_of(model) - model.in_flight - foreign_of(model));
 }
 
 Bytes NodeRecord::free_memory() const

@@ -3,6 +3,8 @@
 // Membership writes the first two, capacity the third; nobody outside libs/fleet sees this (they get NodeView).
 #include "fleet/alarms.hpp"
 #include "fleet/event.hpp"
+#include "fleet/hardware.hpp"
+#include "fleet/learning.hpp"
 
 #include <deque>
 #include <map>
@@ -28,8 +30,33 @@ struct ModelOnNode {
     std::size_t index{0};                         ///< in facts->models, while listed
     int in_flight{0};                             ///< leases that hold a slot
 
+    std::uint64_t digest{0};            ///< hash of the manifest's digest; 0: not told
+    Bytes size{0};                      ///< of the file
+    Bytes memory{0};                    ///< taken when it was last seen loaded, with `memory_context` tokens; 0: never seen
+    int memory_context{0};
+    double in_vram{1};                  ///< share of it that stands on the GPU, while loaded; 1 without one
+    std::vector<std::uint32_t> running{}; ///< open leases, as places in the dispatcher's table
+    base::Instant load_ends{};          ///< our request is loading it, until about then; default: no
+    base::Instant last_used{};
+    double uses{0};                     ///< requests lately, fading by half in `use_half_life`
+    int slots_seen{0};                  ///< more than so many queued inside the node; 0: not seen
+    std::unique_ptr<Learning> learning{}; ///< null until something was learned
+    mutable std::uint64_t pass{0};      ///< scratch of the dispatcher: the pass that `queue` belongs to
+    mutable std::size_t queue{0};
+
     [[nodiscard]] bool held() const { return listed && !missing; }
     [[nodiscard]] bool believed_loaded() const { return loaded || warm || in_flight > 0; }
+    /// Predicted seconds until our request has loaded it; 0: it has, or should have.
+    [[nodiscard]] double load_left(base::Instant now) const
+    {
+        return load_ends > now ? base::seconds(load_ends - now) : 0;
+    }
+    Learning& learn();
+    void used(base::Instant now);
+    /// Requests per second for it here, as of late.
+    [[nodiscard]] double use_rate(base::Instant now) const;
+    /// It left the node's memory: what was cached is gone with it.
+    void unloaded();
 };
 
 /// How a silent node is being looked at.
@@ -140,7 +167,14 @@ struct NodeRecord {
     // What runs there.
     std::map<std::string, ModelOnNode> models{}; ///< by key
     int in_flight{0};
+    int foreign{0};          ///< requests seen there that are none of ours
+    int foreign_before{0};   ///< at the announcement before: what is seen twice is believed
+    int loads{0};            ///< of our leases, those whose model was not loaded when they were granted
+    int resident_most{0};    ///< models ever seen loaded at once
+    LoadRate load_rate{};
+    Hardware hardware{};
     std::size_t view{0}; ///< place in the newest snapshot
+    std::uint64_t granted_pass{0}; ///< scratch of the dispatcher: the pass in which it was last granted
 
     [[nodiscard]] bool is_static() const { return source == NodeSource::configured; }
     [[nodiscard]] bool takes_requests() const { return state == NodeState::online; }
@@ -148,7 +182,10 @@ struct NodeRecord {
     [[nodiscard]] bool last_resort() const;
     [[nodiscard]] bool carries(const std::vector<std::string>& wanted) const;
     [[nodiscard]] int slots_of(const ModelOnNode& model) const;
+    /// Without those that foreign requests are seen to take.
     [[nodiscard]] int free_slots_of(const ModelOnNode& model) const;
+    /// Foreign requests as far as they concern this model: none unless it is the one that is loaded.
+    [[nodiscard]] int foreign_of(const ModelOnNode& model) const;
     /// VRAM where the node tells of any, else RAM.
     [[nodiscard]] Bytes free_memory() const;
     /// Announcements stopped but TCP answers: counts half in selection.

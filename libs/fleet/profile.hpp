@@ -107,6 +107,11 @@ struct Timings {
     std::int64_t output_tokens{0};
 };
 
+/// How many prompt tokens the node found in its cache: the time that prompt evaluation took, at the assumed rate
+/// (Weighed::prefill_rate, tokens per second), leaves the rest. 0 when the timings do not tell, or when the
+/// difference is within what such a prediction is worth.
+[[nodiscard]] double estimate_cached_tokens(const Timings& timings, double prefill_rate);
+
 struct Outcome {
     Result result{Result::served};
     int status{0};              ///< HTTP status of the node, 0 without one

@@ -7,14 +7,6 @@
 namespace herd::fleet {
 namespace {
 
-std::strong_ordering preference(const Candidate& a, const Candidate& b)
-{
-    const auto rank = [](const Candidate& c) {
-        return std::tuple(c.loaded && c.same_class, c.loaded, c.free_half_slots, c.free_memory);
-    };
-    return rank(a) <=> rank(b);
-}
-
 bool is_same_class(const ModelOnNode& model, const Profile& profile)
 {
     if (model.options_class) {
@@ -68,29 +60,34 @@ Exclusion why_not(const NodeRecord& node, const Profile& profile)
 
 Candidate consider(NodeRecord& node, ModelOnNode* model, const Profile& profile)
 {
-    Candidate candidate{&node, model, why_not(node, profile), false, false, 0, node.free_memory()};
+    Candidate candidate;
+    candidate.node = &node;
+    candidate.model = model;
+    candidate.exclusion = why_not(node, profile);
     if (model == nullptr) {
-        candidate.free_half_slots = -node.in_flight; // no slot needed: the least busy node
         return candidate;
     }
     candidate.loaded = model->believed_loaded();
     candidate.same_class = candidate.loaded && is_same_class(*model, profile);
-    candidate.free_half_slots = node.free_slots_of(*model) * (node.half_weight() ? 1 : 2);
+    candidate.free_slots = node.free_slots_of(*model);
     if (candidate.exclusion == Exclusion::none && !model->held()) {
         candidate.exclusion = Exclusion::model_missing;
     }
     return candidate;
 }
 
-std::optional<std::size_t> choose(std::span<const Candidate> candidates, base::Rng& rng)
+std::optional<std::size_t> choose_any(std::span<const Candidate> candidates, base::Rng& rng)
 {
+    const auto rank = [](const Candidate& c) {
+        return std::tuple(c.loaded, -c.node->in_flight, c.node->free_memory());
+    };
     std::optional<std::size_t> best;
     std::uint64_t equals = 0;
     for (std::size_t i = 0; i < candidates.size(); ++i) {
         if (candidates[i].exclusion != Exclusion::none) {
             continue;
         }
-        const auto order = best ? preference(candidates[i], candidates[*best]) : std::strong_ordering::greater;
+        const auto order = best ? rank(candidates[i]) <=> rank(candidates[*best]) : std::strong_ordering::greater;
         if (order > 0) {
             best = i;
             equals = 1;
@@ -99,6 +96,12 @@ std::optional<std::size_t> choose(std::span<const Candidate> candidates, base::R
         }
     }
     return best;
+}
+
+int bucket_of(int num_ctx, std::span<const int> buckets)
+{
+    const auto at = std::ranges::lower_bound(buckets, num_ctx);
+    return num_ctx <= 0 || at == buckets.end() ? num_ctx : *at;
 }
 
 } // namespace herd::fleet

@@ -1,7 +1,7 @@
 #pragma once
-// Which of the nodes that could serve a request should. A pure function of what is known of each: this file
-// is the whole policy, and the cost model of the next step replaces it and nothing else (docs/adr/0007).
+// Which nodes could serve a request at all, and what is known of each before it is priced (cost.hpp). Pure.
 #include "base/random.hpp"
+#include "fleet/belief.hpp"
 #include "fleet/decision.hpp"
 #include "fleet/node_record.hpp"
 
@@ -16,20 +16,31 @@ struct Candidate {
     ModelOnNode* model{nullptr}; ///< null with Need::any
     Exclusion exclusion{Exclusion::none};
     bool loaded{false};
-    bool same_class{false};  ///< loaded with the options this request needs
-    int free_half_slots{0};  ///< twice the free slots; once on a node of half weight
-    Bytes free_memory{0};    ///< VRAM where there is any, else RAM
+    bool same_class{false};      ///< loaded with the options this request needs
+    int free_slots{0};
+
+    // Filled by price(), for requests that need a slot.
+    Cost cost{};                 ///< wait_s is set when the place is chosen or explained
+    double blocked_s{0};         ///< not before this, even when a slot is free
+    CacheGuess cache{};
+    Speed speed{};
+    double each_s{0};            ///< seconds per output token
+    [[nodiscard]] bool must_load() const { return !same_class; }
+    /// From the start there to the end.
+    [[nodiscard]] double service_s() const { return cost.load_s + cost.prefill_s + cost.decode_s + cost.risk_s; }
 };
 
 /// What `node` is to a request, slots aside.
 [[nodiscard]] Exclusion why_not(const NodeRecord& node, const Profile& profile);
-/// All that the policy looks at. `slot`: the request needs a slot.
+/// What is known without pricing.
 [[nodiscard]] Candidate consider(NodeRecord& node, ModelOnNode* model, const Profile& profile);
 
-/// The first policy: loaded before not loaded (and in the wanted options class before any other), then most
-/// free slots, then most free memory; ties by `rng`. Skips excluded candidates.
-/// Shape: O(candidates), no allocation. Returns the index, or nothing when all are excluded.
-/// Thread: any (pure).
-[[nodiscard]] std::optional<std::size_t> choose(std::span<const Candidate> candidates, base::Rng& rng);
+/// For requests that need no slot: a node that has the model loaded, then the least busy one, then most free
+/// memory; ties by `rng`. Skips excluded candidates. Returns the index, or nothing when all are excluded.
+[[nodiscard]] std::optional<std::size_t> choose_any(std::span<const Candidate> candidates, base::Rng& rng);
+
+/// The least bucket that holds `num_ctx`, so that clients which ask for ever other sizes do not reload each time;
+/// `num_ctx` itself when it is beyond all of them, or when there are none. `buckets` ascend.
+[[nodiscard]] int bucket_of(int num_ctx, std::span<const int> buckets);
 
 } // namespace herd::fleet

@@ -1,5 +1,6 @@
 #pragma once
 // An immutable, versioned picture of the fleet for everything that only reads. Shared across threads.
+#include "fleet/learned.hpp"
 #include "fleet/node.hpp"
 
 #include <map>
@@ -26,6 +27,7 @@ struct NodeView {
     bool drained_by_operator{false};
     int in_flight{0};
     int queued{0}; ///< requests waiting that could only run here
+    std::vector<RateView> rates{}; ///< of the models that are loaded there or were measured
     [[nodiscard]] bool takes_requests() const { return state == NodeState::online; }
 };
 
@@ -43,6 +45,13 @@ struct Totals {
     std::uint64_t failed{0};
     int in_flight{0};
     int queued{0};
+    std::uint64_t loads{0};           ///< requests sent to a node that had to load the model first
+    std::uint64_t reloads_caused{0};  ///< of these: it was resident with other options
+    std::uint64_t reloads_avoided{0}; ///< sent to a node that had it as wanted while another would have reloaded
+    std::uint64_t retries{0};         ///< attempts after the first that asked for a place
+    std::uint64_t failovers{0};       ///< of these: got one on another node
+    std::uint64_t early_refusals{0};  ///< the prediction exceeded the deadline
+    std::uint64_t fallbacks{0};       ///< another model was taken, as the client allowed
 };
 
 struct Snapshot {

@@ -15,7 +15,8 @@ struct Step {
     Effects& effects;
     std::vector<NodeId> touched{};                          ///< state, labels, slots or name changed, or removed
     std::vector<std::string> models_changed{};              ///< keys that gained or lost a holder
-    std::vector<std::pair<NodeId, std::string>> freed{};    ///< a slot became free there
+    std::vector<std::pair<NodeId, std::string>> freed{};    ///< a slot became free there, and somebody waits
+    std::vector<NodeId> touched_places{};                   ///< more than one model's places changed there
 
     bool snapshot_changed{false}; ///< told once per step, whatever happened in it
     bool pool_changed{false};

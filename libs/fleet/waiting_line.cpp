@@ -1,20 +1,53 @@
 #include "fleet/waiting_line.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace herd::fleet {
+namespace {
 
-void WaitingLine::add(Waiter& waiter)
+constexpr std::size_t idle_clients_max = 256;
+
+} // namespace
+
+double WaitingLine::Band::least_served() const
 {
-    auto& band = band_of(waiter);
-    auto line = std::ranges::find(band.clients, waiter.profile.client, &ClientLine::client);
-    if (line == band.clients.end()) {
-        line = band.clients.insert(band.clients.end(), ClientLine{waiter.profile.client, {}});
+    double least = std::numeric_limits<double>::max();
+    for (const auto& [name, client] : clients) {
+        if (!client.waiters.empty()) {
+            least = std::min(least, client.served_s);
+        }
+    }
+    return backlogged == 0 ? 0 : least;
+}
+
+void WaitingLine::forget_idle(Band& band, double below)
+{
+    std::erase_if(band.clients, [below](const auto& entry) {
+        return entry.second.waiters.empty() && entry.second.served_s <= below;
+    });
+}
+
+void WaitingLine::add(Waiter& waiter, const Order& order)
+{
+    auto& band = band_of(waiter.profile.priority);
+    const double floor = band.least_served();
+    if (band.clients.size() > idle_clients_max + band.backlogged) {
+        forget_idle(band, band.backlogged == 0 ? std::numeric_limits<double>::max() : floor - order.credit_s);
+    }
+    const auto [at, is_new] = band.clients.try_emplace(waiter.profile.client);
+    auto& client = at->second;
+    if (client.waiters.empty()) {
+        if (band.backlogged > 0) {
+            const double start = std::max(0.0, floor - order.credit_s); // 0: nobody was served yet
+            client.served_s = is_new ? start : std::max(client.served_s, start);
+        }
+        ++band.backlogged;
     }
     if (waiter.profile.attempt > 0) {
-        line->waiters.push_front(&waiter);
+        client.waiters.push_front(&waiter);
     } else {
-        line->waiters.push_back(&waiter);
+        client.waiters.push_back(&waiter);
     }
     band.by_age.emplace(waiter.queued_at, &waiter);
     ++size_;
@@ -22,22 +55,53 @@ void WaitingLine::add(Waiter& waiter)
 
 void WaitingLine::remove(const Waiter& waiter)
 {
-    auto& band = band_of(waiter);
-    const auto line = std::ranges::find(band.clients, waiter.profile.client, &ClientLine::client);
-    const auto at = std::ranges::find(line->waiters, &waiter);
-    band.by_age.erase({waiter.queued_at, *at});
-    line->waiters.erase(at);
-    if (line->waiters.empty()) {
-        band.clients.erase(line);
-    }
+    auto& band = band_of(waiter.profile.priority);
+    const auto at = band.clients.find(waiter.profile.client);
+    const auto place = std::ranges::find(at->second.waiters, &waiter);
+    band.by_age.erase({waiter.queued_at, *place});
+    at->second.waiters.erase(place);
+    band.backlogged -= at->second.waiters.empty() ? 1U : 0U;
     --size_;
 }
 
-Waiter* WaitingLine::turn(Band& band, Waiter& waiter)
+void WaitingLine::window(base::Instant now, std::size_t limit, const Order& order, std::vector<Ranked>& out) const
 {
-    const auto line = std::ranges::find(band.clients, waiter.profile.client, &ClientLine::client);
-    band.clients.splice(band.clients.end(), band.clients, line);
-    return &waiter;
+    const auto begin = out.size();
+    const auto is_full = [&] { return out.size() - begin >= limit; };
+    for (const auto& band : bands_) {
+        for (const auto& [since, waiter] : band.by_age) {
+            if (now - since <= order.patience || is_full()) {
+                break;
+            }
+            out.push_back({waiter, 0, 0, 0, 0, 0});
+        }
+    }
+    int rank = 1;
+    for (const auto& band : bands_) {
+        const double least = band.least_served();
+        const auto share = std::max<std::size_t>(2, limit / std::max<std::size_t>(band.backlogged, 1));
+        for (const bool in_turn : {true, false}) {
+            for (const auto& [name, client] : band.clients) {
+                if (client.waiters.empty() || (client.served_s <= least + order.turn_s) != in_turn) {
+                    continue;
+                }
+                for (std::size_t i = 0; i < std::min(share, client.waiters.size()) && !is_full(); ++i) {
+                    if (now - client.waiters[i]->queued_at <= order.patience) {
+                        out.push_back({client.waiters[i], rank, client.served_s - least, 0, 0, 0});
+                    }
+                }
+            }
+            ++rank;
+        }
+    }
+}
+
+void WaitingLine::charge(const std::string& client, Priority priority, double seconds)
+{
+    auto& band = band_of(priority);
+    if (const auto at = band.clients.find(client); at != band.clients.end()) {
+        at->second.served_s += seconds;
+    }
 }
 
 } // namespace herd::fleet

@@ -38,7 +38,8 @@ TEST_CASE("a full queue refuses with an estimate from what requests take")
     const auto ticket = world.ask("m");
     REQUIRE(world.answer(ticket));
     CHECK(world.answer(ticket)->why() == base::Errc::queue_full);
-    CHECK(world.answer(ticket)->refusal->retry_after == 80s);
+    CHECK(world.answer(ticket)->refusal->retry_after >= 76s); // the load is not of the next ones
+    CHECK(world.answer(ticket)->refusal->retry_after <= 80s);
     CHECK(world.answer(next)->lease);
 }
 
@@ -52,6 +53,7 @@ TEST_CASE("each model has a queue of its own")
     world.ask("m");
     CHECK(world.waits(world.ask("m")));
     CHECK(world.answer(world.ask("m"))->why() == base::Errc::queue_full);
+    world.run_for(2s); // a node loads one model at a time
     CHECK(world.answer(world.ask("n"))->lease);
     CHECK(world.waits(world.ask("n")));
 }

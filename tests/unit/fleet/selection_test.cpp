@@ -10,51 +10,53 @@ using namespace std::chrono_literals;
 
 namespace {
 
-Candidate candidate(bool loaded, bool same_class, int free, herd::base::Bytes memory)
+NodeRecord& named(NodeRecord& node, int in_flight, herd::base::Bytes memory)
 {
-    return {nullptr, nullptr, Exclusion::none, loaded, same_class, free, memory};
+    node.in_flight = in_flight;
+    node.host = HostLoad{};
+    node.host->memory_available = memory;
+    return node;
 }
 
-std::optional<std::size_t> pick(std::vector<Candidate> list)
+Candidate candidate(NodeRecord& node, bool loaded)
 {
-    herd::base::Rng rng{1};
-    return choose(list, rng);
+    Candidate out;
+    out.node = &node;
+    out.loaded = loaded;
+    return out;
 }
 
 } // namespace
 
-TEST_CASE("a node that has the model loaded comes before one with more free slots")
+TEST_CASE("who needs no slot goes to a node that has it loaded, then to the least busy, then to most memory")
 {
-    CHECK(pick({candidate(false, false, 8, 100), candidate(true, false, 2, 1)}) == 1U);
-}
-
-TEST_CASE("among loaded nodes the wanted options class comes first")
-{
-    CHECK(pick({candidate(true, false, 8, 100), candidate(true, true, 2, 1)}) == 1U);
-}
-
-TEST_CASE("then most free slots, then most free memory")
-{
-    CHECK(pick({candidate(true, true, 2, 100), candidate(true, true, 4, 1)}) == 1U);
-    CHECK(pick({candidate(true, true, 4, 100), candidate(true, true, 4, 200)}) == 1U);
-}
-
-TEST_CASE("excluded candidates are never chosen")
-{
-    auto tried = candidate(true, true, 8, 100);
-    tried.exclusion = Exclusion::tried;
-    CHECK(pick({tried, candidate(false, false, 2, 1)}) == 1U);
-    CHECK_FALSE(pick({tried}));
-    CHECK_FALSE(pick({}));
+    herd::base::Rng rng{1};
+    std::array<NodeRecord, 3> nodes;
+    named(nodes[0], 0, 100);
+    named(nodes[1], 3, 100);
+    named(nodes[2], 0, 200);
+    std::vector list{candidate(nodes[0], false), candidate(nodes[1], true), candidate(nodes[2], false)};
+    CHECK(choose_any(list, rng) == 1U);
+    list[1].exclusion = Exclusion::tried;
+    CHECK(choose_any(list, rng) == 2U);
+    nodes[2].in_flight = 1;
+    CHECK(choose_any(list, rng) == 0U);
+    list[0].exclusion = list[2].exclusion = Exclusion::draining;
+    CHECK_FALSE(choose_any(list, rng));
+    CHECK_FALSE(choose_any({}, rng));
 }
 
 TEST_CASE("equals share the load")
 {
     herd::base::Rng rng{5};
-    const std::vector<Candidate> equals(4, candidate(true, true, 2, 1));
+    std::array<NodeRecord, 4> nodes;
+    std::vector<Candidate> equals;
+    for (auto& node : nodes) {
+        equals.push_back(candidate(named(node, 0, 1), true));
+    }
     std::array<int, 4> counts{};
     for (int i = 0; i < 4000; ++i) {
-        ++counts[*choose(equals, rng)];
+        ++counts[*choose_any(equals, rng)];
     }
     for (const int count : counts) {
         CHECK(count > 850);
@@ -62,16 +64,15 @@ TEST_CASE("equals share the load")
     }
 }
 
-TEST_CASE("a node reached by TCP only counts half")
+TEST_CASE("a context size is rounded up to the next bucket, and left alone beyond all of them")
 {
-    NodeRecord node;
-    node.state = NodeState::online;
-    ModelOnNode model;
-    model.listed = true;
-    model.slots = 4;
-    CHECK(consider(node, &model, {}).free_half_slots == 8);
-    node.verify = Verify::tcp_only;
-    CHECK(consider(node, &model, {}).free_half_slots == 4);
+    const std::array buckets{4096, 16384};
+    CHECK(bucket_of(1000, buckets) == 4096);
+    CHECK(bucket_of(4096, buckets) == 4096);
+    CHECK(bucket_of(5000, buckets) == 16384);
+    CHECK(bucket_of(20000, buckets) == 20000);
+    CHECK(bucket_of(0, buckets) == 0);
+    CHECK(bucket_of(1000, {}) == 1000);
 }
 
 TEST_CASE("a model loaded by others counts as our class when its context is the one asked for")

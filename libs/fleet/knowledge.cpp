@@ -1,0 +1,237 @@
+#include "fleet/knowledge.hpp"
+
+#include "fleet/memory_fit.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace herd::fleet {
+namespace {
+
+constexpr double trusted_cached_share = 0.5; ///< of a prompt: with more in the cache its time says little of the speed
+constexpr double too_fast = 2.5;             ///< times the known rate: that was the cache, not the node
+constexpr double own_clock_trust = 0.3;
+
+double seconds_of(base::Duration duration) { return base::seconds(duration); }
+
+std::uint64_t sibling_key(const NodeRecord& node, const ModelOnNode& model)
+{
+    return (node.hardware.kind ^ (model.digest * 0x9e3779b97f4a7c15ULL)) | 1U;
+}
+
+} // namespace
+
+std::uint64_t digest_hash(std::string_view digest)
+{
+    if (digest.starts_with("sha256:")) {
+        digest.remove_prefix(7);
+    }
+    if (digest.empty()) {
+        return 0;
+    }
+    std::uint64_t hash = 0xcbf29ce484222325ULL;
+    for (const char c : digest) {
+        hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ULL;
+    }
+    return hash == 0 ? 1 : hash;
+}
+
+Rates* Knowledge::sibling(const NodeRecord& node, const ModelOnNode& model, bool make)
+{
+    if (model.digest == 0 || !node.hardware.known) {
+        return nullptr;
+    }
+    const auto key = sibling_key(node, model);
+    const auto at = siblings_.find(key);
+    if (at != siblings_.end()) {
+        return &at->second;
+    }
+    return make && siblings_.size() < siblings_max ? &siblings_[key] : nullptr;
+}
+
+Speed Knowledge::speed_of(const NodeRecord& node, const ModelOnNode& model, double in_vram) const
+{
+    const auto* rates = model.learning != nullptr && model.learning->digest == model.digest ? &model.learning->rates
+                                                                                           : nullptr;
+    const bool sure = rates != nullptr && rates->prefill_weight() > 5 && rates->decode_weight() > 5;
+    auto guess = sure ? Speed{} : guess_speed(node.hardware, model.size, in_vram);
+    if (sure) {
+        guess = rates->speed(guess);
+        return guess;
+    }
+    if (model.digest != 0 && node.hardware.known) {
+        if (const auto at = siblings_.find(sibling_key(node, model)); at != siblings_.end()) {
+            guess = at->second.speed(guess);
+        }
+    }
+    return rates == nullptr ? guess : rates->speed(guess);
+}
+
+/// Requests that were queued inside the node tell that it has fewer slots than we thought.
+void Knowledge::note_inside_queue(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Timings& timings)
+{
+    if (timings.total <= base::Duration{} || timings.eval <= base::Duration{} || assumed.loading) {
+        return;
+    }
+    const double rest = seconds_of(timings.total - timings.load - timings.prompt_eval - timings.eval);
+    const double limit = std::max(1.0, 0.3 * seconds_of(timings.total));
+    const int slots = node.slots_of(model);
+    if (rest > limit && !assumed.alone && slots > 1 && node.foreign_of(model) == 0) {
+        model.slots_seen = std::max(1, slots - 1);
+    }
+}
+
+void Knowledge::note_tokens(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Timings& timings)
+{
+    auto& learning = model.learn();
+    const auto prompt = static_cast<double>(timings.prompt_tokens);
+    const double took = seconds_of(timings.prompt_eval);
+    auto* sibling_rates = sibling(node, model, true);
+    if (prompt > 0) {
+        expect_.note_prompt(assumed.model_key, assumed.prompt_bytes, assumed.images, prompt);
+    }
+    if (prompt > 0 && took > 0) {
+        // Seconds the whole prompt would take tell what was cached, and what was cached tells the speed: each is
+        // learned only where the other is known.
+        const double believed = std::min(assumed.cache.tokens, prompt);
+        const double expected = assumed.speed.prefill(believed, prompt - believed);
+        const bool known = learning.rates.prefill_weight() > 0;
+        const bool from_cache = known && took * too_fast < expected;
+        if (!from_cache && believed <= trusted_cached_share * prompt) {
+            learning.rates.note_prefill(believed, prompt - believed, took);
+            if (sibling_rates != nullptr) {
+                sibling_rates->note_prefill(believed, prompt - believed, took);
+            }
+        }
+        if (known) {
+            const double rate = 1 / std::max(1e-9, assumed.speed.prefill_s + assumed.speed.prefill_slope_s * prompt / 2);
+            learning.belief.correct(assumed.cache, std::max(0.0, prompt - took * rate), prompt);
+        }
+    }
+    if (timings.output_tokens > 0) {
+        const auto output = static_cast<double>(timings.output_tokens);
+        expect_.note_answer(assumed.model_key, assumed.tag, output);
+        learning.rates.note_decode(output, seconds_of(timings.eval), assumed.others);
+        if (sibling_rates != nullptr) {
+            sibling_rates->note_decode(output, seconds_of(timings.eval), assumed.others);
+        }
+    }
+}
+
+/// Dialects without the node's own timings: tokens from `usage`, time from our clock.
+void Knowledge::note_own_clock(ModelOnNode& model, const Assumed& assumed, const Outcome& outcome, double seconds)
+{
+    const auto& timings = outcome.timings;
+    auto& learning = model.learn();
+    const double first = seconds_of(outcome.first_byte);
+    const bool streamed = first > 0 && first < 0.8 * seconds;
+    if (timings.output_tokens > 1 && streamed) {
+        const auto output = static_cast<double>(timings.output_tokens);
+        expect_.note_answer(assumed.model_key, assumed.tag, output);
+        learning.rates.note_decode(output, seconds - first, assumed.others, own_clock_trust);
+    } else if (timings.output_tokens > 0) {
+        expect_.note_answer(assumed.model_key, assumed.tag, static_cast<double>(timings.output_tokens));
+    }
+    if (timings.prompt_tokens > 0) {
+        expect_.note_prompt(assumed.model_key, assumed.prompt_bytes, assumed.images,
+                            static_cast<double>(timings.prompt_tokens));
+    }
+    learning.service_weight = std::min(learning.service_weight + 1, 10.0);
+    const double service = assumed.loading ? std::max(seconds - assumed.load_s, 0.1 * seconds) : seconds;
+    learning.service_s += (service - learning.service_s) / learning.service_weight;
+}
+
+void Knowledge::note_served(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Outcome& outcome,
+                            double seconds)
+{
+    auto& learning = model.learn();
+    if (learning.digest != model.digest) {
+        learning.rates = {};
+        learning.belief = {};
+        learning.digest = model.digest;
+    }
+    const auto& timings = outcome.timings;
+    const double load = seconds_of(timings.load);
+    if (load >= LoadRate::seconds_least && model.size > 0) {
+        node.load_rate.note(static_cast<double>(model.size), load);
+    }
+    if (load >= 1 && !assumed.loading) {
+        learning.belief.clear(); // it was not resident after all: what we believed cached was gone
+    }
+    if (timings.eval > base::Duration{} || timings.prompt_eval > base::Duration{}) {
+        note_inside_queue(node, model, assumed, timings);
+        note_tokens(node, model, assumed, timings);
+    } else {
+        note_own_clock(model, assumed, outcome, seconds);
+    }
+}
+
+// ---- kept over a restart ----------------------------------------------------------------------------
+
+void Knowledge::restore(const LearnedRestored& event)
+{
+    for (const auto& figures : event.figures) {
+        if (restored_.size() >= restored_max) {
+            return;
+        }
+        restored_[{figures.node, digest_hash(figures.digest)}] = figures;
+    }
+}
+
+void Knowledge::adopt(NodeRecord& node)
+{
+    if (restored_.empty()) {
+        return;
+    }
+    for (auto& [key, model] : node.models) {
+        const auto at = restored_.find({node.id, model.digest});
+        if (at == restored_.end() || model.digest == 0 || model.learning != nullptr) {
+            continue;
+        }
+        const auto& kept = at->second;
+        const Speed speed{kept.prefill_s, kept.prefill_slope_s, kept.decode_s, kept.decode_slope_s};
+        auto& learning = model.learn();
+        learning.digest = model.digest;
+        learning.rates.restore(speed, kept.weight);
+        node.load_rate.restore(kept.load_rate);
+        if (auto* rates = sibling(node, model, true); rates != nullptr && rates->decode_weight() <= 0) {
+            rates->restore(speed, kept.weight);
+        }
+        restored_.erase(at);
+    }
+}
+
+void Knowledge::append_learned(const NodeRecord& node, std::vector<Learned>& out) const
+{
+    for (const auto& [key, model] : node.models) {
+        if (model.learning == nullptr || !model.listed || model.index >= node.facts->models.size()) {
+            continue;
+        }
+        const auto& rates = model.learning->rates;
+        const auto& digest = node.facts->models[model.index].digest;
+        if (digest.empty() || rates.prefill_weight() + rates.decode_weight() <= 0) {
+            continue;
+        }
+        const auto speed = rates.speed({});
+        out.push_back({node.id, digest, rates.prefill_weight() > 0 ? speed.prefill_s : 0, speed.prefill_slope_s,
+                       rates.decode_weight() > 0 ? speed.decode_s : 0, speed.decode_slope_s,
+                       node.load_rate.bytes_per_second(), std::max(rates.prefill_weight(), rates.decode_weight())});
+    }
+}
+
+std::vector<RateView> Knowledge::rates_of(const NodeRecord& node) const
+{
+    std::vector<RateView> out;
+    for (const auto& [key, model] : node.models) {
+        const bool measured = model.learning != nullptr && model.learning->rates.decode_weight() > 0;
+        if (!model.held() || (!measured && !model.believed_loaded()) || model.index >= node.facts->models.size()) {
+            continue;
+        }
+        const auto speed = speed_of(node, model, 1);
+        out.push_back({node.facts->models[model.index].name, 1 / std::max(speed.prefill_s, 1e-9),
+                       1 / std::max(speed.decode_s, 1e-9), load_seconds(node, model), measured});
+    }
+    return out;
+}
+
+} // namespace herd::fleet
