@@ -109,7 +109,8 @@ void HerdApp::build_relays(HerdSockets& sockets)
                          .rng = base::Rng(rng_.next()),
                          .sink = [this](proxy::ExchangeRecord&& r) { record(std::move(r)); },
                          .ledger = ledger_.get(),
-                         .in_flight = [this](net::Loop& asker) { return in_flight_from(asker); }};
+                         .in_flight = [this](net::Loop& asker) { return in_flight_from(asker); },
+                         .scene = [this](net::Loop& asker) { return scene_from(asker); }};
         relays_.push_back(std::make_unique<RelayUnit>(*loops_[i], std::move(parts)));
     }
     unserved_ = std::move(sockets.listen);
@@ -274,6 +275,20 @@ net::Task<std::vector<proxy::InFlight>> HerdApp::in_flight_from(net::Loop& asker
         std::ranges::move(some, std::back_inserter(all));
     }
     co_return all;
+}
+
+net::Task<MetricsScene> HerdApp::scene_from(net::Loop& asker)
+{
+    auto work = [this] {
+        MetricsScene scene{.version = version(), .counts = controls_->counts()};
+        if (beacon_) {
+            beacon_->herd().counters().each([&](std::string_view type, std::string_view result, std::uint64_t count) {
+                scene.datagrams.push_back({std::string{type}, std::string{result}, count});
+            });
+        }
+        return scene;
+    };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
 }
 
 base::Result<std::string> HerdApp::take_announcement(const admin::Twin& twin)

@@ -82,6 +82,7 @@ private:
     void build_ledger();
     void record(proxy::ExchangeRecord&& record);
     net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
+    net::Task<MetricsScene> scene_from(net::Loop& asker);
 
     HerdOptions options_;
     std::string shown_; // the options as JSON, secrets masked

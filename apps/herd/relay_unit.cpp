@@ -9,7 +9,7 @@ RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
       scheduler_(loop, *parts.fleet, parts.index),
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, std::move(parts.sink)),
       admin_(scheduler_, std::move(parts.controls)),
-      records_(*parts.ledger, std::move(parts.in_flight)),
+      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)),
       server_(loop, parts.server, [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),
       tasks_(loop, "relay")
 {

@@ -26,6 +26,7 @@ struct RelayParts {
     proxy::RecordSink sink{};
     Ledger* ledger{nullptr};
     admin::InFlightOf in_flight{};
+    admin::SceneOf scene{};
 };
 
 /// Thread: its loop's, once that runs.

@@ -14,6 +14,7 @@ constexpr std::string_view list_path = "/herd/v1/requests";
 constexpr std::string_view one_path = "/herd/v1/requests/";
 constexpr std::string_view usage_path = "/herd/v1/usage";
 constexpr std::string_view events_path = "/herd/v1/events";
+constexpr std::string_view metrics_path = "/metrics";
 constexpr std::int64_t usage_buckets_max = 5000;
 
 net::Task<void> respond(http::ServerExchange& exchange, LedgerAnswer answer)
@@ -55,13 +56,17 @@ private:
 
 bool RecordsApi::owns(std::string_view path)
 {
-    return path == list_path || path.starts_with(one_path) || path == usage_path || path == events_path;
+    return path == list_path || path.starts_with(one_path) || path == usage_path || path == events_path
+        || path == metrics_path;
 }
 
 net::Task<void> RecordsApi::handle(http::ServerExchange& exchange)
 {
     if (exchange.head().path() == events_path && exchange.head().method == "GET") {
         co_return co_await events(exchange);
+    }
+    if (exchange.head().path() == metrics_path && (exchange.head().method == "GET" || exchange.head().method == "HEAD")) {
+        co_return co_await metrics(exchange);
     }
     auto reply = co_await answer(exchange);
     co_await respond(exchange, std::move(reply));
@@ -190,6 +195,16 @@ net::Task<LedgerAnswer> RecordsApi::usage(http::ServerExchange& exchange)
         co_return LedgerAnswer{400, error(query.fault())};
     }
     co_return co_await ledger_.usage(exchange.loop(), usage);
+}
+
+net::Task<void> RecordsApi::metrics(http::ServerExchange& exchange)
+{
+    auto scene = co_await scene_(exchange.loop());
+    const std::string text = co_await ledger_.metrics(exchange.loop(), std::move(scene));
+    http::ResponseHead head;
+    head.fields.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    head.fields.add("Cache-Control", "no-store");
+    (void)co_await exchange.respond(std::move(head), text);
 }
 
 /// A stream until the client leaves, lets too much pile up, or herd stops.

@@ -1,5 +1,6 @@
 #pragma once
-// What herd tells of the requests it served: /herd/v1/requests, /requests/{id}, /usage, /events. Reading only.
+// What herd tells of the requests it served: /herd/v1/requests, /requests/{id}, /usage, /events, and /metrics.
+// Reading only.
 #include "herd/admin/query.hpp"
 #include "herd/records/ledger.hpp"
 #include "http/server.hpp"
@@ -14,11 +15,17 @@ namespace herd::app::admin {
 /// Everything in flight, all loops together.
 using InFlightOf = std::function<net::Task<std::vector<proxy::InFlight>>(net::Loop& asker)>;
 
+/// What only the program knows for /metrics.
+using SceneOf = std::function<net::Task<MetricsScene>(net::Loop& asker)>;
+
 /// Thread: its relay loop.
 class RecordsApi {
 public:
-    /// Both outlive the object's exchanges.
-    RecordsApi(Ledger& ledger, InFlightOf in_flight) : ledger_(ledger), in_flight_(std::move(in_flight)) {}
+    /// `ledger` outlives the object.
+    RecordsApi(Ledger& ledger, InFlightOf in_flight, SceneOf scene)
+        : ledger_(ledger), in_flight_(std::move(in_flight)), scene_(std::move(scene))
+    {
+    }
 
     [[nodiscard]] static bool owns(std::string_view path);
     [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
@@ -28,10 +35,12 @@ private:
     net::Task<LedgerAnswer> list(http::ServerExchange& exchange);
     net::Task<LedgerAnswer> list_in_flight(net::Loop& loop, store::TraceFilter filter);
     net::Task<LedgerAnswer> usage(http::ServerExchange& exchange);
+    net::Task<void> metrics(http::ServerExchange& exchange);
     net::Task<void> events(http::ServerExchange& exchange);
 
     Ledger& ledger_;
     InFlightOf in_flight_;
+    SceneOf scene_;
 };
 
 /// The question of GET /herd/v1/requests. `in_flight`: status=in_flight was asked for. Faults are the query's.

@@ -60,6 +60,7 @@ public:
     void close();
     [[nodiscard]] std::size_t viewers() const { return viewers_.size(); }
     [[nodiscard]] std::uint64_t pushes() const { return pushes_; }
+    [[nodiscard]] const fleet::Snapshot& latest() const { return *latest_; }
     [[nodiscard]] const EventLimits& limits() const { return limits_; } ///< Thread: any
 
 private:

@@ -76,6 +76,7 @@ void Ledger::take(std::vector<proxy::ExchangeRecord>& batch)
         auto record = std::make_shared<store::RequestRecord>(stored_form(std::move(exchange)));
         record->seq = ++last_seq_;
         write_access_line(*record);
+        metrics_.count(*record);
         if (listener_) {
             listener_(*record);
         }
@@ -156,6 +157,18 @@ net::Task<LedgerAnswer> Ledger::usage(net::Loop& asker, store::UsageQuery query)
         return answer_usage(reader, memory, query);
     };
     co_return co_await read(asker, std::move(work));
+}
+
+net::Task<std::string> Ledger::metrics(net::Loop& asker, MetricsScene scene)
+{
+    auto work = [this, scene = std::move(scene)]() mutable {
+        mailbox_.drain(); // who looks after an answer finds it counted
+        scene.store = store_health();
+        scene.records_dropped = dropped();
+        scene.event_viewers = hub_.viewers();
+        return metrics_.text(hub_.latest(), scene);
+    };
+    co_return co_await on_loop(asker, loop_, std::move(work));
 }
 
 } // namespace herd::app

@@ -3,6 +3,7 @@
 // It writes the access line, counts the metrics, tells the viewers, keeps the last records in memory and hands all
 // of them to the store; and it answers questions about them.
 #include "herd/records/event_hub.hpp"
+#include "herd/records/metrics.hpp"
 #include "herd/records/record_view.hpp"
 #include "net/blocking.hpp"
 #include "net/mailbox.hpp"
@@ -61,6 +62,8 @@ public:
     [[nodiscard]] net::Task<LedgerAnswer> find(net::Loop& asker, std::string id);
     /// {"by","bucket_s","since","until","rows":[…]}.
     [[nodiscard]] net::Task<LedgerAnswer> usage(net::Loop& asker, store::UsageQuery query);
+    /// Prometheus text. `scene`: what the rest of the program knows; the ledger adds its own.
+    [[nodiscard]] net::Task<std::string> metrics(net::Loop& asker, MetricsScene scene);
 
     /// Thread: the ledger's loop.
     [[nodiscard]] EventHub& hub() { return hub_; }
@@ -85,6 +88,7 @@ private:
     base::SystemClock clock_;
     net::Loop loop_;
     EventHub hub_;
+    Metrics metrics_{};
     std::uint64_t last_seq_{0};
     std::deque<std::shared_ptr<const store::RequestRecord>> recent_;
     std::function<void(const store::RequestRecord&)> listener_;

@@ -1,0 +1,223 @@
+#include "herd/records/metrics.hpp"
+
+#include "herd/records/fleet_gauges.hpp"
+
+#include <array>
+#include <iterator>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+namespace herd::app {
+
+namespace {
+
+using prometheus::Counter;
+using prometheus::Histogram;
+using prometheus::Labels;
+
+/// From a cached first token to a cold load of a large model.
+const Histogram::BucketBoundaries seconds_buckets{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+                                                  1,     2.5,    5,     10,   30,    60,   120, 300,  600};
+const Histogram::BucketBoundaries rate_buckets{1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 500};
+
+/// Label values seen so far; those beyond the limit are one.
+class Names {
+public:
+    explicit Names(std::size_t limit) : limit_(limit) {}
+    const std::string& of(const std::string& text)
+    {
+        static const std::string other = "other";
+        if (const auto known = names_.find(text); known != names_.end()) {
+            return known->second;
+        }
+        if (names_.size() >= limit_) {
+            return other;
+        }
+        return names_.emplace(text, label_value(text)).first->second;
+    }
+    [[nodiscard]] bool knows(const std::string& text) const { return names_.contains(text); }
+
+private:
+    std::size_t limit_;
+    std::unordered_map<std::string, std::string> names_;
+};
+
+/// A family whose series are found by the values of their labels, without building a map of labels each time.
+template <class T, std::size_t N>
+class Series {
+public:
+    using Values = std::array<std::string_view, N>;
+    Series(prometheus::Family<T>& family, std::array<const char*, N> labels, std::size_t limit)
+        : family_(family), labels_(labels), limit_(limit)
+    {
+    }
+    template <class... Args>
+    T& of(const Values& values, const Args&... args)
+    {
+        key_.clear();
+        for (const std::string_view value : values) {
+            key_.append(value).push_back('\0');
+        }
+        if (const auto known = series_.find(key_); known != series_.end()) {
+            return *known->second;
+        }
+        if (series_.size() >= limit_) {
+            return make("other", args...);
+        }
+        Labels labels;
+        for (std::size_t i = 0; i < N; ++i) {
+            labels.emplace(labels_[i], values[i]);
+        }
+        return *series_.emplace(key_, &family_.Add(labels, args...)).first->second;
+    }
+
+private:
+    template <class... Args>
+    T& make(const char* value, const Args&... args)
+    {
+        if (rest_ == nullptr) {
+            Labels labels;
+            for (const char* name : labels_) {
+                labels.emplace(name, value);
+            }
+            rest_ = &family_.Add(labels, args...);
+        }
+        return *rest_;
+    }
+    prometheus::Family<T>& family_;
+    std::array<const char*, N> labels_;
+    std::size_t limit_;
+    std::string key_;
+    std::unordered_map<std::string, T*> series_;
+    T* rest_{nullptr};
+};
+
+prometheus::Family<Counter>& counter(prometheus::Registry& registry, const char* name, const char* help)
+{
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Family<Histogram>& histogram(prometheus::Registry& registry, const char* name, const char* help)
+{
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+}
+
+} // namespace
+
+struct Metrics::State {
+    explicit State(const MetricsLimits& most) : limits(most), models(most.models), nodes(most.nodes) {}
+
+    MetricsLimits limits;
+    prometheus::Registry registry{};
+    Names models;
+    Names nodes;
+    std::size_t most{limits.series_per_family};
+    Series<Counter, 4> requests{counter(registry, "herd_requests_total", "Requests that ended, by status code."),
+                                {"api", "model", "node", "code"}, most};
+    Series<Counter, 1> ends{counter(registry, "herd_request_terminations_total",
+                                    "Requests by who ended them and in which phase: the two letters of the access log."),
+                            {"end"}, 64};
+    Series<Histogram, 2> duration{histogram(registry, "herd_request_duration_seconds", "From the head of the request to the end of the answer."),
+                                  {"api", "model"}, most / 8};
+    Series<Histogram, 2> ttft{histogram(registry, "herd_ttft_seconds", "From the head of the request to the first byte of a good answer."),
+                              {"model", "node"}, most / 8};
+    Series<Histogram, 1> queue{histogram(registry, "herd_queue_seconds", "Time in herd's queue."), {"model"}, most / 8};
+    Series<Histogram, 2> rate{histogram(registry, "herd_output_tokens_per_second", "Speed of decoding."), {"model", "node"}, most / 8};
+    Series<Counter, 3> tokens{counter(registry, "herd_tokens_total", "Tokens: prompt, cached (believed, of the prompt) and output."),
+                              {"kind", "model", "node"}, most};
+    Series<Counter, 2> failures{counter(registry, "herd_attempts_failed_total", "Attempts at a node that did not serve."), {"node", "outcome"}, most};
+    Series<Counter, 2> loads{counter(registry, "herd_model_loads_total", "Requests that waited for a load of more than a second."),
+                             {"node", "model"}, most};
+    Series<Histogram, 1> load_time{histogram(registry, "herd_model_load_seconds", "Those loads."), {"node"}, most / 8};
+    Series<Counter, 1> bytes{counter(registry, "herd_bytes_total", "Body bytes from (in) and to (out) clients."), {"direction"}, 2};
+    Counter& retries = counter(registry, "herd_retries_total", "Further attempts after the first.").Add({});
+    Counter& failovers = counter(registry, "herd_failovers_total", "Requests that another node than the first answered.").Add({});
+    Counter& fallbacks = counter(registry, "herd_fallbacks_total", "Requests that another model than the one asked for answered.").Add({});
+
+    void count(const store::RequestRecord& record);
+    void count_speed(const store::RequestRecord& record, const std::string& model, const std::string& node);
+    void count_attempts(const store::RequestRecord& record);
+};
+
+Metrics::Metrics(MetricsLimits limits) : state_(std::make_unique<State>(limits)) {}
+
+Metrics::~Metrics() = default;
+
+void Metrics::count(const store::RequestRecord& record) { state_->count(record); }
+
+void Metrics::State::count(const store::RequestRecord& record)
+{
+    static const std::string none;
+    // A name becomes a label once a node answered to it: clients can ask for anything.
+    const bool served = !record.node.empty() && record.status < 400;
+    const std::string& model = served || models.knows(record.model) ? models.of(record.model) : none;
+    const std::string& node = record.node.empty() ? none : nodes.of(record.node);
+    const std::string code = std::to_string(record.status);
+    requests.of({record.api, model, node, code}).Increment();
+    ends.of({record.termination}).Increment();
+    duration.of({record.api, model}, seconds_buckets).Observe(base::seconds(record.total));
+    bytes.of({"in"}).Increment(static_cast<double>(record.bytes_in));
+    bytes.of({"out"}).Increment(static_cast<double>(record.bytes_out));
+    count_attempts(record);
+    if (!record.node.empty()) {
+        queue.of({model}, seconds_buckets).Observe(base::seconds(record.queue));
+    }
+    if (served) {
+        count_speed(record, model, node);
+    }
+}
+
+void Metrics::State::count_speed(const store::RequestRecord& record, const std::string& model, const std::string& node)
+{
+    ttft.of({model, node}, seconds_buckets).Observe(base::seconds(record.ttft));
+    if (record.tokens_per_s) {
+        rate.of({model, node}, rate_buckets).Observe(*record.tokens_per_s);
+    }
+    const auto add = [&](std::string_view kind, const std::optional<std::int64_t>& count) {
+        if (count) {
+            tokens.of({kind, model, node}).Increment(static_cast<double>(*count));
+        }
+    };
+    add("prompt", record.prompt_tokens);
+    add("cached", record.cached_tokens);
+    add("output", record.output_tokens);
+    if (record.load && *record.load > std::chrono::seconds{1}) {
+        loads.of({node, model}).Increment();
+        load_time.of({node}, seconds_buckets).Observe(base::seconds(*record.load));
+    }
+    if (record.fallback) {
+        fallbacks.Increment();
+    }
+}
+
+void Metrics::State::count_attempts(const store::RequestRecord& record)
+{
+    for (const store::RecordedAttempt& attempt : record.attempts) {
+        if (attempt.outcome != "served" && attempt.outcome != "cancelled") {
+            failures.of({nodes.of(attempt.node), attempt.outcome}).Increment();
+        }
+    }
+    if (record.attempts.size() > 1) {
+        retries.Increment(static_cast<double>(record.attempts.size() - 1));
+        if (record.attempts.back().outcome == "served" && record.attempts.front().node != record.attempts.back().node) {
+            failovers.Increment();
+        }
+    }
+}
+
+std::string Metrics::text(const fleet::Snapshot& snapshot, const MetricsScene& scene) const
+{
+    std::vector<prometheus::MetricFamily> families = state_->registry.Collect();
+    std::erase_if(families, [](const prometheus::MetricFamily& family) { return family.metric.empty(); });
+    append_gauges(families, snapshot, scene, state_->limits.nodes);
+    return prometheus::TextSerializer{}.Serialize(families);
+}
+
+} // namespace herd::app
