@@ -96,6 +96,12 @@ export function mergeRecords(now: RequestRecord[], more: RequestRecord[], max: n
   return merged.slice(0, max)
 }
 
+/** An event names the checks that found something; those known before and not named found nothing. */
+export function mergeHealth(known: Health | null, now: Health): Health {
+  const fine = (known?.checks ?? []).filter((check) => !now.checks.some((each) => each.id === check.id))
+  return { ...now, checks: [...now.checks, ...fine.map((check) => ({ ...check, severity: 'ok' as const, findings: [] }))] }
+}
+
 function takeEvent(event: string, data: string): void {
   let value: unknown
   try {
@@ -122,7 +128,7 @@ function takeEvent(event: string, data: string): void {
   } else if (event === 'health') {
     const now = value as Health
     if (Array.isArray(now.checks)) {
-      health.set(now)
+      health.set(mergeHealth(health.value, now))
     }
   }
 }

@@ -149,8 +149,21 @@ export interface Decision {
 
 export type Severity = 'ok' | 'info' | 'warning' | 'critical'
 
+export interface Finding {
+  severity: Severity
+  summary: string
+  advice?: string
+  node?: string | null
+  model?: string | null
+  nodes?: string[]
+  first?: string
+  resolved?: boolean
+}
+
 export interface Check {
   id: string
+  title?: string
+  findings?: Finding[]
   severity: Severity
   summary: string
   advice?: string

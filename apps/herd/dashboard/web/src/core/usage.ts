@@ -23,6 +23,7 @@ export interface Usage { by: string, bucket_s: number, since: string, until: str
 export interface Sum { name: string, requests: number, errors: number, prompt: number, cached: number, output: number, meanMs: number, retries: number, coldLoads: number }
 
 export const otherName = 'all others'
+export const noName = 'none'
 
 /** Totals per name, most requests first. */
 export function sums(rows: UsageRow[]): Sum[] {
@@ -72,6 +73,6 @@ export function seriesOf(usage: Usage, names: string[], pick: (row: UsageRow) =>
       others[i] = (others[i] ?? 0) + value
     }
   }
-  const series = names.map((name) => ({ label: name || '(none)', values: made.get(name) ?? [] }))
+  const series = names.map((name) => ({ label: name || noName, values: made.get(name) ?? [] }))
   return others ? [...series, { label: otherName, values: others }] : series
 }

@@ -2,6 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import { useCell } from '../core/cell.ts'
+import { dateAndTime } from '../core/format.ts'
 import { theme } from '../core/theme.ts'
 
 export interface Series { label: string, values: (number | null)[], colour?: number, dash?: boolean }
@@ -27,6 +28,19 @@ export function stack(series: Series[]): (number | null)[][] {
   return series.map((each) => each.values.map((value, i) => (sums[i] = (sums[i] ?? 0) + (value ?? 0))))
 }
 
+/** Clock times for hours, dates for days; seconds only where they tell marks apart. */
+export function timeTicks(ticks: number[]): string[] {
+  const step = ticks.length > 1 ? (ticks[1] ?? 0) - (ticks[0] ?? 0) : 60
+  const two = (n: number) => String(n).padStart(2, '0')
+  return ticks.map((tick) => {
+    const date = new Date(tick * 1000)
+    if (step >= 43_200 || (step >= 3600 && date.getHours() === 0)) {
+      return date.toLocaleDateString(undefined, { month: 'short', day: 'numeric' })
+    }
+    return `${two(date.getHours())}:${two(date.getMinutes())}${step < 60 ? `:${two(date.getSeconds())}` : ''}`
+  })
+}
+
 function options(props: Props, width: number, values: () => Series[]): uPlot.Options {
   const soft = variable('--soft')
   const line = variable('--line')
@@ -38,15 +52,15 @@ function options(props: Props, width: number, values: () => Series[]): uPlot.Opt
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
     legend: { live: true },
     scales: { x: { time: !props.numbers }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-    axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 64, values: (_, ticks) => ticks.map(props.show) }],
+    axes: [{ ...axis, grid: { show: false }, size: 30, space: 64, values: props.numbers ? undefined : (_, ticks) => timeTicks(ticks) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(props.show) }],
     series: [
-      { label: props.xLabel ?? (props.numbers ? '#' : 'Time') },
+      { label: props.xLabel ?? (props.numbers ? '#' : 'Time'), value: (_, value) => (value === null || value === undefined ? '–' : props.numbers ? String(value) : dateAndTime(value * 1000)) },
       ...props.series.map((each, i): uPlot.Series => {
         const colour = variable(`--s${((each.colour ?? i) % 8) + 1}`)
         return {
           label: each.label, stroke: colour, width: props.kind === 'points' ? 0 : 1.75, dash: each.dash ? [5, 4] : undefined,
           fill: props.kind === 'bars' ? colour : undefined, paths: props.kind === 'points' ? () => null : bars,
-          points: props.kind === 'points' ? { show: true, size: 5, fill: colour } : { show: each.values.length < 2 }, spanGaps: false,
+          points: props.kind === 'points' ? { show: true, size: 5, fill: colour } : { show: each.values.filter((value) => value !== null).length <= 60 && !bars, size: 5, fill: colour }, spanGaps: false,
           value: (_, __, series, index) => {
             const value = index === null ? null : values()[series - 1]?.values[index]
             return value === null || value === undefined ? '–' : props.show(value)

@@ -1,11 +1,11 @@
 // The score, and every check with what was seen and what to do about it.
 import { useEffect, useState } from 'preact/hooks'
 import { useCell } from '../core/cell.ts'
-import { count } from '../core/format.ts'
+import { count, span } from '../core/format.ts'
 import { health, link } from '../core/live.ts'
 import { usePolled } from '../core/poll.ts'
 import { href } from '../core/router.ts'
-import type { Check, Health, Severity } from '../core/types.ts'
+import type { Check, Finding, Health, Severity } from '../core/types.ts'
 import { Loading, Mark, TroubleNotice, toneOfSeverity } from '../parts/basics.tsx'
 
 const order: Severity[] = ['critical', 'warning', 'info', 'ok']
@@ -27,15 +27,38 @@ function Advice({ text }: { text: string }) {
   return <p class="advice">{text.split('`').map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</p>
 }
 
+function About({ nodes, models }: { nodes: string[], models: string[] }) {
+  return <>{nodes.map((node) => <a key={`n${node}`} class="chip" href={href('nodes', node)}>{node}</a>)}{models.map((model) => <a key={`m${model}`} class="chip" href={href('models', model)}>{model}</a>)}</>
+}
+
+/** Since when, in words; nothing where it began just now. */
+function sinceText(first: string | undefined): string {
+  const age = first ? (Date.now() - Date.parse(first)) / 1000 : Number.NaN
+  return age > 60 && age < 1e8 ? `for ${span(age)}` : ''
+}
+
+function findingsOf(check: Check): Finding[] {
+  return check.findings?.length ? check.findings : [{ severity: check.severity, summary: check.summary, advice: check.advice, nodes: check.nodes, model: null }]
+}
+
 function CheckItem({ check }: { check: Check }) {
-  const about = [...(check.nodes ?? []).map((node) => <a key={`n${node}`} class="chip" href={href('nodes', node)}>{node}</a>), ...(check.models ?? []).map((model) => <a key={`m${model}`} class="chip" href={href('models', model)}>{model}</a>)]
+  const tone = toneOfSeverity[check.severity]
+  if (check.severity === 'ok') {
+    return <li class="check-item good"><Mark tone={tone} /><div><div class="check-head"><span>{check.title ?? check.summary}</span><small class="mono">{check.id}</small></div></div></li>
+  }
+  const findings = findingsOf(check)
   return (
-    <li class={`check-item ${toneOfSeverity[check.severity]}`}>
-      <Mark tone={toneOfSeverity[check.severity]} />
+    <li class={`check-item ${tone}`}>
+      <Mark tone={tone} />
       <div>
-        <div class="check-head"><strong>{check.summary}</strong>{about}</div>
-        {check.advice && check.severity !== 'ok' ? <Advice text={check.advice} /> : null}
-        <small class="mono">{check.id}</small>
+        <div class="check-head"><strong>{check.title ?? check.summary}</strong><small class="mono">{check.id}</small></div>
+        {findings.map((finding, i) => (
+          <div key={i} class="finding">
+            {check.title ? <p class="check-head"><span>{finding.summary}</span><small>{finding.resolved ? 'over' : sinceText(finding.first)}</small></p> : null}
+            {finding.advice && finding.advice !== findings[i - 1]?.advice ? <Advice text={finding.advice} /> : null}
+            <p class="about"><About nodes={[...new Set([finding.node ?? '', ...(finding.nodes ?? [])])].filter((node) => node)} models={finding.model ? [finding.model] : check.models && !check.title ? check.models : []} /></p>
+          </div>
+        ))}
       </div>
     </li>
   )

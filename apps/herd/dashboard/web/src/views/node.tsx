@@ -64,14 +64,14 @@ export function NodeView({ name }: { name: string }) {
       {back}
       <div class="head"><h1>{node.name}</h1><StateBadge state={node.state} /><span class="quiet">{stateLine(node, now)}</span><span class="grow" />
         <a class="button small" href={href('requests', '', { node: node.name })}>Its requests</a><DrainButton node={node} />{node.source === 'static' ? <RemoveButton node={node} /> : null}</div>
-      <div class="grid-2">
+      <div class="grid-about">
         <section class="panel"><h2>Now</h2><NodeMeters node={node} /><div class="work roomy"><Slots node={node} /><span><b>{count(node.in_flight)}</b> running</span><span><b>{count(node.queued)}</b> waiting</span></div></section>
         <section class="panel"><h2>About it</h2>
           <dl class="facts">
             <Fact label="Address"><span class="mono">{node.url ?? node.address}</span></Fact>
             <Fact label="Round trip">{millis(node.latency_ms)}</Fact>
             <Fact label="Heard">{node.last_seen_ms === null || node.last_seen_ms === undefined ? 'never' : `${millis(node.last_seen_ms)} ago`}</Fact>
-            <Fact label={`${node.state} since`}>{node.since ? dateAndTime(node.since) : none}</Fact>
+            <Fact label={`Is ${node.state} since`}>{node.since ? dateAndTime(node.since) : none}</Fact>
             <Fact label="Agent">{node.version || 'none'}{node.gateway ? ', gateway' : ''}</Fact>
             <Fact label="Ollama">{node.ollama_version || none}</Fact>
             <Fact label="Found by">{node.source === 'lana' ? 'its announcements' : node.source === 'static' ? 'configuration' : node.source ?? none}</Fact>

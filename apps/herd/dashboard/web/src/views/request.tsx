@@ -69,7 +69,7 @@ export function RequestView({ id }: { id: string }) {
         </section>
       </div>
       <section class="panel"><h2>Request</h2>
-        <dl class="facts">
+        <dl class="facts roomier">
           <Fact label="Id"><span class="mono">{record.id}</span></Fact>
           <Fact label="Endpoint"><span class="mono">{record.method ?? ''} {record.path}</span></Fact>
           <Fact label="Dialect">{record.api ?? none}{record.stream ? ', streamed' : ''}</Fact>

@@ -4,6 +4,7 @@ import { ApiError, ask } from '../core/api.ts'
 import { useCell } from '../core/cell.ts'
 import { bytes, clock, count, dateAndTime, millis, none, rate } from '../core/format.ts'
 import { finished, mergeRecords, nodes, skipped } from '../core/live.ts'
+import { usePolled } from '../core/poll.ts'
 import { go, href, place } from '../core/router.ts'
 import { terminationWords } from '../core/timeline.ts'
 import type { RequestRecord } from '../core/types.ts'
@@ -26,7 +27,7 @@ export function outcome(record: RequestRecord): [Tone, string] {
 
 const columns: Column<RequestRecord>[] = [
   { key: 'at', label: 'Time', width: '5.200rem', show: (r) => <span title={dateAndTime(r.at)}>{clock(r.at)}</span>, sort: (r) => r.at },
-  { key: 'status', label: 'Status', width: '5.500rem', show: (r) => { const [tone, text] = outcome(r); return <span class="cell-name" title={r.error ?? terminationWords(r.termination)}><Mark tone={tone} />{text}</span> }, sort: (r) => r.status ?? 0 },
+  { key: 'status', label: 'Status', width: '6.300rem', show: (r) => { const [tone, text] = outcome(r); return <span class="cell-name" title={r.error ?? terminationWords(r.termination)}><Mark tone={tone} />{text}</span> }, sort: (r) => r.status ?? 0 },
   { key: 'model', label: 'Model', width: 'minmax(8rem,1.600fr)', show: (r) => r.model || r.requested_model || <span class="quiet">{r.method} {r.path}</span>, sort: (r) => r.model ?? '' },
   { key: 'node', label: 'Node', width: 'minmax(5rem,1fr)', from: 420, show: (r) => <>{r.node || none}{(r.attempts?.length ?? 0) > 1 ? <small title="attempts"> ×{r.attempts?.length}</small> : null}</>, sort: (r) => r.node ?? '' },
   { key: 'path', label: 'Endpoint', width: 'minmax(7rem,1fr)', from: 1150, show: (r) => <span class="mono">{r.path}</span>, sort: (r) => r.path ?? '' },
@@ -68,9 +69,10 @@ export function RequestsView() {
   const search = query.toString()
   const filter = useMemo(() => filterOf(query), [search])
   const [words, setWords] = useState('')
+  const [trouble, setTrouble] = useState<ApiError | null>(null)
+  const running = usePolled<Page>(trouble ? null : '/herd/v1/requests?status=in_flight&limit=200', 1000)
   const [held, setHeld] = useState<RequestRecord[] | null>(null)
   const [old, setOld] = useState<{ records: RequestRecord[], next: string | null, done: boolean }>({ records: [], next: null, done: false })
-  const [trouble, setTrouble] = useState<ApiError | null>(null)
   const [round, setRound] = useState(0)
   const [loading, setLoading] = useState(false)
 
@@ -113,9 +115,14 @@ export function RequestsView() {
 
   const rows = useMemo(() => {
     const wanted = words.trim().toLowerCase()
-    const all = mergeRecords(old.records, live.filter((record) => fits(record, filter)), keptMax)
+    const ended = mergeRecords(old.records, live.filter((record) => fits(record, filter)), keptMax)
+    const known = new Set(ended.slice(0, 2000).map((record) => record.id))
+    const now = Date.now() // of one that runs, how long it has been running
+    const begun = (running.data?.requests ?? []).filter((record) => !known.has(record.id) && fits(record, { ...filter, status: '' }))
+      .map((record) => ({ ...record, total_ms: Math.max(0, now - Date.parse(record.at)) }))
+    const all = filter.status === '' ? [...begun, ...ended] : ended
     return wanted === '' ? all : all.filter((record) => contains(record, wanted))
-  }, [old, live, filter, words])
+  }, [old, live, running.data, filter, words])
   const set = (name: keyof Filter, value: string) => go(href('requests', '', { ...filter, [name]: value }), true)
   const models = useMemo(() => [...new Set([...(fleet ?? []).flatMap((node) => (node.models ?? []).map((model) => model.name)), filter.model])].filter((name) => name).sort(), [fleet, filter.model])
   const shown = held ?? rows

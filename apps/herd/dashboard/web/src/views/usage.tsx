@@ -4,7 +4,7 @@ import { stored, useCell } from '../core/cell.ts'
 import { count, millis, rate } from '../core/format.ts'
 import { usePolled } from '../core/poll.ts'
 import { href } from '../core/router.ts'
-import { buckets, seriesOf, type Sum, sums, type Usage } from '../core/usage.ts'
+import { buckets, noName, seriesOf, type Sum, sums, type Usage } from '../core/usage.ts'
 import { Choice, Loading, Notice, TroubleNotice } from '../parts/basics.tsx'
 import { Chart } from '../parts/chart.tsx'
 import { type Column, Table } from '../parts/table.tsx'
@@ -19,7 +19,7 @@ const spans: Record<Range, [number, number]> = { '1h': [3600, 60], '24h': [86_40
 const topMax = 7
 
 function columnsFor(kind: By): Column<Sum>[] {
-  const link = (sum: Sum) => (kind === 'model' || kind === 'node' || kind === 'tag' ? <a href={href('requests', '', { [kind]: sum.name })}>{sum.name || '(none)'}</a> : sum.name || '(none)')
+  const link = (sum: Sum) => (kind === 'model' || kind === 'node' || kind === 'tag' ? <a href={href('requests', '', { [kind]: sum.name })}>{sum.name || noName}</a> : sum.name || noName)
   return [
     { key: 'name', label: kind[0]?.toUpperCase() + kind.slice(1), width: 'minmax(8rem,2fr)', show: link, sort: (sum) => sum.name },
     { key: 'requests', label: 'Requests', width: '6rem', right: true, show: (sum) => count(sum.requests), sort: (sum) => sum.requests },
