@@ -7,6 +7,7 @@
 #include "herd-node/gateway.hpp"
 #include "http/fetch.hpp"
 #include "http/server.hpp"
+#include "proxy/host_policy.hpp"
 
 #include <algorithm>
 #include <array>
@@ -55,6 +56,14 @@ std::vector<base::Endpoint> own_listeners(const std::vector<base::Endpoint>& lis
         }
     }
     return own;
+}
+
+/// When only this machine reaches us, a web page on a rebound name must not (Ollama would see our Host, not its).
+proxy::HostPolicy host_policy(const std::vector<base::Endpoint>& listening)
+{
+    const bool loopback_only =
+        std::ranges::all_of(listening, [](const base::Endpoint& at) { return at.address.is_loopback(); });
+    return loopback_only ? proxy::HostPolicy(host_name(), {}) : proxy::HostPolicy{};
 }
 
 discovery::NodeDocument constant_part(const NodeOptions& options, const NodeIdentity& identity,
@@ -145,6 +154,7 @@ struct NodeApp::Impl {
     discovery::Authenticator authenticator;
     std::vector<net::BoundSocket> sockets;
     std::vector<base::Endpoint> listening;
+    proxy::HostPolicy hosts;
     AddressRules address_rules;
     std::vector<std::string> warnings;
     std::string root;
@@ -213,6 +223,7 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
       authenticator(std::move(authenticator_in)),
       sockets(std::move(sockets_in.http)),
       listening(locals(sockets)),
+      hosts(host_policy(listening)),
       address_rules{options.discovery.interfaces, options.discovery.exclude_interfaces,
                     sockets_in.discovery && sockets_in.discovery->loopback_only},
       root(seams.root),
@@ -417,7 +428,12 @@ net::Task<bool> NodeApp::Impl::post_to(base::Endpoint herd)
 
 net::Task<void> NodeApp::Impl::handle(http::ServerExchange& exchange)
 {
-    if (AgentApi::owns(exchange.head().path())) {
+    const auto host = hosts.judge(exchange.head());
+    if (host != proxy::HostPolicy::Verdict::pass) {
+        http::ResponseHead head;
+        head.status = host == proxy::HostPolicy::Verdict::options ? 204 : 403;
+        (void)co_await exchange.respond(std::move(head), {});
+    } else if (AgentApi::owns(exchange.head().path())) {
         co_await api.handle(exchange);
     } else if (options.gateway) {
         co_await gateway.handle(exchange);

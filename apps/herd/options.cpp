@@ -210,6 +210,10 @@ void proxy_rows(Table& t, HerdOptions& o)
         {.key = "cors.origins",
          .sentence = "Web origins allowed besides Ollama's own defaults, in the syntax of OLLAMA_ORIGINS."},
         o.cors_origins);
+    t.list(
+        {.key = "cors.hosts",
+         .sentence = "Host names accepted when herd listens on loopback only, besides this machine's own; `*` for all."},
+        o.cors_hosts);
     t.group("Limits");
     t.number({.key = "limits.nodes", .sentence = "Nodes that herd will know at a time.", .restart = true},
              o.limits.nodes, 1, 65536);

@@ -81,6 +81,7 @@ struct HerdOptions {
     } limits{};
 
     std::vector<std::string> cors_origins{};
+    std::vector<std::string> cors_hosts{};
 
     /// [store]: the records of requests.
     struct Store {

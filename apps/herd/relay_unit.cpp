@@ -2,11 +2,29 @@
 
 #include "herd/dashboard/page.hpp"
 
+#include <array>
+
+#include <unistd.h>
+
 namespace herd::app {
+
+namespace {
+
+proxy::HostPolicy host_policy(const proxy::ProxyOptions& options)
+{
+    if (!options.loopback_only) {
+        return {};
+    }
+    std::array<char, 256> name{};
+    (void)::gethostname(name.data(), name.size() - 1);
+    return {name.data(), options.hosts};
+}
+
+} // namespace
 
 RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
     : loop_(loop), network_(net::make_network(loop)), pool_(loop, *network_, parts.pool),
-      scheduler_(loop, *parts.fleet, parts.index),
+      scheduler_(loop, *parts.fleet, parts.index), hosts_(host_policy(*parts.proxy)),
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, std::move(parts.sink)),
       admin_(scheduler_, std::move(parts.controls)),
       records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)),
@@ -36,8 +54,26 @@ net::Task<void> RelayUnit::drain_and_tell(base::Instant deadline, net::Callback 
     done();
 }
 
+void RelayUnit::set_options(std::shared_ptr<const proxy::ProxyOptions> options)
+{
+    hosts_ = host_policy(*options);
+    proxy_.set_options(std::move(options));
+}
+
+net::Task<void> RelayUnit::answer_empty(http::ServerExchange& exchange, int status)
+{
+    http::ResponseHead head;
+    head.status = status;
+    (void)co_await exchange.respond(std::move(head), {}); // a client that left needs no answer
+}
+
 net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
 {
+    switch (hosts_.judge(exchange.head())) {
+    case proxy::HostPolicy::Verdict::refused: return answer_empty(exchange, 403);
+    case proxy::HostPolicy::Verdict::options: return answer_empty(exchange, 204);
+    case proxy::HostPolicy::Verdict::pass: break;
+    }
     const http::RequestHead& head = exchange.head();
     if (dashboard::owns(head)) {
         return dashboard::serve(exchange);

@@ -7,6 +7,7 @@
 #include "http/pool.hpp"
 #include "http/server.hpp"
 #include "net/network.hpp"
+#include "proxy/host_policy.hpp"
 #include "proxy/proxy.hpp"
 
 #include <memory>
@@ -37,7 +38,7 @@ public:
     [[nodiscard]] base::Result<void> listen(net::BoundSocket socket);
     /// Stops accepting, lets exchanges finish until `deadline`, then calls `done` on this loop.
     void drain(base::Instant deadline, net::Callback done);
-    void set_options(std::shared_ptr<const proxy::ProxyOptions> options) { proxy_.set_options(std::move(options)); }
+    void set_options(std::shared_ptr<const proxy::ProxyOptions> options);
     /// `host_lost`: those in use too, so that what waits there fails over or says so to its client.
     void drop_connections(base::Endpoint endpoint, bool host_lost)
     {
@@ -49,12 +50,14 @@ public:
 
 private:
     net::Task<void> handle(http::ServerExchange& exchange);
+    net::Task<void> answer_empty(http::ServerExchange& exchange, int status);
     net::Task<void> drain_and_tell(base::Instant deadline, net::Callback done);
 
     net::Loop& loop_;
     std::unique_ptr<net::Network> network_;
     http::Pool pool_;
     SchedulerPort scheduler_;
+    proxy::HostPolicy hosts_;
     proxy::Proxy proxy_;
     admin::Admin admin_;
     admin::RecordsApi records_;

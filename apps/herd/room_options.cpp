@@ -36,6 +36,8 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     proxy.idle_timeout = options.proxy.idle_timeout;
     proxy.queue_timeout = options.scheduler.queue_timeout;
     proxy.cors_origins = options.cors_origins;
+    proxy.hosts = options.cors_hosts;
+    proxy.loopback_only = std::ranges::all_of(options.listen, [](const base::Endpoint& at) { return at.address.is_loopback(); });
     proxy.exchanges_max = options.proxy.max_in_flight;
     return std::make_shared<const proxy::ProxyOptions>(std::move(proxy));
 }

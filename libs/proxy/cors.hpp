@@ -1,6 +1,6 @@
 #pragma once
 // Which web pages may talk to us: Ollama's rule, applied by herd, because a node must never see the Origin.
-// herd serves the LAN, so Host is not checked, as Ollama does not when it is not bound to loopback.
+// Which Host names it answers to is host_policy.hpp.
 // Source: reference/ollama-api.md 1.0 "CORS / Host"; reference/ollama-probe.txt part 1.
 #include "http/message.hpp"
 

@@ -25,6 +25,8 @@ struct ProxyOptions {
     base::Duration idle_timeout{std::chrono::seconds{600}}; ///< between bytes of an answer
     base::Duration queue_timeout{std::chrono::seconds{300}};
     std::vector<std::string> cors_origins{};  ///< in the syntax of OLLAMA_ORIGINS, added to Ollama's defaults
+    bool loopback_only{false}; ///< only this machine reaches us: foreign Host names are refused (host_policy.hpp)
+    std::vector<std::string> hosts{}; ///< accepted nevertheless; "*": all
     std::size_t exchanges_max{65536};
 };
 

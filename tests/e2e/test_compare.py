@@ -79,7 +79,7 @@ def test_chunked_request_bodies_arrive(real_herd):
 def test_expect_100_continue_is_honoured(real_herd):
     body = json.dumps({"model": "tiny", "prompt": "x", "stream": False}).encode()
     with Connection(real_herd.url, timeout=5) as connection:
-        connection.send_raw(b"POST /api/generate HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(body))
+        connection.send_raw(b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(body))
         assert connection._line() == b"HTTP/1.1 100 Continue"
         assert connection._line() == b""
         connection.send_raw(body)

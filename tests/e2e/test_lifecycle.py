@@ -332,7 +332,7 @@ def test_connections_without_end_do_not_exhaust_herd(fleet):
         herd = fleet.static(backend)
         lazy = [Connection(herd.url) for _ in range(300)]
         for connection in lazy[:150]:
-            connection.send_raw(b"POST /api/chat HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+            connection.send_raw(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         for _ in range(20):
             assert request(herd.url, "POST", "/api/generate", {"model": "m", "prompt": "x"}, timeout=5).status == 200
         for connection in lazy:

@@ -110,7 +110,7 @@ def test_a_large_blob_streams_through_without_being_kept(real_herd):
         hasher.update(piece)
     from harness import Connection
     with Connection(real_herd.url, timeout=60) as connection:
-        connection.send_raw(("POST /api/blobs/sha256:%s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % (hasher.hexdigest(), size)).encode())
+        connection.send_raw(("POST /api/blobs/sha256:%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (hasher.hexdigest(), size)).encode())
         most = 0
         for i in range(size // len(piece)):
             connection.send_raw(piece)

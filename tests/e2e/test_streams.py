@@ -260,7 +260,7 @@ def test_an_early_answer_to_an_upload_is_passed_on(fleet):
         backend.leave_bodies = True
         herd = fleet.static(backend)
         with Connection(herd.url, timeout=5) as connection:
-            connection.send_raw(b"POST /api/blobs/sha256:%s HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n" % (b"0" * 64))
+            connection.send_raw(b"POST /api/blobs/sha256:%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n" % (b"0" * 64))
             try:
                 for _ in range(40):
                     connection.send_raw(b"x" * 65536)

@@ -8,7 +8,7 @@ from harness import Connection, request, wait_until
 from harness.scripted import ScriptedOllama
 
 BODY = b'{"model":"m","prompt":"x","stream":false}'
-SMUGGLED = b"POST /api/generate HTTP/1.1\r\nHost: h\r\nContent-Length: 41\r\n\r\n" + BODY
+SMUGGLED = b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 41\r\n\r\n" + BODY
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def post(*fields, body=BODY, target=b"/api/generate", version=b"HTTP/1.1"):
     return b"POST " + target + b" " + version + b"\r\n" + b"".join(field + b"\r\n" for field in fields) + b"\r\n" + body
 
 
-HOST, LENGTH = b"Host: h", b"Content-Length: %d" % len(BODY)
+HOST, LENGTH = b"Host: localhost", b"Content-Length: %d" % len(BODY)
 CHUNKED = b"Transfer-Encoding: chunked"
 GOOD_CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 
@@ -54,9 +54,9 @@ ATTACKS = {
     "chunk longer than it says": post(HOST, CHUNKED, body=b"3\r\nhello\r\n0\r\n\r\n"),
     "chunk ended by a bare LF": post(HOST, CHUNKED, body=b"5\nhello\n0\n\n"),
     "a folded field": post(HOST, b"X-Fold: a\r\n b", LENGTH),
-    "a folded first field": b"POST /api/generate HTTP/1.1\r\n Host: h\r\n" + LENGTH + b"\r\n\r\n" + BODY,
-    "a bare LF between fields": b"POST /api/generate HTTP/1.1\r\nHost: h\n" + LENGTH + b"\r\n\r\n" + BODY,
-    "only bare LFs": b"POST /api/generate HTTP/1.1\nHost: h\n" + LENGTH + b"\n\n" + BODY,
+    "a folded first field": b"POST /api/generate HTTP/1.1\r\n Host: localhost\r\n" + LENGTH + b"\r\n\r\n" + BODY,
+    "a bare LF between fields": b"POST /api/generate HTTP/1.1\r\nHost: localhost\n" + LENGTH + b"\r\n\r\n" + BODY,
+    "only bare LFs": b"POST /api/generate HTTP/1.1\nHost: localhost\n" + LENGTH + b"\n\n" + BODY,
     "a bare CR in a value": post(HOST, b"X-A: a\rb", LENGTH),
     "a NUL in a value": post(HOST, b"X-A: a\x00b", LENGTH),
     "a control character in a value": post(HOST, b"X-A: a\x01b", LENGTH),
@@ -104,7 +104,7 @@ def test_ambiguous_requests_are_refused_and_closed(guarded, name):
     ("a head of 64 KiB", 431, post(HOST, *[b"X-%d: %s" % (i, b"a" * 1000) for i in range(64)], LENGTH)),
     ("ten thousand fields", 431, post(HOST, *[b"X-%d: a" % i for i in range(10000)], LENGTH)),
     ("one endless field", 431, post(HOST, b"X-A: " + b"a" * 100000, LENGTH)),
-    ("an endless target", 414, b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ("an endless target", 414, b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"),
 ], ids=["head", "fields", "field", "target"])
 def test_oversized_heads_have_their_status(guarded, name, status, raw):
     herd, backend = guarded
@@ -160,8 +160,8 @@ def test_pipelined_requests_are_answered_in_order(guarded):
             burst = b""
             for number in range(1, 9):
                 body = json.dumps({"model": "m", "prompt": "x", "number": number}).encode()
-                burst += b"POST /api/generate HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-            connection.send_raw(burst + b"GET /api/version HTTP/1.1\r\nHost: h\r\n\r\n")
+                burst += b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            connection.send_raw(burst + b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert [connection.answer().json()["number"] for _ in range(8)] == list(range(1, 9))
             assert "version" in connection.answer().json()
     finally:
@@ -223,3 +223,21 @@ def test_a_connection_that_says_nothing_costs_nothing_for_long(guarded):
     finally:
         for connection in idle:
             connection.close()
+
+
+def test_a_herd_on_loopback_refuses_foreign_host_names_as_ollama_does(fleet):
+    """A page of evil.example, rebound to 127.0.0.1, is same-origin with us: only its Host tells."""
+    with ScriptedOllama() as backend:
+        herd = fleet.static(backend, config='[cors]\nhosts = ["herd.example"]\n')
+
+        def status(host, path="/api/tags", method="GET"):
+            answer = request(herd.url, method, path, headers={"Host": host})
+            assert answer.body == b"" or answer.status != 403
+            return answer.status
+        for path in ("/api/tags", "/", "/v1/models", "/herd/v1/nodes", "/herd/v1/config", "/healthz"):
+            assert status("evil.example", path) == 403, path
+            assert status("localhost:1234", path) == 200 and status("herd.example", path) == 200, path
+        assert status("evil.example", "/api/chat", "POST") == 403
+        assert status("evil.example", "/api/tags", "OPTIONS") == 403 and status("localhost", "/api/tags", "OPTIONS") == 204
+        assert status("203.0.113.9") == 403 and status("10.1.2.3") == 200 and status("box.local") == 200
+        assert not backend.seen
