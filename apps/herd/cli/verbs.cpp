@@ -3,6 +3,7 @@
 #include "cli/client.hpp"
 #include "cli/process_end.hpp"
 #include "herd/cli/print.hpp"
+#include "herd/cli/top.hpp"
 
 #include <algorithm>
 #include <array>
@@ -160,6 +161,8 @@ int drain_or_resume(const Context& c)
                 saying(c, done)});
 }
 
+int top(const Context& c) { return run_top(c.server(), c.terminal, c.clock); }
+
 int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
 
 /// Calls `done` until it says so, for at most `stop_patience`; tells once that it may take a while.
@@ -205,9 +208,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 8>& entries()
+const std::array<Entry, 9>& entries()
 {
-    static const std::array<Entry, 8> all{
+    static const std::array<Entry, 9> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE]",
            "Every node with its state and load; or add or remove one.",
@@ -219,6 +222,9 @@ const std::array<Entry, 8>& entries()
           2},
          {{"models", "models", "Every model, which nodes have it and which hold it in memory.", ""}, models},
          {{"ps", "ps", "The models in memory, as `ollama ps` shows them, with their node.", ""}, loaded},
+         {{"top", "top", "The fleet live in this terminal; once, as text, when the output is no terminal.",
+           "  q ends it, p pauses it, arrows and Page Up and Down scroll the nodes."},
+          top},
          {{"drain", "drain NODE", "Give a node no new requests; what runs there finishes.", ""},
           drain_or_resume,
           1,

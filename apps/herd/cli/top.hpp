@@ -1,0 +1,12 @@
+#pragma once
+// `herd top`: the fleet live in the terminal; once, as plain text, when the output is no terminal.
+#include "base/time.hpp"
+#include "cli/client.hpp"
+#include "cli/terminal.hpp"
+
+namespace herd::app {
+
+/// Returns the exit code: 0 when the person leaves, 1 when herd did not answer at the start. Blocks.
+[[nodiscard]] int run_top(const cli::Server& server, const cli::Terminal& terminal, const base::Clock& clock);
+
+} // namespace herd::app
