@@ -101,14 +101,19 @@ void discovery_rows(Table& t, NodeOptions& o)
     t.parsed(
         {.key = "advertise",
          .flags = "--advertise",
-         .value_name = "HOST[:PORT]",
-         .sentence = "Tell herds to reach us there, for example behind NAT or in a container.",
+         .value_name = "ADDRESS[:PORT]",
+         .sentence = "Tell herds to reach us at this IP address, for example behind NAT or in a container.",
          .restart = true},
-        o.advertise, "HOST[:PORT]",
+        o.advertise, "ADDRESS[:PORT]",
         [](std::string_view text) -> base::Result<std::optional<base::HostPort>> {
             auto peer = parse_peer(text);
             if (!peer) {
                 return std::unexpected(peer.error());
+            }
+            if (!base::IpAddress::parse(peer->host)) {
+                return base::fail(base::Errc::bad_config,
+                                  fmt::format("herds are told an address, and \"{}\" is a name: write the IP address it "
+                                              "stands for", peer->host));
             }
             return std::optional{std::move(*peer)};
         },

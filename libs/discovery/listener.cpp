@@ -1,6 +1,7 @@
 #include "discovery/listener.hpp"
 
 #include "base/assert.hpp"
+#include "base/log.hpp"
 
 #include <algorithm>
 
@@ -365,6 +366,13 @@ std::expected<Listener::Sender*, Drop> Listener::add(base::Instant now, const Ar
         std::ranges::for_each(silent, [this](const base::NodeId& id) { erase(id); });
     }
     if (senders_.size() - unverified_.size() >= options_.senders_limit) {
+        if (tell_all_full_.due(now)) {
+            log::warn("discovery", "table_full",
+                      {{"what", "no more senders are heard: the limit is reached"},
+                       {"limit", options_.senders_limit},
+                       {"from", arrival.from.text()},
+                       {"again", "in an hour at the earliest"}});
+        }
         return std::unexpected(Drop::table_full);
     }
     base::IpAddress counted_at;
@@ -375,6 +383,14 @@ std::expected<Listener::Sender*, Drop> Listener::add(base::Instant now, const Ar
                 forget_silent(now, source->second);
             }
             if (source->second.ids.size() >= options_.ids_per_source_limit) {
+                if (tell_source_full_.due(now)) {
+                    log::warn("discovery", "table_full",
+                              {{"what", "one address claims more ids than it may: NAT, cloned disks, or a forger"},
+                               {"limit", options_.ids_per_source_limit},
+                               {"from", arrival.from.text()},
+                               {"advice", "with a fleet key there is no such limit"},
+                               {"again", "in an hour at the earliest"}});
+                }
                 return std::unexpected(Drop::table_full);
             }
             source->second.ids.insert(header.sender_id);

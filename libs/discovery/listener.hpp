@@ -5,6 +5,7 @@
 // says so with confirmed().
 #include "base/ids.hpp"
 #include "base/ip.hpp"
+#include "base/seldom.hpp"
 #include "base/time.hpp"
 #include "discovery/authenticator.hpp"
 #include "discovery/datagram.hpp"
@@ -193,6 +194,8 @@ private:
     std::list<base::NodeId> unverified_{}; ///< least recently heard first
     std::unordered_map<base::IpAddress, Source> sources_{};
     base::Instant swept_at_{};
+    base::Seldom tell_all_full_{std::chrono::hours{1}};
+    base::Seldom tell_source_full_{std::chrono::hours{1}};
     Bucket strangers_{}; ///< the budget of all that is not authenticated
 };
 

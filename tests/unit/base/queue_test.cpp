@@ -1,4 +1,5 @@
 #include "base/bounded_queue.hpp"
+#include "base/seldom.hpp"
 
 #include "support/catch.hpp"
 
@@ -25,4 +26,16 @@ TEST_CASE("a dropping queue loses the oldest")
     CHECK(queue.dropped() == 1);
     CHECK(queue.pop() == 2);
     CHECK(queue.pop() == 3);
+}
+
+TEST_CASE("what is said seldom is said at once, and then not before its time")
+{
+    using namespace std::chrono_literals;
+    Seldom hourly(1h);
+    const Instant start{};
+    CHECK(hourly.due(start));
+    CHECK_FALSE(hourly.due(start));
+    CHECK_FALSE(hourly.due(start + 59min));
+    CHECK(hourly.due(start + 60min));
+    CHECK_FALSE(hourly.due(start + 119min));
 }

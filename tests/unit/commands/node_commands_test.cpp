@@ -120,7 +120,7 @@ TEST_CASE("herd-node has the flags and defaults of the contract")
                                "--gateway",
                                "off",
                                "--advertise",
-                               "host:7",
+                               "203.0.113.7:7",
                                "--discovery-port",
                                "8",
                                "--interface",
@@ -144,7 +144,7 @@ TEST_CASE("herd-node has the flags and defaults of the contract")
     CHECK(o.herds[1] == base::HostPort{"fe80::1", 5});
     CHECK(o.labels == std::vector<std::string>{"eu", "big"});
     CHECK_FALSE(o.gateway);
-    CHECK(o.advertise == base::HostPort{"host", 7});
+    CHECK(o.advertise == base::HostPort{"203.0.113.7", 7});
     CHECK_FALSE(o.discovery.listen);
     CHECK(o.discovery.fleet_key_file == "/nowhere/k");
     CHECK(o.slots == 3);
@@ -167,6 +167,7 @@ TEST_CASE("herd-node's mistakes are one sentence, exit 2")
     CHECK(text_of({"--ollama", "https://x"}, 2).find("not https") != std::string::npos);
     CHECK(text_of({"--name", std::string(64, 'x')}, 2).find("1 to 63 bytes") != std::string::npos);
     CHECK(text_of({"--herd", "http://x/"}, 2).find("expected HOST or HOST:PORT") != std::string::npos);
+    CHECK(text_of({"--advertise", "nas.lan:7"}, 2).find("\"nas.lan\" is a name: write the IP address") != std::string::npos);
     CHECK(
         text_of({"docter"}, 2)
         == "herd-node: unknown command \"docter\" (did you mean \"doctor\"?); herd-node --help lists them\n");
