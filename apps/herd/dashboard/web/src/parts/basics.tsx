@@ -57,12 +57,37 @@ export function sparkPath(values: number[], width: number, height: number, top: 
   return path
 }
 
+/** The same down to the lower edge, to be filled. */
+export function sparkArea(values: number[], width: number, height: number, top: number): string {
+  const step = width / Math.max(1, values.length - 1)
+  let from = -1
+  let path = ''
+  values.forEach((value, i) => {
+    const known = !Number.isNaN(value)
+    if (known && from < 0) {
+      from = i
+    }
+    const last = known && (i === values.length - 1 || Number.isNaN(values[i + 1] ?? Number.NaN))
+    if (last && i > from) {
+      const line = sparkPath(values.slice(from, i + 1), (i - from) * step, height, top)
+      const moved = line.replace(/([ML])([\d.]+)/g, (_, letter: string, x: string) => letter + (Number(x) + from * step).toFixed(1))
+      path += `${moved}L${(i * step).toFixed(1)} ${height}L${(from * step).toFixed(1)} ${height}Z`
+    }
+    if (last) {
+      from = -1
+    }
+  })
+  return path
+}
+
 export interface SparkLine { values: number[], tone: 1 | 2 | 3 }
 
 export function Sparkline({ lines, top, label }: { lines: SparkLine[], top?: number, label: string }) {
   const highest = top ?? Math.max(1, ...lines.flatMap((line) => line.values.filter((value) => !Number.isNaN(value))))
   return (
     <svg class="spark" viewBox="0 0 180 32" preserveAspectRatio="none" role="img" aria-label={label}>
+      <path class="spark-base" d="M0 31.5H180" />
+      {lines.map((line) => <path key={`area-${line.tone}`} class={`spark-area area-${line.tone}`} d={sparkArea(line.values, 180, 32, highest)} />)}
       {lines.map((line) => <path key={line.tone} class={`line-${line.tone}`} d={sparkPath(line.values, 180, 32, highest)} />)}
     </svg>
   )
