@@ -59,6 +59,14 @@ config::Table verb_table(Verb& verb)
                     .in_environment = false},
                    verb.labels);
     }
+    if (verb.name == "route") {
+        table.text({.key = "body",
+                    .flags = "--body",
+                    .value_name = "FILE",
+                    .sentence = "An inference body whose route is wanted.",
+                    .in_environment = false},
+                   verb.body_file);
+    }
     return table;
 }
 

@@ -27,6 +27,7 @@ struct Verb {
     bool json{false};
     std::string node_name{};           ///< `nodes add --name`
     std::vector<std::string> labels{}; ///< `nodes add --label`
+    std::string body_file{};           ///< `route --body`; "-": standard input
 };
 
 /// Print `text` (to standard output when `code` is 0, else to standard error) and exit.

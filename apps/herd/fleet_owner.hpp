@@ -40,13 +40,19 @@ public:
     /// Takes a picture now, publishes and returns it.
     std::shared_ptr<const fleet::Snapshot> publish();
     [[nodiscard]] std::vector<fleet::SavedNode> saved_pool() const { return fleet_.saved_pool(); }
+    [[nodiscard]] std::vector<fleet::Learned> learned() const { return fleet_.learned(); }
+    [[nodiscard]] fleet::Decision explain(const fleet::Profile& profile) { return fleet_.explain(profile, loop_.now()); }
+    [[nodiscard]] std::optional<fleet::Standing> standing(fleet::Ticket ticket) const
+    {
+        return fleet_.standing(ticket, loop_.now());
+    }
     [[nodiscard]] net::Loop& loop() { return loop_; }
     /// No more ticks or publications.
     void stop();
 
 private:
     void step(const fleet::Event& event);
-    void carry_out(const fleet::Effect& effect);
+    void carry_out(fleet::Effect& effect);
     void rearm();
     void snapshot_changed();
 

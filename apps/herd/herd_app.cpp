@@ -159,6 +159,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
     inquiry.authenticator = authenticator;
     inquiry.udp_port = udp_port;
     scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, std::move(inquiry), std::move(hooks));
+    rates_ = std::make_unique<RatesKeeper>(loop, *fleet_, options_.state_dir + "/rates.json");
     pool_ = std::make_unique<PoolKeeper>(loop, *fleet_, *scout_, options_.state_dir + "/fleet.json");
 }
 
@@ -182,6 +183,7 @@ base::Result<void> HerdApp::start()
     }
     scout_->replace_configured(std::move(*nodes));
     pool_->recall();
+    rates_->restore();
     if (beacon_) {
         if (beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require) {
             log::warn("discovery", "fleet_open",
@@ -423,6 +425,7 @@ net::Task<void> HerdApp::shut_down()
     fleet_->stop();
     lateness_timer_->cancel();
     pool_->save_last();
+    rates_->save_last();
     loop.stop();
 }
 

@@ -6,6 +6,7 @@
 #include "herd/command_line.hpp"
 #include "herd/options.hpp"
 #include "herd/pool_keeper.hpp"
+#include "herd/rates_keeper.hpp"
 #include "herd/records/ledger.hpp"
 #include "herd/relay_unit.hpp"
 #include "herd/scout.hpp"
@@ -95,6 +96,7 @@ private:
     std::unique_ptr<FleetOwner> fleet_;
     std::unique_ptr<Scout> scout_;
     std::unique_ptr<PoolKeeper> pool_;
+    std::unique_ptr<RatesKeeper> rates_;
     std::unique_ptr<discovery::HerdBeacon> beacon_;
     std::unique_ptr<Ledger> ledger_; // outlives the relays
     std::vector<std::unique_ptr<RelayUnit>> relays_;

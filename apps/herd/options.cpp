@@ -1,8 +1,11 @@
 #include "herd/options.hpp"
 
+#include "base/text.hpp"
 #include "config/backend_url.hpp"
 #include "config/show.hpp"
 #include "config/values.hpp"
+
+#include <algorithm>
 
 #include <fmt/format.h>
 
@@ -145,6 +148,34 @@ void serving_rows(Table& t, HerdOptions& o)
               d.allow_nat);
 }
 
+base::Result<double> parse_share(std::string_view text)
+{
+    if (!text.ends_with('%')) {
+        return base::fail(base::Errc::bad_config);
+    }
+    const auto percent = base::parse_unsigned(text.substr(0, text.size() - 1));
+    if (!percent || *percent > 100) {
+        return base::fail(base::Errc::bad_config);
+    }
+    return static_cast<double>(*percent) / 100;
+}
+
+/// A part of something, written "20%".
+void share(Table& t, config::Row row, double& into)
+{
+    t.parsed(std::move(row), into, "a share from 0% to 100%", parse_share,
+             [](double value) { return fmt::format("{:.0f}%", value * 100); });
+}
+
+base::Result<int> parse_context(std::string_view text)
+{
+    const auto tokens = base::parse_unsigned(text);
+    if (!tokens || *tokens < 4 || *tokens > 16'777'216) {
+        return base::fail(base::Errc::bad_config, "expected numbers of tokens from 4 to 16777216");
+    }
+    return static_cast<int>(*tokens);
+}
+
 void scheduler_rows(Table& t, HerdOptions& o)
 {
     t.group("Scheduling");
@@ -160,9 +191,37 @@ void scheduler_rows(Table& t, HerdOptions& o)
          .sentence =
              "How long a request for a known model is held while no reachable node has it, before 503."},
         s.hold_timeout);
+    t.duration({.key = "scheduler.settle_time",
+                .sentence = "After a start, how long a request for an unknown model is held, since a node that has "
+                            "it may yet be heard of, before 404."},
+               s.settle_time);
+    t.duration({.key = "scheduler.patience",
+                .sentence = "A request that has waited for this long goes before those of all priorities."},
+               s.patience, std::chrono::seconds{1});
     t.number({.key = "scheduler.retries",
               .sentence = "Further nodes that a request may try before its first byte of answer."},
              s.retries, 0, 16);
+    share(t, {.key = "scheduler.retry_budget",
+              .sentence = "Second attempts may be this part of the requests of the last minute, so that retries "
+                          "do not become a storm of their own."},
+          s.retry_budget);
+    t.number({.key = "scheduler.retry_budget_min", .sentence = "Second attempts in a minute that are always allowed."},
+             s.retry_budget_min, 0, 10'000);
+    share(t, {.key = "scheduler.wait_margin",
+              .sentence = "A request waits for a better node when it is predicted to end sooner there by this part "
+                          "of the time that it would take on a free one."},
+          s.wait_margin);
+    share(t, {.key = "scheduler.load_margin",
+              .sentence = "A model is loaded on one more node when that is predicted to be better by this part."},
+          s.load_margin);
+    t.parsed_list(
+         {.key = "scheduler.num_ctx_buckets",
+          .sentence = "A `num_ctx` that a request asks for is rounded up to one of these, so that clients which send "
+                      "a new value each time do not make a node load its model again each time. This one number is "
+                      "then changed in the request. Empty: never."},
+         s.num_ctx_buckets, "numbers of tokens", parse_context,
+         [](int tokens) { return std::to_string(tokens); })
+        .kind = config::Kind::number;
 }
 
 void proxy_rows(Table& t, HerdOptions& o)
@@ -186,6 +245,10 @@ void proxy_rows(Table& t, HerdOptions& o)
                p.first_byte_timeout);
     t.duration({.key = "proxy.idle_timeout", .sentence = "Patience between bytes of an answer. 0: no limit."},
                p.idle_timeout);
+    t.duration({.key = "proxy.early_head",
+                .sentence = "Server-sent events only: when no node has answered for this long, the head of the answer "
+                            "and then a comment every 10 s tell the client that it waits, and for what. 0: never."},
+               p.early_head);
     t.duration({.key = "proxy.client_header_timeout",
                 .sentence = "Time a client has to send the head of a request.", .restart = true},
                p.client_header_timeout, std::chrono::seconds{1});
@@ -308,6 +371,7 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
     if (options.proxy.replay_body > options.proxy.replay_total) {
         return base::fail(base::Errc::bad_config, "proxy.replay_body is larger than proxy.replay_total");
     }
+    std::ranges::sort(options.scheduler.num_ctx_buckets);
     if (options.state_dir.empty()) {
         options.state_dir = config::default_state_dir(environment);
     }

@@ -54,7 +54,14 @@ struct HerdOptions {
         std::uint32_t queue_per_model{256};
         base::Duration queue_timeout{std::chrono::seconds{300}};
         base::Duration hold_timeout{std::chrono::seconds{30}};
+        base::Duration settle_time{std::chrono::milliseconds{1500}};
+        base::Duration patience{std::chrono::seconds{60}};
         std::uint32_t retries{2};
+        double retry_budget{0.2}; ///< shares are 0 to 1
+        std::uint32_t retry_budget_min{3};
+        double wait_margin{0.2};
+        double load_margin{0.2};
+        std::vector<int> num_ctx_buckets{}; ///< ascending; empty: num_ctx goes through as it is
     } scheduler{};
 
     struct Proxy {
@@ -64,6 +71,7 @@ struct HerdOptions {
         base::Duration connect_timeout{std::chrono::milliseconds{300}};
         base::Duration first_byte_timeout{std::chrono::seconds{600}}; ///< 0: none
         base::Duration idle_timeout{std::chrono::seconds{600}};       ///< 0: none
+        base::Duration early_head{std::chrono::seconds{10}};          ///< 0: never
         base::Duration client_header_timeout{std::chrono::seconds{10}};
         base::Duration client_body_timeout{std::chrono::seconds{60}};
         base::Duration client_write_timeout{std::chrono::seconds{60}};

@@ -26,7 +26,7 @@ RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
     : loop_(loop), network_(net::make_network(loop)), pool_(loop, *network_, parts.pool),
       scheduler_(loop, *parts.fleet, parts.index), hosts_(host_policy(*parts.proxy)),
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, std::move(parts.sink)),
-      admin_(scheduler_, std::move(parts.controls)),
+      admin_(scheduler_, [this] { return proxy_.options(); }, std::move(parts.controls)),
       records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)),
       server_(loop, parts.server, [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),
       tasks_(loop, "relay")

@@ -19,6 +19,12 @@ fleet::FleetOptions fleet_options(const HerdOptions& options)
     fleet.queue_per_model = options.scheduler.queue_per_model;
     fleet.queue_timeout = options.scheduler.queue_timeout;
     fleet.hold_timeout = options.scheduler.hold_timeout;
+    fleet.settle_time = options.scheduler.settle_time;
+    fleet.patience = options.scheduler.patience;
+    fleet.retry_budget = options.scheduler.retry_budget;
+    fleet.retry_budget_min = static_cast<int>(options.scheduler.retry_budget_min);
+    fleet.wait_margin = options.scheduler.wait_margin;
+    fleet.load_margin = options.scheduler.load_margin;
     fleet.request_connect_timeout = options.proxy.connect_timeout;
     fleet.discovery = options.discovery.enabled;
     return fleet;
@@ -35,6 +41,8 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     proxy.first_byte_timeout = options.proxy.first_byte_timeout;
     proxy.idle_timeout = options.proxy.idle_timeout;
     proxy.queue_timeout = options.scheduler.queue_timeout;
+    proxy.num_ctx_buckets = options.scheduler.num_ctx_buckets;
+    proxy.early_head = options.proxy.early_head;
     proxy.cors_origins = options.cors_origins;
     proxy.hosts = options.cors_hosts;
     proxy.loopback_only = std::ranges::all_of(options.listen, [](const base::Endpoint& at) { return at.address.is_loopback(); });

@@ -1,5 +1,7 @@
 #include "herd/scheduler_port.hpp"
 
+#include "herd/on_loop.hpp"
+
 #include <utility>
 
 namespace herd::app {
@@ -10,11 +12,23 @@ SchedulerPort::SchedulerPort(net::Loop& loop, FleetOwner& owner, std::uint16_t i
     owner_.attach(*this);
 }
 
+std::optional<SchedulerPort::Answer> SchedulerPort::try_acquire(fleet::Ticket ticket, const fleet::Profile& profile)
+{
+    asked_ = ticket;
+    owner_.post(fleet::AcquireWanted{ticket, profile});
+    if (answered_) {
+        asked_ = 0;
+    }
+    return std::exchange(answered_, std::nullopt);
+}
+
 net::Task<SchedulerPort::Answer> SchedulerPort::acquire(fleet::Ticket ticket, fleet::Profile profile)
 {
     Waiting waiting(loop_);
     waiting_.emplace(ticket, &waiting);
-    owner_.post(fleet::AcquireWanted{ticket, std::move(profile)});
+    if (std::exchange(asked_, 0) != ticket) {
+        owner_.post(fleet::AcquireWanted{ticket, std::move(profile)});
+    }
     if (!waiting.answer) {
         co_await waiting.event.wait();
     }
@@ -43,6 +57,18 @@ void SchedulerPort::finished(fleet::LeaseId lease, fleet::Outcome outcome)
     owner_.post(fleet::LeaseFinished{lease, std::move(outcome)});
 }
 
+net::Task<fleet::Decision> SchedulerPort::explain(fleet::Profile profile)
+{
+    auto work = [this, profile = std::move(profile)] { return owner_.explain(profile); };
+    co_return co_await on_loop(loop_, owner_.loop(), std::move(work));
+}
+
+net::Task<std::optional<fleet::Standing>> SchedulerPort::standing(fleet::Ticket ticket)
+{
+    auto work = [this, ticket] { return owner_.standing(ticket); };
+    co_return co_await on_loop(loop_, owner_.loop(), std::move(work));
+}
+
 void SchedulerPort::deliver(fleet::Ticket ticket, Answer answer)
 {
     if (&loop_ == &owner_.loop()) {
@@ -54,6 +80,10 @@ void SchedulerPort::deliver(fleet::Ticket ticket, Answer answer)
 
 void SchedulerPort::received(fleet::Ticket ticket, Answer answer)
 {
+    if (ticket == asked_) {
+        answered_ = std::move(answer);
+        return;
+    }
     const auto found = waiting_.find(ticket);
     if (found != waiting_.end() && !found->second->answer) {
         found->second->answer = std::move(answer);

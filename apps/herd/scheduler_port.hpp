@@ -18,9 +18,12 @@ public:
     SchedulerPort(net::Loop& loop, FleetOwner& owner, std::uint16_t index);
 
     fleet::Ticket new_ticket() override { return (std::uint64_t{index_} << 48) | ++last_ticket_; }
+    std::optional<Answer> try_acquire(fleet::Ticket ticket, const fleet::Profile& profile) override;
     net::Task<Answer> acquire(fleet::Ticket ticket, fleet::Profile profile) override;
     void cancel(fleet::Ticket ticket) override;
     void finished(fleet::LeaseId lease, fleet::Outcome outcome) override;
+    net::Task<fleet::Decision> explain(fleet::Profile profile) override;
+    net::Task<std::optional<fleet::Standing>> standing(fleet::Ticket ticket) override;
     std::shared_ptr<const fleet::Snapshot> snapshot() const override { return snapshot_; }
     void tell(fleet::Event event) override { owner_.post(std::move(event)); }
     net::Task<std::shared_ptr<const fleet::Snapshot>> fresh_snapshot() override;
@@ -41,6 +44,8 @@ private:
     FleetOwner& owner_;
     std::uint16_t index_;
     std::uint64_t last_ticket_{0};
+    fleet::Ticket asked_{0};         // by try_acquire(): the question is put already
+    std::optional<Answer> answered_; // to it, while it is being put
     std::map<fleet::Ticket, Waiting*> waiting_; // the objects live in acquire()'s frame
     std::shared_ptr<const fleet::Snapshot> snapshot_;
 };

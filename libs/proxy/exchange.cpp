@@ -261,9 +261,14 @@ net::Task<Exchange::Next> Exchange::understand()
     if (model_.cloud && need == fleet::Need::slot) { // costs no slot, and need not be installed to run
         need = snapshot->models.contains(model_.key) ? fleet::Need::model : fleet::Need::any;
     }
+    fit_body(readable && !unpacked && !streamed_ && peek_.model_at.size > 0);
     names_model_ = need != fleet::Need::any;
     profile_ = make_profile(route_, need, names_model_ ? model_ : ModelReference{model_.text}, peek_, wishes_,
                             client_.peer(), deadline);
+    if (!rewritable_) { // the name of another model could not be written into it
+        profile_.fallbacks.clear();
+    }
+    model_written_ = profile_.model;
     record_.model = names_model_ ? model_.display : model_.text;
     co_return Next::ask;
 }
@@ -282,6 +287,7 @@ net::Task<void> Exchange::serve()
         if (!granted) {
             co_return co_await refuse(granted.error());
         }
+        take_model(*granted);
         HeldLease held(context_.scheduler, std::move(*granted), context_.loop.now());
         record_.queue += held.lease().queued;
         record_.node = held.lease().node_name;

@@ -87,6 +87,8 @@ private:
     net::Task<Attempt> reach(const HeldLease& held);
     Decision judge(const Attempt& attempt) const;
     void choose_node();
+    void fit_body(bool plain); // exchange_body.cpp: what may be changed in it
+    void take_model(const fleet::Lease& lease);
     void note_failed(Attempt& attempt, const Decision& decision, HeldLease& held);
     net::Task<void> give_up();
     net::Task<void> refuse(const fleet::Refusal& refusal);
@@ -131,6 +133,8 @@ private:
     bool streamed_{false}; ///< body_ is only its beginning
     KeptBytes kept_;
     BodyPeek peek_;
+    bool rewritable_{false};    ///< the model's name can be replaced in body_
+    std::string model_written_; ///< which is the one that stands there
     ModelReference model_;
     fleet::Profile profile_;
     std::string route_name_; ///< for the memory of old nodes

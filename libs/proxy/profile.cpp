@@ -272,10 +272,18 @@ fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelRef
     return profile;
 }
 
-int bucket_of(int num_ctx, const std::vector<int>& buckets)
+bool round_num_ctx(BodyPeek& peek, const std::vector<int>& buckets)
 {
-    const auto found = std::ranges::lower_bound(buckets, num_ctx);
-    return found == buckets.end() ? num_ctx : *found;
+    if (!peek.num_ctx) {
+        return false;
+    }
+    const auto found = std::ranges::lower_bound(buckets, *peek.num_ctx);
+    if (found == buckets.end() || *found == *peek.num_ctx) {
+        return false;
+    }
+    peek.num_ctx = *found;
+    peek.options_class = options_class_of(peek.options_rest, peek.num_ctx);
+    return true;
 }
 
 } // namespace herd::proxy

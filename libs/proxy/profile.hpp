@@ -70,7 +70,8 @@ struct Reading {
                                           const BodyPeek& peek, const Wishes& wishes, const base::Endpoint& peer,
                                           base::Instant deadline);
 
-/// The least of `buckets` (ascending) that is not below `num_ctx`; `num_ctx` itself when there is none.
-[[nodiscard]] int bucket_of(int num_ctx, const std::vector<int>& buckets);
+/// Asks for the least of `buckets` (ascending) that is not below the num_ctx asked for, with the options class that
+/// goes with it. True when that is another number; then it has to be written to where num_ctx_at is.
+bool round_num_ctx(BodyPeek& peek, const std::vector<int>& buckets);
 
 } // namespace herd::proxy

@@ -24,6 +24,8 @@ struct ProxyOptions {
     base::Duration first_byte_timeout{};      ///< 0: as long as it takes (a load may take minutes)
     base::Duration idle_timeout{std::chrono::seconds{600}}; ///< between bytes of an answer
     base::Duration queue_timeout{std::chrono::seconds{300}};
+    std::vector<int> num_ctx_buckets{}; ///< ascending; a num_ctx asked for is rounded up to one of them
+    base::Duration early_head{};        ///< SSE: head and heartbeats when no answer came for this long; 0: never
     std::vector<std::string> cors_origins{};  ///< in the syntax of OLLAMA_ORIGINS, added to Ollama's defaults
     bool loopback_only{false}; ///< only this machine reaches us: foreign Host names are refused (host_policy.hpp)
     std::vector<std::string> hosts{}; ///< accepted nevertheless; "*": all
@@ -50,6 +52,7 @@ public:
     [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
     /// Options of exchanges that begin from now on.
     void set_options(std::shared_ptr<const ProxyOptions> options);
+    [[nodiscard]] std::shared_ptr<const ProxyOptions> options() const;
     /// The exchanges in flight on this loop, newest first, at most `max` of them.
     [[nodiscard]] std::vector<InFlight> in_flight(std::size_t max) const;
 

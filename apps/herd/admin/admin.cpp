@@ -1,7 +1,9 @@
 #include "herd/admin/admin.hpp"
 
 #include "base/text.hpp"
+#include "herd/admin/decision_view.hpp"
 #include "net/timer.hpp"
+#include "proxy/question.hpp"
 
 #include <algorithm>
 
@@ -12,6 +14,7 @@ namespace herd::app::admin {
 namespace {
 
 constexpr std::size_t body_limit = 1024 * 1024;
+constexpr std::size_t route_limit = 16 * 1024 * 1024; // a whole conversation, with images
 constexpr std::size_t announce_limit = 4 * 1024 * 1024;
 
 /// "/herd/v1/nodes/NAME/drain" → NAME, decoded; false on a bad escape.
@@ -70,8 +73,9 @@ std::string write_refusal(const http::RequestHead& head, const base::Endpoint& p
     return {};
 }
 
-Admin::Admin(proxy::Scheduler& scheduler, std::shared_ptr<const Controls> controls)
-    : scheduler_(scheduler), controls_(std::move(controls))
+Admin::Admin(proxy::Scheduler& scheduler, std::function<std::shared_ptr<const proxy::ProxyOptions>()> options,
+             std::shared_ptr<const Controls> controls)
+    : scheduler_(scheduler), options_(std::move(options)), controls_(std::move(controls))
 {
 }
 
@@ -106,6 +110,9 @@ net::Task<Admin::Reply> Admin::answer(http::ServerExchange& exchange)
     }
     if (path == "/herd/v1/announce" && head.method == "POST") {
         co_return co_await announce(exchange); // nodes are elsewhere; discovery's own rules decide
+    }
+    if (path == "/herd/v1/route" && head.method == "POST") {
+        co_return co_await route(exchange); // asks, changes nothing
     }
     if (const std::string refusal = write_refusal(head, exchange.peer()); !refusal.empty()) {
         co_return Reply{403, error(refusal)};
@@ -198,6 +205,21 @@ net::Task<Admin::Reply> Admin::announce(http::ServerExchange& exchange)
         co_return Reply{taken.error().code == base::Errc::malformed ? 400 : 403, error(taken.error().context)};
     }
     co_return Reply{200, std::move(*taken)};
+}
+
+net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange)
+{
+    const auto body = co_await exchange.read_all(route_limit);
+    if (!body) {
+        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+    }
+    const auto options = options_();
+    auto asked = proxy::read_question(*body, exchange.head().fields, exchange.peer(), exchange.loop().now(), *options);
+    if (!asked) {
+        co_return Reply{asked.error().status, error(asked.error().message)};
+    }
+    const auto decision = co_await scheduler_.explain(std::move(*asked));
+    co_return Reply{200, decision_json(decision)};
 }
 
 net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)

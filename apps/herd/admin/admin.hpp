@@ -4,6 +4,7 @@
 #include "herd/admin/views.hpp"
 #include "herd/static_nodes.hpp"
 #include "http/server.hpp"
+#include "proxy/proxy.hpp"
 #include "proxy/scheduler.hpp"
 
 #include <functional>
@@ -38,7 +39,9 @@ struct Controls {
 /// Thread: its relay loop.
 class Admin {
 public:
-    Admin(proxy::Scheduler& scheduler, std::shared_ptr<const Controls> controls);
+    /// `options`: those that the proxy of this loop has at the moment.
+    Admin(proxy::Scheduler& scheduler, std::function<std::shared_ptr<const proxy::ProxyOptions>()> options,
+          std::shared_ptr<const Controls> controls);
 
     /// Whether a path is herd's own.
     [[nodiscard]] static bool owns(std::string_view path);
@@ -54,10 +57,12 @@ private:
     net::Task<Reply> read(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> write(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> announce(http::ServerExchange& exchange);
+    net::Task<Reply> route(http::ServerExchange& exchange);
     net::Task<Reply> add_node(http::ServerExchange& exchange);
     net::Task<Reply> change_node(std::string name, std::string_view action, base::Instant now);
 
     proxy::Scheduler& scheduler_;
+    std::function<std::shared_ptr<const proxy::ProxyOptions>()> options_;
     std::shared_ptr<const Controls> controls_;
 };
 

@@ -1,6 +1,7 @@
 #include "herd/admin/views.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include <fmt/chrono.h>
@@ -106,6 +107,20 @@ Json loaded_of(const fleet::NodeFacts& facts)
     return loaded;
 }
 
+/// By model: tokens per second, and seconds to load it. Guesses from hardware or siblings are marked as such.
+Json rates_of(const fleet::NodeView& view)
+{
+    const auto rounded = [](double value) { return std::round(value * 100) / 100; };
+    Json rates = Json::object();
+    for (const fleet::RateView& one : view.rates) {
+        rates[one.model] = {{"prefill_tokens_per_s", rounded(one.prefill_rate)},
+                            {"decode_tokens_per_s", rounded(one.decode_rate)},
+                            {"load_s", rounded(one.load_s)},
+                            {"measured", one.measured}};
+    }
+    return rates;
+}
+
 Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant now)
 {
     const fleet::NodeView& view = snapshot.nodes[index];
@@ -132,7 +147,7 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
     json["queued"] = view.queued;
     json["models"] = models_of(facts);
     json["loaded"] = loaded_of(facts);
-    json["rates"] = Json::object();
+    json["rates"] = rates_of(view);
     json["source"] = fleet::to_string(view.source);
     return json;
 }

@@ -1,11 +1,11 @@
 #include "herd/cli/print.hpp"
 
 #include "base/text.hpp"
+#include "herd/cli/answer_json.hpp"
 
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace herd::app {
 
@@ -14,51 +14,7 @@ namespace {
 using cli::clean;
 using cli::Colour;
 using cli::TextTable;
-using Json = nlohmann::json;
-
-base::Result<Json> parse(std::string_view body)
-{
-    Json json = Json::parse(body, nullptr, false);
-    if (!json.is_object()) {
-        return base::fail(base::Errc::malformed, "the answer is not JSON; is that a herd?");
-    }
-    return json;
-}
-
-/// The member, or null.
-const Json& at(const Json& json, std::string_view key)
-{
-    static const Json nothing;
-    const auto found = json.is_object() ? json.find(key) : json.end();
-    return json.is_object() && found != json.end() ? *found : nothing;
-}
-
-std::string text(const Json& json, std::string_view key)
-{
-    const Json& value = at(json, key);
-    return value.is_string() ? clean(value.get_ref<const std::string&>()) : std::string{};
-}
-
-std::optional<double> number(const Json& json, std::string_view key)
-{
-    const Json& value = at(json, key);
-    return value.is_number() ? std::optional{value.get<double>()} : std::nullopt;
-}
-
-std::uint64_t count(const Json& json, std::string_view key)
-{
-    const auto value = number(json, key).value_or(0);
-    return value > 0 && value < 1e18 ? static_cast<std::uint64_t>(value) : 0;
-}
-
-bool is_true(const Json& json, std::string_view key) { return at(json, key) == true; }
-
-const Json& list(const Json& json, std::string_view key)
-{
-    static const Json empty = Json::array();
-    const Json& value = at(json, key);
-    return value.is_array() ? value : empty;
-}
+using namespace answer;
 
 std::string size_text(const Json& json, std::string_view key)
 {
@@ -111,6 +67,20 @@ std::string percent(const Json& node)
     return busy ? fmt::format("{:.0f} %", *busy * 100) : std::string{};
 }
 
+/// "64 tok/s": of what is in memory the fastest that was measured there.
+std::string speed(const Json& node)
+{
+    double best = 0;
+    for (const Json& model : list(node, "loaded")) {
+        const Json& name = at(model, "name");
+        const Json& rates = at(at(node, "rates"), name.is_string() ? name.get_ref<const std::string&>() : std::string());
+        if (is_true(rates, "measured")) {
+            best = std::max(best, number(rates, "decode_tokens_per_s").value_or(0));
+        }
+    }
+    return best > 0 ? fmt::format("{:.0f} tok/s", best) : std::string{};
+}
+
 void node_row(TextTable& table, const Json& node)
 {
     const std::string state = text(node, "state");
@@ -130,6 +100,7 @@ void node_row(TextTable& table, const Json& node)
          {gpu_memory(node), Colour::none},
          {models == 0 ? "-" : fmt::format("{}", models), Colour::none},
          {joined_names(list(node, "loaded")), Colour::none},
+         {speed(node), Colour::none},
          {latency ? fmt::format("{:.1f} ms", *latency) : "", Colour::dim},
          {seen ? cli::human_span(*seen / 1000) + " ago" : "never", Colour::dim}});
 }
@@ -225,7 +196,7 @@ base::Result<void> print_nodes(std::string_view body, const cli::Terminal& termi
         return std::unexpected(json.error());
     }
     TextTable table({"NAME", "STATE", "ADDRESS", "RUNNING", "WAITING", "CPU", "MEMORY FREE", "GPU FREE",
-                     "MODELS", "IN MEMORY", "LATENCY", "SEEN"});
+                     "MODELS", "IN MEMORY", "SPEED", "LATENCY", "SEEN"});
     std::string reasons;
     for (const Json& node : list(*json, "nodes")) {
         node_row(table, node);

@@ -1,8 +1,10 @@
 #include "herd/cli/verbs.hpp"
 
 #include "cli/client.hpp"
+#include "cli/input.hpp"
 #include "cli/process_end.hpp"
 #include "herd/cli/print.hpp"
+#include "herd/cli/print_decision.hpp"
 #include "herd/cli/top.hpp"
 
 #include <algorithm>
@@ -161,6 +163,26 @@ int drain_or_resume(const Context& c)
                 saying(c, done)});
 }
 
+int route(const Context& c)
+{
+    auto text = c.verb.body_file.empty() ? Result<std::string>{std::string{}} : cli::read_input(c.verb.body_file);
+    if (!text) {
+        return c.fail(text.error().context);
+    }
+    const auto question = question_json(*text, c.verb.words.front());
+    if (!question) {
+        return c.fail(fmt::format("{}: {}", c.verb.body_file, question.error().context));
+    }
+    return run(c, {"POST", "/herd/v1/route", *question,
+                   [&](std::string_view body) { return print_decision(body, c.terminal); }});
+}
+
+int why(const Context& c)
+{
+    return run(c, {.path = "/herd/v1/requests/" + cli::path_segment(c.verb.words.front()),
+                   .print = [&](std::string_view body) { return print_record(body, c.terminal); }});
+}
+
 int top(const Context& c) { return run_top(c.server(), c.terminal, c.clock); }
 
 int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
@@ -208,9 +230,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 9>& entries()
+const std::array<Entry, 11>& entries()
 {
-    static const std::array<Entry, 9> all{
+    static const std::array<Entry, 11> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE]",
            "Every node with its state and load; or add or remove one.",
@@ -222,6 +244,19 @@ const std::array<Entry, 9>& entries()
           2},
          {{"models", "models", "Every model, which nodes have it and which hold it in memory.", ""}, models},
          {{"ps", "ps", "The models in memory, as `ollama ps` shows them, with their node.", ""}, loaded},
+         {{"route", "route MODEL [--body FILE]",
+           "Where a request would go now, and why: every node with its cost in seconds.",
+           "  --body FILE takes an inference body as a client would send it (\"-\": standard input), so that the\n"
+           "  length of its prompt, its options and what is cached of it count. Nothing is sent to a node."},
+          route,
+          1,
+          1},
+         {{"why", "why REQUEST_ID",
+           "What became of a request, and why it ran where it ran.",
+           "  REQUEST_ID is the X-Herd-Request-Id of its answer."},
+          why,
+          1,
+          1},
          {{"top", "top", "The fleet live in this terminal; once, as text, when the output is no terminal.",
            "  q ends it, p pauses it, arrows and Page Up and Down scroll the nodes."},
           top},
@@ -257,7 +292,10 @@ std::string check_words(const Verb& verb)
         return "no such command";
     }
     if (verb.words.size() < entry->words_min) {
-        return fmt::format("{} needs a name or id", verb.name);
+        return fmt::format("{} needs {}", verb.name,
+                           verb.name == "route"     ? "a model"
+                               : verb.name == "why" ? "the id of a request"
+                                                    : "a name or id");
     }
     if (verb.words.size() > entry->words_max) {
         return fmt::format("unexpected argument \"{}\"", verb.words[entry->words_max]);

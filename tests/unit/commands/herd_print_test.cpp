@@ -28,7 +28,8 @@ constexpr std::string_view nodes_body = R"({"nodes":[
  {"id":"0f8fad5b-d9cb-469f-a165-70867728950e","name":"gpu-1","address":"10.0.0.5","url":"http://10.0.0.5:11436","state":"online","state_reason":"",
   "last_seen_ms":420,"latency_ms":0.81,"cpu":{"cores":16,"busy":0.42,"load1":3.1},"memory":{"total_bytes":68719476736,"available_bytes":34359738368},
   "gpus":[{"name":"RTX","vram_total_bytes":25769803776,"vram_free_bytes":12884901888}],"slots":{"total":4,"free":3},"in_flight":1,"queued":2,
-  "models":[{"name":"llama3:8b"},{"name":"qwen3:4b"}],"loaded":[{"name":"llama3:8b"}],"rates":{},"source":"lana"},
+  "models":[{"name":"llama3:8b"},{"name":"qwen3:4b"}],"loaded":[{"name":"llama3:8b"}],
+  "rates":{"llama3:8b":{"decode_tokens_per_s":64.4,"measured":true},"qwen3:4b":{"decode_tokens_per_s":90,"measured":true}},"source":"lana"},
  {"id":"7c9e6679-7425-40de-944b-e07fc1f90ae7","name":"attic","address":"","url":"http://attic:11434","state":"unreachable","state_reason":"connect refused",
   "last_seen_ms":null,"latency_ms":null,"cpu":{"cores":null,"busy":null,"load1":null},"memory":{"total_bytes":null,"available_bytes":null},
   "gpus":[],"slots":{"total":1,"free":1},"in_flight":0,"queued":0,"models":[],"loaded":[],"rates":{},"source":"static"}]})";
@@ -53,11 +54,11 @@ TEST_CASE("herd nodes aligns its columns and gives the reason of every bad state
     const std::string text = printed([](const auto& t) { return app::print_nodes(nodes_body, t); });
     CHECK(text
           == "NAME   STATE        ADDRESS                RUNNING  WAITING  CPU   MEMORY FREE          GPU "
-             "FREE             MODELS  IN MEMORY  LATENCY  SEEN\n"
+             "FREE             MODELS  IN MEMORY  SPEED     LATENCY  SEEN\n"
              "gpu-1  online       http://10.0.0.5:11436  1 of 4   2        42 %  32.0 GiB / 64.0 GiB  12.0 "
-             "GiB / 24.0 GiB  2       llama3:8b  0.8 ms   0.4 s ago\n"
+             "GiB / 24.0 GiB  2       llama3:8b  64 tok/s  0.8 ms   0.4 s ago\n"
              "attic  unreachable  http://attic:11434     0 of 1                                              "
-             "              -                           never\n"
+             "              -                                     never\n"
              "\nattic is unreachable: connect refused\n");
     CHECK(printed([](const auto& t) { return app::print_nodes(nodes_body, t); }, true)
               .find("\x1b[32monline\x1b[0m")

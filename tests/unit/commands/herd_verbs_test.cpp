@@ -5,6 +5,8 @@
 #include "support/catch.hpp"
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <sstream>
 #include <thread>
@@ -125,13 +127,31 @@ TEST_CASE("each verb asks its route and prints the answer")
     add.node_name = "n";
     add.labels = {"eu"};
     CHECK(run(add).out == "added http://a:1\n");
+    CHECK(run(verb("route", {"m"})).code == 0);
+    CHECK(run(verb("why", {"a/b"})).code == 0);
     CHECK(herd.lengths_max() == 1);
     CHECK(herd.seen()
           == std::vector<std::string>{
               "GET /herd/v1/status", "GET /herd/v1/nodes", "GET /herd/v1/models", "GET /api/ps",
               "POST /herd/v1/nodes/gpu%201%2F%C3%BC/drain", "POST /herd/v1/nodes/gpu-1/resume",
               "POST /herd/v1/reload", "DELETE /herd/v1/nodes/attic",
-              R"(POST /herd/v1/nodes {"labels":["eu"],"name":"n","url":"http://a:1"})"});
+              R"(POST /herd/v1/nodes {"labels":["eu"],"name":"n","url":"http://a:1"})",
+              R"(POST /herd/v1/route {"model":"m"})", "GET /herd/v1/requests/a%2Fb"});
+}
+
+TEST_CASE("herd route sends a body from a file")
+{
+    FakeHerd herd;
+    auto route = app::Verb{.name = "route", .words = {"m"}, .url = herd.url()};
+    const std::string path = std::filesystem::temp_directory_path() / ("herd_route_" + std::to_string(::getpid()));
+    std::ofstream(path) << R"({"prompt":"x"})";
+    route.body_file = path;
+    CHECK(run(route).code == 0);
+    CHECK(herd.seen() == std::vector<std::string>{R"(POST /herd/v1/route {"model":"m","prompt":"x"})"});
+    std::ofstream(path) << "no JSON";
+    CHECK(run(route).err == "herd: " + path + ": the body is not a JSON object\n");
+    std::filesystem::remove(path);
+    CHECK(run(route).err == "herd: cannot open " + path + "\n");
 }
 
 TEST_CASE("--json prints the answer as it is")

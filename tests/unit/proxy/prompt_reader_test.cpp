@@ -206,10 +206,19 @@ TEST_CASE("the profile carries what the scheduler weighs")
 
 TEST_CASE("num_ctx is rounded up to a bucket, and its place in the body is known")
 {
-    CHECK(bucket_of(5000, {4096, 8192, 32768}) == 8192);
-    CHECK(bucket_of(8192, {4096, 8192, 32768}) == 8192);
-    CHECK(bucket_of(40000, {4096, 8192, 32768}) == 40000);
-    CHECK(bucket_of(5000, {}) == 5000);
+    const auto rounded = [](int asked, const std::vector<int>& buckets) {
+        auto peek = peek_json(R"({"options":{"num_ctx":)" + std::to_string(asked) + "}}");
+        const bool other = round_num_ctx(peek, buckets);
+        CHECK(other == (peek.num_ctx != asked));
+        CHECK(peek.options_class == options_class_of(0, peek.num_ctx));
+        return peek.num_ctx.value_or(0);
+    };
+    CHECK(rounded(5000, {4096, 8192, 32768}) == 8192);
+    CHECK(rounded(8192, {4096, 8192, 32768}) == 8192);
+    CHECK(rounded(40000, {4096, 8192, 32768}) == 40000);
+    CHECK(rounded(5000, {}) == 5000);
+    auto none = peek_json("{}");
+    CHECK_FALSE(round_num_ctx(none, {4096}));
     const std::string body = R"({"model": "m" , "Model":"n","options":{"num_ctx":1, "num_ctx": 5000,"num_thread":3}})";
     const auto peek = peek_json(body);
     CHECK(body.substr(peek.num_ctx_at.offset, peek.num_ctx_at.size) == "5000");

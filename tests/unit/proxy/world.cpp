@@ -1,5 +1,7 @@
 #include "world.hpp"
 
+#include "fleet/model_name.hpp"
+
 #include "base/text.hpp"
 
 #include <array>
@@ -152,6 +154,8 @@ std::optional<std::expected<fleet::Lease, fleet::Refusal>> BookKeeper::choose(co
         lease.node = node->id;
         lease.node_name = node->name;
         lease.address.endpoint = node->endpoint;
+        lease.model_key = instead.empty() ? profile.model_key : fleet::ModelName::parse(instead).key;
+        lease.model = instead.empty() ? profile.model : instead;
         out[lease.id] = node->name;
         return lease;
     }
@@ -188,6 +192,17 @@ void BookKeeper::finished(fleet::LeaseId lease, fleet::Outcome outcome)
 }
 
 net::Task<std::shared_ptr<const fleet::Snapshot>> BookKeeper::fresh_snapshot() { co_return picture; }
+
+net::Task<fleet::Decision> BookKeeper::explain(fleet::Profile profile)
+{
+    asked.push_back(std::move(profile));
+    co_return fleet::Decision{};
+}
+
+net::Task<std::optional<fleet::Standing>> BookKeeper::standing(fleet::Ticket /*ticket*/)
+{
+    co_return waiting > 0 ? stands : std::nullopt;
+}
 
 // ---- the world -------------------------------------------------------------------------------------------
 

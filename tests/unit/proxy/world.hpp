@@ -85,6 +85,8 @@ public:
     net::Task<std::expected<fleet::Lease, fleet::Refusal>> acquire(fleet::Ticket ticket, fleet::Profile profile) override;
     void cancel(fleet::Ticket ticket) override;
     void finished(fleet::LeaseId lease, fleet::Outcome outcome) override;
+    net::Task<fleet::Decision> explain(fleet::Profile profile) override;
+    net::Task<std::optional<fleet::Standing>> standing(fleet::Ticket ticket) override;
     std::shared_ptr<const fleet::Snapshot> snapshot() const override { return picture; }
     void tell(fleet::Event event) override { told.push_back(std::move(event)); }
     net::Task<std::shared_ptr<const fleet::Snapshot>> fresh_snapshot() override;
@@ -97,6 +99,8 @@ public:
     std::vector<fleet::Event> told{};
     std::shared_ptr<const fleet::Snapshot> picture{std::make_shared<fleet::Snapshot>()};
     int waiting{0};
+    std::optional<fleet::Standing> stands{}; ///< told of whoever waits
+    std::string instead{};                   ///< grants this model in place of the one asked for
 
 private:
     std::optional<std::expected<fleet::Lease, fleet::Refusal>> choose(const fleet::Profile& profile);

@@ -1,0 +1,21 @@
+#pragma once
+// The scheduler's question without an exchange: what POST /herd/v1/route is asked about. The body is a whole
+// inference body, or no more than {"model": …}; "path" beside it says which route is meant. Pure.
+#include "base/ip.hpp"
+#include "fleet/profile.hpp"
+#include "http/message.hpp"
+#include "proxy/problem.hpp"
+#include "proxy/proxy.hpp"
+
+#include <expected>
+#include <string_view>
+
+namespace herd::proxy {
+
+/// As the exchange would ask for such a request: the same fields count, num_ctx goes to its bucket.
+/// Errors: no JSON object, no model, a model or path that makes no sense; 400 in all cases.
+[[nodiscard]] std::expected<fleet::Profile, Problem> read_question(std::string_view body, const http::Fields& fields,
+                                                                   const base::Endpoint& peer, base::Instant now,
+                                                                   const ProxyOptions& options);
+
+} // namespace herd::proxy

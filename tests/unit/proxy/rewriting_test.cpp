@@ -1,0 +1,116 @@
+// The two changes that a body may see on its way: the name of a fallback, and a num_ctx rounded up.
+#include "world.hpp"
+
+#include "proxy/question.hpp"
+
+using namespace herd;
+using namespace herd::proxy;
+using namespace herd::proxy::testing;
+
+namespace {
+
+const std::string done = R"({"model":"x","done":true})" "\n";
+Script stream() { return {opening(), chunk(done), end_of_chunks()}; }
+
+} // namespace
+
+TEST_CASE("a fallback's name replaces the model's in the body, and is told")
+{
+    World w;
+    w.node(0).scripts = {stream()};
+    w.books.instead = "Small:1b";
+    const auto got = w.post("/api/chat", R"({ "MODEL" : "big" ,"fallback_models":["Small:1b"],"messages":[{"role":"user","content":"\u0041"}]})");
+    CHECK(starts(got, "200"));
+    CHECK(w.node(0).seen.at(0).body
+          == R"({ "MODEL" : "Small:1b" ,"fallback_models":["Small:1b"],"messages":[{"role":"user","content":"\u0041"}]})");
+    CHECK(field_of(got, "X-Herd-Model") == "Small:1b");
+    REQUIRE(w.records.size() == 1);
+    CHECK(w.records[0].fallback);
+    CHECK(w.records[0].model == "Small:1b");
+    CHECK(w.records[0].requested_model == "big");
+    REQUIRE(w.books.asked.at(0).fallbacks.size() == 1);
+    CHECK(w.books.asked[0].fallbacks[0].model == "Small:1b");
+}
+
+TEST_CASE("when a second attempt gets the model that was asked for, its name is back")
+{
+    World w(2);
+    w.books.instead = "small";
+    w.node(0).answers = [&w](const Seen&) {
+        w.books.instead.clear();
+        return Script{reset()};
+    };
+    w.node(1).scripts = {stream()};
+    const auto got = w.post("/api/chat", R"({"model":"big","fallback_models":["small"],"x":1})");
+    CHECK(starts(got, "200"));
+    CHECK(w.node(0).seen.at(0).body == R"({"model":"small","fallback_models":["small"],"x":1})");
+    CHECK(w.node(1).seen.at(0).body == R"({"model":"big","fallback_models":["small"],"x":1})");
+    CHECK(field_of(got, "X-Herd-Model") == "big:latest");
+    CHECK_FALSE(w.records.at(0).fallback);
+}
+
+TEST_CASE("a body that cannot be changed allows no fallback")
+{
+    ProxyOptions options;
+    options.replay_body = 64;
+    World w(1, options);
+    w.node(0).scripts = {stream()};
+    (void)w.post("/api/chat", R"({"model":"big","fallback_models":["small"],"prompt":")" + std::string(500, 'x') + "\"}");
+    CHECK(w.books.asked.at(0).fallbacks.empty());
+}
+
+TEST_CASE("num_ctx is rounded up only where that was configured, and nothing else changes")
+{
+    ProxyOptions options;
+    World plain;
+    plain.node(0).scripts = {stream()};
+    const std::string asked = R"({"options":{"num_ctx": 5000,"seed":1}, "model":"m","messages":[1]})";
+    (void)plain.post("/api/chat", asked);
+    CHECK(plain.node(0).seen.at(0).body == asked);
+    CHECK(plain.books.asked.at(0).num_ctx == 5000);
+
+    options.num_ctx_buckets = {4096, 16384};
+    World w(1, options);
+    w.node(0).scripts = {stream()};
+    w.books.instead = "other";
+    (void)w.post("/api/chat", asked);
+    CHECK(w.node(0).seen.at(0).body == R"({"options":{"num_ctx": 16384,"seed":1}, "model":"other","messages":[1]})");
+    CHECK(w.books.asked.at(0).num_ctx == 16384);
+    const std::string larger = R"({"model":"m","messages":[1],"options":{"num_ctx":99999}})";
+    w.books.instead.clear();
+    (void)w.post("/api/chat", larger);
+    CHECK(w.node(0).seen.at(1).body == larger);
+}
+
+TEST_CASE("a question is read as the exchange would read the request")
+{
+    ProxyOptions options;
+    options.num_ctx_buckets = {8192};
+    http::Fields fields;
+    fields.add("X-Herd-Priority", "batch");
+    fields.add("X-Herd-Deadline", "5");
+    const base::Endpoint peer{base::IpAddress::loopback(), 1};
+    const base::Instant now{};
+    const auto ask = [&](std::string_view body) { return read_question(body, fields, peer, now, options); };
+    const auto chat = ask(R"({"model":"M","messages":[{"role":"user","content":"hi"}],"options":{"num_ctx":5000}})");
+    REQUIRE(chat);
+    CHECK(chat->model == "M");
+    CHECK(chat->need == fleet::Need::slot);
+    CHECK(chat->num_ctx == 8192);
+    CHECK(chat->prompt_bytes == 2);
+    CHECK(chat->priority == fleet::Priority::batch);
+    CHECK(chat->deadline == now + 5s);
+    CHECK(chat->generates);
+    const auto embed = ask(R"({"model":"m","input":"x","path":"/v1/embeddings"})");
+    REQUIRE(embed);
+    CHECK_FALSE(embed->generates);
+    CHECK(ask(R"({"model":"m"})"));
+    for (const auto* bad : {"", "{", "[]", "{}", R"({"model":""})", R"({"model":"m","path":"/api/tags"})",
+                            R"({"model":"m","path":"/herd"})", R"({"model":"a b"})", R"({"model":5})"}) {
+        CAPTURE(bad);
+        const auto refused = ask(bad);
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().status == 400);
+        CHECK_FALSE(refused.error().message.empty());
+    }
+}
