@@ -49,15 +49,15 @@ void FleetOwner::step(const fleet::Event& event)
 {
     effects_.clear();
     fleet_.apply(event, loop_.now(), loop_.wall(), effects_);
-    for (const fleet::Effect& effect : effects_) { // what handlers raise waits, so nobody else writes here
+    for (fleet::Effect& effect : effects_) { // what handlers raise waits, so nobody else writes here
         carry_out(effect);
     }
 }
 
-void FleetOwner::carry_out(const fleet::Effect& effect)
+void FleetOwner::carry_out(fleet::Effect& effect)
 {
-    if (const auto* granted = std::get_if<fleet::Granted>(&effect)) {
-        ports_.at(SchedulerPort::index_of(granted->ticket))->deliver(granted->ticket, granted->lease);
+    if (auto* granted = std::get_if<fleet::Granted>(&effect)) {
+        ports_.at(SchedulerPort::index_of(granted->ticket))->deliver(granted->ticket, std::move(granted->lease));
     } else if (const auto* refused = std::get_if<fleet::Refused>(&effect)) {
         ports_.at(SchedulerPort::index_of(refused->ticket))
             ->deliver(refused->ticket, std::unexpected(refused->refusal));
