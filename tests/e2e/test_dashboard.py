@@ -1,0 +1,296 @@
+"""The dashboard in a real browser, headless, against a fleet of simulated Ollamas: what changes is seen at once, what
+is clicked is done, nothing is complained about on the console, and nothing is asked of anybody else."""
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import report, wait_until
+from harness.process import _child_setup
+
+HERE = Path(__file__).resolve().parent
+MODEL = "llama3.2:3b"
+VIEWS = ["", "models", "requests", "usage", "health", "explorer", "settings"]
+
+
+class Browser:
+    """One command at a time; raises what the browser says went wrong."""
+
+    def __init__(self, node, modules, chromium, origin, log):
+        self.log = open(log, "wb")
+        self.popen = subprocess.Popen([node, HERE / "dashboard" / "browser.mjs", modules, chromium, origin], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=self.log, text=True, preexec_fn=_child_setup)
+
+    def __getattr__(self, command):
+        def call(**arguments):
+            self.popen.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
+            self.popen.stdin.flush()
+            line = self.popen.stdout.readline()
+            assert line, "the browser ended: " + Path(self.log.name).read_text(errors="replace")[-2000:]
+            answer = json.loads(line)
+            assert "error" not in answer, "%s %r: %s" % (command, arguments, answer["error"])
+            return answer["value"]
+        return call
+
+    def visit(self, path, **shape):
+        self.open(**shape)
+        self.goto(path=path)
+        self.wait(selector=".connection:has-text('live')")
+        return self
+
+    def close(self):
+        self.popen.stdin.close()
+        try:
+            self.popen.wait(10)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+        self.log.close()
+
+
+def chromium_path():
+    named = os.environ.get("HERD_TEST_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+@pytest.fixture
+def start_browser(tmp_path):
+    folder = os.environ.get("HERD_TEST_NODE_MODULES")
+    if shutil.which("node") is None:
+        pytest.skip("no node (JavaScript) on PATH")
+    if not folder or not (Path(folder) / "node_modules" / "playwright-core").exists():
+        pytest.skip("the npm package playwright-core is not installed (scripts/test does it when npm works)")
+    if chromium_path() is None:
+        pytest.skip("no Chromium: install it (Debian: apt install chromium) or set HERD_TEST_CHROMIUM")
+    started = []
+
+    def start(herd):
+        if herd.get("/dashboard").status == 404:
+            pytest.skip("this build of herd has no dashboard")
+        started.append(Browser(shutil.which("node"), folder, chromium_path(), herd.url, tmp_path / "browser.log"))
+        return started[-1]
+    yield start
+    for browser in started:
+        browser.close()
+
+
+@pytest.fixture
+def shots():
+    """Where pictures go: $HERD_TEST_SHOTS, else beside the results of the run."""
+    folder = Path(os.environ.get("HERD_TEST_SHOTS") or HERE.parents[1] / "build" / "dashboard-shots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def card(name, rest=""):
+    return "article.node:has(h3:text-is('%s'))%s" % (name, rest)
+
+
+def test_a_dying_node_changes_its_card_within_a_second(sim_fleet, start_browser):
+    herd, nodes, _ = sim_fleet.simulated(2)
+    browser = start_browser(herd).visit("/dashboard")
+    for name in ("n1", "n2"):
+        browser.wait(selector=card(name, " .badge.good"))
+    known = {}
+
+    def watch():
+        wait_until(lambda: herd.node("n1")["state"] != "online", "herd to notice", 15, every=0.02)
+        known["at"] = time.time()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    killed = time.time()
+    nodes[0].kill()
+    seen = browser.wait(selector=card("n1", " .badge:not(.good)"), timeout=15000) / 1000
+    watcher.join(15)
+    report("dashboard: a killed node's card changed %.2f s after the kill, %.2f s after herd knew" % (seen - killed, max(0, seen - known["at"])))
+    assert seen - known["at"] < 1.0
+    browser.wait(selector=card("n2", " .badge.good"))
+    assert browser.troubles() == []
+
+
+def test_a_request_appears_while_it_runs_and_when_it_ends(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1, MODEL, "--decode", "40")
+    browser = start_browser(herd).visit("/dashboard/requests")
+    browser.wait(selector=".table-empty", state="attached")
+    done = threading.Thread(target=lambda: herd.chat(MODEL, options={"num_predict": 100}, headers=[("X-Herd-Tags", "from-a-test")]), daemon=True)
+    done.start()
+    running = ".table-rows .table-row:has-text('%s')" % MODEL
+    browser.wait(selector=running + ":has(.mark.info)", timeout=4000)
+    done.join(30)
+    ended = time.time()
+    seen = browser.wait(selector=running + ":has-text('200')", timeout=4000) / 1000
+    report("dashboard: a request's end was shown %.2f s after its client had it" % max(0, seen - ended))
+    assert seen - ended < 1.5
+    browser.click(selector=running)  # its page: the parts of its time, and why it ran where it ran
+    browser.wait(selector=".timeline li:has-text('writing the answer'), .timeline li:has-text('until the first byte')")
+    browser.wait(selector=".decision tr:has-text('chosen')")
+    browser.wait(selector="a.chip:has-text('from-a-test')")
+    assert browser.troubles() == []
+
+
+def test_the_drain_button_drains_and_resumes(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2)
+    browser = start_browser(herd).visit("/dashboard")
+    browser.click(selector=card("n2", " button[aria-label='Drain n2']"))
+    browser.wait(selector=card("n2", " .badge.hold"), timeout=2000)
+    herd.wait_state("n2", "draining", 2)
+    browser.click(selector=card("n2", " button[aria-label='Resume n2']"))
+    browser.wait(selector=card("n2", " .badge.good"), timeout=2000)
+    herd.wait_state("n2", "online", 2)
+    assert browser.troubles() == []
+
+
+def test_a_node_is_added_and_removed_by_hand(sim_fleet, start_browser):
+    sim = sim_fleet.sim(MODEL)
+    herd = sim_fleet.herd()
+    browser = start_browser(herd).visit("/dashboard")
+    browser.wait(selector=".notice:has-text('No node yet.')")
+    browser.click(selector="button:has-text('Add node')")
+    browser.fill(selector="dialog input[required]", text=sim.url)
+    browser.fill(selector="dialog label:has-text('Name') input", text="plain")
+    browser.press(keys=["Enter"])
+    browser.wait(selector="dialog .said:has-text('plain is online')")
+    browser.click(selector="dialog button:has-text('Close')")
+    browser.click(selector=card("plain", " h3 a"))
+    browser.click(selector="button:text-is('Remove')")
+    browser.click(selector="button:has-text('Yes, forget plain')")
+    browser.wait(selector=".notice:has-text('No node yet.')")
+    assert browser.troubles() == []
+
+
+@pytest.mark.parametrize("dialect", ["Ollama", "OpenAI", "Anthropic"])
+def test_the_explorer_streams(sim_fleet, start_browser, dialect):
+    herd, _, _ = sim_fleet.simulated(1, MODEL, "--decode", "60")
+    browser = start_browser(herd).visit("/dashboard/explorer")
+    browser.click(selector=".ask [role=radio]:text-is('%s')" % dialect)
+    browser.when(js="document.querySelector('textarea').value.includes('%s')" % MODEL)
+    browser.run(js="""(() => { window.lengths = new Set(); const see = () => { const text = document.querySelector('.prose')?.textContent ?? '';
+        if (text) { window.lengths.add(text.length) } requestAnimationFrame(see) }; see() })()""")
+    browser.click(selector="button:text-is('Send')")
+    browser.wait(selector="button:text-is('Stop')")
+    browser.wait(selector="button:text-is('Send')", timeout=20000)
+    grown = browser.run(js="window.lengths.size")
+    assert grown > 5, "the text grew in %d steps" % grown
+    figures = browser.run(js="Object.fromEntries([...document.querySelectorAll('.answer .fact')].map((f) => [f.querySelector('dt').textContent, f.querySelector('dd').textContent]))")
+    assert figures["Status"] == "200" and figures["Node"] == "n1" and figures["First token"].endswith("s") and "tok/s" in figures["Speed"], figures
+    browser.click(selector=".answer [role=radio]:text-is('Headers')")
+    browser.wait(selector=".ours:has-text('x-herd-request-id')")
+    browser.click(selector=".answer [role=radio]:has-text('Raw')")
+    browser.wait(selector=".answer pre:has-text('model')")
+    browser.wait(selector=".past tr:has-text('n1')")
+    assert browser.troubles() == []
+
+
+def test_the_explorer_says_where_json_breaks_and_explains_and_measures(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2, MODEL, "--decode", "400")
+    browser = start_browser(herd).visit("/dashboard/explorer")
+    browser.when(js="document.querySelector('textarea').value.includes('%s')" % MODEL)
+    good = browser.run(js="document.querySelector('textarea').value")
+    browser.fill(selector="textarea", text='{\n  "model": oops\n}')
+    browser.wait(selector=".editor-foot:has-text('Line 2, column 12')")
+    assert browser.run(js="[...document.querySelectorAll('.ask button')].find((b) => b.textContent === 'Send').disabled")
+    browser.fill(selector="textarea", text=good)
+    browser.click(selector="button:text-is('Where would it run?')")
+    browser.wait(selector=".decision tr:has-text('n1')")
+    browser.click(selector="[role=radio]:text-is('Load test')")
+    browser.fill(selector=".load-test input >> nth=0", text="8")
+    browser.press(keys=["Tab"])
+    browser.click(selector=".load-test button:text-is('Start')")
+    browser.wait(selector=".load-test [role=status]:has-text('8 in')", timeout=30000)
+    browser.wait(selector=".load-test .fact:has-text('Answered'):has-text('8')")
+    browser.wait(selector=".load-test .u-over")
+    assert browser.troubles() == []
+
+
+def test_every_view_is_quiet_and_fits_in_both_themes_and_on_a_phone(sim_fleet, start_browser, shots):
+    herd, _, _ = sim_fleet.simulated(3, "llama3.2:3b,qwen3:8b,nomic-embed-text")
+    for i in range(12):
+        assert herd.chat(("llama3.2:3b", "qwen3:8b")[i % 2], options={"num_predict": 20}).status == 200
+    record = herd.get("/herd/v1/requests?limit=1&model=qwen3:8b").json()["requests"][0]["id"]
+    browser = start_browser(herd)
+    for width, height in ((1440, 900), (400, 860), (2560, 1440)):
+        for scheme in ("light", "dark"):
+            browser.open(width=width, height=height, scheme=scheme)
+            for view in VIEWS + ["nodes/n1", "requests/" + record]:
+                browser.goto(path="/dashboard" + ("/" + view if view else ""))
+                browser.wait(selector=".connection:has-text('live')")
+                browser.when(js="!document.querySelector('.loading')")
+                over = browser.run(js="document.documentElement.scrollWidth - innerWidth")
+                assert over <= 0, "%s is %d pixels too wide at %d" % (view or "fleet", over, width)
+                name = view.split("/")[0] or "fleet"
+                browser.shot(file=str(shots / ("%s-%d-%s.png" % (name if "/" not in view else name + "-one", width, scheme))))
+    assert browser.troubles() == []
+
+
+def test_keys_lead_everywhere(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1)
+    browser = start_browser(herd).visit("/dashboard")
+    for key, path in (("m", "/models"), ("r", "/requests"), ("u", "/usage"), ("h", "/health"), ("e", "/explorer"), ("s", "/settings"), ("f", "")):
+        browser.press(keys=["g", key])
+        browser.when(js="location.pathname === '/dashboard%s'" % path)
+    browser.press(keys=["/"])
+    browser.when(js="document.activeElement.type === 'search'")
+    browser.press(keys=["Escape", "?"])
+    browser.wait(selector="dialog[open]:has-text('Keys')")
+    browser.press(keys=["Escape", "t"])
+    browser.when(js="document.documentElement.dataset.theme === 'light' && localStorage['herd.theme'] === '\"light\"'")
+    browser.press(keys=["t"])
+    browser.when(js="document.documentElement.dataset.theme === 'dark'")
+    assert browser.troubles() == []
+
+
+def test_thousands_of_rows_are_no_burden(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1)
+    browser = start_browser(herd)
+    browser.open()
+    rows = [{"id": "r%05d" % i, "at": "2026-01-01T00:%02d:%02d.000Z" % (59 - i // 100 % 60, 59 - i % 60), "status": 200, "model": "m%d" % (i % 9), "node": "n1",
+             "termination": "--", "total_ms": i, "ttft_ms": 5, "tags": []} for i in range(6000)]
+    browser.fulfil(pattern="**/herd/v1/requests?limit=200*", json={"requests": rows})
+    browser.goto(path="/dashboard/requests")
+    browser.wait(selector=".table-foot:has-text('6000')")
+    drawn = browser.run(js="document.querySelectorAll('.table-rows .table-row').length")
+    assert drawn < 80, "%d rows are in the document" % drawn
+    slowest = browser.run(js="""(async () => { const box = document.querySelector('.table-box'); let worst = 0
+        for (let i = 0; i < 40; ++i) { const at = performance.now(); box.scrollTop = i * 5000; await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame); worst = Math.max(worst, performance.now() - at) }
+        return Math.round(worst) })()""")
+    report("dashboard: the slowest of 40 jumps through 6000 rows took %d ms" % slowest)
+    browser.run(js="document.querySelector('.table-box').focus()")
+    browser.press(keys=["End"])
+    browser.wait(selector=".table-row.chosen[aria-rowindex='6000']")
+    browser.press(keys=["Home", "ArrowDown", "Enter"])
+    browser.when(js="location.pathname.startsWith('/dashboard/requests/r')")
+
+
+def test_a_lost_herd_is_said_and_found_again(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1)
+    browser = start_browser(herd).visit("/dashboard")
+    browser.wait(selector=card("n1"))
+    browser.expect(pattern="ERR_CONNECTION")
+    browser.expect(pattern="ERR_INCOMPLETE_CHUNKED")
+    browser.expect(pattern="ERR_EMPTY_RESPONSE")
+    address = herd.url.split("//")[1]
+    herd.kill()
+    browser.wait(selector=".notice[role=alert]:has-text('No connection to herd')", timeout=3000)
+    browser.wait(selector=card("n1"))  # what was known is still there
+    again = sim_fleet.herd(listen=address)
+    browser.wait(selector=".connection:has-text('live')", timeout=15000)
+    browser.wait(selector=".notice[role=alert]", state="detached")
+    assert again.status()["nodes"]["total"] >= 0 and browser.troubles() == []
+
+
+def test_scripts_and_pages_are_kept_by_the_browser_and_nothing_else_is_loaded(sim_fleet):
+    herd = sim_fleet.herd()
+    page = herd.get("/", headers=[("Accept", "text/html")])
+    if page.header("content-type") != "text/html; charset=utf-8":
+        pytest.skip("this build of herd has no dashboard")
+    assert herd.get("/").body == b"Ollama is running"
+    script = page.body.decode().split('<script src="')[1].split('"')[0]
+    answer = herd.get(script, headers=[("Accept-Encoding", "gzip")])
+    assert answer.header("content-encoding") == "gzip" and "immutable" in answer.header("cache-control")
+    assert len(answer.body) < 100_000
+    assert herd.get(script, headers=[("If-None-Match", answer.header("etag")), ("Accept-Encoding", "gzip")]).status == 304
+    assert "default-src 'none'" in page.header("content-security-policy")
