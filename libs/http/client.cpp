@@ -47,6 +47,12 @@ struct ClientConnection::Impl {
     std::unique_ptr<net::Stream> stream;
     internal::Inbound in;
     net::Wake<Woken> wake; // of a write that waits for room or for an early answer
+    struct Unsent { // of a request whose socket was full
+        std::string head;
+        std::string_view body;
+        std::size_t offset;
+    };
+    std::unique_ptr<Unsent> unsent;
     net::Callback early_work; // of a sender that waits for something else
     std::uint64_t body_left{0}; // of the request, with Framing::length
     bool chunked{false};       // how the request's body is framed
@@ -196,15 +202,43 @@ net::Task<base::Result<void>> ClientConnection::Impl::write(internal::Outgoing o
 
 net::Task<base::Result<void>> ClientConnection::send(const RequestHead& head, std::string_view body)
 {
+    if (!try_send(head, body)) {
+        co_return co_await send_rest();
+    }
+    co_return base::Result<void>{};
+}
+
+bool ClientConnection::try_send(const RequestHead& head, std::string_view body)
+{
     HERD_ASSERT(head.framing == Framing::none ? body.empty()
                                               : head.framing == Framing::length && head.content_length == body.size());
+    thread_local std::string bytes; // NOLINT: its memory serves every request of this loop
     Impl& c = *impl_;
     c.begin_request(head);
-    std::string bytes;
-    bytes.reserve(1024);
+    bytes.clear();
     serialize(head, bytes);
     const std::array<std::string_view, 1> pieces{body};
-    co_return co_await c.write(internal::Outgoing(bytes, pieces, false, true), true);
+    const internal::Outgoing out(bytes, pieces, false, true);
+    const std::size_t offset = c.write_now(out);
+    c.sent = offset == out.size();
+    if (!c.sent) {
+        c.unsent = std::make_unique<Impl::Unsent>(bytes, body, offset);
+    }
+    return c.sent;
+}
+
+net::Task<base::Result<void>> ClientConnection::send_rest()
+{
+    Impl& c = *impl_;
+    HERD_ASSERT(c.unsent != nullptr);
+    const auto rest = std::exchange(c.unsent, nullptr);
+    const std::array<std::string_view, 1> pieces{rest->body};
+    const auto all = co_await c.write_rest(internal::Outgoing(rest->head, pieces, false, true), rest->offset);
+    if (!all) {
+        co_return std::unexpected(all.error());
+    }
+    c.sent = *all;
+    co_return base::Result<void>{};
 }
 
 net::Task<base::Result<void>> ClientConnection::send_head(const RequestHead& head)
@@ -351,6 +385,15 @@ net::Task<base::Result<std::span<const std::string_view>>> ClientConnection::rea
         }
     }
 }
+
+std::optional<base::Result<std::span<const std::string_view>>> ClientConnection::try_read_body()
+{
+    return impl_->next_pieces();
+}
+
+net::Task<bool> ClientConnection::body_readable() { return impl_->stream->readable(); }
+
+base::Error ClientConnection::closed_error() const { return impl_->error(impl_->why_closed, "closed"); }
 
 net::Task<base::Result<std::string>> ClientConnection::read_all(std::size_t limit)
 {

@@ -6,6 +6,7 @@
 #include "net/stream.hpp"
 
 #include <memory>
+#include <optional>
 #include <span>
 
 namespace herd::http {
@@ -25,6 +26,10 @@ public:
 
     /// Sends head and body in one go; `head.framing` must be none, or length with the body's size.
     [[nodiscard]] net::Task<base::Result<void>> send(const RequestHead& head, std::string_view body);
+    /// The same as far as it goes without waiting. True: all of it is out. False: send_rest() must follow, for
+    /// which the body must still be there.
+    [[nodiscard]] bool try_send(const RequestHead& head, std::string_view body);
+    [[nodiscard]] net::Task<base::Result<void>> send_rest();
     /// Streams a body: head (framing length or chunked), then pieces, then the end.
     [[nodiscard]] net::Task<base::Result<void>> send_head(const RequestHead& head);
     [[nodiscard]] net::Task<base::Result<void>> send_body(std::span<const std::string_view> pieces);
@@ -43,6 +48,12 @@ public:
     /// The next pieces of the body; empty means complete. Holds no buffer while it waits.
     /// Views hold until the next call. Errors: closed (ended inside the body), reset, malformed, cancelled.
     [[nodiscard]] net::Task<base::Result<std::span<const std::string_view>>> read_body();
+    /// The same without waiting: nothing when read_body() would have to.
+    [[nodiscard]] std::optional<base::Result<std::span<const std::string_view>>> try_read_body();
+    /// After try_read_body() returned nothing: until it is worth another try. False: closed by us, see closed_error().
+    /// Together they are read_body() without a frame of its own, for those who wait by the thousand.
+    [[nodiscard]] net::Task<bool> body_readable();
+    [[nodiscard]] base::Error closed_error() const;
     [[nodiscard]] net::Task<base::Result<std::string>> read_all(std::size_t limit);
 
     /// The answer's last byte was read: the pieces of the last read_body() were the last (so that a relay can end

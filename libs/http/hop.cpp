@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
+#include <vector>
 
 namespace herd::http {
 
@@ -17,9 +19,27 @@ constexpr std::array<std::string_view, 12> hop_by_hop{
 
 bool ends_here(std::string_view name)
 {
+    constexpr auto lengths = [] {
+        std::uint32_t mask = 0;
+        for (const auto own : hop_by_hop) {
+            mask |= 1U << own.size();
+        }
+        return mask;
+    }();
+    static_assert(std::ranges::all_of(hop_by_hop, [](std::string_view own) { return own.size() < 32; }));
+    if (name.size() >= 32 || (lengths >> name.size() & 1U) == 0) {
+        return false;
+    }
     return std::ranges::any_of(hop_by_hop, [&](std::string_view own) {
         return own.size() == name.size() && base::iequals(own, name);
     });
+}
+
+/// Some senders list what they must not: "Connection: host" would strip fields that every hop needs.
+bool is_listed(const std::vector<std::string_view>& named, std::string_view name)
+{
+    return std::ranges::any_of(named, [&](std::string_view n) { return base::iequals(n, name); })
+           && !base::iequals(name, "host") && !base::iequals(name, "via");
 }
 
 std::string via_name(std::string_view own_id) { return "herd-" + std::string(own_id); }
@@ -32,16 +52,37 @@ void copy_end_to_end(const Fields& from, Fields& to, bool (*keep)(std::string_vi
     const auto named = from.list("connection");
     to.reserve(to.bytes() + from.bytes(), to.size() + from.size());
     for (const Field field : from) {
-        const bool listed = std::ranges::any_of(named, [&](std::string_view n) { return base::iequals(n, field.name); });
-        // Some senders list what they must not: "Connection: host" would strip fields that every hop needs.
-        const bool essential = base::iequals(field.name, "host") || base::iequals(field.name, "via");
-        if (!ends_here(field.name) && (!listed || essential) && (keep == nullptr || keep(field.name))) {
+        if (!ends_here(field.name) && !is_listed(named, field.name) && (keep == nullptr || keep(field.name))) {
             to.append(field.name, field.value); // checked when it came into `from`
         }
     }
 }
 
-void add_via(Fields& fields, std::string_view own_id) { fields.add("Via", "1.1 " + via_name(own_id)); }
+void keep_end_to_end(Fields& fields, bool (*keep)(std::string_view name))
+{
+    if (const auto named = fields.list("connection"); !named.empty()) {
+        std::vector<std::string> gone; // whose names lie in what is about to change
+        for (const Field field : fields) {
+            if (is_listed(named, field.name)) {
+                gone.emplace_back(field.name);
+            }
+        }
+        for (const auto& name : gone) {
+            fields.remove(name);
+        }
+    }
+    fields.keep_if([](std::string_view name) { return !ends_here(name); });
+    if (keep != nullptr) {
+        fields.keep_if(keep);
+    }
+}
+
+void add_via(Fields& fields, std::string_view own_id)
+{
+    std::string value;
+    value.reserve(own_id.size() + 16);
+    fields.add("Via", value.append("1.1 herd-").append(own_id));
+}
 
 bool via_contains(const Fields& fields, std::string_view own_id)
 {

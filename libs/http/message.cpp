@@ -46,15 +46,6 @@ void append_number(std::string& out, std::uint64_t number)
     out.append(digits.data(), end);
 }
 
-void append_fields(const Fields& fields, std::string& out)
-{
-    for (const Field field : fields) {
-        if (!is_framing(field.name)) {
-            out.append(field.name).append(": ").append(field.value).append("\r\n");
-        }
-    }
-}
-
 void append_length(std::uint64_t length, std::string& out)
 {
     out.append("Content-Length: ");
@@ -84,10 +75,76 @@ void Fields::add(std::string_view name, std::string_view value)
 
 void Fields::append(std::string_view name, std::string_view value)
 {
-    const auto at = static_cast<std::uint32_t>(block_.size());
-    block_.append(name).append(value);
-    spans_.push_back({at, static_cast<std::uint32_t>(name.size()), at + static_cast<std::uint32_t>(name.size()),
-                      static_cast<std::uint32_t>(value.size())});
+    const auto at = block_.size();
+    block_.resize_and_overwrite(at + name.size() + value.size() + 4, [&](char* block, std::size_t size) {
+        char* out = std::copy_n(name.data(), name.size(), block + at);
+        *out++ = ':';
+        *out++ = ' ';
+        out = std::copy_n(value.data(), value.size(), out);
+        *out++ = '\r';
+        *out++ = '\n';
+        return size;
+    });
+    const auto name_size = static_cast<std::uint32_t>(name.size());
+    const auto begin = static_cast<std::uint32_t>(at);
+    spans_.push_back({begin, name_size, begin + name_size + 2, static_cast<std::uint32_t>(value.size())});
+}
+
+void Fields::take(std::string_view head)
+{
+    HERD_ASSERT(spans_.empty());
+    block_ = head;
+}
+
+void Fields::mark(const char* head, std::string_view name, std::string_view value)
+{
+    const auto at = static_cast<std::uint32_t>(name.data() - head);
+    const auto name_size = static_cast<std::uint32_t>(name.size());
+    const auto value_at = value.empty() ? at + name_size : static_cast<std::uint32_t>(value.data() - head);
+    HERD_ASSERT(at + name_size <= block_.size() && value_at + value.size() <= block_.size());
+    spans_.push_back({at, name_size, value_at, static_cast<std::uint32_t>(value.size())});
+}
+
+/// "name: value" and the end of the line, side by side.
+bool Fields::is_line(const Span& span) const
+{
+    const std::size_t end = std::size_t{span.value_at} + span.value_length;
+    const char* colon = block_.data() + span.name_at + span.name_length;
+    return span.value_at == span.name_at + span.name_length + 2 && end + 2 <= block_.size() && colon[0] == ':'
+           && colon[1] == ' ' && block_[end] == '\r' && block_[end + 1] == '\n';
+}
+
+void Fields::write(std::string& out) const
+{
+    std::size_t begin = 0; // of lines that follow each other in the block, and leave together
+    std::size_t end = 0;
+    for (const Span& span : spans_) {
+        const std::string_view name(block_.data() + span.name_at, span.name_length);
+        if (is_framing(name)) {
+            continue;
+        }
+        const bool line = is_line(span);
+        if (line && span.name_at == end) {
+            end = std::size_t{span.value_at} + span.value_length + 2;
+            continue;
+        }
+        out.append(block_, begin, end - begin);
+        begin = end = 0;
+        if (line) {
+            begin = span.name_at;
+            end = std::size_t{span.value_at} + span.value_length + 2;
+        } else {
+            out.append(name).append(": ").append(block_, span.value_at, span.value_length).append("\r\n");
+        }
+    }
+    out.append(block_, begin, end - begin);
+}
+
+void Fields::keep_if(bool (*keep)(std::string_view name))
+{
+    std::erase_if(spans_, [&](const Span& span) {
+        return !keep({block_.data() + span.name_at, span.name_length});
+    });
 }
 
 void Fields::set(std::string_view name, std::string_view value)
@@ -137,7 +194,7 @@ std::vector<std::string_view> Fields::list(std::string_view name) const
 {
     std::vector<std::string_view> values;
     for (const Field field : *this) {
-        if (base::iequals(field.name, name)) {
+        if (field.name.size() == name.size() && base::iequals(field.name, name)) {
             const auto pieces = base::split_list(field.value);
             values.insert(values.end(), pieces.begin(), pieces.end());
         }
@@ -223,7 +280,7 @@ void serialize(const RequestHead& head, std::string& out)
 {
     out.append(head.method).append(" ").append(head.target);
     out.append(head.minor == 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
-    append_fields(head.fields, out);
+    head.fields.write(out);
     if (head.framing == Framing::length) {
         append_length(head.content_length, out);
     } else if (head.framing == Framing::chunked) {
@@ -245,7 +302,7 @@ void internal::serialize_response(const ResponseHead& head, ResponseExtras extra
     append_number(out, static_cast<std::uint64_t>(std::max(head.status, 0)));
     out.append(" ").append(head.reason.empty() ? reason_phrase(head.status) : std::string_view(head.reason));
     out.append("\r\n");
-    append_fields(head.fields, out);
+    head.fields.write(out);
     out.append(extras.lines);
     const bool bodiless = head.status < 200 || head.status == 204 || head.status == 304;
     if (head.framing == Framing::length && head.status >= 200 && head.status != 204) {

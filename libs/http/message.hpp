@@ -21,9 +21,16 @@ public:
     void add(std::string_view name, std::string_view value);
     /// The same for bytes that were checked already and lie outside of this object: the parser's.
     void append(std::string_view name, std::string_view value);
+    /// Takes over a whole head as it came, in one piece; mark() tells where the fields are in it.
+    /// Requires: nothing was added.
+    void take(std::string_view head);
+    /// One more field. Both are views of what was given to take(), which began at `head`; the value may be empty.
+    void mark(const char* head, std::string_view name, std::string_view value);
     /// Replaces all fields of that name by one.
     void set(std::string_view name, std::string_view value);
     void remove(std::string_view name);
+    /// Keeps those whose name `keep` agrees to.
+    void keep_if(bool (*keep)(std::string_view name));
     void clear();
     /// Makes room at once, where the number is known before.
     void reserve(std::size_t bytes, std::size_t fields);
@@ -38,6 +45,8 @@ public:
     /// Names and values together: what reserve() would have needed.
     [[nodiscard]] std::size_t bytes() const { return block_.size(); }
     [[nodiscard]] Field at(std::size_t index) const;
+    /// Appends them as lines of a head, but for those that say how the message is framed.
+    void write(std::string& out) const;
 
     class Iterator {
     public:
@@ -62,7 +71,8 @@ private:
         std::uint32_t name_at, name_length, value_at, value_length;
     };
     [[nodiscard]] bool is_named(const Span& span, std::string_view name) const;
-    std::string block_;
+    [[nodiscard]] bool is_line(const Span& span) const;
+    std::string block_; // whole lines where we made them, as is usual for those that came too
     std::vector<Span> spans_;
 };
 

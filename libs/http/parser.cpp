@@ -172,7 +172,7 @@ base::Result<Parser::Step> Parser::State::read_head(std::string_view input)
     step.head_complete = true;
     step.message_complete = phase == Phase::done;
     if (partial.capacity() > 4096) {
-        partial = {};
+        std::string().swap(partial); // (assigning keeps the memory)
     }
     return step;
 }

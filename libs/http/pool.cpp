@@ -124,6 +124,8 @@ net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, b
     co_return taken;
 }
 
+std::unique_ptr<ClientConnection> Pool::take_idle(const base::Endpoint& to) { return impl_->take_idle(to); }
+
 void Pool::give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection)
 {
     Impl& p = *impl_;

@@ -32,6 +32,8 @@ public:
     /// Connecting ends at `deadline`, or after the pool's connect_timeout if that is earlier.
     [[nodiscard]] net::Task<base::Result<Taken>> take(base::Endpoint to, bool fresh = false,
                                                       base::Instant deadline = base::Instant::max());
+    /// The half of take() that never waits: an idle connection, or nothing.
+    [[nodiscard]] std::unique_ptr<ClientConnection> take_idle(const base::Endpoint& to);
     /// Keeps the connection if it is reusable and there is room, else closes it.
     void give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection);
     /// Closes idle connections to a node that went away.

@@ -7,6 +7,8 @@
 #include "net/task_group.hpp"
 
 #include <functional>
+#include <optional>
+#include <span>
 
 namespace herd::http {
 
@@ -40,6 +42,11 @@ public:
     /// returns empty gives the read buffer back, so read to the end even when body_complete() is true.
     /// Errors: malformed, timed_out, closed/reset (the client went away).
     [[nodiscard]] virtual net::Task<base::Result<std::span<const std::string_view>>> read_body() = 0;
+    /// The same without waiting: nothing when read_body() would have to.
+    [[nodiscard]] virtual std::optional<base::Result<std::span<const std::string_view>>> try_read_body()
+    {
+        return std::nullopt;
+    }
     /// The whole rest of the body. Errors: as read_body; too_large beyond `limit` (nothing more is read).
     [[nodiscard]] net::Task<base::Result<std::string>> read_all(std::size_t limit);
     [[nodiscard]] virtual bool body_complete() const = 0;

@@ -17,37 +17,47 @@ base::Error timed_out(std::string context)
     return {base::Errc::timed_out, base::Source::node, base::Retry::never, std::move(context), {}};
 }
 
-/// Sends head and body. False: `attempt.error` is set, or the client is gone.
-net::Task<bool> send(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
+/// Sends a body that comes from the client as it goes. False: `attempt.error` is set, or the client is gone.
+net::Task<bool> upload(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
 {
     auto& connection = *attempt.connection;
-    connection.stream().acknowledge_within(input.streamed ? base::Duration{} : acknowledge_timeout);
-    auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id);
-    if (input.streamed) {
-        const auto sent = co_await connection.send_head(head);
-        if (sent) {
-            auto uploaded = co_await relay_body(exchange, connection, input.body, input.relay);
-            switch (uploaded.end) {
-            case UploadEnd::complete:
-            case UploadEnd::early_answer: co_return true;
-            case UploadEnd::client_gone: attempt.client_gone = true; break;
-            case UploadEnd::too_large: attempt.body_too_large = true; break;
-            case UploadEnd::node_silent: uploaded.error = timed_out("it took no more of the request"); break;
-            }
-            attempt.error = std::move(uploaded.error);
-            co_return false;
-        }
+    const auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id);
+    const auto sent = co_await connection.send_head(head);
+    if (!sent) {
         attempt.error = sent.error();
         co_return false;
     }
+    auto uploaded = co_await relay_body(exchange, connection, input.body, input.relay);
+    switch (uploaded.end) {
+    case UploadEnd::complete:
+    case UploadEnd::early_answer: co_return true;
+    case UploadEnd::client_gone: attempt.client_gone = true; break;
+    case UploadEnd::too_large: attempt.body_too_large = true; break;
+    case UploadEnd::node_silent: uploaded.error = timed_out("it took no more of the request"); break;
+    }
+    attempt.error = std::move(uploaded.error);
+    co_return false;
+}
+
+/// Sends head and body as far as the socket takes them. True: all of it.
+bool send_at_once(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
+{
+    auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id);
     if (!input.body.empty() || head.framing != http::Framing::none) {
         head.framing = http::Framing::length;
         head.content_length = input.body.size();
     }
+    return attempt.connection->try_send(head, input.body);
+}
+
+/// What was left. False: `attempt.error` is set, or the client is gone.
+net::Task<bool> send_rest(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
+{
+    auto& connection = *attempt.connection;
     GoneGuard client(exchange, connection);
     SilenceGuard silence(exchange.loop(), connection, input.relay.idle_timeout);
     silence.arm();
-    auto sent = co_await connection.send(head, input.body);
+    auto sent = co_await connection.send_rest();
     silence.disarm();
     attempt.client_gone = client.gone();
     if (!sent) {
@@ -78,62 +88,71 @@ net::Task<void> read_failure(http::ServerExchange& exchange, Attempt& attempt)
     }
 }
 
-net::Task<void> await_answer(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
+void take_first(base::Result<std::span<const std::string_view>> pieces, Attempt& attempt)
 {
+    if (pieces) {
+        attempt.first = *pieces;
+    } else {
+        attempt.error = std::move(pieces.error());
+    }
+}
+
+} // namespace
+
+net::Task<void> try_node(http::ServerExchange& exchange, http::Pool& pool, const AttemptInput& input, Attempt& attempt)
+{
+    const auto& to = input.address->endpoint;
+    attempt.connection = input.fresh ? nullptr : pool.take_idle(to);
+    attempt.reused = attempt.connection != nullptr;
+    if (!attempt.reused) {
+        auto taken = co_await pool.take(to, true);
+        if (!taken) {
+            attempt.error = std::move(taken.error());
+            attempt.client_gone = exchange.client_gone();
+            co_return;
+        }
+        attempt.connection = std::move(taken->connection);
+        attempt.connect = taken->connect;
+    }
+    if (exchange.client_gone()) {
+        attempt.client_gone = true;
+        co_return;
+    }
     auto& connection = *attempt.connection;
+    attempt.phase = Phase::sent;
+    connection.stream().acknowledge_within(input.streamed ? base::Duration{} : acknowledge_timeout);
+    if (input.streamed) {
+        if (!co_await upload(exchange, input, attempt)) {
+            co_return;
+        }
+    } else if (!send_at_once(exchange, input, attempt) && !co_await send_rest(exchange, input, attempt)) {
+        co_return;
+    }
+
     GoneGuard client(exchange, connection);
     // An upload that ended early has an answer under way, or none at all.
     const bool early = input.streamed && !exchange.body_complete();
     SilenceGuard silence(exchange.loop(), connection, early ? early_head_timeout : input.first_byte_timeout);
     silence.arm();
     auto head = co_await connection.read_head();
-    if (head) {
+    if (!head) {
+        attempt.error = std::move(head.error());
+    } else {
         attempt.phase = Phase::answered;
         attempt.head = std::move(*head);
         if (looks_failed(attempt.head.status)) {
             silence.disarm();
             co_await read_failure(exchange, attempt);
+        } else if (auto first = connection.try_read_body()) {
+            take_first(std::move(*first), attempt);
         } else {
-            auto first = co_await connection.read_body();
-            if (first) {
-                attempt.first = *first;
-            } else {
-                attempt.error = std::move(first.error());
-            }
+            take_first(co_await connection.read_body(), attempt);
         }
-    } else {
-        attempt.error = std::move(head.error());
     }
     if (silence.expired()) {
         attempt.error = timed_out("no answer in time");
     }
     attempt.client_gone = client.gone();
-}
-
-} // namespace
-
-net::Task<Attempt> try_node(http::ServerExchange& exchange, http::Pool& pool, AttemptInput input)
-{
-    Attempt attempt;
-    auto taken = co_await pool.take(input.address->endpoint, input.fresh);
-    if (!taken) {
-        attempt.error = std::move(taken.error());
-        attempt.client_gone = exchange.client_gone();
-        co_return attempt;
-    }
-    attempt.connection = std::move(taken->connection);
-    attempt.reused = taken->reused;
-    attempt.connect = taken->connect;
-    if (exchange.client_gone()) {
-        attempt.client_gone = true;
-        co_return attempt;
-    }
-    attempt.phase = Phase::sent;
-    const bool sent = co_await send(exchange, input, attempt);
-    if (sent) {
-        co_await await_answer(exchange, input, attempt);
-    }
-    co_return attempt;
 }
 
 } // namespace herd::proxy

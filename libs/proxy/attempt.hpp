@@ -42,7 +42,8 @@ struct Attempt {
     std::span<const std::string_view> first{};
 };
 
-/// All that is borrowed must outlive the call. Awaits: yes.
-[[nodiscard]] net::Task<Attempt> try_node(http::ServerExchange& exchange, http::Pool& pool, AttemptInput input);
+/// All that is borrowed must outlive the call. Requires: `attempt` is new. Awaits: yes.
+[[nodiscard]] net::Task<void> try_node(http::ServerExchange& exchange, http::Pool& pool, const AttemptInput& input,
+                                       Attempt& attempt);
 
 } // namespace herd::proxy

@@ -330,7 +330,7 @@ private:
     JsonReader reader_;
     std::string_view body_;
     BodyPeek peek_{};
-    PromptReader prompt_{};
+    PromptReader prompt_; // (braces would clear its buffer)
     std::array<std::string_view, load_options.size()> load_values_{};
     std::optional<bool> shift_{};
 };

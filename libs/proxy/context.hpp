@@ -13,7 +13,7 @@
 
 namespace herd::proxy {
 
-class Exchange;
+class Visit;
 
 /// Thread: its relay loop.
 struct Context {
@@ -24,7 +24,7 @@ struct Context {
     base::Rng rng;
     RecordSink sink;
     RouteMemory old_nodes{};
-    Exchange* newest{nullptr}; ///< of those in flight: a list through them, see Exchange::older()
+    Visit* newest{nullptr}; ///< of those in flight: a list through them, see Visit::older()
 };
 
 /// What may change while exchanges run: each keeps the one it began with.

@@ -23,39 +23,16 @@ bool is_json(const http::Fields& fields)
 
 } // namespace
 
-Exchange::Exchange(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client)
-    : context_(context), settings_(std::move(settings)), options_(*settings_->options), client_(client),
-      route_(classify(client.head().method, client.head().path(), client.head().query())),
-      cors_(settings_->cors.judge(client.head())), wishes_(read_wishes(client.head().fields)),
-      began_(context.loop.now()), kept_(context.shared->replay_bytes, options_.replay_total)
+Exchange::Exchange(Visit& visit)
+    : visit_(visit), context_(visit.context_), settings_(visit.settings_), options_(*visit.settings_->options),
+      client_(visit.client_), route_(visit.route_), cors_(visit.cors_), began_(visit.began_), record_(visit.record_),
+      phase_(visit.phase_), wishes_(read_wishes(client_.head().fields)),
+      kept_(context_.shared->replay_bytes, options_.replay_total)
 {
-    record_.id = wishes_.request_id.empty() ? base::make_request_id(context.rng) : wishes_.request_id;
-    record_.at = context.loop.wall();
-    record_.client = client.peer();
-    record_.api = to_string(route_.dialect);
-    record_.method = client.head().method;
-    record_.path = client.head().path().substr(0, 512);
+    record_.id = wishes_.request_id.empty() ? base::make_request_id(context_.rng) : wishes_.request_id;
     record_.session = wishes_.session;
     record_.priority = wishes_.priority;
     record_.tags = wishes_.tags;
-    older_ = std::exchange(context.newest, this);
-    if (older_ != nullptr) {
-        older_->newer_ = this;
-    }
-}
-
-Exchange::~Exchange()
-{
-    (newer_ != nullptr ? newer_->older_ : context_.newest) = older_;
-    if (older_ != nullptr) {
-        older_->newer_ = newer_;
-    }
-}
-
-net::Task<void> Exchange::run()
-{
-    co_await answer();
-    record();
 }
 
 net::Task<void> Exchange::answer()
@@ -78,7 +55,7 @@ net::Task<void> Exchange::answer()
     case Handling::redirect: co_return co_await answer_locally();
     default: break;
     }
-    const bool read_well = co_await read();
+    const bool read_well = read_at_once() || co_await read();
     if (!read_well) {
         co_return;
     }
@@ -93,6 +70,35 @@ net::Task<void> Exchange::answer()
 }
 
 // ---- read: keep the body for replay if it is small enough, else only its beginning ----------------------
+
+/// The usual case: the body came with its head, and is not long. False: read() goes on from here.
+bool Exchange::read_at_once()
+{
+    const auto& head = client_.head();
+    if (head.framing == http::Framing::none) {
+        return true;
+    }
+    if (head.framing != http::Framing::length || head.content_length > options_.max_body
+        || head.content_length > options_.replay_body || route_.handling == Handling::blob) {
+        return false;
+    }
+    for (;;) { // to the empty piece at the end: it lets go of the buffer and starts the watch over the client
+        const auto pieces = client_.try_read_body();
+        if (!pieces || !*pieces) {
+            return false;
+        }
+        if ((*pieces)->empty()) {
+            peek();
+            return true;
+        }
+        for (const auto piece : **pieces) {
+            body_.append(piece);
+            if (!kept_.grow(piece.size()) && !client_.body_complete()) {
+                return false;
+            }
+        }
+    }
+}
 
 net::Task<bool> Exchange::read()
 {
@@ -283,47 +289,62 @@ net::Task<void> Exchange::serve()
         skipped_old_nodes_ = !profile_.exclude.empty();
     }
     for (int tries = 0;; ++tries) {
-        auto granted = co_await acquire(tries);
+        profile_.attempt = tries;
+        phase_ = 'Q';
+        choose_node();
+        const auto ticket = context_.scheduler.new_ticket();
+        auto at_once = acquire_at_once(ticket);
+        auto granted = at_once ? std::move(*at_once) : co_await acquire(ticket);
         if (!granted) {
             co_return co_await refuse(granted.error());
         }
         take_model(*granted);
-        HeldLease held(context_.scheduler, std::move(*granted), context_.loop.now());
-        record_.queue += held.lease().queued;
-        record_.node = held.lease().node_name;
-        record_.decision = held.lease().decision;
+        lease_ = std::move(*granted);
+        auto& held = visit_.held_.emplace(context_.scheduler, lease_, context_.loop.now());
+        record_.queue += lease_.queued;
+        record_.node = lease_.node_name;
+        record_.decision = lease_.decision;
         phase_ = 'H';
-        auto attempt = co_await reach(held);
-        record_.connect = attempt.connect;
-        if (attempt.client_gone) {
-            held.finish(outcome_of(fleet::Result::cancelled, held));
-            co_return client_left(attempt.phase == Phase::connecting ? Stage::connecting : Stage::head);
+        auto input = attempt_input();
+        attempt_ = {};
+        co_await try_node(client_, context_.pool, input, attempt_);
+        if (!attempt_.client_gone && judge().verdict == Verdict::same_again) {
+            input.fresh = true; // a reused connection that turned out to be dead is replaced once without counting
+            attempt_ = {};
+            co_await try_node(client_, context_.pool, input, attempt_);
         }
-        if (attempt.body_too_large) {
-            held.finish(outcome_of(fleet::Result::cancelled, held));
+        record_.connect = attempt_.connect;
+        if (attempt_.client_gone) {
+            held.finish(visit_.outcome_of(fleet::Result::cancelled));
+            co_return client_left(attempt_.phase == Phase::connecting ? Stage::connecting : Stage::head);
+        }
+        if (attempt_.body_too_large) {
+            held.finish(visit_.outcome_of(fleet::Result::cancelled));
             client_.close_after();
             co_return co_await say(problem_of(base::Errc::too_large));
         }
-        const auto decision = judge(attempt);
+        const auto decision = judge();
         if (decision.verdict == Verdict::pass) {
-            co_return co_await relay(std::move(attempt), held);
+            co_return visit_.pass(std::move(attempt_), lease_);
         }
-        note_failed(attempt, decision, held);
+        note_failed(decision, held);
         if (decision.verdict == Verdict::give_up || tries >= options_.retries) {
             co_return co_await give_up();
         }
     }
 }
 
-net::Task<std::expected<fleet::Lease, fleet::Refusal>> Exchange::acquire(int tries)
+/// A place that is free, or a refusal, without waiting. Nothing: acquire() goes on with the same ticket.
+std::optional<Exchange::Grant> Exchange::acquire_at_once(fleet::Ticket ticket)
 {
-    profile_.attempt = tries;
-    phase_ = 'Q';
-    choose_node();
-    const auto ticket = context_.scheduler.new_ticket();
     if (client_.client_gone()) {
-        co_return std::unexpected(fleet::Refusal{{base::Errc::cancelled, base::Source::client}, {}});
+        return std::unexpected(fleet::Refusal{{base::Errc::cancelled, base::Source::client}, {}});
     }
+    return context_.scheduler.try_acquire(ticket, profile_);
+}
+
+net::Task<Exchange::Grant> Exchange::acquire(fleet::Ticket ticket)
+{
     client_.on_client_gone([this, ticket] { context_.scheduler.cancel(ticket); });
     const auto asked = context_.loop.now();
     auto granted = co_await context_.scheduler.acquire(ticket, profile_);
@@ -359,11 +380,10 @@ void Exchange::choose_node()
     }
 }
 
-/// One attempt; a reused connection that turns out to be dead is replaced once without counting.
-net::Task<Attempt> Exchange::reach(const HeldLease& held)
+AttemptInput Exchange::attempt_input() const
 {
     AttemptInput input;
-    input.address = &held.lease().address;
+    input.address = &lease_.address;
     input.own_id = options_.own_id;
     input.body = body_;
     input.streamed = streamed_;
@@ -371,49 +391,43 @@ net::Task<Attempt> Exchange::reach(const HeldLease& held)
     input.first_byte_timeout = options_.first_byte_timeout;
     input.relay = {.idle_timeout = options_.idle_timeout,
                    .body_bytes_max = route_.handling == Handling::blob ? 0 : options_.max_body};
-    auto attempt = co_await try_node(client_, context_.pool, input);
-    if (!attempt.client_gone && judge(attempt).verdict == Verdict::same_again) {
-        input.fresh = true;
-        attempt = co_await try_node(client_, context_.pool, input);
-    }
-    co_return attempt;
+    return input;
 }
 
-Decision Exchange::judge(const Attempt& attempt) const
+Decision Exchange::judge() const
 {
     AttemptFacts facts;
-    facts.phase = attempt.phase;
-    if (attempt.error) {
-        facts.error = attempt.error->code;
+    facts.phase = attempt_.phase;
+    if (attempt_.error) {
+        facts.error = attempt_.error->code;
     }
-    facts.status = attempt.head.status;
-    facts.json = is_json(attempt.head.fields);
-    facts.body = attempt.failure_text;
+    facts.status = attempt_.head.status;
+    facts.json = is_json(attempt_.head.fields);
+    facts.body = attempt_.failure_text;
     facts.names_model = names_model_;
     facts.replayable = route_.replayable;
     facts.body_kept = !streamed_;
-    facts.reused = attempt.reused;
+    facts.reused = attempt_.reused;
     return decide(facts);
 }
 
-void Exchange::note_failed(Attempt& attempt, const Decision& decision, HeldLease& held)
+void Exchange::note_failed(const Decision& decision, HeldLease& held)
 {
-    const auto& lease = held.lease();
-    auto outcome = outcome_of(decision.result, held);
-    outcome.status = attempt.error ? 0 : attempt.head.status;
+    auto outcome = visit_.outcome_of(decision.result);
+    outcome.status = attempt_.error ? 0 : attempt_.head.status;
     outcome.reason = decision.reason;
-    record_.attempts.push_back({lease.node_name, decision.result, outcome.took});
+    record_.attempts.push_back({lease_.node_name, decision.result, outcome.took});
     log::debug("proxy", "attempt_failed",
-               {{"id", record_.id}, {"node", lease.node_name}, {"result", fleet::to_string(decision.result)},
+               {{"id", record_.id}, {"node", lease_.node_name}, {"result", fleet::to_string(decision.result)},
                 {"reason", decision.reason}});
     if (decision.result == fleet::Result::route_missing) {
-        context_.old_nodes.add(lease.node, route_name_, context_.loop.now());
+        context_.old_nodes.add(lease_.node, route_name_, context_.loop.now());
     }
-    if (!attempt.error && attempt.whole) {
-        failure_ = Failure{std::move(attempt.head), std::move(attempt.failure_text), lease.node_name};
-        context_.pool.give_back(lease.address.endpoint, std::move(attempt.connection));
+    if (!attempt_.error && attempt_.whole) {
+        failure_ = Failure{std::move(attempt_.head), std::move(attempt_.failure_text), lease_.node_name};
+        context_.pool.give_back(lease_.address.endpoint, std::move(attempt_.connection));
     }
-    profile_.exclude.push_back(lease.node);
+    profile_.exclude.push_back(lease_.node);
     held.finish(std::move(outcome));
 }
 
@@ -446,7 +460,7 @@ net::Task<void> Exchange::give_up()
         answer.content_type = {};
         answer.fields = head.fields;
         answer.body = std::move(failure_->body);
-        stamp_proxied(answer.fields, failure_->node, record_.attempts.size() - 1);
+        visit_.stamp_proxied(answer.fields, failure_->node, record_.attempts.size() - 1);
         ended('N', Stage::head);
         co_return co_await say(std::move(answer));
     }

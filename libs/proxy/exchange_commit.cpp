@@ -1,12 +1,14 @@
-// An exchange from the decision to let an answer through to its end: commit, relay, what is added when the
-// node fails in the middle, and the outcome.
-#include "proxy/exchange.hpp"
+// A visit, and above all what follows the decision to let an answer through: commit, relay, what is added when
+// the node fails in the middle, the outcome, the record.
+#include "proxy/visit.hpp"
 
 #include "proxy/dialect/dialect.hpp"
 #include "proxy/heads.hpp"
+#include "proxy/model_ops.hpp"
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace herd::proxy {
 namespace {
@@ -39,64 +41,126 @@ std::string field_value(std::string_view text)
 
 } // namespace
 
-net::Task<void> Exchange::relay(Attempt attempt, HeldLease& held)
+Visit::Visit(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client)
+    : context_(context), settings_(std::move(settings)), client_(client),
+      route_(classify(client.head().method, client.head().path(), client.head().query())),
+      cors_(settings_->cors.judge(client.head())), began_(context.loop.now())
 {
-    const auto& lease = held.lease();
-    target_ = {lease.node, lease.node_name, lease.address};
-    kind_ = kind_of(attempt.head, route_.stream);
-    record_.stream = record_.stream && kind_ != StreamKind::none;
-    phase_ = 'D';
-    record_.status = attempt.head.status;
-    const auto first_byte = context_.loop.now() - held.since();
-    record_.first_byte = context_.loop.now() - began_;
+    record_.at = context.loop.wall();
+    record_.client = client.peer();
+    record_.api = to_string(route_.dialect);
+    record_.method = client.head().method;
+    record_.path = client.head().path().substr(0, 512);
+    older_ = std::exchange(context.newest, this);
+    if (older_ != nullptr) {
+        older_->newer_ = this;
+    }
+}
 
-    auto head = client_head(attempt.head);
+Visit::~Visit()
+{
+    (newer_ != nullptr ? newer_->older_ : context_.newest) = older_;
+    if (older_ != nullptr) {
+        older_->newer_ = newer_;
+    }
+}
+
+void Visit::pass(Attempt attempt, const fleet::Lease& lease)
+{
+    kind_ = kind_of(attempt.head, route_.stream);
+    tail_.expect(kind_);
+    phase_ = 'D';
+    record_.stream = record_.stream && kind_ != StreamKind::none;
+    record_.status = attempt.head.status;
+    const auto now = context_.loop.now();
+    first_byte_ = now - held_->since();
+    record_.first_byte = now - began_;
+    if (route_.handling == Handling::create || route_.handling == Handling::pull) {
+        reread_ = std::make_unique<Target>(Target{lease.node, lease.node_name, lease.address});
+    }
+    auto head = client_head(std::move(attempt.head));
     if (head.framing == http::Framing::until_close) {
         head.framing = http::Framing::chunked;
     }
     stamp_proxied(head.fields, lease.node_name, record_.attempts.size());
     stamp(head.fields);
-    const std::array failure{std::string_view(attempt.failure_text)};
+    connection_ = std::move(attempt.connection);
+    first_ = attempt.first;
+    first_text_ = std::move(attempt.failure_text);
+    client_.begin(std::move(head)); // the commit point: the head leaves with the first bytes
+}
+
+/// What was read already is all of the answer.
+net::Task<void> Visit::give_whole()
+{
+    tail_.feed(first_);
+    const auto words = last_words(RelayEnd::complete);
+    node_done();
+    base::Result<void> done{};
+    if (words.empty()) {
+        done = co_await client_.end(first_);
+    } else {
+        client_.close_after();
+        done = co_await client_.write(first_);
+        if (done) {
+            const std::array last{std::string_view(words)};
+            done = co_await client_.end(last);
+        }
+    }
+    Relayed relayed{.end = RelayEnd::complete, .words_said = !words.empty(), .error = {}};
+    if (!done) {
+        relayed.end = RelayEnd::client_gone;
+        relayed.error = std::move(done.error());
+    } else {
+        (void)connection_->try_read_body(); // lets go of the buffer
+        context_.pool.give_back(held_->endpoint(), std::move(connection_));
+    }
+    finish_relay(relayed);
+}
+
+net::Task<void> Visit::relay()
+{
+    if (connection_->body_complete() && !first_.empty() && first_text_.empty() && !reread_ && !client_.client_gone()) {
+        co_return co_await give_whole();
+    }
+    const std::array kept{std::string_view(first_text_)};
     RelayExtras extras;
     extras.tail = &tail_;
-    extras.first = attempt.failure_text.empty() ? attempt.first : std::span<const std::string_view>(failure);
-    extras.last_words = [this, &held, first_byte](RelayEnd end) {
+    extras.first = first_text_.empty() ? first_ : std::span<const std::string_view>(kept);
+    extras.last_words = [this](RelayEnd end) {
         auto words = last_words(end);
         if (end == RelayEnd::complete) {
-            node_done(held, first_byte);
+            node_done();
         }
         return words;
     };
-    if (route_.handling == Handling::create || route_.handling == Handling::pull) {
+    if (reread_) {
         extras.before_write = [this] { return before_write(); };
     }
-    const bool empty = extras.first.empty();
-    client_.begin(std::move(head)); // the commit point: the head leaves with the first bytes
-    std::string().swap(body_); // (assigning keeps the memory) not needed again, and the answer may take an hour
-    kept_.give_back();
     Relayed relayed;
-    if (empty) {
-        node_done(held, first_byte);
+    if (extras.first.empty()) {
+        node_done();
         if (const auto done = co_await client_.end(); !done) {
             relayed = {RelayEnd::client_gone, false, done.error()};
         }
     } else {
-        relayed = co_await relay_answer(client_, *attempt.connection, {.idle_timeout = options_.idle_timeout}, extras);
+        const RelayOptions options{.idle_timeout = settings_->options->idle_timeout};
+        relayed = co_await relay_answer(client_, *connection_, options, extras);
     }
     if (relayed.end == RelayEnd::complete) {
-        context_.pool.give_back(lease.address.endpoint, std::move(attempt.connection));
+        context_.pool.give_back(held_->endpoint(), std::move(connection_));
     }
-    finish_relay(relayed, held, first_byte);
+    finish_relay(relayed);
 }
 
 /// An error in the dialect of the stream when it did not end as such streams do.
-std::string Exchange::last_words(RelayEnd end)
+std::string Visit::last_words(RelayEnd end)
 {
     tail_end_ = tail_.end(kind_);
     if (kind_ == StreamKind::none || tail_end_ != TailEnd::open) {
         return {};
     }
-    std::string message = "node '" + target_.name + "' ";
+    std::string message = "node '" + record_.node + "' ";
     switch (end) {
     case RelayEnd::complete: message += "ended the stream before it was done"; break;
     case RelayEnd::node_silent: message += "fell silent in the middle of the answer"; break;
@@ -106,39 +170,39 @@ std::string Exchange::last_words(RelayEnd end)
 }
 
 /// Before "success" reaches the client, the fleet knows of the model: who lists or uses it next will see it.
-net::Task<void> Exchange::before_write()
+net::Task<void> Visit::before_write()
 {
-    if (reread_ || tail_.end(StreamKind::ndjson_success) != TailEnd::proper) {
+    if (!reread_ || tail_.end(StreamKind::ndjson_success) != TailEnd::proper) {
         co_return;
     }
-    reread_ = true;
-    std::vector<Target> targets{target_};
-    co_await reread_models(context_, options_.own_id, std::move(targets));
+    std::vector<Target> targets{std::move(*reread_)};
+    reread_.reset();
+    co_await reread_models(context_, settings_->options->own_id, std::move(targets));
 }
 
-void Exchange::stamp_proxied(http::Fields& fields, const std::string& node, std::size_t retries) const
+void Visit::stamp_proxied(http::Fields& fields, std::string_view node, std::size_t retries) const
 {
     fields.add("X-Herd-Node", field_value(node));
     fields.add("X-Herd-Model", field_value(record_.model));
-    fields.add("X-Herd-Retries", std::to_string(retries));
-    fields.add("X-Herd-Queue-Ms", std::to_string(base::milliseconds(record_.queue)));
+    fields.append("X-Herd-Retries", std::to_string(retries));
+    fields.append("X-Herd-Queue-Ms", std::to_string(base::milliseconds(record_.queue)));
 }
 
-fleet::Outcome Exchange::outcome_of(fleet::Result result, const HeldLease& held) const
+fleet::Outcome Visit::outcome_of(fleet::Result result) const
 {
     fleet::Outcome outcome;
     outcome.result = result;
-    outcome.took = context_.loop.now() - held.since();
+    outcome.took = context_.loop.now() - held_->since();
     return outcome;
 }
 
 /// The node's part is over, and its slot free, before the client hears the end: what the client asks next finds
 /// both the slot and the blob where they are.
-void Exchange::node_done(HeldLease& held, base::Duration first_byte)
+void Visit::node_done()
 {
-    auto outcome = outcome_of(fleet::Result::served, held);
+    auto outcome = outcome_of(fleet::Result::served);
     outcome.status = record_.status;
-    outcome.first_byte = first_byte;
+    outcome.first_byte = first_byte_;
     if (record_.status < 300) {
         outcome.timings = tail_.timings();
     }
@@ -147,16 +211,16 @@ void Exchange::node_done(HeldLease& held, base::Duration first_byte)
         record_.error = outcome.reason;
     }
     record_.timings = outcome.timings;
-    record_.attempts.push_back({held.lease().node_name, outcome.result, outcome.took});
+    record_.attempts.push_back({record_.node, outcome.result, outcome.took});
     if (route_.handling == Handling::blob && record_.status < 300) { // uploaded, or a HEAD that found it
-        context_.shared->blobs.add(route_.parameter, held.lease().node);
+        context_.shared->blobs.add(route_.parameter, held_->node());
     }
-    held.finish(std::move(outcome));
+    held_->finish(std::move(outcome));
 }
 
-void Exchange::finish_relay(const Relayed& relayed, HeldLease& held, base::Duration first_byte)
+void Visit::finish_relay(const Relayed& relayed)
 {
-    if (held.finished()) { // by node_done()
+    if (held_->finished()) { // by node_done()
         if (relayed.end == RelayEnd::client_gone) {
             client_left(Stage::data);
         } else if (tail_end_ != TailEnd::proper) {
@@ -164,9 +228,9 @@ void Exchange::finish_relay(const Relayed& relayed, HeldLease& held, base::Durat
         }
         return;
     }
-    auto outcome = outcome_of(fleet::Result::broken, held);
+    auto outcome = outcome_of(fleet::Result::broken);
     outcome.status = record_.status;
-    outcome.first_byte = first_byte;
+    outcome.first_byte = first_byte_;
     if (relayed.end == RelayEnd::client_gone) {
         outcome.result = fleet::Result::cancelled;
         client_left(Stage::data);
@@ -177,8 +241,45 @@ void Exchange::finish_relay(const Relayed& relayed, HeldLease& held, base::Durat
         record_.error = outcome.reason;
         ended(silent ? 'T' : 'N', Stage::data);
     }
-    record_.attempts.push_back({held.lease().node_name, outcome.result, outcome.took});
-    held.finish(std::move(outcome));
+    record_.attempts.push_back({record_.node, outcome.result, outcome.took});
+    held_->finish(std::move(outcome));
+}
+
+void Visit::stamp(http::Fields& fields) const
+{
+    fields.append("X-Herd-Request-Id", record_.id); // made by us, or found fit
+    if (cors_ == CorsPolicy::Verdict::allowed) {
+        settings_->cors.mark(client_.head(), fields);
+    }
+}
+
+void Visit::ended(char who, Stage stage) { record_.termination = {who, static_cast<char>(stage)}; }
+
+void Visit::client_left(Stage stage)
+{
+    ended('C', stage);
+    if (record_.status == 0) {
+        record_.status = 499;
+    }
+}
+
+InFlight Visit::in_flight() const
+{
+    InFlight now{record_, phase_};
+    now.record.total = context_.loop.now() - began_;
+    now.record.bytes_in = client_.bytes_in();
+    now.record.bytes_out = client_.bytes_out();
+    return now;
+}
+
+void Visit::record()
+{
+    record_.total = context_.loop.now() - began_;
+    record_.bytes_in = client_.bytes_in();
+    record_.bytes_out = client_.bytes_out();
+    if (context_.sink) {
+        context_.sink(std::move(record_));
+    }
 }
 
 } // namespace herd::proxy

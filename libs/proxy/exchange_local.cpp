@@ -1,5 +1,4 @@
-// What herd answers by itself: lists of the whole fleet, changes on every holder, refusals; and the record
-// of every exchange, however it ended.
+// What herd answers by itself: lists of the whole fleet, changes on every holder, refusals.
 #include "proxy/exchange.hpp"
 
 #include "fleet/model_name.hpp"
@@ -144,19 +143,11 @@ net::Task<void> Exchange::to_holders(Broadcast what, const std::string& key, con
     }
     record_.model = model;
     auto answer = co_await broadcast(context_, options_.own_id, std::move(targets), std::move(what));
-    stamp_proxied(answer.fields, names, 0);
+    visit_.stamp_proxied(answer.fields, names, 0);
     co_await say(std::move(answer));
 }
 
 // ---- saying it -------------------------------------------------------------------------------------------
-
-void Exchange::stamp(http::Fields& fields) const
-{
-    fields.add("X-Herd-Request-Id", record_.id);
-    if (cors_ == CorsPolicy::Verdict::allowed) {
-        settings_->cors.mark(client_.head(), fields);
-    }
-}
 
 net::Task<void> Exchange::say(LocalAnswer answer)
 {
@@ -168,7 +159,7 @@ net::Task<void> Exchange::say(LocalAnswer answer)
     for (const auto field : answer.fields) {
         head.fields.add(field.name, field.value);
     }
-    stamp(head.fields);
+    visit_.stamp(head.fields);
     const bool bodyless = answer.status == 204;
     head.framing = bodyless ? http::Framing::none : http::Framing::length;
     head.content_length = answer.body.size();
@@ -190,35 +181,6 @@ net::Task<void> Exchange::say(Problem problem, char who, Stage stage)
     record_.error = problem.message.substr(0, 512);
     ended(who, stage);
     co_await say(std::move(answer));
-}
-
-void Exchange::ended(char who, Stage stage) { record_.termination = {who, static_cast<char>(stage)}; }
-
-void Exchange::client_left(Stage stage)
-{
-    ended('C', stage);
-    if (record_.status == 0) {
-        record_.status = 499;
-    }
-}
-
-InFlight Exchange::in_flight() const
-{
-    InFlight now{record_, phase_};
-    now.record.total = context_.loop.now() - began_;
-    now.record.bytes_in = client_.bytes_in();
-    now.record.bytes_out = client_.bytes_out();
-    return now;
-}
-
-void Exchange::record()
-{
-    record_.total = context_.loop.now() - began_;
-    record_.bytes_in = client_.bytes_in();
-    record_.bytes_out = client_.bytes_out();
-    if (context_.sink) {
-        context_.sink(std::move(record_));
-    }
 }
 
 } // namespace herd::proxy

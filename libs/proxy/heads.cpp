@@ -17,12 +17,20 @@ bool has_prefix(std::string_view name, std::string_view prefix)
 /// Names that mean something to us or to the client's own site, never to a node.
 bool stays_here(std::string_view name)
 {
-    constexpr std::array<std::string_view, 13> names{
+    static constexpr std::array<std::string_view, 13> names{
         "Host",        "Authorization",   "x-api-key",         "X-Auth-Token",    "Cookie",
         "Origin",      "Referer",         "X-Forwarded-For",   "X-Forwarded-Proto", "X-Forwarded-Host",
         "Forwarded",   "X-Real-IP",       "Accept-Encoding",
     };
-    return std::ranges::any_of(names, [name](std::string_view one) { return one.size() == name.size() && base::iequals(one, name); })
+    constexpr auto lengths = [] {
+        std::uint32_t mask = 0;
+        for (const auto one : names) {
+            mask |= 1U << one.size();
+        }
+        return mask;
+    }();
+    const bool may_be = name.size() < 32 && (lengths >> name.size() & 1U) != 0;
+    return (may_be && std::ranges::any_of(names, [name](std::string_view one) { return one.size() == name.size() && base::iequals(one, name); }))
            || has_prefix(name, "Access-Control-Request-") || is_ours(name);
 }
 
@@ -45,31 +53,31 @@ http::RequestHead node_head(const http::RequestHead& client, const fleet::Addres
 {
     http::RequestHead head;
     head.method = client.method;
-    head.target = address.path_prefix + client.target;
+    head.target.assign(address.path_prefix).append(client.target);
     head.framing = client.framing;
     head.content_length = client.content_length;
     head.fields.reserve(client.fields.bytes() + 256, client.fields.size() + 8);
-    head.fields.add("Host", address.host_header.empty() ? address.endpoint.text() : address.host_header);
+    if (address.host_header.empty()) {
+        head.fields.add("Host", address.endpoint.text());
+    } else {
+        head.fields.add("Host", address.host_header);
+    }
     http::copy_end_to_end(client.fields, head.fields, goes_to_node);
     if (!address.bearer.empty()) {
         head.fields.add("Authorization", "Bearer " + address.bearer);
     }
-    head.fields.add("X-Forwarded-For", peer.address.without_scope().text());
-    head.fields.add("X-Forwarded-Proto", "http");
+    head.fields.append("X-Forwarded-For", peer.address.without_scope().text());
+    head.fields.append("X-Forwarded-Proto", "http");
     http::add_via(head.fields, own_id);
     return head;
 }
 
-http::ResponseHead client_head(const http::ResponseHead& node)
+http::ResponseHead client_head(http::ResponseHead node)
 {
-    http::ResponseHead head;
-    head.status = node.status;
-    head.reason = node.reason;
-    head.framing = node.framing;
-    head.content_length = node.content_length;
-    head.fields.reserve(node.fields.bytes() + 256, node.fields.size() + 10); // with what herd says of itself
-    http::copy_end_to_end(node.fields, head.fields, goes_to_client);
-    return head;
+    http::keep_end_to_end(node.fields, goes_to_client);
+    node.minor = 1;
+    node.keep_alive = true;
+    return node;
 }
 
 } // namespace herd::proxy

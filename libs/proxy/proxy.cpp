@@ -59,30 +59,43 @@ void Proxy::set_options(std::shared_ptr<const ProxyOptions> options)
     impl_->settings = make_settings(std::move(options));
 }
 
-std::shared_ptr<const ProxyOptions> Proxy::options() const { return impl_->settings->options; }
-
 std::vector<InFlight> Proxy::in_flight(std::size_t max) const
 {
     std::vector<InFlight> all;
-    for (const Exchange* one = impl_->context.newest; one != nullptr && all.size() < max; one = one->older()) {
+    for (const Visit* one = impl_->context.newest; one != nullptr && all.size() < max; one = one->older()) {
         all.push_back(one->in_flight());
     }
     return all;
 }
 
+namespace {
+
+net::Task<void> refuse(http::ServerExchange& exchange)
+{
+    std::string body;
+    auto head = error_answer(503, "too many requests at once", exchange.head().target, body);
+    head.fields.add("Retry-After", "1");
+    exchange.close_after();
+    (void)co_await exchange.respond(std::move(head), body);
+}
+
+} // namespace
+
 net::Task<void> Proxy::handle(http::ServerExchange& exchange)
 {
     const Counted counted(impl_->context.shared->exchanges);
     if (counted.number() > impl_->settings->options->exchanges_max) {
-        std::string body;
-        auto head = error_answer(503, "too many requests at once", exchange.head().target, body);
-        head.fields.add("Retry-After", "1");
-        exchange.close_after();
-        (void)co_await exchange.respond(std::move(head), body);
-        co_return;
+        co_return co_await refuse(exchange);
     }
-    Exchange one(impl_->context, impl_->settings, exchange);
-    co_await one.run();
+    const auto visit = std::make_unique<Visit>(impl_->context, impl_->settings, exchange);
+    {
+        const auto search = std::make_unique<Exchange>(*visit);
+        co_await search->answer();
+    } // its memory serves others while the answer flows
+    if (visit->passed()) {
+        co_await visit->relay();
+    }
+    visit->record();
 }
 
 http::ResponseHead error_answer(int status, std::string_view reason, std::string_view target, std::string& body)

@@ -37,10 +37,38 @@ net::Task<void> conclude(http::ServerExchange& exchange, Pieces rest, std::strin
     }
 }
 
+enum class Read : std::uint8_t { pieces, complete, nothing_yet, failed };
+
+/// What has come of the answer's body, without waiting. (Here and below results are taken apart outside of the
+/// coroutine: what stands in its frame is paid for by every open stream.)
+Read take(http::ClientConnection& connection, Pieces& pieces, base::Error& error)
+{
+    auto read = connection.try_read_body();
+    if (!read) {
+        return Read::nothing_yet;
+    }
+    if (!*read) {
+        error = std::move(read->error());
+        return Read::failed;
+    }
+    pieces = **read;
+    return pieces.empty() ? Read::complete : Read::pieces;
+}
+
+/// False: it could not be written.
+bool note(base::Result<void> written, Relayed& out)
+{
+    if (!written) {
+        out.end = RelayEnd::client_gone;
+        out.error = std::move(written.error());
+    }
+    return written.has_value();
+}
+
 } // namespace
 
 net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConnection& connection,
-                                RelayOptions options, RelayExtras extras)
+                                RelayOptions options, const RelayExtras& extras)
 {
     Relayed out;
     GoneGuard client(exchange, connection);
@@ -49,19 +77,27 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
     const auto words = [&extras](RelayEnd end) { return extras.last_words ? extras.last_words(end) : std::string(); };
     for (;;) {
         if (pieces.empty()) {
-            silence.arm();
-            auto read = co_await connection.read_body();
-            silence.disarm();
-            if (!read) {
+            const auto read = take(connection, pieces, out.error);
+            if (read == Read::nothing_yet) {
+                silence.arm();
+                const bool open = co_await connection.body_readable();
+                silence.disarm();
+                if (open) {
+                    continue;
+                }
+                out.error = connection.closed_error();
+            }
+            if (read == Read::complete) {
+                break; // and known only now
+            }
+            if (read != Read::pieces) {
                 out.end = client.gone() ? RelayEnd::client_gone
                           : silence.expired() ? RelayEnd::node_silent
                                               : RelayEnd::node_broken;
-                out.error = client.gone() ? left() : std::move(read.error());
+                if (client.gone()) {
+                    out.error = left();
+                }
                 break;
-            }
-            pieces = *read;
-            if (pieces.empty()) {
-                break; // complete, and known only now
             }
         }
         if (extras.tail != nullptr) {
@@ -73,10 +109,7 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
         if (connection.body_complete()) {
             break; // complete: these pieces are the last, and leave together with the end
         }
-        const auto written = co_await exchange.write(pieces);
-        if (!written) {
-            out.end = RelayEnd::client_gone;
-            out.error = written.error();
+        if (!note(co_await exchange.write(pieces), out)) {
             break;
         }
         pieces = {};
@@ -90,7 +123,7 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
         co_await conclude(exchange, pieces, std::move(last), out);
     }
     if (out.end == RelayEnd::complete && connection.body_complete()) {
-        (void)co_await connection.read_body(); // at once: it lets go of the buffer the last pieces were in
+        (void)connection.try_read_body(); // it lets go of the buffer the last pieces were in
     }
     co_return out;
 }

@@ -53,9 +53,9 @@ struct Relayed {
 /// complete; properly and with the connection closed when last words were said; by an abort otherwise. The
 /// node's connection is closed unless the end was complete: give it back to the pool or drop it.
 /// on_client_gone of the exchange is used, and cleared at the end.
-/// Awaits: yes. Both references must outlive the call.
+/// Awaits: yes. All references must outlive the call.
 [[nodiscard]] net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConnection& connection,
-                                              RelayOptions options, RelayExtras extras);
+                                              RelayOptions options, const RelayExtras& extras);
 
 /// How the relaying of a request body ended.
 enum class UploadEnd : std::uint8_t {

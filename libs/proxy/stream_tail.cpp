@@ -41,7 +41,8 @@ constexpr unsigned ollama_metrics = 0x3F; // the first six: with all of them no 
 /// a prompt cannot fake it.
 std::optional<std::size_t> metric_before(std::string_view text, std::size_t colon)
 {
-    if (colon < 2 || text[colon - 1] != '"') {
+    // All of them end with "duration", "count" or "tokens".
+    if (colon < 12 || text[colon - 1] != '"' || (text[colon - 2] != 'n' && text[colon - 2] != 't' && text[colon - 2] != 's')) {
         return std::nullopt;
     }
     constexpr std::size_t name_bytes_max = 20;
@@ -52,6 +53,9 @@ std::optional<std::size_t> metric_before(std::string_view text, std::size_t colo
         return std::nullopt;
     }
     name.remove_prefix(open + 1);
+    if (name.size() < 10) {
+        return std::nullopt; // the shortest of ours
+    }
     const auto found = std::ranges::find(metric_names, name);
     return found == metric_names.end() ? std::nullopt
                                        : std::optional(static_cast<std::size_t>(found - metric_names.begin()));
@@ -134,35 +138,41 @@ TailEnd sse_end(std::string_view text, StreamKind kind)
 
 } // namespace
 
+void StreamTail::expect(StreamKind kind)
+{
+    switch (kind) {
+    // Unescaped quotes inside a string would end it, so neither end can be part of a text.
+    case StreamKind::ndjson_done: ordinary_ = "\"done\":false}\n"; instead_ = "{\"done\":false}\n"; break;
+    case StreamKind::sse_done: ordinary_ = "\"finish_reason\":null}]}\n\n"; instead_ = "\n\n"; break;
+    default: ordinary_ = instead_ = {}; break;
+    }
+}
+
 void StreamTail::feed(std::span<const std::string_view> pieces)
 {
-    for (auto piece : pieces) {
+    for (const auto piece : pieces) {
         bytes_ += piece.size();
-        if (piece.size() >= kept) {
-            piece.remove_prefix(piece.size() - kept);
-            begin_ = size_ = 0;
-        }
-        while (!piece.empty()) {
-            const auto at = (begin_ + size_) % kept;
-            const auto step = std::min(piece.size(), kept - at);
-            std::memcpy(buffer_.data() + at, piece.data(), step);
-            piece.remove_prefix(step);
-            size_ += step;
-            if (size_ > kept) { // the oldest bytes were overwritten
-                begin_ = (begin_ + size_ - kept) % kept;
-                size_ = kept;
-            }
+        if (!ordinary_.empty() && piece.ends_with(ordinary_)) {
+            kept_ = instead_;
+            all_ = false;
+        } else {
+            keep(piece);
         }
     }
 }
 
-std::string_view StreamTail::text() const
+void StreamTail::keep(std::string_view piece)
 {
-    if (begin_ != 0) {
-        std::ranges::rotate(buffer_, buffer_.begin() + static_cast<std::ptrdiff_t>(begin_));
-        begin_ = 0;
+    if (piece.size() >= kept_max) {
+        all_ = all_ && kept_.empty() && piece.size() == kept_max;
+        kept_ = piece.substr(piece.size() - kept_max);
+        return;
     }
-    return {buffer_.data(), size_};
+    if (const auto room = kept_max - kept_.size(); piece.size() > room) {
+        kept_.erase(0, piece.size() - room);
+        all_ = false;
+    }
+    kept_.append(piece);
 }
 
 bool StreamTail::at_event_end(StreamKind kind) const
@@ -184,7 +194,7 @@ TailEnd StreamTail::end(StreamKind kind) const
     case StreamKind::ndjson_done:
     case StreamKind::ndjson_success: {
         bool whole = false;
-        const auto line = last_line(text(), bytes_ <= size_, whole);
+        const auto line = last_line(text(), all_, whole);
         return ndjson_end(line, whole, kind);
     }
     default: return sse_end(text(), kind);
@@ -197,12 +207,13 @@ fleet::Timings StreamTail::timings() const
     const auto last = text();
     std::array<std::optional<std::int64_t>, metric_names.size()> found{};
     unsigned seen = 0;
-    for (auto left = last; (seen & ollama_metrics) != ollama_metrics;) {
-        const auto colon = left.rfind(':');
-        if (colon == left.npos) {
+    for (std::size_t left = last.size(); (seen & ollama_metrics) != ollama_metrics;) {
+        const void* at = ::memrchr(last.data(), ':', left); // many times faster than rfind()
+        if (at == nullptr) {
             break;
         }
-        left = left.substr(0, colon);
+        const auto colon = static_cast<std::size_t>(static_cast<const char*>(at) - last.data());
+        left = colon;
         const auto metric = metric_before(last, colon);
         if (metric && (seen & (1U << *metric)) == 0) {
             seen |= 1U << *metric;

@@ -1,13 +1,14 @@
 #pragma once
 // The last bytes of an answer, kept as it passes: what the node measured, and whether the stream said its
 // last word, are in them. Feeding costs a copy of at most 2 KiB per write; nothing is parsed until the end.
+// Of the ordinary events in the middle of a stream nothing is kept at all, for thousands of streams wait there.
 // Source: reference/ollama-api.md 1.5, 3.5.
 #include "fleet/profile.hpp"
 #include "proxy/routes.hpp"
 
-#include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace herd::proxy {
@@ -22,12 +23,14 @@ enum class TailEnd : std::uint8_t {
 /// Thread: its loop.
 class StreamTail {
 public:
+    /// What passes is such a stream: of events that say no more than "there is more" nothing needs to be kept.
+    void expect(StreamKind kind);
     /// Takes pieces of payload, in order.
     void feed(std::span<const std::string_view> pieces);
 
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
-    /// The last bytes, at most 2 KiB (or everything, if that is less).
-    [[nodiscard]] std::string_view text() const;
+    /// The last bytes, at most 2 KiB (or everything, if that is less). Less what expect() made needless.
+    [[nodiscard]] std::string_view text() const { return kept_; }
     /// The payload so far ends where an event ends, so that another may follow.
     [[nodiscard]] bool at_event_end(StreamKind kind) const;
 
@@ -36,12 +39,14 @@ public:
     [[nodiscard]] fleet::Timings timings() const;
 
 private:
-    static constexpr std::size_t kept = 2048;
-    // A ring, made straight when somebody looks; not initialised: 2 KiB per exchange, written before read.
-    mutable std::array<char, kept> buffer_;
-    mutable std::size_t begin_{0};
-    std::size_t size_{0};
+    void keep(std::string_view piece);
+
+    static constexpr std::size_t kept_max = 2048;
+    std::string kept_;
+    std::string_view ordinary_; ///< how an event ends that says nothing; empty: none does
+    std::string_view instead_;  ///< what is kept of it
     std::uint64_t bytes_{0};
+    bool all_{true}; ///< kept_ begins where the payload began
 };
 
 } // namespace herd::proxy

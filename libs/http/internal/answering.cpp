@@ -119,7 +119,7 @@ net::Task<base::Result<void>> Connection::send(Outgoing out)
     if (ended_) {
         head_out_.clear(); // the next answer fills it at once
     } else {
-        head_out_ = {}; // a stream may take an hour
+        std::string().swap(head_out_); // (assigning keeps the memory) a stream may take an hour
     }
     bytes_out_ += out.payload();
     co_return base::Result<void>{};

@@ -182,7 +182,7 @@ net::Io Connection::take_input()
     const std::size_t taken = in_.put(early_);
     early_.erase(0, taken);
     if (early_.empty()) {
-        early_ = {}; // rarely used: give the memory back
+        std::string().swap(early_); // rarely used: give the memory back
     }
     return {net::Io::State::done, taken, {}};
 }
@@ -289,22 +289,31 @@ void Connection::interrupt_read()
 
 net::Task<base::Result<std::span<const std::string_view>>> Connection::read_body()
 {
+    for (;;) {
+        if (auto pieces = try_read_body()) {
+            co_return std::move(*pieces);
+        }
+        if (auto more = co_await await_body_bytes(); !more) {
+            if (more.error().code == base::Errc::cancelled && !gone_) {
+                co_return std::unexpected(std::move(more.error())); // interrupted: nothing is wrong
+            }
+            keep_ = false;
+            unread_input_ = true;
+            body_error_ = more.error();
+            co_return std::unexpected(std::move(more.error()));
+        }
+    }
+}
+
+std::optional<base::Result<std::span<const std::string_view>>> Connection::try_read_body()
+{
     using Pieces = std::span<const std::string_view>;
     if (body_error_) {
-        co_return std::unexpected(*body_error_);
+        return std::unexpected(*body_error_);
     }
     while (!body_complete_) {
         if (in_.empty()) {
-            if (auto more = co_await await_body_bytes(); !more) {
-                if (more.error().code == base::Errc::cancelled && !gone_) {
-                    co_return std::unexpected(std::move(more.error())); // interrupted: nothing is wrong
-                }
-                keep_ = false;
-                unread_input_ = true;
-                body_error_ = more.error();
-                co_return std::unexpected(std::move(more.error()));
-            }
-            continue;
+            return std::nullopt;
         }
         const auto step = in_.parse();
         if (!step) {
@@ -312,7 +321,7 @@ net::Task<base::Result<std::span<const std::string_view>>> Connection::read_body
             unread_input_ = true;
             body_error_ = step.error();
             body_error_->source = base::Source::client;
-            co_return std::unexpected(*body_error_);
+            return std::unexpected(*body_error_);
         }
         body_complete_ = step->message_complete;
         const Pieces pieces = in_.parser().body();
@@ -320,12 +329,12 @@ net::Task<base::Result<std::span<const std::string_view>>> Connection::read_body
             bytes_in_ += piece.size();
         }
         if (!pieces.empty()) {
-            co_return pieces;
+            return pieces;
         }
     }
     keep_unread();
     watch();
-    co_return Pieces{};
+    return Pieces{};
 }
 
 net::Task<base::Result<void>> Connection::await_body_bytes()
@@ -417,7 +426,7 @@ net::Task<void> Connection::linger()
     stream_->finish_sending();
     in_.drop_unread();
     in_.release();
-    early_ = {};
+    std::string().swap(early_);
     idle_ = false;
     deadline_.set_after(patience);
     while (co_await more() == Input::ready) {

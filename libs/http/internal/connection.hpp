@@ -32,6 +32,7 @@ public:
     [[nodiscard]] base::Endpoint local() const override { return stream_->local(); }
     [[nodiscard]] net::Loop& loop() override { return core_->loop; }
     [[nodiscard]] net::Task<base::Result<std::span<const std::string_view>>> read_body() override;
+    [[nodiscard]] std::optional<base::Result<std::span<const std::string_view>>> try_read_body() override;
     [[nodiscard]] bool body_complete() const override { return body_complete_; }
     void interrupt_read() override;
     void begin(ResponseHead head) override;

@@ -11,11 +11,16 @@ namespace herd::http::internal {
 
 namespace {
 
+// An answer's head is moved on to the client's side, where a relay adds something of its own.
+constexpr std::size_t room_to_add = 256;
+constexpr std::size_t fields_to_add = 8;
+
 std::unexpected<base::Error> malformed(std::string why) { return base::fail(base::Errc::malformed, std::move(why)); }
 
 /// What llhttp reports, as views into the head.
 struct Reading {
     Fields* fields;
+    const char* begin; // of the head, a copy of which the fields have
     std::string_view url{};
     std::string_view status{};
     std::string_view name{};
@@ -31,7 +36,7 @@ struct Reading {
     void close()
     {
         if (open) {
-            fields->append(name, base::trim(value));
+            fields->mark(begin, name, base::trim(value));
             name = value = {};
             open = false;
         }
@@ -195,8 +200,9 @@ base::Result<void> check_upgrade(const Fields& fields)
 
 base::Result<void> read_head(std::string_view bytes, std::size_t fields, RequestHead& head)
 {
-    Reading seen{.fields = &head.fields};
+    Reading seen{.fields = &head.fields, .begin = bytes.data()};
     head.fields.reserve(bytes.size(), fields);
+    head.fields.take(bytes);
     llhttp_t parser;
     if (auto ok = run(parser, HTTP_REQUEST, bytes, seen); !ok) {
         return ok;
@@ -229,8 +235,9 @@ base::Result<void> read_head(std::string_view bytes, std::size_t fields, Request
 
 base::Result<void> read_head(std::string_view bytes, std::size_t fields, ResponseHead& head)
 {
-    Reading seen{.fields = &head.fields};
-    head.fields.reserve(bytes.size(), fields);
+    Reading seen{.fields = &head.fields, .begin = bytes.data()};
+    head.fields.reserve(bytes.size() + room_to_add, fields + fields_to_add);
+    head.fields.take(bytes);
     llhttp_t parser;
     if (auto ok = run(parser, HTTP_RESPONSE, bytes, seen); !ok) {
         return ok;

@@ -113,3 +113,32 @@ TEST_CASE("only the last two kibibytes are kept, whatever the pieces")
     CHECK(fed("a\n\n").at_event_end(StreamKind::sse_done));
     CHECK(fed("").at_event_end(StreamKind::sse_done));
 }
+
+TEST_CASE("of the ordinary events of a known stream nothing is kept, and its end is told all the same")
+{
+    using enum StreamKind;
+    const std::string event = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\n\n";
+    const auto told = [](StreamKind kind, std::initializer_list<std::string_view> pieces) {
+        StreamTail tail;
+        tail.expect(kind);
+        for (const auto piece : pieces) {
+            tail.feed(std::array{piece});
+        }
+        return tail;
+    };
+    CHECK(told(ndjson_done, {line, line}).text().size() < 16);
+    CHECK(told(ndjson_done, {line, line}).end(ndjson_done) == TailEnd::open);
+    CHECK(told(ndjson_done, {line, line}).at_event_end(ndjson_done));
+    CHECK(told(ndjson_done, {line, line}).bytes() == 2 * line.size());
+    CHECK(told(ndjson_done, {line, done}).end(ndjson_done) == TailEnd::proper);
+    CHECK(told(ndjson_done, {line, done}).timings().eval == 9ns);
+    CHECK(told(ndjson_done, {line, "{\"error\":\"boom\"}\n"}).end(ndjson_done) == TailEnd::error);
+    CHECK(told(ndjson_done, {line, std::string_view(line).substr(0, 30)}).end(ndjson_done) == TailEnd::open);
+    CHECK_FALSE(told(ndjson_done, {line, std::string_view(line).substr(0, 30)}).at_event_end(ndjson_done));
+    CHECK(told(ndjson_done, {"{\"response\":\"\\\"done\\\":false}\\n\",\"done\":true}\n"}).end(ndjson_done) == TailEnd::proper);
+    CHECK(told(sse_done, {event, event}).text() == "\n\n");
+    CHECK(told(sse_done, {event}).at_event_end(sse_done));
+    CHECK(told(sse_done, {event, "data: [DONE]\n\n"}).end(sse_done) == TailEnd::proper);
+    CHECK(told(sse_done, {event, "data: {\"error\":{\"message\":\"x\"}}\n\n"}).end(sse_done) == TailEnd::error);
+    CHECK(told(sse_done, {event}).end(sse_done) == TailEnd::open);
+}

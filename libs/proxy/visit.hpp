@@ -1,0 +1,113 @@
+#pragma once
+// One client request from its head to its record: who asked, what came of it, and the way of the answer back.
+// It lives as long as the answer takes, which may be an hour, times thousands; so it is small. What only the
+// search for a node needs is in Exchange, which is gone by then. Internal to the room.
+#include "base/recycled.hpp"
+#include "http/server.hpp"
+#include "proxy/ask.hpp"
+#include "proxy/attempt.hpp"
+#include "proxy/context.hpp"
+#include "proxy/routes.hpp"
+#include "proxy/stream_tail.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace herd::proxy {
+
+/// A lease that goes back exactly once, whatever happens.
+class HeldLease {
+public:
+    HeldLease(Scheduler& scheduler, const fleet::Lease& lease, base::Instant now)
+        : scheduler_(scheduler), id_(lease.id), node_(lease.node), endpoint_(lease.address.endpoint), since_(now)
+    {
+    }
+    HeldLease(const HeldLease&) = delete;
+    HeldLease& operator=(const HeldLease&) = delete;
+    ~HeldLease()
+    {
+        if (!finished_) {
+            finish({.result = fleet::Result::cancelled});
+        }
+    }
+    void finish(fleet::Outcome outcome)
+    {
+        finished_ = true;
+        scheduler_.finished(id_, std::move(outcome));
+    }
+    [[nodiscard]] bool finished() const { return finished_; }
+    [[nodiscard]] const base::NodeId& node() const { return node_; }
+    [[nodiscard]] const base::Endpoint& endpoint() const { return endpoint_; }
+    [[nodiscard]] base::Instant since() const { return since_; }
+
+private:
+    Scheduler& scheduler_;
+    fleet::LeaseId id_;
+    base::NodeId node_;
+    base::Endpoint endpoint_;
+    base::Instant since_;
+    bool finished_{false};
+};
+
+/// Thread: its loop.
+class Visit : public base::Recycled<Visit> {
+public:
+    Visit(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client);
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    ~Visit();
+
+    /// A node's answer is let through: the commit point. Requires: a lease is held, the attempt was good.
+    void pass(Attempt attempt, const fleet::Lease& lease);
+    [[nodiscard]] bool passed() const { return connection_ != nullptr; }
+    /// After pass(): the answer, to its end.
+    [[nodiscard]] net::Task<void> relay();
+    /// At the end, once.
+    void record();
+
+    /// What its record would say now.
+    [[nodiscard]] InFlight in_flight() const;
+    /// The next one of the list that begins at Context::newest.
+    [[nodiscard]] const Visit* older() const { return older_; }
+
+private:
+    friend class Exchange; // the same request, before the decision
+    /// The letters of ExchangeRecord::termination.
+    enum class Stage : char { reading = 'R', queued = 'Q', selecting = 'S', connecting = 'C', head = 'H', data = 'D' };
+
+    net::Task<void> give_whole();
+    std::string last_words(RelayEnd end);
+    net::Task<void> before_write();
+    void stamp_proxied(http::Fields& fields, std::string_view node, std::size_t retries) const;
+    void stamp(http::Fields& fields) const;
+    void node_done();
+    void finish_relay(const Relayed& relayed);
+    [[nodiscard]] fleet::Outcome outcome_of(fleet::Result result) const;
+    void ended(char who, Stage stage);
+    void client_left(Stage stage);
+
+    Context& context_;
+    std::shared_ptr<const Settings> settings_;
+    http::ServerExchange& client_;
+    Route route_;
+    CorsPolicy::Verdict cors_;
+    char phase_{'R'};
+    StreamKind kind_{StreamKind::none};
+    TailEnd tail_end_{TailEnd::proper};
+    base::Instant began_;
+    ExchangeRecord record_;
+    Visit* newer_{nullptr}; ///< in the list of those in flight
+    Visit* older_{nullptr};
+
+    std::optional<HeldLease> held_;
+    std::unique_ptr<http::ClientConnection> connection_; ///< to the node whose answer is passed on
+    std::unique_ptr<Target> reread_;                     ///< its model list is read before the client hears of success
+    std::span<const std::string_view> first_;            ///< what was read of the answer's body
+    std::string first_text_;                             ///< the same where it had to be kept
+    base::Duration first_byte_{};                        ///< since the lease
+    StreamTail tail_;
+};
+
+} // namespace herd::proxy
