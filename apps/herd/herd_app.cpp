@@ -1,6 +1,7 @@
 #include "herd/herd_app.hpp"
 
 #include "base/log.hpp"
+#include "herd/health/health_view.hpp"
 #include "herd/on_loop.hpp"
 #include "herd/translate.hpp"
 
@@ -45,6 +46,7 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
     fleet_ = std::make_unique<FleetOwner>(loop, fleet_options(options_), base::Rng(rng_.next()));
     fleet_->on_effect([this](const fleet::Effect& effect) { carry_out(effect); });
     build_ledger();
+    build_health();
     build_relays(sockets);
     build_discovery(sockets, authenticator);
 }
@@ -70,6 +72,43 @@ void HerdApp::build_ledger()
     limits.viewers = options_.limits.event_viewers;
     ledger_ = std::make_unique<Ledger>(std::move(wanted), std::move(voices), limits);
     fleet_->on_snapshot([this](const std::shared_ptr<const fleet::Snapshot>& snapshot) { ledger_->snapshot(snapshot); });
+}
+
+void HerdApp::build_health()
+{
+    health::KeeperSources sources;
+    sources.glance = [this](net::Loop& asker) {
+        auto work = [this] { return glance(); };
+        return on_loop(asker, main_loop(), std::move(work));
+    };
+    sources.in_flight = [this](net::Loop& asker) { return in_flight_from(asker); };
+    sources.judged = [this](const health::Report& report, bool changed) {
+        ledger_->set_health_score(report.score);
+        if (changed) {
+            ledger_->hub().health(health::event_json(report));
+        }
+    };
+    health_ = std::make_unique<health::Keeper>(ledger_->loop(), health::KeeperOptions{.disk_path = options_.state_dir}, std::move(sources));
+    ledger_->on_record([this](const store::RequestRecord& record) { health_->ended(record); });
+    controls_->health = [this](net::Loop& asker) { return health_->report(asker); };
+}
+
+/// What health looks at. Thread: the main loop.
+health::Glance HerdApp::glance()
+{
+    const store::TraceHealth store = ledger_->store_health();
+    health::Glance now{.fleet = fleet_->publish(), .records_lost = store.dropped + ledger_->dropped()};
+    now.own.version = version();
+    now.own.discovery = beacon_ != nullptr;
+    now.own.discovery_port = options_.discovery.port;
+    now.own.queue_per_model = static_cast<int>(options_.scheduler.queue_per_model);
+    now.own.records_error = store.working ? std::string{} : store.fault;
+    if (beacon_) {
+        now.own.open_join = beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require;
+        now.own.port_heard = beacon_->herd().options().listens;
+        now.own.blocked_interfaces = beacon_->blocked_interfaces();
+    }
+    return now;
 }
 
 void HerdApp::build_relays(HerdSockets& sockets)
@@ -166,6 +205,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
 base::Result<void> HerdApp::start()
 {
     ledger_->start();
+    health_->start();
     for (std::size_t i = 0; i < relays_.size(); ++i) {
         for (net::BoundSocket& socket : unserved_[i]) {
             if (auto served = relays_[i]->listen(std::move(socket)); !served) {
@@ -246,13 +286,15 @@ void HerdApp::heard(const discovery::Sighting& sighting)
 {
     if (!stopping_) {
         fleet_->apply(event_of(sighting));
+        health_->heard(sighting, clock_.wall());
     }
 }
 
 void HerdApp::watch_lateness()
 {
     lateness_timer_->call_after(lateness_interval, [this] {
-        if (main_loop().take_lateness() > lateness_alarm) {
+        if (const base::Duration late = main_loop().take_lateness(); late > lateness_alarm) {
+            health_->late(late);
             fleet_->apply(fleet::EarsImpaired{"this herd was busy"});
         }
         watch_lateness();
@@ -421,6 +463,7 @@ net::Task<void> HerdApp::shut_down()
         });
     }
     co_await drained->wait();
+    co_await health_->stop(loop);
     co_await scout_->stop();
     fleet_->stop();
     lateness_timer_->cancel();

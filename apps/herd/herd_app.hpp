@@ -4,6 +4,7 @@
 #include "base/ids.hpp"
 #include "discovery/beacon.hpp"
 #include "herd/command_line.hpp"
+#include "herd/health/keeper.hpp"
 #include "herd/options.hpp"
 #include "herd/pool_keeper.hpp"
 #include "herd/rates_keeper.hpp"
@@ -81,6 +82,8 @@ private:
     net::Task<base::Result<std::vector<std::string>>> reload_from(net::Loop& asker);
     net::Task<base::Result<std::string>> announce_from(net::Loop& asker, admin::Twin twin);
     void build_ledger();
+    void build_health();
+    health::Glance glance();
     void record(proxy::ExchangeRecord&& record);
     net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
     net::Task<MetricsScene> scene_from(net::Loop& asker);
@@ -90,6 +93,7 @@ private:
     Installation installation_;
     Reload reload_;
     base::Rng rng_;
+    base::SystemClock clock_;
     std::vector<std::unique_ptr<net::Loop>> loops_;
     std::vector<std::thread> threads_; // tidy: allow(banned-call) the relay loops but the first
     std::unique_ptr<net::Network> network_; // of the main loop, for errands
@@ -99,6 +103,7 @@ private:
     std::unique_ptr<RatesKeeper> rates_;
     std::unique_ptr<discovery::HerdBeacon> beacon_;
     std::unique_ptr<Ledger> ledger_; // outlives the relays
+    std::unique_ptr<health::Keeper> health_; // on the ledger's loop
     std::vector<std::unique_ptr<RelayUnit>> relays_;
     std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
     std::shared_ptr<admin::Controls> controls_ = std::make_shared<admin::Controls>();

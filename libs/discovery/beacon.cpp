@@ -324,6 +324,15 @@ HerdSide& HerdBeacon::herd() { return impl_->herd; }
 
 Arrival HerdBeacon::arrival_of(const base::Endpoint& peer) const { return impl_->sockets->describe_peer(peer); }
 
+std::vector<std::string> HerdBeacon::blocked_interfaces() const
+{
+    std::vector<std::string> list;
+    for (const auto& [name, why] : impl_->sockets->blocked()) {
+        list.push_back(name + ": " + why);
+    }
+    return list;
+}
+
 void HerdBeacon::stop()
 {
     if (!impl_->closed) {

@@ -106,6 +106,8 @@ public:
     [[nodiscard]] HerdSide& herd();
     /// What an HTTP peer looks like to the on-link test (connected subnet, loopback, configured).
     [[nodiscard]] Arrival arrival_of(const base::Endpoint& peer) const;
+    /// Interfaces on which the last broadcast could not be sent: "eth0: why".
+    [[nodiscard]] std::vector<std::string> blocked_interfaces() const;
     /// LEAVE broadcast, then closes the sockets.
     void stop();
 

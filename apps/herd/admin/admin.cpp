@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "herd/admin/decision_view.hpp"
+#include "herd/health/health_view.hpp"
 #include "net/timer.hpp"
 #include "proxy/question.hpp"
 
@@ -13,6 +14,7 @@ namespace herd::app::admin {
 
 namespace {
 
+constexpr std::string_view ollama_herds_health = "/dashboard/api/health"; // parity.md 2.4
 constexpr std::size_t body_limit = 1024 * 1024;
 constexpr std::size_t route_limit = 16 * 1024 * 1024; // a whole conversation, with images
 constexpr std::size_t announce_limit = 4 * 1024 * 1024;
@@ -81,7 +83,7 @@ Admin::Admin(proxy::Scheduler& scheduler, std::function<std::shared_ptr<const pr
 
 bool Admin::owns(std::string_view path)
 {
-    return path == "/healthz" || path == "/readyz" || path == "/herd" || path.starts_with("/herd/");
+    return path == "/healthz" || path == "/readyz" || path == ollama_herds_health || path == "/herd" || path.starts_with("/herd/");
 }
 
 net::Task<void> Admin::handle(http::ServerExchange& exchange)
@@ -125,6 +127,10 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
     const base::Instant now = exchange.loop().now();
     if (path == "/healthz") {
         co_return Reply{200, R"({"status":"ok"})"};
+    }
+    if (path == "/herd/v1/health" || path == ollama_herds_health) {
+        const auto report = co_await controls_->health(exchange.loop());
+        co_return Reply{200, path == ollama_herds_health ? health::recommendations_json(*report) : health::report_json(*report)};
     }
     const auto snapshot = co_await scheduler_.fresh_snapshot();
     if (path == "/readyz") {

@@ -2,6 +2,7 @@
 // herd's own HTTP surface: /herd/v1/*, /healthz, /readyz. Reading is open; what changes something is
 // accepted from this machine only (keys come with [access]), and never on behalf of a web page.
 #include "herd/admin/views.hpp"
+#include "herd/health/finding.hpp"
 #include "herd/static_nodes.hpp"
 #include "http/server.hpp"
 #include "proxy/proxy.hpp"
@@ -30,6 +31,8 @@ struct Controls {
     std::function<net::Task<base::Result<std::vector<std::string>>>(net::Loop& asker)> reload{};
     /// Effective settings as JSON, secrets masked.
     std::function<net::Task<std::string>(net::Loop& asker)> config{};
+    /// What is wrong, and what to do about it.
+    std::function<net::Task<std::shared_ptr<const health::Report>>(net::Loop& asker)> health{};
     std::function<void(StaticNode)> add_node{};
     std::function<void(fleet::NodeId)> remove_node{};
     /// The JSON twin of an announcement; the answer's body, or why it is not taken.

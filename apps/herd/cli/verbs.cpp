@@ -5,6 +5,7 @@
 #include "cli/process_end.hpp"
 #include "herd/cli/print.hpp"
 #include "herd/cli/print_decision.hpp"
+#include "herd/cli/print_health.hpp"
 #include "herd/cli/top.hpp"
 
 #include <algorithm>
@@ -183,6 +184,16 @@ int why(const Context& c)
                    .print = [&](std::string_view body) { return print_record(body, c.terminal); }});
 }
 
+/// Every health check that found something; 1 when any is critical.
+int doctor(const Context& c)
+{
+    bool critical = false;
+    const int code = run(c, {.path = "/herd/v1/health",
+                             .print = [&](std::string_view body) { return print_health(body, c.terminal); },
+                             .seen = [&](std::string_view body) { critical = any_critical(body); }});
+    return code != 0 ? code : critical ? 1 : 0;
+}
+
 int top(const Context& c) { return run_top(c.server(), c.terminal, c.clock); }
 
 int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
@@ -230,9 +241,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 11>& entries()
+const std::array<Entry, 12>& entries()
 {
-    static const std::array<Entry, 11> all{
+    static const std::array<Entry, 12> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE]",
            "Every node with its state and load; or add or remove one.",
@@ -260,6 +271,7 @@ const std::array<Entry, 11>& entries()
          {{"top", "top", "The fleet live in this terminal; once, as text, when the output is no terminal.",
            "  q ends it, p pauses it, arrows and Page Up and Down scroll the nodes."},
           top},
+         {{"doctor", "doctor", "What is wrong with the fleet and what to do about it; exit code 1 if anything is critical.", ""}, doctor},
          {{"drain", "drain NODE", "Give a node no new requests; what runs there finishes.", ""},
           drain_or_resume,
           1,

@@ -76,6 +76,14 @@ void EventHub::ended(std::shared_ptr<const store::RequestRecord> record)
     wake();
 }
 
+void EventHub::health(std::string findings)
+{
+    assert_on_loop();
+    health_ = std::move(findings);
+    health_is_news_ = awake_;
+    wake();
+}
+
 std::optional<Chunk> EventHub::join(std::shared_ptr<EventViewer> viewer, std::string_view last_event_id)
 {
     assert_on_loop();
@@ -148,6 +156,9 @@ void EventHub::push()
     add_nodes(draft, closely);
     add_requests(draft);
     add_status(draft);
+    if (std::exchange(health_is_news_, false)) {
+        add(draft, "health", health_);
+    }
     if (!draft.offsets.empty()) {
         keep(std::move(draft));
     }
@@ -258,6 +269,9 @@ Chunk EventHub::whole_state()
     for (std::size_t i = 0; i < latest_->nodes.size(); ++i) {
         text.append(head).append("node\ndata: ").append(voices_.node(*latest_, i)).append("\n\n");
     }
+    if (!health_.empty()) {
+        text.append(head).append("health\ndata: ").append(health_).append("\n\n");
+    }
     return std::make_shared<const std::string>(std::move(text));
 }
 
@@ -287,6 +301,7 @@ void EventHub::forget()
     ring_bytes_ = 0;
     told_nodes_.clear();
     told_status_.clear();
+    health_is_news_ = false;
     told_ = nullptr;
     requests_.clear();
     requests_skipped_ = 0;

@@ -51,6 +51,8 @@ public:
 
     void snapshot(std::shared_ptr<const fleet::Snapshot> snapshot);
     void ended(std::shared_ptr<const store::RequestRecord> record);
+    /// What is wrong now, as JSON: the set of findings changed.
+    void health(std::string findings);
     [[nodiscard]] bool watched() const { return !viewers_.empty(); }
 
     /// Takes a viewer in and returns what it reads first. Nothing: there are too many.
@@ -109,6 +111,8 @@ private:
     std::shared_ptr<const fleet::Snapshot> told_;          ///< what viewers know, big changes
     std::map<base::NodeId, fleet::NodeView> told_nodes_;   ///< as they were last sent
     std::string told_status_;
+    std::string health_; ///< empty until something was said
+    bool health_is_news_{false};
     std::deque<std::shared_ptr<const store::RequestRecord>> requests_; ///< ended since the last push
     std::uint64_t requests_skipped_{0};
     std::deque<Push> ring_;

@@ -240,6 +240,9 @@ void append_gauges(std::vector<MetricFamily>& families, const fleet::Snapshot& s
     if (!datagrams.empty()) {
         families.push_back(datagrams.take());
     }
+    if (scene.health_score) {
+        put(families, "herd_health_score", "100: nothing is wrong; see GET /herd/v1/health.", *scene.health_score);
+    }
     append_store(families, scene);
     append_process(families);
     GaugeFamily build{"herd_build_info", "1; the version is in the label."};

@@ -77,8 +77,8 @@ void Ledger::take(std::vector<proxy::ExchangeRecord>& batch)
         record->seq = ++last_seq_;
         write_access_line(*record);
         metrics_.count(*record);
-        if (listener_) {
-            listener_(*record);
+        for (const auto& listener : listeners_) {
+            listener(*record);
         }
         hub_.ended(record);
         if (store_) {
@@ -166,6 +166,7 @@ net::Task<std::string> Ledger::metrics(net::Loop& asker, MetricsScene scene)
         scene.store = store_health();
         scene.records_dropped = dropped();
         scene.event_viewers = hub_.viewers();
+        scene.health_score = health_score_;
         return metrics_.text(hub_.latest(), scene);
     };
     co_return co_await on_loop(asker, loop_, std::move(work));

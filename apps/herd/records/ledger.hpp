@@ -65,6 +65,8 @@ public:
     /// Prometheus text. `scene`: what the rest of the program knows; the ledger adds its own.
     [[nodiscard]] net::Task<std::string> metrics(net::Loop& asker, MetricsScene scene);
 
+    /// For the metrics. Thread: the ledger's loop.
+    void set_health_score(int score) { health_score_ = score; }
     /// Thread: the ledger's loop.
     [[nodiscard]] EventHub& hub() { return hub_; }
     /// Thread: any.
@@ -73,8 +75,8 @@ public:
     [[nodiscard]] store::TraceHealth store_health() const;
     /// Exchanges that left no record because everything was full.
     [[nodiscard]] std::size_t dropped() const { return mailbox_.dropped(); }
-    /// Called with every record, on the ledger's loop. Set before start().
-    void on_record(std::function<void(const store::RequestRecord&)> listener) { listener_ = std::move(listener); }
+    /// Called with every record, on the ledger's loop. Set before start(), any number.
+    void on_record(std::function<void(const store::RequestRecord&)> listener) { listeners_.push_back(std::move(listener)); }
 
 private:
     void take(std::vector<proxy::ExchangeRecord>& batch);
@@ -91,7 +93,8 @@ private:
     Metrics metrics_{};
     std::uint64_t last_seq_{0};
     std::deque<std::shared_ptr<const store::RequestRecord>> recent_;
-    std::function<void(const store::RequestRecord&)> listener_;
+    std::vector<std::function<void(const store::RequestRecord&)>> listeners_;
+    std::optional<int> health_score_;
     net::Timer store_timer_;
     std::size_t told_dropped_{0};
     net::Mailbox<proxy::ExchangeRecord> mailbox_;

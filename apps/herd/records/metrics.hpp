@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct MetricsScene {
     store::TraceHealth store{};
     std::uint64_t records_dropped{0}; ///< before they reached the store
     std::size_t event_viewers{0};
+    std::optional<int> health_score{};
 };
 
 struct MetricsLimits {

@@ -166,7 +166,10 @@ void Sockets::send_on(const Path& path, ByteView bytes)
             sent = v4_->send({directed, bound_.port}, bytes, path.index);
         }
         if (!sent) {
+            blocked_[path.name] = sent.error().message();
             complain(path.name, sent.error());
+        } else if (!blocked_.empty()) {
+            blocked_.erase(path.name);
         }
     }
     if (path.v6 && v6_) {
@@ -223,6 +226,7 @@ void Sockets::follow_interfaces()
     }
     paths_ = std::move(paths);
     complained_.clear();
+    blocked_.clear(); // the next broadcast tells
     follow_groups();
     if (bound_.options.role == Role::node && bound_.listens) {
         follow_directed();

@@ -40,6 +40,8 @@ public:
     void close();
     void send(const Send& send);
     [[nodiscard]] Arrival describe_peer(const base::Endpoint& peer) const;
+    /// Interfaces on which the last broadcast could not be sent, with why.
+    [[nodiscard]] const std::map<std::string, std::string>& blocked() const { return blocked_; }
 
 private:
     void send_everywhere(ByteView bytes);
@@ -66,6 +68,7 @@ private:
     std::vector<net::Interface> interfaces_{};
     std::vector<Path> paths_{};
     std::set<std::string> complained_{};
+    std::map<std::string, std::string> blocked_{};
     std::unique_ptr<net::InterfaceWatch> watch_{};
     net::Timer pulse_timer_;
     base::Instant pulsed_at_{};

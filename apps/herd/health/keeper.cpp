@@ -1,0 +1,219 @@
+#include "herd/health/keeper.hpp"
+
+#include "herd/on_loop.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <nlohmann/json.hpp>
+#include <sys/statvfs.h>
+
+namespace herd::app::health {
+
+namespace {
+
+constexpr std::size_t heard_max = 16384;
+constexpr base::Duration heard_linger = std::chrono::milliseconds{500};
+constexpr int cost_share = 100; ///< at most one percent of a core
+constexpr base::Duration cold_load = std::chrono::seconds{1};
+
+fleet::Result outcome_of(std::string_view text)
+{
+    using enum fleet::Result;
+    for (const auto each : {cancelled, refused, timed_out, broken, failed, model_missing, route_missing}) {
+        if (fleet::to_string(each) == text) {
+            return each;
+        }
+    }
+    return served;
+}
+
+/// Whether the scheduler expected a resident model to be loaded anew with other options.
+bool expected_another_class(const std::string& decision)
+{
+    const auto json = nlohmann::json::parse(decision, nullptr, false);
+    if (!json.is_object() || !json.contains("candidates") || !json["candidates"].is_array() || json["candidates"].empty()) {
+        return false;
+    }
+    const auto& chosen = json["candidates"].front();
+    return chosen.is_object() && chosen.value("loaded", nlohmann::json{}) == true && chosen.value("same_class", nlohmann::json{}) == false;
+}
+
+struct Room {
+    std::optional<base::Bytes> total{};
+    std::optional<base::Bytes> free{};
+};
+
+Room room_of(const std::string& path)
+{
+    struct ::statvfs info{};
+    if (::statvfs(path.c_str(), &info) != 0 || info.f_blocks == 0) {
+        return {};
+    }
+    return {base::Bytes{info.f_blocks} * info.f_frsize, base::Bytes{info.f_bavail} * info.f_frsize};
+}
+
+} // namespace
+
+Finished finished_of(const store::RequestRecord& record)
+{
+    Finished finished;
+    finished.node = record.node;
+    finished.model = record.model;
+    finished.requested = record.requested_model;
+    finished.status = record.status;
+    finished.termination = record.termination;
+    for (const store::RecordedAttempt& attempt : record.attempts) {
+        finished.attempts.push_back({attempt.node, outcome_of(attempt.outcome)});
+    }
+    finished.timings.load = record.load.value_or(base::Duration{});
+    finished.timings.eval = record.eval.value_or(base::Duration{});
+    finished.timings.prompt_tokens = record.prompt_tokens.value_or(0);
+    finished.timings.output_tokens = record.output_tokens.value_or(0);
+    finished.first_byte = record.ttft;
+    finished.total = record.total;
+    finished.fallback = record.fallback;
+    finished.other_class = finished.timings.load > cold_load && expected_another_class(record.decision);
+    return finished;
+}
+
+Heard heard_of(const discovery::Sighting& sighting, base::WallTime wall)
+{
+    Heard heard{.id = sighting.id(), .boot_id = sighting.header.boot_id, .over_http = sighting.over_http, .left = sighting.is_leave()};
+    const discovery::Announce* announce = sighting.announce();
+    if (announce != nullptr && announce->load && announce->load->in_flight != discovery::unknown<decltype(announce->load->in_flight)>) {
+        heard.in_flight = announce->load->in_flight;
+    }
+    constexpr std::uint64_t believable = 1ULL << 52; // in microseconds still far from overflow
+    if (sighting.header.time_ms != 0 && sighting.header.time_ms < believable / 1000) {
+        const std::chrono::milliseconds theirs{sighting.header.time_ms};
+        heard.skew = std::chrono::duration_cast<std::chrono::milliseconds>(theirs - wall.time_since_epoch());
+    }
+    return heard;
+}
+
+Keeper::Keeper(net::Loop& loop, KeeperOptions options, KeeperSources sources)
+    : loop_(loop), options_(std::move(options)), sources_(std::move(sources)), report_(std::make_shared<const Report>()), timer_(loop),
+      tasks_(loop, "health"), heard_(loop, heard_max, heard_linger, [this](std::vector<Heard>& batch) {
+          for (const Heard& each : batch) {
+              history_.heard(each, loop_.now());
+          }
+      })
+{
+    // What is shown before the first look: every check, and nothing found.
+    const fleet::Snapshot nothing;
+    const Own own;
+    report_ = steady_.judge({loop_.now(), nothing, history_, own}, clock_.wall());
+}
+
+Keeper::~Keeper() = default;
+
+void Keeper::start()
+{
+    loop_.post([this] {
+        files_ = std::make_unique<net::Blocking>("herd-health", 4);
+        arm({});
+    });
+}
+
+net::Task<void> Keeper::stop(net::Loop& asker)
+{
+    const auto done = std::make_shared<net::Event>(asker);
+    loop_.dispatch([this, &asker, done] {
+        stopping_ = true;
+        timer_.cancel();
+        files_.reset();
+        stopped_ = [&asker, done] { asker.dispatch([done] { done->notify(); }); };
+        if (!looking_) {
+            ended_looking();
+        }
+    });
+    co_await done->wait();
+}
+
+void Keeper::ended_looking()
+{
+    looking_ = false;
+    if (stopping_ && stopped_) {
+        std::exchange(stopped_, nullptr)();
+    }
+}
+
+void Keeper::ended(const store::RequestRecord& record) { history_.finished(finished_of(record), loop_.now()); }
+void Keeper::heard(const discovery::Sighting& sighting, base::WallTime wall) { heard_.put(heard_of(sighting, wall)); }
+
+void Keeper::late(base::Duration by)
+{
+    loop_.post([this, by] { history_.late(loop_.now(), by); });
+}
+
+net::Task<std::shared_ptr<const Report>> Keeper::report(net::Loop& asker)
+{
+    auto work = [this] { return report_; };
+    co_return co_await on_loop(asker, loop_, std::move(work));
+}
+
+/// A large fleet is looked at more seldom, so that looking stays cheap.
+void Keeper::arm(base::Duration cost)
+{
+    timer_.call_after(std::max(options_.every, cost_share * cost), [this] {
+        looking_ = true;
+        tasks_.spawn("look", look());
+    });
+}
+
+net::Task<void> Keeper::look()
+{
+    if (loop_.now() - in_flight_at_ >= options_.in_flight_every) {
+        in_flight_at_ = loop_.now();
+        const auto all = co_await sources_.in_flight(loop_);
+        std::vector<Running> running;
+        for (const proxy::InFlight& each : all) {
+            running.push_back({each.record.id, each.record.node, each.record.model, each.phase, each.record.bytes_out, each.record.total});
+        }
+        history_.running(running, loop_.now());
+    }
+    look_at_disk();
+    const Glance glance = co_await sources_.glance(loop_);
+    if (!stopping_ && glance.fleet) {
+        const auto begun = clock_.now();
+        judge(glance);
+        arm(clock_.now() - begun);
+    } else if (!stopping_) {
+        arm({});
+    }
+    ended_looking();
+}
+
+void Keeper::judge(const Glance& glance)
+{
+    const auto now = loop_.now();
+    if (glance.records_lost > told_lost_) {
+        history_.records_lost(now, glance.records_lost - told_lost_);
+        told_lost_ = glance.records_lost;
+    }
+    history_.see(*glance.fleet, now);
+    Own own = glance.own;
+    own.disk_path = options_.disk_path;
+    own.disk_total = disk_total_;
+    own.disk_free = disk_free_;
+    report_ = steady_.judge({now, *glance.fleet, history_, own}, clock_.wall());
+    if (sources_.judged) {
+        sources_.judged(*report_, steady_.changed());
+    }
+}
+
+void Keeper::look_at_disk()
+{
+    const auto now = loop_.now();
+    if (!files_ || options_.disk_path.empty() || (disk_at_ != base::Instant{} && now - disk_at_ < options_.disk_every)) {
+        return;
+    }
+    disk_at_ = now;
+    (void)files_->run(loop_, [path = options_.disk_path] { return room_of(path); }, [this](Room room) {
+        disk_total_ = room.total;
+        disk_free_ = room.free;
+    }); // a queue that is full means a disk that hangs: what was known stays
+}
+
+} // namespace herd::app::health

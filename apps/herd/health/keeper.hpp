@@ -1,0 +1,95 @@
+#pragma once
+// Keeps the health report up to date: gathers what the checks look at, at a modest rate, runs them, and tells when
+// the set of findings changed. It lives on the ledger's loop, where all records pass; the fleet's loop is only
+// asked for a snapshot now and then.
+#include "discovery/herd_side.hpp"
+#include "herd/health/steady.hpp"
+#include "net/blocking.hpp"
+#include "net/mailbox.hpp"
+#include "net/task_group.hpp"
+#include "proxy/record.hpp"
+#include "store/request_record.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace herd::app::health {
+
+/// One look at the program from its main loop.
+struct Glance {
+    std::shared_ptr<const fleet::Snapshot> fleet{};
+    Own own{};
+    std::uint64_t records_lost{0}; ///< since the start
+};
+
+struct KeeperOptions {
+    base::Duration every{std::chrono::seconds{1}};          ///< between two looks at a small fleet
+    base::Duration in_flight_every{std::chrono::seconds{5}};
+    base::Duration disk_every{std::chrono::seconds{30}};
+    std::string disk_path{};                                ///< where herd keeps its files
+};
+
+struct KeeperSources {
+    std::function<net::Task<Glance>(net::Loop& asker)> glance{};
+    std::function<net::Task<std::vector<proxy::InFlight>>(net::Loop& asker)> in_flight{};
+    /// On the loop, after each look; `changed`: another set of findings than the time before.
+    std::function<void(const Report& report, bool changed)> judged{};
+};
+
+/// Thread: its loop's, unless it says otherwise.
+class Keeper {
+public:
+    Keeper(net::Loop& loop, KeeperOptions options, KeeperSources sources);
+    Keeper(const Keeper&) = delete;
+    Keeper& operator=(const Keeper&) = delete;
+    ~Keeper();
+
+    /// Thread: any.
+    void start();
+    /// Returns when nothing of it runs any more. The loops it asks must run until then. Thread: `asker`'s.
+    [[nodiscard]] net::Task<void> stop(net::Loop& asker);
+
+    void ended(const store::RequestRecord& record);
+    /// Thread: any.
+    void heard(const discovery::Sighting& sighting, base::WallTime wall);
+    /// Thread: any.
+    void late(base::Duration by);
+    /// The newest report. Thread: `asker`'s.
+    [[nodiscard]] net::Task<std::shared_ptr<const Report>> report(net::Loop& asker);
+
+private:
+    net::Task<void> look();
+    void judge(const Glance& glance);
+    void look_at_disk();
+    void arm(base::Duration cost);
+    void ended_looking();
+
+    net::Loop& loop_;
+    const KeeperOptions options_;
+    const KeeperSources sources_;
+    base::SystemClock clock_;
+    History history_;
+    Steady steady_;
+    std::shared_ptr<const Report> report_;
+    std::optional<base::Bytes> disk_total_;
+    std::optional<base::Bytes> disk_free_;
+    base::Instant disk_at_{};
+    base::Instant in_flight_at_{};
+    std::uint64_t told_lost_{0};
+    bool looking_{false};
+    bool stopping_{false};
+    net::Callback stopped_;
+    net::Timer timer_;
+    net::TaskGroup tasks_;
+    net::Mailbox<Heard> heard_;
+    std::unique_ptr<net::Blocking> files_;
+};
+
+/// What health keeps of a record.
+[[nodiscard]] Finished finished_of(const store::RequestRecord& record);
+[[nodiscard]] Heard heard_of(const discovery::Sighting& sighting, base::WallTime wall);
+
+} // namespace herd::app::health
