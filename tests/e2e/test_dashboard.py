@@ -87,7 +87,7 @@ def shots():
 
 
 def card(name, rest=""):
-    return "article.node:has(h3:text-is('%s'))%s" % (name, rest)
+    return "article.node:has(h3 a:text-is('%s'))%s" % (name, rest)
 
 
 def test_a_dying_node_changes_its_card_within_a_second(sim_fleet, start_browser):

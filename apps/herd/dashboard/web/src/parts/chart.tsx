@@ -18,6 +18,8 @@ interface Props {
   numbers?: boolean
   stacked?: boolean
   xLabel?: string
+  /** Only whole numbers make sense: no marks between them. */
+  whole?: boolean
 }
 
 const variable = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
@@ -27,6 +29,8 @@ export function stack(series: Series[]): (number | null)[][] {
   const sums: number[] = []
   return series.map((each) => each.values.map((value, i) => (sums[i] = (sums[i] ?? 0) + (value ?? 0))))
 }
+
+const wholeSteps = Array.from({ length: 12 }, (_, i) => [1, 2, 5].map((step) => step * 10 ** i)).flat()
 
 /** Clock times for hours, dates for days; seconds only where they tell marks apart. */
 export function timeTicks(ticks: number[]): string[] {
@@ -52,7 +56,7 @@ function options(props: Props, width: number, values: () => Series[]): uPlot.Opt
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
     legend: { live: true },
     scales: { x: { time: !props.numbers }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-    axes: [{ ...axis, grid: { show: false }, size: 30, space: 64, values: props.numbers ? undefined : (_, ticks) => timeTicks(ticks) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(props.show) }],
+    axes: [{ ...axis, grid: { show: false }, size: 30, space: 64, values: props.numbers ? undefined : (_, ticks) => timeTicks(ticks) }, { ...axis, size: 64, incrs: props.whole ? wholeSteps : undefined, values: (_, ticks) => ticks.map(props.show) }],
     series: [
       { label: props.xLabel ?? (props.numbers ? '#' : 'Time'), value: (_, value) => (value === null || value === undefined ? '–' : props.numbers ? String(value) : dateAndTime(value * 1000)) },
       ...props.series.map((each, i): uPlot.Series => {

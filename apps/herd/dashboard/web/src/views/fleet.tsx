@@ -121,7 +121,7 @@ function NodeCard({ node, now }: { node: Node, now: number }) {
       <header>
         <h3><a href={href('nodes', node.name)}>{node.name}</a></h3>
         <StateBadge state={node.state} />
-        <span class="state-line" title={node.state_reason}>{stateLine(node, now)}</span>
+        <span class={`state-line ${node.state === 'online' ? '' : 'reason'}`} title={node.state_reason}>{stateLine(node, now)}</span>
       </header>
       <div class="body">
         <NodeMeters node={node} />
@@ -197,8 +197,8 @@ export function FleetView() {
     <>
       <h1 class="sr">Fleet</h1>
       <Totals />
-      {list.length > 0 ? (
-        <div class="tools">
+      <div class="tools">
+        {list.length > 0 ? <>
           <input type="search" placeholder="Filter by name, label, model" aria-label="Filter nodes" value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
           <select aria-label="State" value={state} onChange={(event) => setState(event.currentTarget.value)}>
             <option value="all">Every state</option><option value="trouble">In trouble</option>
@@ -206,11 +206,11 @@ export function FleetView() {
           </select>
           <span class="grow quiet">{shown.length === list.length ? plural(list.length, 'node') : `${count(shown.length)} of ${plural(list.length, 'node')}`}</span>
           <Choice label="Show as" value={rows ? 'rows' : 'cards'} options={[['cards', 'Cards'], ['rows', 'Rows']] as const} onChange={(value) => layout.set(value)} />
-          <AddNode />
-        </div>
-      ) : null}
+        </> : <span class="grow" />}
+        <AddNode key="add" />
+      </div>
       {list.length === 0 ? (
-        <Notice title="No node yet." action={<AddNode />}>
+        <Notice title="No node yet.">
           Start <code>herd-node</code> beside an Ollama on this network and it appears here within a second; or add a plain Ollama by its address.
         </Notice>
       ) : shown.length === 0 ? <Notice title="No node fits the filter." action={<button class="button" onClick={() => { setFilter(''); setState('all') }}>Show all</button>} />

@@ -17,7 +17,7 @@ function Ring({ score }: { score: number }) {
   return (
     <svg class={`ring ${tone}`} viewBox="0 0 100 100" role="img" aria-label={`Health ${score} of 100`}>
       <circle cx="50" cy="50" r="42" class="ring-back" /><circle cx="50" cy="50" r="42" class="ring-front" stroke-dasharray={`${(round * score) / 100} ${round}`} transform="rotate(-90 50 50)" />
-      <text x="50" y="51" class="ring-number">{Math.round(score)}</text><text x="50" y="67" class="ring-of">of 100</text>
+      <text x="50" y="47" class="ring-number">{Math.round(score)}</text><text x="50" y="68" class="ring-of">of 100</text>
     </svg>
   )
 }

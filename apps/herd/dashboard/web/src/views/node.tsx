@@ -43,7 +43,7 @@ function Trends({ node, now }: { node: Node, now: number }) {
   return (
     <div class="grid-2">
       <section class="panel"><h2>Load <small>since this page is open</small></h2><Chart label="Load" x={x} series={loads} show={share} height={170} /></section>
-      <section class="panel"><h2>Requests running</h2><Chart label="Requests running" x={x} series={[{ label: 'Running', values: known(track.flight.toArray()) }]} show={(value) => (Number.isInteger(value) ? String(value) : '')} height={170} /></section>
+      <section class="panel"><h2>Requests running</h2><Chart label="Requests running" x={x} series={[{ label: 'Running', values: known(track.flight.toArray()) }]} whole show={(value) => String(Math.round(value))} height={170} /></section>
     </div>
   )
 }

@@ -75,12 +75,12 @@ export function UsageView() {
         : drawn.all.length === 0 ? <Notice title={`No request in the last ${{ '1h': 'hour', '24h': 'day', '7d': 'week', '30d': 'month' }[length]}.`}>{kind === 'tag' ? 'Requests carry tags by the header X-Herd-Tags, or by metadata in their body.' : kind === 'key' ? 'Only requests with a key count here.' : ''}</Notice>
           : <>
             <div class="grid-2">
-              <section class="panel"><h2>Requests</h2><Chart label="Requests over time" kind="bars" stacked x={drawn.x} series={drawn.requests} show={short} /></section>
-              <section class="panel"><h2>Tokens answered</h2><Chart label="Answer tokens over time" kind="bars" stacked x={drawn.x} series={drawn.tokens} show={short} /></section>
+              <section class="panel"><h2>Requests</h2><Chart label="Requests over time" kind="bars" stacked whole x={drawn.x} series={drawn.requests} show={short} /></section>
+              <section class="panel"><h2>Tokens answered</h2><Chart label="Answer tokens over time" kind="bars" stacked whole x={drawn.x} series={drawn.tokens} show={short} /></section>
               <section class="panel"><h2>Time to the first byte</h2><Chart label="Time to the first byte" x={drawn.x} series={drawn.first} show={millis} /></section>
               <section class="panel"><h2>Tokens a second, each request</h2><Chart label="Tokens a second" x={drawn.x} series={drawn.speed} show={rate} /></section>
-              <section class="panel"><h2>Prompt tokens</h2><Chart label="Prompt tokens over time" kind="bars" stacked x={drawn.x} series={drawn.prompt} show={short} /></section>
-              <section class="panel"><h2>Failed</h2>{drawn.all.some((sum) => sum.errors > 0) ? <Chart label="Failed requests over time" kind="bars" stacked x={drawn.x} series={drawn.errors} show={short} /> : <p class="quiet roomy">None failed.</p>}</section>
+              <section class="panel"><h2>Prompt tokens</h2><Chart label="Prompt tokens over time" kind="bars" stacked whole x={drawn.x} series={drawn.prompt} show={short} /></section>
+              <section class="panel"><h2>Failed</h2>{drawn.all.some((sum) => sum.errors > 0) ? <Chart label="Failed requests over time" kind="bars" stacked whole x={drawn.x} series={drawn.errors} show={short} /> : <p class="quiet roomy">None failed.</p>}</section>
             </div>
             <Table label={`Totals by ${kind}`} columns={columns} rows={drawn.all} id={(sum) => sum.name} sorted={{ key: 'requests', down: true }} footer={data?.left_out ? `${count(data.left_out)} requests are not in these figures: too many names at once.` : undefined} />
           </>}
