@@ -61,7 +61,7 @@ net::Task<void> Exchange::answer()
     }
     const auto next = co_await understand();
     switch (next) {
-    case Next::ask: co_return co_await serve();
+    case Next::ask: co_return co_await serve_aloud();
     case Next::unload: co_return co_await unload();
     case Next::copy: co_return co_await copy();
     case Next::remove: co_return co_await remove();
@@ -292,7 +292,7 @@ net::Task<void> Exchange::serve()
         profile_.attempt = tries;
         phase_ = 'Q';
         choose_node();
-        const auto ticket = context_.scheduler.new_ticket();
+        const auto ticket = ticket_ = context_.scheduler.new_ticket();
         auto at_once = acquire_at_once(ticket);
         auto granted = at_once ? std::move(*at_once) : co_await acquire(ticket);
         if (!granted) {
@@ -325,6 +325,13 @@ net::Task<void> Exchange::serve()
         }
         const auto decision = judge();
         if (decision.verdict == Verdict::pass) {
+            co_await quiet();
+            if (client_.begun()) {
+                if (!fits_early_head()) {
+                    co_return co_await tell_in_stream();
+                }
+                co_await name_node();
+            }
             co_return visit_.pass(std::move(attempt_), lease_);
         }
         note_failed(decision, held);

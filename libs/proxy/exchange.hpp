@@ -6,6 +6,7 @@
 #include "proxy/attempt.hpp"
 #include "proxy/body_peek.hpp"
 #include "proxy/context.hpp"
+#include "proxy/early_head.hpp"
 #include "proxy/kept_bytes.hpp"
 #include "proxy/model_ops.hpp"
 #include "proxy/profile.hpp"
@@ -58,6 +59,16 @@ private:
     net::Task<void> give_up();
     net::Task<void> refuse(const fleet::Refusal& refusal);
 
+    // exchange_early.cpp: a stream that begins before its answer
+    net::Task<void> serve_aloud();
+    net::Task<void> quiet();
+    [[nodiscard]] http::ResponseHead early_head() const;
+    net::Task<std::string> early_words();
+    [[nodiscard]] bool fits_early_head() const;
+    net::Task<void> name_node();
+    net::Task<void> tell_in_stream();
+    net::Task<void> say_in_stream(LocalAnswer answer);
+
     // exchange_local.cpp: what herd answers by itself
     net::Task<void> answer_locally();
     net::Task<void> unload();
@@ -96,6 +107,8 @@ private:
     bool names_model_{false}; ///< sent there because the catalog lists the model
 
     std::optional<Failure> failure_; ///< the last answer that was not passed on
+    fleet::Ticket ticket_{0}; ///< of the acquire that waits, or waited last
+    std::unique_ptr<EarlyHead> early_;
     fleet::Lease lease_{};
     Attempt attempt_{};
 };

@@ -31,14 +31,6 @@ StreamKind kind_of(const http::ResponseHead& head, StreamKind of_route)
     return StreamKind::none;
 }
 
-/// Names come from the network: what cannot stand in a field becomes '?'.
-std::string field_value(std::string_view text)
-{
-    std::string out(text.substr(0, 256));
-    std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-    return out;
-}
-
 } // namespace
 
 Visit::Visit(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client)
@@ -87,6 +79,9 @@ void Visit::pass(Attempt attempt, const fleet::Lease& lease)
     connection_ = std::move(attempt.connection);
     first_ = attempt.first;
     first_text_ = std::move(attempt.failure_text);
+    if (client_.begun()) { // an early head promised such a stream, and no more
+        return;
+    }
     client_.begin(std::move(head)); // the commit point: the head leaves with the first bytes
 }
 
@@ -178,6 +173,13 @@ net::Task<void> Visit::before_write()
     std::vector<Target> targets{std::move(*reread_)};
     reread_.reset();
     co_await reread_models(context_, settings_->options->own_id, std::move(targets));
+}
+
+std::string Visit::field_value(std::string_view text)
+{
+    std::string out(text.substr(0, 256));
+    std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    return out;
 }
 
 void Visit::stamp_proxied(http::Fields& fields, std::string_view node, std::size_t retries) const

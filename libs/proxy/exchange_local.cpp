@@ -151,6 +151,10 @@ net::Task<void> Exchange::to_holders(Broadcast what, const std::string& key, con
 
 net::Task<void> Exchange::say(LocalAnswer answer)
 {
+    co_await quiet();
+    if (client_.begun()) {
+        co_return co_await say_in_stream(std::move(answer));
+    }
     http::ResponseHead head;
     head.status = answer.status;
     if (!answer.content_type.empty()) {

@@ -155,6 +155,7 @@ void StreamTail::feed(std::span<const std::string_view> pieces)
         if (!ordinary_.empty() && piece.ends_with(ordinary_)) {
             kept_ = instead_;
             all_ = false;
+            ++ordinary_count_;
         } else {
             keep(piece);
         }
@@ -235,6 +236,9 @@ fleet::Timings StreamTail::timings() const
     timings.eval = base::Duration(first_of({eval_duration}));
     timings.prompt_tokens = first_of({prompt_eval_count, prompt_tokens, input_tokens});
     timings.output_tokens = first_of({eval_count, completion_tokens, output_tokens});
+    if (timings.output_tokens == 0) {
+        timings.output_tokens = ordinary_count_;
+    }
     return timings;
 }
 

@@ -35,7 +35,8 @@ public:
     [[nodiscard]] bool at_event_end(StreamKind kind) const;
 
     [[nodiscard]] TailEnd end(StreamKind kind) const;
-    /// What the node reported: of the last NDJSON line, of the last usage object, or of a JSON body.
+    /// What the node reported: of the last NDJSON line, of the last usage object, or of a JSON body. Where it told no
+    /// count of its answer (OpenAI without include_usage), the events that passed: a token each.
     [[nodiscard]] fleet::Timings timings() const;
 
 private:
@@ -46,6 +47,7 @@ private:
     std::string_view ordinary_; ///< how an event ends that says nothing; empty: none does
     std::string_view instead_;  ///< what is kept of it
     std::uint64_t bytes_{0};
+    std::int64_t ordinary_count_{0};
     bool all_{true}; ///< kept_ begins where the payload began
 };
 

@@ -80,6 +80,8 @@ private:
     net::Task<void> give_whole();
     std::string last_words(RelayEnd end);
     net::Task<void> before_write();
+    /// Names come from the network: what cannot stand in a field becomes '?'.
+    [[nodiscard]] static std::string field_value(std::string_view text);
     void stamp_proxied(http::Fields& fields, std::string_view node, std::size_t retries) const;
     void stamp(http::Fields& fields) const;
     void node_done();

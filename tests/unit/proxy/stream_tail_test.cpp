@@ -142,3 +142,17 @@ TEST_CASE("of the ordinary events of a known stream nothing is kept, and its end
     CHECK(told(sse_done, {event, "data: {\"error\":{\"message\":\"x\"}}\n\n"}).end(sse_done) == TailEnd::error);
     CHECK(told(sse_done, {event}).end(sse_done) == TailEnd::open);
 }
+
+TEST_CASE("a stream without usage is measured by its events")
+{
+    const auto after = [](std::string_view end) {
+        StreamTail tail;
+        tail.expect(StreamKind::sse_done);
+        const std::string_view token = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\n";
+        const std::array pieces{token, token, token, end};
+        tail.feed(pieces);
+        return tail.timings().output_tokens;
+    };
+    CHECK(after("data: [DONE]\n\n") == 3);
+    CHECK(after("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n") == 2);
+}
