@@ -7,6 +7,7 @@ import { percentile } from '../src/core/numbers.ts'
 import { parsePlace } from '../src/core/router.ts'
 import { segments, terminationWords } from '../src/core/timeline.ts'
 import type { Node, RequestRecord } from '../src/core/types.ts'
+import { sparkPaths } from '../src/parts/basics.tsx'
 import { buckets, seriesOf, sums, type Usage } from '../src/core/usage.ts'
 
 const record = (more: Partial<RequestRecord>): RequestRecord => ({ id: 'r', at: '2026-01-01T00:00:00Z', status: 200, ...more })
@@ -75,4 +76,11 @@ test('what fits where is judged by size', () => {
   assert.equal(fitOf(node({ ...gpu, loaded: [{ name: 'm' }] }), 'm', 99 * gib), 'loaded')
   assert.deepEqual([5, 15, 30, 90].map((size) => fitOf(node(gpu), 'm', size * gib)), ['gpu', 'gpu-after', 'ram', 'no'])
   assert.equal(fitOf(node({}), 'm', gib), 'unknown')
+})
+
+test('a sparkline keeps its gaps', () => {
+  const { line, area } = sparkPaths([Number.NaN, 0, 1, Number.NaN, 2], 4, 10, 2)
+  assert.equal(line, 'M1.0 9.0L2.0 5.0M4.0 1.0')
+  assert.equal(area, 'M1.0 9.0L2.0 5.0L2.0 10L1.0 10ZM4.0 1.0L4.0 10L4.0 10Z')
+  assert.deepEqual(sparkPaths([], 4, 10, 2), { line: '', area: '' })
 })

@@ -40,55 +40,40 @@ export function Meter({ label, value, text, title }: { label: string, value: num
   )
 }
 
-/** The path of a line through values; gaps stay gaps. `top` is the value of the upper edge. */
-export function sparkPath(values: number[], width: number, height: number, top: number): string {
-  let path = ''
-  let drawing = false
+/** Paths through values, gaps staying gaps: the line, and the same down to the lower edge to be filled. `top` is the
+    value of the upper edge. */
+export function sparkPaths(values: number[], width: number, height: number, top: number): { line: string, area: string } {
   const step = width / Math.max(1, values.length - 1)
-  values.forEach((value, i) => {
-    if (Number.isNaN(value)) {
-      drawing = false
-      return
-    }
-    const y = height - (Math.min(value, top) / (top || 1)) * (height - 2) - 1
-    path += `${drawing ? 'L' : 'M'}${(i * step).toFixed(1)} ${y.toFixed(1)}`
-    drawing = true
-  })
-  return path
-}
-
-/** The same down to the lower edge, to be filled. */
-export function sparkArea(values: number[], width: number, height: number, top: number): string {
-  const step = width / Math.max(1, values.length - 1)
+  let line = ''
+  let area = ''
   let from = -1
-  let path = ''
-  values.forEach((value, i) => {
-    const known = !Number.isNaN(value)
-    if (known && from < 0) {
-      from = i
+  for (let i = 0; i <= values.length; ++i) {
+    const value = values[i]
+    if (value === undefined || Number.isNaN(value)) {
+      if (from >= 0) {
+        area += `L${((i - 1) * step).toFixed(1)} ${height}L${(from * step).toFixed(1)} ${height}Z`
+        from = -1
+      }
+      continue
     }
-    const last = known && (i === values.length - 1 || Number.isNaN(values[i + 1] ?? Number.NaN))
-    if (last && i > from) {
-      const line = sparkPath(values.slice(from, i + 1), (i - from) * step, height, top)
-      const moved = line.replace(/([ML])([\d.]+)/g, (_, letter: string, x: string) => letter + (Number(x) + from * step).toFixed(1))
-      path += `${moved}L${(i * step).toFixed(1)} ${height}L${(from * step).toFixed(1)} ${height}Z`
-    }
-    if (last) {
-      from = -1
-    }
-  })
-  return path
+    const point = `${from < 0 ? 'M' : 'L'}${(i * step).toFixed(1)} ${(height - (Math.min(value, top) / (top || 1)) * (height - 2) - 1).toFixed(1)}`
+    line += point
+    area += point
+    from = from < 0 ? i : from
+  }
+  return { line, area }
 }
 
 export interface SparkLine { values: number[], tone: 1 | 2 | 3 }
 
 export function Sparkline({ lines, top, label }: { lines: SparkLine[], top?: number, label: string }) {
   const highest = top ?? Math.max(1, ...lines.flatMap((line) => line.values.filter((value) => !Number.isNaN(value))))
+  const paths = lines.map((each) => ({ tone: each.tone, ...sparkPaths(each.values, 180, 32, highest) }))
   return (
     <svg class="spark" viewBox="0 0 180 32" preserveAspectRatio="none" role="img" aria-label={label}>
       <path class="spark-base" d="M0 31.5H180" />
-      {lines.map((line) => <path key={`area-${line.tone}`} class={`spark-area area-${line.tone}`} d={sparkArea(line.values, 180, 32, highest)} />)}
-      {lines.map((line) => <path key={line.tone} class={`line-${line.tone}`} d={sparkPath(line.values, 180, 32, highest)} />)}
+      {paths.map((each) => <path key={`area-${each.tone}`} class={`spark-area area-${each.tone}`} d={each.area} />)}
+      {paths.map((each) => <path key={each.tone} class={`line-${each.tone}`} d={each.line} />)}
     </svg>
   )
 }
