@@ -1,5 +1,6 @@
 #include "cli/client.hpp"
 
+#include <algorithm>
 #include <cctype>
 
 #include <fmt/format.h>
@@ -71,6 +72,45 @@ base::Result<Answer> ask(const Server& server, const std::string& method, const 
     }
     answer.status = result->status;
     answer.content_type = result->get_header_value("Content-Type");
+    return answer;
+}
+
+base::Result<Answer> listen(const Server& server, const std::string& path, const std::string& last_event_id,
+                            const std::function<bool(std::string_view bytes)>& take)
+{
+    constexpr std::chrono::seconds silence_max{60}; // herd sends a comment every 15 s
+    httplib::Client client(origin(server.url));
+    prepare(client, silence_max);
+    httplib::Request request;
+    request.method = "GET";
+    request.path = server.url.path + path;
+    request.headers.emplace("Accept", "text/event-stream");
+    if (!server.key.empty()) {
+        request.headers.emplace("Authorization", "Bearer " + server.key);
+    }
+    if (!last_event_id.empty()) {
+        request.headers.emplace("Last-Event-ID", last_event_id);
+    }
+    Answer answer;
+    bool enough = false;
+    request.response_handler = [&answer](const httplib::Response& response) {
+        answer.status = response.status;
+        answer.content_type = response.get_header_value("Content-Type");
+        return true;
+    };
+    request.content_receiver = [&](const char* data, std::size_t length, std::uint64_t, std::uint64_t) {
+        if (answer.status == 200) {
+            enough = !take({data, length});
+            return !enough;
+        }
+        answer.body.append(data, std::min(length, body_bytes_max - answer.body.size()));
+        return true;
+    };
+    const auto result = client.send(request);
+    if (!result) {
+        return base::fail(enough ? base::Errc::closed : errc_of(result.error()),
+                          fmt::format("{}: {}", server.url.text(), httplib::to_string(result.error())));
+    }
     return answer;
 }
 

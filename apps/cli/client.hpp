@@ -5,6 +5,7 @@
 #include "base/time.hpp"
 #include "config/backend_url.hpp"
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,11 @@ struct Answer {
 [[nodiscard]] base::Result<Answer> ask(const Server& server, const std::string& method,
                                        const std::string& path, const std::string& body = {},
                                        base::Duration patience = std::chrono::seconds{30});
+
+/// Reads a stream of events: `take` gets its bytes as they come, until it returns false or the stream ends. The
+/// answer's body is only filled when its status is not 200. Errors: as ask(); closed when `take` ended it.
+[[nodiscard]] base::Result<Answer> listen(const Server& server, const std::string& path, const std::string& last_event_id,
+                                          const std::function<bool(std::string_view bytes)>& take);
 
 /// Whether somebody accepts connections there.
 [[nodiscard]] bool is_listening(const Server& server);

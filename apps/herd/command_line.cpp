@@ -25,6 +25,23 @@ std::vector<std::string> verb_names()
 
 ExitNow usage_error(const std::string& sentence) { return {2, "herd: " + sentence + "\n"}; }
 
+/// The filters of `herd requests`, named as the API's parameters.
+void add_filter_rows(config::Table& table, Verb& verb)
+{
+    table.boolean({.key = "follow", .flags = "--follow", .sentence = "Print each request as it ends.", .in_environment = false},
+                  verb.follow);
+    const auto text = [&](const char* name, const char* value, const char* sentence) {
+        table.text({.key = name, .flags = std::string{"--"} + name, .value_name = value, .sentence = sentence, .in_environment = false},
+                   verb.filters[name]);
+    };
+    text("limit", "N", "How many; 100 if not said.");
+    text("model", "MODEL", "Only of this model.");
+    text("node", "NODE", "Only of this node.");
+    text("status", "STATUS", "Only with this status: 200, 5xx, ok, failed or in_flight.");
+    text("tag", "TAG", "Only with this tag.");
+    text("since", "TIME", "Only since then: 2026-05-01T12:00:00Z, or a span before now: 1h.");
+}
+
 config::Table verb_table(Verb& verb)
 {
     config::Table table{"HERD_"};
@@ -58,6 +75,9 @@ config::Table verb_table(Verb& verb)
                     .sentence = "With `add`: a label; may be repeated.",
                     .in_environment = false},
                    verb.labels);
+    }
+    if (verb.name == "requests") {
+        add_filter_rows(table, verb);
     }
     if (verb.name == "route") {
         table.text({.key = "body",

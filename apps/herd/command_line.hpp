@@ -5,6 +5,7 @@
 #include "config/sources.hpp"
 #include "herd/options.hpp"
 
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -27,6 +28,8 @@ struct Verb {
     bool json{false};
     std::string node_name{};           ///< `nodes add --name`
     std::vector<std::string> labels{}; ///< `nodes add --label`
+    bool follow{false};                ///< `requests --follow`
+    std::map<std::string, std::string> filters{}; ///< of `requests`: parameters of the API, empty when not given
     std::string body_file{};           ///< `route --body`; "-": standard input
 };
 

@@ -3,6 +3,7 @@
 #include "cli/client.hpp"
 #include "cli/input.hpp"
 #include "cli/process_end.hpp"
+#include "herd/cli/follow.hpp"
 #include "herd/cli/print.hpp"
 #include "herd/cli/print_decision.hpp"
 #include "herd/cli/print_health.hpp"
@@ -150,6 +151,17 @@ int loaded(const Context& c)
                    }});
 }
 
+int requests(const Context& c)
+{
+    if (c.verb.follow) {
+        const auto followed = follow_requests(c.verb, c.server(), c.terminal);
+        return followed ? 0 : c.fail(explain(followed.error(), c.verb));
+    }
+    return run(c, {.path = requests_path(c.verb), .print = [&](std::string_view body) {
+                       return print_requests(body, c.terminal);
+                   }});
+}
+
 int drain_or_resume(const Context& c)
 {
     const std::string& node = c.verb.words.front();
@@ -241,9 +253,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 12>& entries()
+const std::array<Entry, 13>& entries()
 {
-    static const std::array<Entry, 12> all{
+    static const std::array<Entry, 13> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE]",
            "Every node with its state and load; or add or remove one.",
@@ -272,6 +284,9 @@ const std::array<Entry, 12>& entries()
            "  q ends it, p pauses it, arrows and Page Up and Down scroll the nodes."},
           top},
          {{"doctor", "doctor", "What is wrong with the fleet and what to do about it; exit code 1 if anything is critical.", ""}, doctor},
+         {{"requests", "requests [--follow]", "The latest requests: what ran where, how long it took, how it ended.",
+           "  --follow prints each request as it ends, until interrupted. `herd why ID` tells more of one."},
+          requests},
          {{"drain", "drain NODE", "Give a node no new requests; what runs there finishes.", ""},
           drain_or_resume,
           1,

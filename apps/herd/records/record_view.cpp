@@ -46,7 +46,7 @@ std::optional<double> tokens_per_s(const proxy::ExchangeRecord& record)
     return std::nullopt;
 }
 
-/// What the scheduler believed to be cached where the request went.
+/// How much of the prompt the node had in its cache: by the time that reading it took, else as the scheduler believed.
 std::optional<std::int64_t> cached_tokens(const proxy::ExchangeRecord& record)
 {
     if (!record.decision || !record.decision->chosen) {
@@ -54,7 +54,9 @@ std::optional<std::int64_t> cached_tokens(const proxy::ExchangeRecord& record)
     }
     for (const fleet::Weighed& one : record.decision->candidates) {
         if (one.node == *record.decision->chosen) {
-            return if_told(static_cast<std::int64_t>(std::llround(one.cached_tokens)));
+            const bool timed = record.timings.prompt_eval > base::Duration{};
+            const double count = timed ? fleet::estimate_cached_tokens(record.timings, one.prefill_rate) : one.cached_tokens;
+            return if_told(static_cast<std::int64_t>(std::llround(count)));
         }
     }
     return std::nullopt;

@@ -1,0 +1,235 @@
+#include "herd/admin/query.hpp"
+#include "herd/admin/records_api.hpp"
+#include "herd/records/answers.hpp"
+#include "herd/records/metrics.hpp"
+#include "herd/records/record_view.hpp"
+
+#include "support/catch.hpp"
+
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+using namespace herd;
+using namespace std::chrono_literals;
+using Json = nlohmann::json;
+
+namespace {
+
+const base::WallTime noon{std::chrono::seconds{1'800'000'000}};
+
+fleet::Decision decision(std::size_t candidates = 2)
+{
+    fleet::Decision one;
+    one.model = "llama3.2:3b";
+    one.prompt_tokens = 26;
+    one.predicted_s = 1.25;
+    for (std::size_t i = 0; i < candidates; ++i) {
+        fleet::Weighed weighed;
+        weighed.node.bytes[0] = static_cast<std::uint8_t>(i + 1);
+        weighed.name = "n" + std::to_string(i);
+        weighed.cost = {.wait_s = 0.5 * static_cast<double>(i), .decode_s = 1.25};
+        weighed.exclusion = i == 1 ? fleet::Exclusion::draining : fleet::Exclusion::none;
+        weighed.cached_tokens = 20;
+        one.candidates.push_back(weighed);
+    }
+    one.chosen = one.candidates[0].node;
+    return one;
+}
+
+proxy::ExchangeRecord exchange()
+{
+    proxy::ExchangeRecord one;
+    one.id = "abc";
+    one.at = noon;
+    one.client = *base::Endpoint::parse("10.0.0.5:1234");
+    one.api = "ollama";
+    one.method = "POST";
+    one.path = "/api/chat";
+    one.model = "llama3.2:3b";
+    one.requested_model = "llama3.2";
+    one.node = "box";
+    one.attempts = {{"attic", fleet::Result::refused, 2ms}, {"box", fleet::Result::served, 900ms}};
+    one.status = 200;
+    one.stream = true;
+    one.tags = {"nightly"};
+    one.timings = {.total = 890ms, .load = 40ms, .prompt_eval = 50ms, .eval = 500ms, .prompt_tokens = 26, .output_tokens = 40};
+    one.queue = 5ms;
+    one.connect = 1ms;
+    one.first_byte = 120ms;
+    one.total = 905ms;
+    one.bytes_in = 10;
+    one.bytes_out = 20;
+    one.decision = std::make_shared<const fleet::Decision>(decision());
+    return one;
+}
+
+store::RequestRecord stored() { return app::stored_form(exchange()); }
+
+} // namespace
+
+TEST_CASE("a record is shown in the shape of the contract")
+{
+    const Json json = Json::parse(app::record_json(stored()));
+    for (const char* key : {"id", "at", "client", "frontend", "api", "path", "model", "requested_model", "node", "attempts", "status",
+                            "termination", "stream", "tags", "priority", "prompt_tokens", "output_tokens", "queue_ms", "load_ms",
+                            "connect_ms", "ttft_ms", "total_ms", "bytes_in", "bytes_out", "tokens_per_s"}) {
+        CAPTURE(key);
+        CHECK(json.contains(key));
+    }
+    for (const char* key : {"key", "session", "fallback", "error", "decision"}) {
+        CAPTURE(key);
+        CHECK_FALSE(json.contains(key));
+    }
+    CHECK(json["attempts"][0] == Json{{"node", "attic"}, {"outcome", "refused"}, {"ms", 2.0}});
+    CHECK(json["tokens_per_s"] == 80.0); // by the node's own clock: 40 tokens in 500 ms
+    CHECK(json["load_ms"] == 40.0);
+    CHECK(json["at"] == "2027-01-15T08:00:00.000Z");
+}
+
+TEST_CASE("one request tells its decision and the node's own time")
+{
+    const Json json = Json::parse(app::record_json(stored(), true));
+    CHECK(json["decision"]["chosen"] == "n0");
+    CHECK(json["decision"]["candidates"].size() == 2);
+    CHECK(json["decision"]["candidates"][1]["reason"] == "draining");
+    CHECK(json["eval_ms"] == 500.0);
+    CHECK(json["node_queue_ms"] == 310.0);
+}
+
+TEST_CASE("speed is taken from the stream where the node does not tell")
+{
+    auto one = exchange();
+    one.timings = {.output_tokens = 101};
+    one.first_byte = 1s;
+    one.total = 3s;
+    CHECK(app::stored_form(std::move(one)).tokens_per_s == Approx(50));
+    auto whole = exchange();
+    whole.timings = {.output_tokens = 101};
+    whole.stream = false;
+    CHECK_FALSE(app::stored_form(std::move(whole)).tokens_per_s);
+}
+
+TEST_CASE("a decision survives being packed, with the best candidates")
+{
+    const auto back = app::unpack_decision(app::pack_decision(decision(40)));
+    REQUIRE(back);
+    CHECK(back->candidates.size() == 16);
+    CHECK(back->left_out == 24);
+    CHECK(back->chosen == decision().chosen);
+    CHECK(back->candidates[3].cost.wait_s == 1.5);
+    CHECK(back->candidates[1].exclusion == fleet::Exclusion::draining);
+    for (const char* text : {"", "{}", "[]", "7", R"({"m":1})", R"({"m":"x","c":null,"p":1,"o":1,"s":1,"a":0,"n":"","l":0,"w":[[1]]})"}) {
+        CAPTURE(text);
+        CHECK_FALSE(app::unpack_decision(text));
+    }
+}
+
+TEST_CASE("what is in flight says what it waits for, and no status")
+{
+    const Json json = Json::parse(app::in_flight_json({exchange(), 'Q'}));
+    CHECK(json["phase"] == "queued");
+    CHECK(json["status"].is_null());
+    CHECK(json["termination"].is_null());
+}
+
+TEST_CASE("names that are not UTF-8 cannot break a record")
+{
+    auto one = exchange();
+    one.model = "x\xff\"\n";
+    one.tags = {"\xc3"};
+    CHECK(Json::accept(app::record_json(app::stored_form(std::move(one)))));
+}
+
+TEST_CASE("records in memory are listed as those on disk would be, and page on")
+{
+    app::Ledger::Records memory;
+    for (std::uint64_t i = 1; i <= 5; ++i) {
+        auto one = stored();
+        one.seq = i;
+        one.id = "r" + std::to_string(i);
+        one.at = noon + std::chrono::seconds{i};
+        memory.push_back(std::make_shared<const store::RequestRecord>(std::move(one)));
+    }
+    store::TraceFilter filter;
+    filter.limit = 2;
+    const Json first = Json::parse(app::answer_list(std::nullopt, memory, filter).body);
+    CHECK(first["requests"][0]["id"] == "r5");
+    filter.before = store::Cursor::parse(first["next"].get<std::string>());
+    REQUIRE(filter.before);
+    const Json second = Json::parse(app::answer_list(std::nullopt, memory, filter).body);
+    CHECK(second["requests"][0]["id"] == "r3");
+    CHECK(app::answer_one(std::nullopt, memory, "r4").status == 200);
+    CHECK(app::answer_one(std::nullopt, memory, "r9").status == 404);
+    const store::UsageQuery query{.bucket = 60s, .since = noon, .until = noon + 1h};
+    const Json usage = Json::parse(app::answer_usage(std::nullopt, memory, query).body);
+    REQUIRE(usage["rows"].size() == 1);
+    CHECK(usage["rows"][0]["requests"] == 5);
+    CHECK(usage["rows"][0]["output_tokens"] == 200);
+    CHECK(usage["rows"][0]["ttft_ms"]["p50"].get<double>() == Approx(120).epsilon(0.04));
+}
+
+TEST_CASE("a mistyped question is told what is wrong with it")
+{
+    bool in_flight = false;
+    const auto fault = [&](const char* text) {
+        app::admin::Query query(text, {"limit", "model", "node", "status", "tag", "key", "client", "since", "before"});
+        (void)app::admin::filter_of(query, noon, in_flight);
+        return query.fault();
+    };
+    CHECK(fault("").empty());
+    CHECK(fault("limit=5&model=llama3.2%3A3b&status=5xx&since=1h").empty());
+    CHECK(fault("since=2026-05-01T12:00:00Z").empty());
+    CHECK(fault("since=1790000000").empty());
+    for (const char* text : {"limit=0", "limit=1001", "limit=x", "stauts=200", "status=999", "status=ok&status=ok", "model=%zz", "since=yesterday",
+                             "before=7", "before=1.x"}) {
+        CAPTURE(text);
+        CHECK_FALSE(fault(text).empty());
+    }
+    CHECK(fault("status=in_flight").empty());
+    CHECK(in_flight);
+    app::admin::Query far("bucket=1s&since=365d", {"by", "bucket", "since", "until"});
+    (void)app::admin::usage_query_of(far, noon);
+    CHECK_FALSE(far.fault().empty());
+}
+
+TEST_CASE("metrics count what happened, and clients cannot make them grow without end")
+{
+    app::Metrics metrics({.models = 3, .nodes = 2, .series_per_family = 50});
+    for (int i = 0; i < 500; ++i) {
+        auto one = stored();
+        one.model = "model" + std::to_string(i);
+        one.node = i % 2 == 0 ? "box" : "node" + std::to_string(i);
+        metrics.count(one);
+        auto unknown = stored();
+        unknown.model = "invented" + std::to_string(i);
+        unknown.node.clear();
+        unknown.status = 404;
+        unknown.attempts.clear();
+        metrics.count(unknown);
+    }
+    fleet::Snapshot snapshot;
+    fleet::NodeView view;
+    view.name = "twin";
+    view.state = fleet::NodeState::online;
+    snapshot.nodes = {view, view};
+    snapshot.nodes[1].id.bytes[0] = 9;
+    const std::string text = metrics.text(snapshot, {.version = "1.2.3", .counts = {1000, 0, 4}});
+    CHECK(text.find("herd_requests_total{api=\"ollama\",code=\"404\",model=\"\",node=\"\"} 500\n") != std::string::npos);
+    CHECK(text.find("herd_build_info{version=\"1.2.3\"} 1\n") != std::string::npos);
+    CHECK(text.find("herd_requests_in_flight 4\n") != std::string::npos);
+    CHECK(text.find("invented") == std::string::npos);
+    CHECK(text.find("\"other\"") != std::string::npos);
+    CHECK(text.size() < 100'000);
+    std::set<std::string> names; // of series: none may be there twice
+    std::size_t at = 0;
+    while (at < text.size()) {
+        const auto end = text.find('\n', at);
+        const std::string line = text.substr(at, end - at);
+        at = end + 1;
+        if (!line.starts_with('#')) {
+            CAPTURE(line);
+            CHECK(names.insert(line.substr(0, line.rfind(' '))).second);
+        }
+    }
+}
