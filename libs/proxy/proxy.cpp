@@ -59,6 +59,8 @@ void Proxy::set_options(std::shared_ptr<const ProxyOptions> options)
     impl_->settings = make_settings(std::move(options));
 }
 
+std::shared_ptr<const ProxyOptions> Proxy::options() const { return impl_->settings->options; }
+
 std::vector<InFlight> Proxy::in_flight(std::size_t max) const
 {
     std::vector<InFlight> all;
