@@ -103,7 +103,8 @@ void Agent::take_load()
 {
     document_.host = host_.read();
     const Traffic traffic = sources_.traffic();
-    document_.in_flight = traffic.in_flight;
+    // Those that reach Ollama beside the gateway take its slots too.
+    document_.in_flight = traffic.in_flight + sources_.runners().foreign;
     const int slots = capacity(document_);
     document_.queued = std::max(0, traffic.working - std::max(slots, 1));
     const bool crowded = slots > 0 && traffic.working > slots;

@@ -102,6 +102,12 @@ http::ResponseHead error_body(int status, std::string_view reason, std::string_v
     return answer_head(status, "application/json; charset=utf-8");
 }
 
+RunnerWatchOptions with_own(RunnerWatchOptions options, std::function<int()> own)
+{
+    options.own = std::move(own);
+    return options;
+}
+
 } // namespace
 
 base::Result<NodeSockets> bind_node(const NodeOptions& options)
@@ -232,7 +238,8 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
       pool(loop, network, {}),
       backend(loop, network, pool, backend_options(seams.backend, options, listening),
               [this] { on_backend(); }),
-      runners(loop, pool, seams.runners, [this] { agent.refresh(); }),
+      runners(loop, pool, with_own(seams.runners, [this] { return gateway.traffic().working; }),
+              [this] { agent.refresh(); }),
       gateway(pool, backend, {identity.id.text(), options.relay.max_body}),
       agent(loop, agent_options(seams),
             {[this]() -> const BackendView& { return backend.view(); },

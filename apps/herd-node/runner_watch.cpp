@@ -180,6 +180,12 @@ net::Task<void> RunnerWatch::ask_slots(RunnerView& into) // NOLINT: as above
             }
         }
     }
+    int busy = 0;
+    for (const auto& [pid, slots] : answers) {
+        busy += slots.busy;
+    }
+    // Both counted at one moment: a request of ours that ended since must not look like somebody else's.
+    into.foreign = std::max(0, busy - (options_.own ? options_.own() : 0));
     into.slots = std::move(answers);
 }
 

@@ -10,6 +10,7 @@
 #include "net/task_group.hpp"
 #include "net/timer.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@ struct RunnerWatchOptions {
     base::Duration look_every{std::chrono::seconds{30}}; ///< through /proc, while something is loaded
     base::Duration slots_every{std::chrono::seconds{2}}; ///< where there is /slots
     base::Duration ask_timeout{std::chrono::milliseconds{500}};
+    std::function<int()> own{}; ///< requests that keep a model busy on our account; null: none ever
 };
 
 /// Thread: the loop's.

@@ -40,6 +40,7 @@ std::optional<int> common_slots(const RunnerView& view)
 bool RunnerView::operator==(const RunnerView& other) const
 {
     return settings == other.settings && disk == other.disk && runners == other.runners && blobs == other.blobs
+        && foreign == other.foreign
         && std::ranges::equal(slots, other.slots, [](const auto& a, const auto& b) {
                return a.first == b.first && a.second.total == b.second.total
                    && a.second.busy == b.second.busy;

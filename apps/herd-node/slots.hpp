@@ -18,6 +18,7 @@ struct RunnerView {
     std::optional<DiskRoom> disk{};
     std::vector<Runner> runners{};
     std::map<int, Slots> slots{};               ///< by pid: answers of /slots
+    int foreign{0}; ///< requests that keep runners busy beyond those that came through our gateway
     std::map<std::string, std::string> blobs{}; ///< manifest digest → weights file, from /api/show
     bool operator==(const RunnerView&) const;
 };

@@ -34,6 +34,7 @@ public:
     std::string ps{R"({"models":[]})"};
     std::string tags{
         R"({"models":[{"name":"tiny:latest","digest":"d1","size":5,"modified_at":"2026-11-20T16:43:43Z"}]})"};
+    std::string slots{}; ///< of a runner's GET /slots; empty: has none
     int authorize_status{404};
     int node_status{404};   ///< of GET /herd/v1/node
     int status_status{404}; ///< of GET /herd/v1/status
@@ -87,6 +88,8 @@ private:
             co_await answer(exchange, 200, ps);
         } else if (path == "/api/tags") {
             co_await answer(exchange, 200, tags);
+        } else if (path == "/slots" && !slots.empty()) {
+            co_await answer(exchange, 200, slots);
         } else if (path == "/ollana/api/authorize") {
             co_await answer(exchange, authorize_status, "404 page not found");
         } else if (path == "/herd/v1/node") {
