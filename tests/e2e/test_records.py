@@ -2,16 +2,18 @@
 import json
 import re
 import selectors
+import shutil
 import socket
 import sqlite3
 import stat
+import subprocess
 import threading
 import time
 
 import pytest
 
 from harness import Connection, report, request, wait_until
-from harness.programs import stream
+from harness.programs import ROOT, program, stream
 
 MODEL = "llama3.2:3b"
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "tell me a secret: swordfish"}], "options": {"num_predict": 20}}
@@ -77,14 +79,36 @@ def test_a_request_in_flight_can_be_seen(herd):
 def test_a_failover_is_told_attempt_by_attempt(sim_fleet):
     sims = [sim_fleet.sim(), sim_fleet.sim()]
     herd = sim_fleet.static(*sims)
-    for sim in sims:
-        sim.fault("reset", count=1)
+    first = herd.chat(MODEL).header("X-Herd-Node")  # where the model is loaded now, so the next one goes there too
+    sims[int(first[1]) - 1].fault("reset", count=1)
     answer = herd.chat(MODEL)
+    assert answer.status == 200 and answer.header("X-Herd-Retries") == "1" and answer.header("X-Herd-Node") != first
     record = records(herd)[0]
-    if answer.status == 200:
-        assert [one["outcome"] for one in record["attempts"]] == ["broken", "served"]
-    else:
-        assert record["status"] == 502 and len(record["attempts"]) == 2 and record["error"]
+    assert [(one["node"], one["outcome"]) for one in record["attempts"]] == [(first, "broken"), (record["node"], "served")]
+    decision = herd.get("/herd/v1/requests/" + record["id"]).json()["decision"]
+    assert decision["chosen"] == record["node"] and decision["candidates"]
+
+
+def test_the_verbs_show_requests(herd):
+    ids = [herd.chat(MODEL).header("X-Herd-Request-Id") for _ in range(2)]
+
+    def verb(*arguments):
+        return subprocess.run([program("herd"), *arguments, "--url", herd.url], capture_output=True, text=True, timeout=20)
+    listed = verb("requests")
+    assert listed.returncode == 0 and [line.split()[1] for line in listed.stdout.splitlines()[1:]] == ids
+    assert [one["id"] for one in json.loads(verb("requests", "--limit", "1", "--json").stdout)["requests"]] == ids[1:]
+    assert "no requests" in verb("requests", "--status", "failed").stdout
+    assert verb("requests", "--status", "sideways").returncode == 1
+    why = verb("why", ids[0])
+    assert why.returncode == 0 and MODEL in why.stdout
+    follower = subprocess.Popen([program("herd"), "requests", "--follow", "--json", "--url", herd.url], stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: re.search(r"^herd_event_viewers 1$", herd.get("/metrics").body.decode(), re.M), "the follower")
+        third = herd.chat(MODEL).header("X-Herd-Request-Id")
+        assert json.loads(follower.stdout.readline())["id"] == third
+    finally:
+        follower.kill()
+        follower.wait()
 
 
 def test_tags_come_from_body_and_header(herd):
@@ -408,6 +432,24 @@ def test_metrics_are_read_by_the_official_parser(herd):
     herd.chat(MODEL)
     families = {family.name: family for family in parser.text_string_to_metric_families(herd.get("/metrics").body.decode())}
     assert families["herd_requests"].type == "counter" and families["herd_ttft_seconds"].type == "histogram"
+
+
+def test_alerts_dashboard_and_list_name_what_there_is(herd):
+    """A metric that is renamed must not leave a silent alert behind."""
+    folder = ROOT / "docs" / "monitoring"
+    listed = set(re.findall(r"`((?:herd|process)_\w+)`", (folder / "README.md").read_text()))
+    used = set()
+    for name in ("alerts.yml", "grafana-dashboard.json"):
+        used |= {re.sub(r"_(bucket|sum|count)$", "", one) for one in re.findall(r"\b((?:herd|process)_\w+)", (folder / name).read_text())}
+    assert used <= listed, used - listed
+    herd.chat(MODEL)
+    shown = set(parse_metrics(herd.get("/metrics").body.decode()))
+    assert shown <= listed, shown - listed
+    promtool = shutil.which("promtool")
+    if promtool:
+        assert subprocess.run([promtool, "check", "rules", folder / "alerts.yml"], capture_output=True).returncode == 0
+        answer = herd.get("/metrics").body
+        assert subprocess.run([promtool, "check", "metrics"], input=answer, capture_output=True).returncode in (0, 3)  # 3: mere advice
 
 
 # ----------------------------------------------------------------------------------------------------- access line

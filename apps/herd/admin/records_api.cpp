@@ -56,6 +56,9 @@ private:
 
 bool RecordsApi::owns(std::string_view path)
 {
+    if (!path.starts_with("/herd/") && path != metrics_path) {
+        return false; // nearly all requests: asked of each
+    }
     return path == list_path || path.starts_with(one_path) || path == usage_path || path == events_path
         || path == metrics_path;
 }

@@ -218,7 +218,7 @@ TEST_CASE("mistakes are one sentence that names the place and the nearest word")
           == "herd: --discovery-port \"99999\": expected a number from 0 to 65535\n");
     CHECK(error_of({"stauts"})
           == "herd: unknown command \"stauts\" (did you mean \"status\"?); herd --help lists them\n");
-    CHECK(error_of({"requests"}).find("unknown command \"requests\"") != std::string::npos);
+    CHECK(error_of({"requsts"}).find("unknown command \"requsts\" (did you mean \"requests\"?)") != std::string::npos);
     CHECK(error_of({"serve", "extra"}) == "herd: unexpected argument \"extra\"\n");
     CHECK(error_of({}, {{"HERD_PROXY_MAX_BODY", "lots"}})
               .starts_with("herd: HERD_PROXY_MAX_BODY \"lots\": expected a size"));
