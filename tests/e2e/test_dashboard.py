@@ -115,7 +115,7 @@ def test_a_dying_node_changes_its_card_within_a_second(sim_fleet, start_browser)
 def test_a_request_appears_while_it_runs_and_when_it_ends(sim_fleet, start_browser):
     herd, _, _ = sim_fleet.simulated(1, MODEL, "--decode", "40")
     browser = start_browser(herd).visit("/dashboard/requests")
-    browser.wait(selector=".table-empty", state="attached")
+    browser.wait(selector=".table-foot:has-text('shown')")
     done = threading.Thread(target=lambda: herd.chat(MODEL, options={"num_predict": 100}, headers=[("X-Herd-Tags", "from-a-test")]), daemon=True)
     done.start()
     running = ".table-rows .table-row:has-text('%s')" % MODEL
