@@ -1,6 +1,6 @@
 #pragma once
 // The cost model: what a request costs on a node, in seconds, term by term. Pure: it reads what is known and
-// changes nothing. Where each term comes from stands in docs/SCHEDULING.md and docs/adr/0008-cost-model.md.
+// changes nothing. Where each term comes from stands in docs/SCHEDULING.md and docs/adr/0009-cost-model.md.
 #include "fleet/knowledge.hpp"
 #include "fleet/selection.hpp"
 

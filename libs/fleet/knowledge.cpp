@@ -59,12 +59,38 @@ Speed Knowledge::speed_of(const NodeRecord& node, const ModelOnNode& model, doub
         guess = rates->speed(guess);
         return guess;
     }
+    if (const auto at = calibrations_.find(model.digest); at != calibrations_.end()) {
+        const double prefill = std::exp(at->second.prefill);
+        const double decode = std::exp(at->second.decode);
+        guess.prefill_s *= prefill;
+        guess.decode_s *= decode;
+        guess.decode_slope_s *= decode;
+    }
     if (model.digest != 0 && node.hardware.known) {
         if (const auto at = siblings_.find(sibling_key(node, model)); at != siblings_.end()) {
             guess = at->second.speed(guess);
         }
     }
     return rates == nullptr ? guess : rates->speed(guess);
+}
+
+void Knowledge::calibrate(const NodeRecord& node, const ModelOnNode& model, double prefill_each_s, double decode_each_s,
+                          double others)
+{
+    constexpr double remembered = 24; // answers that count
+    if (model.digest == 0 || (calibrations_.size() >= siblings_max && !calibrations_.contains(model.digest))) {
+        return;
+    }
+    const auto guess = guess_speed(node.hardware, model.size, model.in_vram);
+    const auto note = [&](double& mean, double& weight, double seen, double guessed) {
+        if (seen > 0 && guessed > 0) {
+            weight = std::min(weight + 1, remembered);
+            mean += (std::clamp(std::log(seen / guessed), -5.0, 5.0) - mean) / weight;
+        }
+    };
+    auto& entry = calibrations_[model.digest];
+    note(entry.prefill, entry.prefill_weight, prefill_each_s, guess.prefill_s);
+    note(entry.decode, entry.decode_weight, decode_each_s, guess.decode(others));
 }
 
 /// Requests that were queued inside the node tell that it has fewer slots than we thought.
@@ -99,6 +125,7 @@ void Knowledge::note_tokens(NodeRecord& node, ModelOnNode& model, const Assumed&
         const bool from_cache = known && took * too_fast < expected;
         if (!from_cache && believed <= trusted_cached_share * prompt) {
             learning.rates.note_prefill(believed, prompt - believed, took);
+            calibrate(node, model, prompt - believed < 64 ? 0 : took / (prompt - believed), 0, 0);
             if (sibling_rates != nullptr) {
                 sibling_rates->note_prefill(believed, prompt - believed, took);
             }
@@ -112,6 +139,7 @@ void Knowledge::note_tokens(NodeRecord& node, ModelOnNode& model, const Assumed&
         const auto output = static_cast<double>(timings.output_tokens);
         expect_.note_answer(assumed.model_key, assumed.tag, output);
         learning.rates.note_decode(output, seconds_of(timings.eval), assumed.others);
+        calibrate(node, model, 0, output < 8 ? 0 : seconds_of(timings.eval) / output, assumed.others);
         if (sibling_rates != nullptr) {
             sibling_rates->note_decode(output, seconds_of(timings.eval), assumed.others);
         }

@@ -51,9 +51,16 @@ public:
     [[nodiscard]] const Expectations& expect() const { return expect_; }
 
 private:
-    struct Sibling {
-        Rates rates{};
+    /// How far the guess from the hardware is off for a digest, as a factor (its logarithm), wherever it was
+    /// measured: a mixture of experts reads a tenth of its weights per token, and its size does not tell.
+    struct Calibration {
+        double prefill{0};
+        double prefill_weight{0};
+        double decode{0};
+        double decode_weight{0};
     };
+    void calibrate(const NodeRecord& node, const ModelOnNode& model, double prefill_each_s, double decode_each_s,
+                   double others);
     void note_tokens(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Timings& timings);
     void note_own_clock(ModelOnNode& model, const Assumed& assumed, const Outcome& outcome, double seconds);
     static void note_inside_queue(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Timings& timings);
@@ -61,6 +68,7 @@ private:
 
     Expectations expect_{};
     std::unordered_map<std::uint64_t, Rates> siblings_{};                      ///< by digest and kind of hardware
+    std::unordered_map<std::uint64_t, Calibration> calibrations_{};            ///< by digest
     std::map<std::pair<NodeId, std::uint64_t>, Learned> restored_{};           ///< not asked for yet
 };
 

@@ -72,6 +72,9 @@ Fit fit_of(NodeRecord& node, const ModelOnNode& model, int num_ctx, base::Instan
         fit.fits = false;
         return fit;
     }
+    if (model.believed_loaded()) { // with other options: whoever wants those will have to load it again
+        fit.others_s += chance_wanted(model, now) * load_seconds(node, model);
+    }
     if (has_gpu) {
         fit.in_vram = std::clamp(0.95 * static_cast<double>(hardware.vram_total) / std::max(need, 1.0), 0.0, 1.0);
     }

@@ -31,17 +31,14 @@ void WaitingLine::forget_idle(Band& band, double below)
 void WaitingLine::add(Waiter& waiter, const Order& order)
 {
     auto& band = band_of(waiter.profile.priority);
-    const double floor = band.least_served();
+    const double start = band.reached_s - order.credit_s;
     if (band.clients.size() > idle_clients_max + band.backlogged) {
-        forget_idle(band, band.backlogged == 0 ? std::numeric_limits<double>::max() : floor - order.credit_s);
+        forget_idle(band, start);
     }
     const auto [at, is_new] = band.clients.try_emplace(waiter.profile.client);
     auto& client = at->second;
     if (client.waiters.empty()) {
-        if (band.backlogged > 0) {
-            const double start = std::max(0.0, floor - order.credit_s); // 0: nobody was served yet
-            client.served_s = is_new ? start : std::max(client.served_s, start);
-        }
+        client.served_s = std::max(is_new ? 0.0 : client.served_s, start);
         ++band.backlogged;
     }
     if (waiter.profile.attempt > 0) {
@@ -100,6 +97,7 @@ void WaitingLine::charge(const std::string& client, Priority priority, double se
 {
     auto& band = band_of(priority);
     if (const auto at = band.clients.find(client); at != band.clients.end()) {
+        band.reached_s = std::max(band.reached_s, at->second.served_s);
         at->second.served_s += seconds;
     }
 }

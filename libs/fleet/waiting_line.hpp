@@ -95,6 +95,7 @@ private:
         std::map<std::string, Client> clients{}; ///< idle ones too, while what they were served still counts
         std::set<std::pair<base::Instant, Waiter*>, ByAge> by_age{};
         std::size_t backlogged{0};
+        double reached_s{0}; ///< service that whoever was served last had got before: where newcomers are counted from
         [[nodiscard]] double least_served() const;
     };
     Band& band_of(Priority priority) { return bands_[static_cast<std::size_t>(priority)]; }
