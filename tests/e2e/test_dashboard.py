@@ -221,6 +221,8 @@ def test_every_view_is_quiet_and_fits_in_both_themes_and_on_a_phone(sim_fleet, s
                 browser.when(js="!document.querySelector('.loading')")
                 over = browser.run(js="document.documentElement.scrollWidth - innerWidth")
                 assert over <= 0, "%s is %d pixels too wide at %d" % (view or "fleet", over, width)
+                inside = browser.run(js="Math.max(0, ...[...document.querySelectorAll('.table-box')].map((box) => box.scrollWidth - box.clientWidth))")
+                assert inside <= 0, "a table of %s is %d pixels too wide at %d" % (view or "fleet", inside, width)
                 name = view.split("/")[0] or "fleet"
                 browser.shot(file=str(shots / ("%s-%d-%s.png" % (name if "/" not in view else name + "-one", width, scheme))))
     assert browser.troubles() == []

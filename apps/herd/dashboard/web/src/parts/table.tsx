@@ -8,6 +8,8 @@ export interface Column<Row> {
   label: string
   /** A grid track: "7rem", "minmax(8rem, 2fr)". */
   width: string
+  /** The track on a phone; else as `width`. */
+  narrow?: string
   /** Shown from this width of the table on, in pixels. */
   from?: number
   right?: boolean
@@ -48,7 +50,7 @@ export function Table<Row>(props: Props<Row>) {
   const [order, setOrder] = useState<{ key: string, down: boolean } | null>(props.sorted ?? null)
   const ordered = useMemo(() => inOrder(rows, columns.find((column) => column.key === order?.key), order?.down ?? false), [rows, order, columns])
   const visible = columns.filter((column) => frame.width >= (column.from ?? 0))
-  const tracks = visible.map((column) => column.width).join(' ')
+  const tracks = visible.map((column) => (frame.width < 480 ? column.narrow ?? column.width : column.width)).join(' ')
 
   useLayoutEffect(() => {
     const element = box.current

@@ -16,7 +16,7 @@ const flying = (model: CatalogModel) => model.nodes.reduce((sum, each) => sum + 
 const conflict = (model: CatalogModel) => model.digests.length > 1
 
 const columns: Column<CatalogModel>[] = [
-  { key: 'name', label: 'Model', width: 'minmax(9rem,2fr)', show: (m) => <span class="cell-name"><Mark tone={inMemory(m).length ? 'good' : 'none'} />{m.name}</span>, sort: (m) => m.name },
+  { key: 'name', label: 'Model', width: 'minmax(9rem,2fr)', narrow: 'minmax(6rem,2fr)', show: (m) => <span class="cell-name"><Mark tone={inMemory(m).length ? 'good' : 'none'} />{m.name}</span>, sort: (m) => m.name },
   { key: 'nodes', label: 'Nodes', width: '4rem', right: true, show: (m) => count(m.nodes.length), sort: (m) => m.nodes.length },
   { key: 'where', label: 'On', width: 'minmax(8rem,2.500fr)', from: 640, show: (m) => m.nodes.map((each) => each.node).join(', ') },
   { key: 'memory', label: 'In memory', width: 'minmax(6rem,1.400fr)', show: (m) => inMemory(m).map((each) => each.node).join(', ') || none, sort: (m) => inMemory(m).length },

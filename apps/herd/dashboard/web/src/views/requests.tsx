@@ -26,16 +26,16 @@ export function outcome(record: RequestRecord): [Tone, string] {
 }
 
 const columns: Column<RequestRecord>[] = [
-  { key: 'at', label: 'Time', width: '5.200rem', show: (r) => <span title={dateAndTime(r.at)}>{clock(r.at)}</span>, sort: (r) => r.at },
-  { key: 'status', label: 'Status', width: '6.300rem', show: (r) => { const [tone, text] = outcome(r); return <span class="cell-name" title={r.error ?? terminationWords(r.termination)}><Mark tone={tone} />{text}</span> }, sort: (r) => r.status ?? 0 },
-  { key: 'model', label: 'Model', width: 'minmax(8rem,1.600fr)', show: (r) => r.model || r.requested_model || <span class="quiet">{r.method} {r.path}</span>, sort: (r) => r.model ?? '' },
+  { key: 'at', label: 'Time', width: '5.200rem', narrow: '4.400rem', show: (r) => <span title={dateAndTime(r.at)}>{clock(r.at)}</span>, sort: (r) => r.at },
+  { key: 'status', label: 'Status', width: '6.300rem', narrow: '5.600rem', show: (r) => { const [tone, text] = outcome(r); return <span class="cell-name" title={r.error ?? terminationWords(r.termination)}><Mark tone={tone} />{text}</span> }, sort: (r) => r.status ?? 0 },
+  { key: 'model', label: 'Model', width: 'minmax(8rem,1.600fr)', narrow: 'minmax(3rem,1fr)', show: (r) => r.model || r.requested_model || <span class="quiet">{r.method} {r.path}</span>, sort: (r) => r.model ?? '' },
   { key: 'node', label: 'Node', width: 'minmax(5rem,1fr)', from: 420, show: (r) => <>{r.node || none}{(r.attempts?.length ?? 0) > 1 ? <small title="attempts"> ×{r.attempts?.length}</small> : null}</>, sort: (r) => r.node ?? '' },
   { key: 'path', label: 'Endpoint', width: 'minmax(7rem,1fr)', from: 1150, show: (r) => <span class="mono">{r.path}</span>, sort: (r) => r.path ?? '' },
   { key: 'tags', label: 'Tags', width: 'minmax(4rem,.700fr)', from: 1280, show: (r) => (r.tags ?? []).join(', ') },
   { key: 'client', label: 'Client', width: '8rem', from: 1400, show: (r) => r.key ?? r.client, sort: (r) => r.client ?? '' },
   { key: 'queue', label: 'Queued', width: '4.800rem', right: true, from: 760, show: (r) => (r.queue_ms ? millis(r.queue_ms) : none), sort: (r) => r.queue_ms ?? 0 },
   { key: 'ttft', label: 'First byte', width: '5.200rem', right: true, from: 620, show: (r) => (r.ttft_ms ? millis(r.ttft_ms) : none), sort: (r) => r.ttft_ms ?? 0 },
-  { key: 'total', label: 'Total', width: '5.200rem', right: true, show: (r) => millis(r.total_ms), sort: (r) => r.total_ms ?? 0 },
+  { key: 'total', label: 'Total', width: '5.200rem', narrow: '4.600rem', right: true, show: (r) => millis(r.total_ms), sort: (r) => r.total_ms ?? 0 },
   { key: 'tokens', label: 'Tokens', width: '7rem', right: true, from: 900, show: (r) => (r.output_tokens ? <span title="prompt → answer">{count(r.prompt_tokens)} → {count(r.output_tokens)}</span> : none), sort: (r) => r.output_tokens ?? 0 },
   { key: 'speed', label: 'Tok/s', width: '4rem', right: true, from: 700, show: (r) => rate(r.tokens_per_s), sort: (r) => r.tokens_per_s ?? 0 },
   { key: 'size', label: 'Out', width: '5.500rem', right: true, from: 1500, show: (r) => bytes(r.bytes_out), sort: (r) => r.bytes_out ?? 0 }

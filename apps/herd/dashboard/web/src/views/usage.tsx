@@ -21,12 +21,12 @@ const topMax = 7
 function columnsFor(kind: By): Column<Sum>[] {
   const link = (sum: Sum) => (kind === 'model' || kind === 'node' || kind === 'tag' ? <a href={href('requests', '', { [kind]: sum.name })}>{sum.name || noName}</a> : sum.name || noName)
   return [
-    { key: 'name', label: kind[0]?.toUpperCase() + kind.slice(1), width: 'minmax(8rem,2fr)', show: link, sort: (sum) => sum.name },
-    { key: 'requests', label: 'Requests', width: '6rem', right: true, show: (sum) => count(sum.requests), sort: (sum) => sum.requests },
+    { key: 'name', label: kind[0]?.toUpperCase() + kind.slice(1), width: 'minmax(8rem,2fr)', narrow: 'minmax(4rem,1fr)', show: link, sort: (sum) => sum.name },
+    { key: 'requests', label: 'Requests', width: '6rem', narrow: '4.800rem', right: true, show: (sum) => count(sum.requests), sort: (sum) => sum.requests },
     { key: 'errors', label: 'Failed', width: '5.500rem', right: true, from: 420, show: (sum) => (sum.errors ? `${count(sum.errors)} (${((100 * sum.errors) / sum.requests).toFixed(1)} %)` : '0'), sort: (sum) => sum.errors },
     { key: 'prompt', label: 'Prompt tokens', width: '7.500rem', right: true, from: 560, show: (sum) => count(sum.prompt), sort: (sum) => sum.prompt },
     { key: 'cached', label: 'Cached', width: '6rem', right: true, from: 820, show: (sum) => count(sum.cached), sort: (sum) => sum.cached },
-    { key: 'output', label: 'Answer tokens', width: '7.500rem', right: true, show: (sum) => count(sum.output), sort: (sum) => sum.output },
+    { key: 'output', label: 'Answer tokens', width: '7.500rem', narrow: '7rem', right: true, show: (sum) => count(sum.output), sort: (sum) => sum.output },
     { key: 'mean', label: 'Mean time', width: '6rem', right: true, from: 640, show: (sum) => millis(sum.meanMs), sort: (sum) => sum.meanMs },
     { key: 'loads', label: 'Loads', width: '5rem', right: true, from: 900, show: (sum) => count(sum.coldLoads), sort: (sum) => sum.coldLoads },
     { key: 'retries', label: 'Retries', width: '5rem', right: true, from: 980, show: (sum) => count(sum.retries), sort: (sum) => sum.retries }
