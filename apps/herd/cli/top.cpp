@@ -39,8 +39,8 @@ std::string fetch(const cli::Server& server, const std::string& path, bool optio
     }
     auto answer = cli::ask(server, "GET", path, {}, patience);
     if (!answer) {
-        trouble = fmt::format(answer.error().code == base::Errc::timed_out ? "{} does not answer in time" : "no herd answers at {}",
-                              server.url.text());
+        const bool slow = answer.error().code == base::Errc::timed_out;
+        trouble = slow ? server.url.text() + " does not answer in time" : "no herd answers at " + server.url.text();
         return {};
     }
     if (answer->status != 200) {
