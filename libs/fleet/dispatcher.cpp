@@ -56,12 +56,18 @@ void Dispatcher::acquire(const AcquireWanted& event, Step& step)
         refuse(event.ticket, base::Errc::deadline_passed, "the deadline had passed on arrival", {}, step);
         return;
     }
-    const auto judgement = judge(profile, step.now, true);
+    auto judgement = judge(profile, step.now, true);
     if (settle_now(event.ticket, profile, judgement, step)) {
         return;
     }
     if (judgement.fate != Fate::routable && judgement.fate != Fate::settle && fall_back(event, step)) {
         return;
+    }
+    if (judgement.fate == Fate::routable && !fits_somewhere(profile, step.now)) {
+        judgement = unfit(profile);
+        if (fall_back(event, step)) {
+            return;
+        }
     }
     if (judgement.fate == Fate::refuse) {
         const bool later = judgement.why == base::Errc::no_node || judgement.why == base::Errc::attempts_failed;

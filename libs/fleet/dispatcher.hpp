@@ -84,6 +84,8 @@ private:
     [[nodiscard]] bool mark(Need need, bool last_resort, base::Instant now);
     void hold_back(base::Instant now);
     [[nodiscard]] Judgement unfit(const Profile& profile) const;
+    /// One of candidates_ may serve it as far as memory goes.
+    [[nodiscard]] bool fits_somewhere(const Profile& profile, base::Instant now) const;
     [[nodiscard]] bool means(const Profile& profile, const NodeRecord& node);
 
     // serve.cpp

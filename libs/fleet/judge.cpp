@@ -3,6 +3,7 @@
 #include "fleet/dispatcher.hpp"
 
 #include "base/units.hpp"
+#include "fleet/memory_fit.hpp"
 
 #include <algorithm>
 
@@ -141,6 +142,17 @@ Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Ins
         return {Fate::refuse, base::Errc::no_node, "no node carries all the labels asked for"};
     }
     return {Fate::refuse, base::Errc::no_such_model, "model '" + profile.model + "' not found"};
+}
+
+bool Dispatcher::fits_somewhere(const Profile& profile, base::Instant now) const
+{
+    if (profile.need != Need::slot) {
+        return true;
+    }
+    return std::ranges::any_of(candidates_, [&](const Candidate& c) {
+        return c.exclusion != Exclusion::cannot_fit
+            && (c.loaded || fit_of(*c.node, *c.model, profile.num_ctx.value_or(0), now).fits);
+    });
 }
 
 /// Everybody who could serve it lacks the memory.

@@ -15,6 +15,9 @@ constexpr double fastest_s = 1e-6;      ///< a million tokens per second: nobody
 constexpr double slowest_s = 100;
 constexpr double slope_share = 0.15;    ///< of the time of a token, for each other request: a first guess
 
+/// A guess may be wrong by a factor of a hundred: one whole answer outweighs it, ten make it vanish.
+double trust_in(const Line& line) { return line.weight() * line.weight() / (line.weight() * line.weight() + 0.1); }
+
 } // namespace
 
 void Line::observe(double x, double y, double weight, double fade_to)
@@ -92,7 +95,7 @@ Speed Rates::speed(const Speed& guess) const
     Speed out = guess;
     if (prefill_.weight() > 0) {
         const auto fit = prefill_.fit(0, 1, context_scale);
-        const double trust = guess.prefill_s > 0 ? prefill_.weight() / (prefill_.weight() + 0.2) : 1;
+        const double trust = guess.prefill_s > 0 ? trust_in(prefill_) : 1;
         out.prefill_s = trust * fit.a + (1 - trust) * guess.prefill_s;
         out.prefill_slope_s = trust * fit.b + (1 - trust) * guess.prefill_slope_s;
     }
@@ -100,7 +103,7 @@ Speed Rates::speed(const Speed& guess) const
         const double slope = slope_share * (guess.decode_s > 0 ? guess.decode_s : 0);
         const auto rough = decode_.fit(slope, 2, others_scale);
         const auto fit = decode_.fit(slope_share * rough.a, 2, others_scale);
-        const double trust = guess.decode_s > 0 ? decode_.weight() / (decode_.weight() + 0.2) : 1;
+        const double trust = guess.decode_s > 0 ? trust_in(decode_) : 1;
         out.decode_s = trust * fit.a + (1 - trust) * guess.decode_s;
         out.decode_slope_s = trust * fit.b + (1 - trust) * guess.decode_slope_s;
     }

@@ -1,5 +1,6 @@
 #include "support/catch.hpp"
 
+#include "fleet/memory_fit.hpp"
 #include "fleet/retry_budget.hpp"
 #include "fleet/selection.hpp"
 
@@ -90,6 +91,23 @@ TEST_CASE("a model loaded by others counts as our class when its context is the 
     CHECK_FALSE(consider(node, &model, profile).same_class);
     model.options_class = 77;
     CHECK(consider(node, &model, profile).same_class);
+}
+
+TEST_CASE("a model that is loaded again with other options costs those who use it as it is")
+{
+    NodeRecord node;
+    ModelOnNode model;
+    model.listed = true;
+    model.size = 4'000'000'000;
+    const herd::base::Instant now{1000s};
+    CHECK(fit_of(node, model, 8192, now).others_s == 0);
+    model.loaded = true;
+    const auto idle = fit_of(node, model, 8192, now).others_s;
+    CHECK(idle > 0);
+    for (int i = 0; i < 5; ++i) {
+        model.used(now);
+    }
+    CHECK(fit_of(node, model, 8192, now).others_s > 2 * idle);
 }
 
 TEST_CASE("free memory is VRAM where there is any, else RAM")
