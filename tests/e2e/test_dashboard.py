@@ -162,6 +162,27 @@ def test_a_node_is_added_and_removed_by_hand(sim_fleet, start_browser):
     assert browser.troubles() == []
 
 
+def test_a_model_is_pulled_to_a_node_and_deleted_by_typing_its_name(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2)
+    browser = start_browser(herd).visit("/dashboard/models")
+    browser.click(selector=".tools button:has-text('Pull a model')")
+    browser.fill(selector="dialog[open] input", text="mistral:7b")
+    browser.select(selector="dialog[open] select", value="n2")
+    browser.click(selector="dialog[open] button:text-is('Pull')")
+    browser.wait(selector="dialog[open] pre:has-text('success')", timeout=20000)
+    browser.click(selector="dialog[open] button:text-is('Close')")
+    row = ".table-rows .table-row:has-text('mistral:7b')"
+    browser.wait(selector=row + ":has-text('n2')")
+    assert [holder["node"] for model in herd.get("/herd/v1/models").json()["models"] if model["name"] == "mistral:7b" for holder in model["nodes"]] == ["n2"]
+    browser.click(selector=row)
+    browser.click(selector="button[aria-label='Delete mistral:7b from n2']")
+    assert browser.run(js="document.querySelector('dialog[open] .button.main').disabled")
+    browser.fill(selector="dialog[open] input", text="mistral:7b")
+    browser.click(selector="dialog[open] button:text-is('Delete')")
+    browser.wait(selector=row, state="detached")
+    assert browser.troubles() == []
+
+
 @pytest.mark.parametrize("dialect", ["Ollama", "OpenAI", "Anthropic"])
 def test_the_explorer_streams(sim_fleet, start_browser, dialect):
     herd, _, _ = sim_fleet.simulated(1, MODEL, "--decode", "60")

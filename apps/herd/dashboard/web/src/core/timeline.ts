@@ -37,7 +37,7 @@ export function segments(record: RequestRecord): Segment[] {
   let from = 0
   for (const [part, value] of parts) {
     const ms = Math.min(value, Math.max(0, total - from)) // clocks of two machines may disagree: never beyond the end
-    if (ms > 0) {
+    if (ms >= 0.1) {
       made.push({ part, from, ms })
       from += ms
     }

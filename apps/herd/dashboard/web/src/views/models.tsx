@@ -9,6 +9,7 @@ import { go, href, place } from '../core/router.ts'
 import type { CatalogModel, Node } from '../core/types.ts'
 import { Loading, Mark, Notice, type Tone, TroubleNotice } from '../parts/basics.tsx'
 import { type Column, Table } from '../parts/table.tsx'
+import { DeleteModel, PullModel } from './model_change.tsx'
 
 const sizeOf = (model: CatalogModel) => Math.max(0, ...model.nodes.map((each) => each.size))
 const inMemory = (model: CatalogModel) => model.nodes.filter((each) => each.loaded)
@@ -33,13 +34,13 @@ function ModelDetail({ model, fleet }: { model: CatalogModel, fleet: Node[] }) {
   const others = fleet.filter((node) => !holders.has(node.name))
   return (
     <section class="panel" aria-label={model.name}>
-      <h2>{model.name} <small>{bytes(size)}</small><span class="grow" /><a class="button small" href={href('explorer', '', { model: model.name })}>Try it</a><a class="button small" href={href('requests', '', { model: model.name })}>Its requests</a></h2>
-      {conflict(model) ? <Notice tone="warn" title="Nodes hold different versions under this name.">Answers differ by node. Pull it again where it is old: <code>herd pull {model.name} --all</code></Notice> : null}
+      <h2>{model.name} <small>{bytes(size)}</small><span class="grow" /><PullModel fleet={fleet.filter((node) => !holders.has(node.name))} model={model.name} small /><a class="button small" href={href('explorer', '', { model: model.name })}>Try it</a><a class="button small" href={href('requests', '', { model: model.name })}>Its requests</a></h2>
+      {conflict(model) ? <Notice tone="warn" title="Nodes hold different versions under this name.">Answers differ by node. Pull it again where it is old.</Notice> : null}
       <div class="scroll-x"><table class="plain-table">
-        <thead><tr><th>Node</th><th>State</th><th class="right">Size</th><th class="right">Context</th><th class="right">Running</th><th class="right">Slots</th><th>Version</th></tr></thead>
+        <thead><tr><th>Node</th><th>State</th><th class="right">Size</th><th class="right">Context</th><th class="right">Running</th><th class="right">Slots</th><th>Version</th><th /></tr></thead>
         <tbody>{model.nodes.map((each) => (
           <tr key={each.node}><td><a href={href('nodes', each.node)}>{each.node}</a></td><td><span class="cell-name"><Mark tone={each.loaded ? 'good' : 'none'} />{each.loaded ? 'in memory' : 'on disk'}</span></td>
-            <td class="right">{bytes(each.size)}</td><td class="right">{count(each.context_length)}</td><td class="right">{count(each.in_flight)}</td><td class="right">{count(each.slots)}</td><td class="mono">{shortDigest(each.digest)}</td></tr>
+            <td class="right">{bytes(each.size)}</td><td class="right">{count(each.context_length)}</td><td class="right">{count(each.in_flight)}</td><td class="right">{count(each.slots)}</td><td class="mono">{shortDigest(each.digest)}</td><td class="right"><DeleteModel model={model.name} node={each.node} /></td></tr>
         ))}</tbody>
       </table></div>
       {others.length ? <>
@@ -67,7 +68,7 @@ export function ModelsView() {
   const chosen = data.models.find((model) => model.name === id)
   const conflicts = data.models.filter(conflict).length
   if (data.models.length === 0) {
-    return <Notice title="No model yet.">The nodes of this fleet hold none. <code>ollama pull</code> through herd, or <code>herd pull MODEL</code>, brings one.</Notice>
+    return <Notice title="No model yet." action={<PullModel fleet={fleet} />}>The nodes of this fleet hold none. Pull one here, or with <code>ollama pull</code> through herd.</Notice>
   }
   return (
     <>
@@ -76,6 +77,7 @@ export function ModelsView() {
         <input type="search" placeholder="Filter by model or node" aria-label="Filter models" value={words} onInput={(event) => setWords(event.currentTarget.value)} />
         <select aria-label="Which" value={only} onChange={(event) => setOnly(event.currentTarget.value)}><option value="all">Every model</option><option value="memory">In memory</option><option value="conflict">Different versions</option></select>
         <span class="grow quiet">{plural(data.models.length, 'model')}, {count(data.models.filter((model) => inMemory(model).length).length)} in memory{conflicts ? `, ${count(conflicts)} in different versions` : ''}{error ? ` · ${error.message}` : ''}</span>
+        <PullModel fleet={fleet} />
       </div>
       {chosen ? <ModelDetail model={chosen} fleet={fleet} /> : null}
       <Table label="Models" columns={columns} rows={rows} id={(model) => model.name} open={(model) => go(href('models', model.name === id ? '' : model.name))} empty="No model fits the filter." />
