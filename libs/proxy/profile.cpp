@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "fleet/model_name.hpp"
+#include "fleet/selection.hpp"
 #include "proxy/go_json.hpp"
 
 #include <algorithm>
@@ -277,11 +278,11 @@ bool round_num_ctx(BodyPeek& peek, const std::vector<int>& buckets)
     if (!peek.num_ctx) {
         return false;
     }
-    const auto found = std::ranges::lower_bound(buckets, *peek.num_ctx);
-    if (found == buckets.end() || *found == *peek.num_ctx) {
+    const int rounded = fleet::bucket_of(*peek.num_ctx, buckets);
+    if (rounded == *peek.num_ctx) {
         return false;
     }
-    peek.num_ctx = *found;
+    peek.num_ctx = rounded;
     peek.options_class = options_class_of(peek.options_rest, peek.num_ctx);
     return true;
 }

@@ -52,10 +52,11 @@ class Answer:
 class Connection:
     """A connection to `url` (http://host:port). Timeouts are per read."""
 
-    def __init__(self, url, timeout=30.0):
+    def __init__(self, url, timeout=30.0, source=None):
+        """`source`: the address to come from, as another client would."""
         parts = urlsplit(url if "://" in url else "http://" + url)
         self.host, self.port = parts.hostname, parts.port or 80
-        self.socket = socket.create_connection((self.host, self.port), timeout=timeout)
+        self.socket = socket.create_connection((self.host, self.port), timeout=timeout, source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
