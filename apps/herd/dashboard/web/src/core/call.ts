@@ -21,6 +21,8 @@ export interface Progress {
   outputTokens: number | null
   promptTokens: number | null
   tokensPerS: number | null
+  /** While it streams: pieces a second so far. */
+  livePerS: number | null
   done: boolean
 }
 
@@ -28,7 +30,7 @@ const rawMax = 2 * 1024 * 1024
 
 export const blank = (): Progress => ({
   status: 0, headers: [], raw: '', rawBytes: 0, text: '', thinking: '', error: '', headMs: null, firstMs: null, totalMs: null,
-  chunks: 0, outputTokens: null, promptTokens: null, tokensPerS: null, done: false
+  chunks: 0, outputTokens: null, promptTokens: null, tokensPerS: null, livePerS: null, done: false
 })
 
 /** Takes messages into the progress; the first token is the first that is not empty. */
@@ -94,6 +96,8 @@ class Reader {
     if (said.text !== '' || said.thinking !== '') {
       this.made.firstMs ??= performance.now() - this.since
       ++this.made.chunks
+      const seconds = (performance.now() - this.since - this.made.firstMs) / 1000
+      this.made.livePerS = this.made.chunks > 4 && seconds > 0.1 ? (this.made.chunks - 1) / seconds : null
     }
     this.made.text += said.text
     this.made.thinking += said.thinking

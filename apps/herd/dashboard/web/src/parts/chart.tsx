@@ -56,7 +56,7 @@ function options(props: Props, width: number, values: () => Series[]): uPlot.Opt
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
     legend: { live: true },
     scales: { x: { time: !props.numbers }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-    axes: [{ ...axis, grid: { show: false }, size: 30, space: 64, values: props.numbers ? undefined : (_, ticks) => timeTicks(ticks) }, { ...axis, size: 64, incrs: props.whole ? wholeSteps : undefined, values: (_, ticks) => ticks.map(props.show) }],
+    axes: [{ ...axis, grid: { show: false }, size: 30, incrs: props.numbers ? wholeSteps : undefined, space: 64, values: props.numbers ? undefined : (_, ticks) => timeTicks(ticks) }, { ...axis, size: 64, incrs: props.whole ? wholeSteps : undefined, values: (_, ticks) => ticks.map(props.show) }],
     series: [
       { label: props.xLabel ?? (props.numbers ? '#' : 'Time'), value: (_, value) => (value === null || value === undefined ? '–' : props.numbers ? String(value) : dateAndTime(value * 1000)) },
       ...props.series.map((each, i): uPlot.Series => {

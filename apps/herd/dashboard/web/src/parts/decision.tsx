@@ -42,9 +42,9 @@ export function DecisionTable({ decision }: { decision: Decision }) {
   return (
     <>
       <p class="quiet">
-        {decision.chosen ? <>Expected {seconds(decision.predicted_s)} on <b>{decision.chosen}</b></> : 'No node was chosen'}
+        {decision.chosen ? <>Expected {seconds(decision.predicted_s)} on <b>{decision.chosen}</b></> : 'No node can take it now'}
         {decision.prompt_tokens ? `, for about ${Math.round(decision.prompt_tokens)} prompt and ${Math.round(decision.output_tokens ?? 0)} answer tokens` : ''}
-        {decision.ahead ? `, ${decision.ahead} ahead in the queue` : ''}{decision.note ? `. ${decision.note}` : ''}
+        {decision.ahead ? `, ${decision.ahead} ahead in the queue` : ''}{decision.note ? `: ${decision.note}` : ''}
         {decision.left_out ? ` (${decision.left_out} further candidates not shown)` : ''}
       </p>
       <div class="legend">{terms.map(([key, label, colour]) => <span key={key}><i class={colour} />{label}</span>)}</div>

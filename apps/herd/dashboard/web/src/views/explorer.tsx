@@ -4,7 +4,7 @@ import { ApiError, ask } from '../core/api.ts'
 import { blank, type Outgoing, type Progress, send } from '../core/call.ts'
 import { stored, useCell } from '../core/cell.ts'
 import { type Dialect, dialectWords, type Endpoint, endpointOf, endpoints, jsonTrouble } from '../core/dialects.ts'
-import { clock, count, millis, none, rate } from '../core/format.ts'
+import { bytes, clock, count, millis, none, rate } from '../core/format.ts'
 import { nodes } from '../core/live.ts'
 import { usePolled } from '../core/poll.ts'
 import { go, href, place } from '../core/router.ts'
@@ -140,7 +140,7 @@ function Figures({ now, running }: { now: Progress, running: boolean }) {
       <Fact label="Status"><span class="cell-name"><Mark tone={running && !now.error ? 'info' : tone} />{now.status || '…'}</span></Fact>
       <Fact label="First token" title="From sending to the first token that is not empty">{millis(now.firstMs)}</Fact>
       <Fact label="Total">{millis(now.totalMs)}</Fact>
-      <Fact label="Speed">{now.tokensPerS === null ? none : `${rate(now.tokensPerS)} tok/s`}</Fact>
+      <Fact label="Speed">{now.tokensPerS !== null ? `${rate(now.tokensPerS)} tok/s` : running && now.livePerS !== null ? `≈ ${rate(now.livePerS)} tok/s` : none}</Fact>
       <Fact label="Tokens" title="prompt → answer">{now.promptTokens !== null ? `${count(now.promptTokens)} → ` : ''}{now.outputTokens !== null ? count(now.outputTokens) : now.chunks ? `${count(now.chunks)} pieces` : none}</Fact>
       <Fact label="Node">{header('x-herd-node') ? <a class="inline" href={href('nodes', header('x-herd-node'))}>{header('x-herd-node')}</a> : none}</Fact>
       <Fact label="Queued">{header('x-herd-queue-ms') !== undefined ? `${header('x-herd-queue-ms')} ms` : none}{Number(header('x-herd-retries')) > 0 ? `, ${header('x-herd-retries')} retries` : ''}</Fact>
@@ -162,7 +162,7 @@ function Answer({ now, running, endpoint }: { now: Progress, running: boolean, e
     <div class="answer">
       <Figures now={now} running={running} />
       {now.error ? <p class="trouble" role="alert">{now.error}</p> : null}
-      <Choice label="Show" value={tab} options={[['preview', 'Preview'], ['raw', `Raw${now.rawBytes ? ` (${count(now.rawBytes)} B)` : ''}`], ['headers', 'Headers']] as const} onChange={setTab} />
+      <Choice label="Show" value={tab} options={[['preview', 'Preview'], ['raw', `Raw${now.rawBytes ? ` (${bytes(now.rawBytes)})` : ''}`], ['headers', 'Headers']] as const} onChange={setTab} />
       <div class="answer-box" tabIndex={0} aria-live={running ? 'off' : 'polite'} aria-label="Answer">
         {tab === 'preview' ? <>
           {now.thinking ? <details class="thinking" open={now.text === ''}><summary>Thinking</summary>{now.thinking}</details> : null}
