@@ -91,6 +91,22 @@ void HerdApp::build_health()
     health_ = std::make_unique<health::Keeper>(ledger_->loop(), health::KeeperOptions{.disk_path = options_.state_dir}, std::move(sources));
     ledger_->on_record([this](const store::RequestRecord& record) { health_->ended(record); });
     controls_->health = [this](net::Loop& asker) { return health_->report(asker); };
+    controls_->fleet_status = [this](net::Loop& asker) { return fleet_status_from(asker); };
+}
+
+net::Task<std::string> HerdApp::fleet_status_from(net::Loop& asker)
+{
+    admin::FleetStatusInput input;
+    input.counts = co_await health_->counts(asker);
+    const auto running = co_await in_flight_from(asker);
+    for (const proxy::InFlight& each : running) {
+        if (each.phase == 'Q') {
+            ++input.waiting[each.record.requested_model];
+        }
+    }
+    auto work = [this] { return fleet_->publish(); };
+    const auto snapshot = co_await on_loop(asker, main_loop(), std::move(work));
+    co_return admin::fleet_status(*snapshot, input, asker.now());
 }
 
 /// What health looks at. Thread: the main loop.

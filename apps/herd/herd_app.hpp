@@ -84,6 +84,7 @@ private:
     void build_ledger();
     void build_health();
     health::Glance glance();
+    net::Task<std::string> fleet_status_from(net::Loop& asker);
     void record(proxy::ExchangeRecord&& record);
     net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
     net::Task<MetricsScene> scene_from(net::Loop& asker);

@@ -15,6 +15,7 @@ namespace herd::app::admin {
 namespace {
 
 constexpr std::string_view ollama_herds_health = "/dashboard/api/health"; // parity.md 2.4
+constexpr std::string_view ollama_herds_status = "/fleet/status";         // parity.md 2.3
 constexpr std::size_t body_limit = 1024 * 1024;
 constexpr std::size_t route_limit = 16 * 1024 * 1024; // a whole conversation, with images
 constexpr std::size_t announce_limit = 4 * 1024 * 1024;
@@ -83,7 +84,7 @@ Admin::Admin(proxy::Scheduler& scheduler, std::function<std::shared_ptr<const pr
 
 bool Admin::owns(std::string_view path)
 {
-    return path == "/healthz" || path == "/readyz" || path == ollama_herds_health || path == "/herd" || path.starts_with("/herd/");
+    return path == "/healthz" || path == "/readyz" || path == ollama_herds_health || path == ollama_herds_status || path == "/herd" || path.starts_with("/herd/");
 }
 
 net::Task<void> Admin::handle(http::ServerExchange& exchange)
@@ -131,6 +132,10 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
     if (path == "/herd/v1/health" || path == ollama_herds_health) {
         const auto report = co_await controls_->health(exchange.loop());
         co_return Reply{200, path == ollama_herds_health ? health::recommendations_json(*report) : health::report_json(*report)};
+    }
+    if (path == ollama_herds_status) {
+        std::string text = co_await controls_->fleet_status(exchange.loop());
+        co_return Reply{200, std::move(text)};
     }
     const auto snapshot = co_await scheduler_.fresh_snapshot();
     if (path == "/readyz") {

@@ -33,6 +33,8 @@ struct Controls {
     std::function<net::Task<std::string>(net::Loop& asker)> config{};
     /// What is wrong, and what to do about it.
     std::function<net::Task<std::shared_ptr<const health::Report>>(net::Loop& asker)> health{};
+    /// GET /fleet/status, as Ollama Herd has it.
+    std::function<net::Task<std::string>(net::Loop& asker)> fleet_status{};
     std::function<void(StaticNode)> add_node{};
     std::function<void(fleet::NodeId)> remove_node{};
     /// The JSON twin of an announcement; the answer's body, or why it is not taken.

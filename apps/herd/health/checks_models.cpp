@@ -158,7 +158,8 @@ void model_thrashing(const Evidence& e, Findings& out)
 void context_reload_storm(const Evidence& e, Findings& out)
 {
     for (const auto& [key, pair] : e.history.pairings()) {
-        const auto reloads = pair.windows.recent(e.now, 10min).context_reloads;
+        const Counts recent = pair.windows.recent(e.now, 10min);
+        const auto reloads = std::max(recent.context_reloads, recent.class_reloads); // two views of the same thing
         if (reloads < 3) {
             continue;
         }

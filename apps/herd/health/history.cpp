@@ -45,6 +45,12 @@ bool bad(fleet::Result result)
     return result == refused || result == timed_out || result == broken || result == failed;
 }
 
+/// In the fleet's own words (Membership, NodeLeft): "left", "left: stopped".
+bool said_goodbye(const fleet::NodeView& view)
+{
+    return view.state == fleet::NodeState::offline && view.state_reason.starts_with("left");
+}
+
 bool failed_request(const Finished& exchange)
 {
     return exchange.status >= 500 || exchange.termination.starts_with('N') || exchange.termination.starts_with('T');
@@ -146,11 +152,13 @@ void History::see_state(NodeMemory& memory, const fleet::NodeView& view, base::I
     if (memory.state_since == base::Instant{}) {
         memory.state = view.state;
         memory.state_since = now;
+        memory.left = said_goodbye(view);
         return;
     }
     if (view.state == memory.state) {
         return;
     }
+    memory.left = said_goodbye(view);
     const bool fell = memory.state == online && (view.state == suspect || view.state == offline || view.state == unreachable);
     if (fell && !memory.left) {
         push_bounded(memory.drops, now, 32);
@@ -226,10 +234,6 @@ void History::heard(const Heard& heard, base::Instant now)
         return; // the next snapshot brings it, the next announcement comes soon
     }
     NodeMemory& memory = found->second;
-    memory.left = heard.left;
-    if (heard.left) {
-        return;
-    }
     (heard.over_http ? memory.heard_http : memory.heard_udp) = now;
     if (heard.in_flight) {
         memory.reported = heard.in_flight;
@@ -283,9 +287,6 @@ NodeTraffic* History::traffic_of(const std::string& node)
 void History::note_load(const Finished& exchange, Pairing& pair, Counts& counts, base::Instant now)
 {
     counts.cold_loads = 1;
-    if (exchange.other_class) {
-        counts.context_reloads = 1;
-    }
     const bool was_here = pair.last_end != base::Instant{} && now - pair.last_end <= idle_gap_max;
     const auto came_between = [&](const auto& entry) {
         return entry.first.first == exchange.node && &entry.second != &pair && entry.second.last_load >= pair.last_end;
@@ -309,6 +310,7 @@ void History::finished(const Finished& exchange, base::Instant now)
     counts.incomplete = exchange.termination == "ND" ? 1 : 0;
     counts.rejected = exchange.status == 429 ? 1 : 0;
     counts.fallbacks = exchange.fallback ? 1 : 0;
+    counts.class_reloads = exchange.other_class ? 1 : 0;
     counts.slow_failures = (failed || retried) && exchange.total > std::chrono::seconds{120} ? 1 : 0;
     if (exchange.first_byte > base::Duration{} && exchange.status == 200) {
         counts.ttft_ms = base::seconds(exchange.first_byte) * 1000;
@@ -328,6 +330,13 @@ void History::finished(const Finished& exchange, base::Instant now)
         }
         if (exchange.timings.eval > base::Duration{} && exchange.timings.output_tokens >= rate_tokens_min) {
             pair->pace.add(now, static_cast<double>(exchange.timings.output_tokens) / base::seconds(exchange.timings.eval));
+        }
+        pair->ever.failed += failed ? 1 : 0;
+        if (!failed && exchange.status < 400) {
+            ++pair->ever.completed;
+            pair->ever.total += exchange.total;
+            pair->ever.prompt_tokens += exchange.timings.prompt_tokens;
+            pair->ever.output_tokens += exchange.timings.output_tokens;
         }
         pair->last_end = now;
         pair->windows.add(now, counts);

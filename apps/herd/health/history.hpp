@@ -53,7 +53,6 @@ struct Heard {
     base::NodeId id{};
     std::uint64_t boot_id{0};
     bool over_http{false};
-    bool left{false};                     ///< a goodbye
     std::optional<int> in_flight{};       ///< as its gateway counts them
     std::optional<base::Duration> skew{}; ///< its clock minus ours
 };
@@ -100,6 +99,14 @@ struct Pairing {
     double best_share{0}; ///< of the model in VRAM, with `best_context`
     int best_context{0};
     std::string model{}; ///< display name
+    struct Ever {             ///< since the start
+        std::uint64_t completed{0};
+        std::uint64_t failed{0};
+        base::Duration total{}; ///< of the completed ones, as all below
+        std::int64_t prompt_tokens{0};
+        std::int64_t output_tokens{0};
+    };
+    Ever ever{};
 };
 
 struct NodeMemory {
@@ -108,7 +115,7 @@ struct NodeMemory {
     base::Instant state_since{};
     bool down_by_itself{false};     ///< its Ollama is down, by its own account
     base::Instant down_since{};
-    bool left{false};
+    bool left{false}; ///< it said goodbye
     std::deque<base::Instant> drops{}; ///< when it stopped being routable without saying goodbye; at most 32
     base::Instant heard_udp{};
     base::Instant heard_http{};

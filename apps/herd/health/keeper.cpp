@@ -1,11 +1,11 @@
 #include "herd/health/keeper.hpp"
 
 #include "herd/on_loop.hpp"
+#include "herd/records/record_view.hpp"
 
 #include <algorithm>
 #include <array>
 
-#include <nlohmann/json.hpp>
 #include <sys/statvfs.h>
 
 namespace herd::app::health {
@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::size_t heard_max = 16384;
 constexpr base::Duration heard_linger = std::chrono::milliseconds{500};
+constexpr base::Duration real_load = std::chrono::milliseconds{100}; ///< a resident model tells some milliseconds too
 constexpr int cost_share = 100; ///< at most one percent of a core
-constexpr base::Duration cold_load = std::chrono::seconds{1};
 
 fleet::Result outcome_of(std::string_view text)
 {
@@ -29,14 +29,14 @@ fleet::Result outcome_of(std::string_view text)
 }
 
 /// Whether the scheduler expected a resident model to be loaded anew with other options.
-bool expected_another_class(const std::string& decision)
+bool expected_another_class(const std::string& packed)
 {
-    const auto json = nlohmann::json::parse(decision, nullptr, false);
-    if (!json.is_object() || !json.contains("candidates") || !json["candidates"].is_array() || json["candidates"].empty()) {
+    const auto decision = unpack_decision(packed);
+    if (!decision || !decision->chosen) {
         return false;
     }
-    const auto& chosen = json["candidates"].front();
-    return chosen.is_object() && chosen.value("loaded", nlohmann::json{}) == true && chosen.value("same_class", nlohmann::json{}) == false;
+    const auto chosen = std::ranges::find(decision->candidates, *decision->chosen, &fleet::Weighed::node);
+    return chosen != decision->candidates.end() && chosen->loaded && !chosen->same_class;
 }
 
 struct Room {
@@ -73,13 +73,13 @@ Finished finished_of(const store::RequestRecord& record)
     finished.first_byte = record.ttft;
     finished.total = record.total;
     finished.fallback = record.fallback;
-    finished.other_class = finished.timings.load > cold_load && expected_another_class(record.decision);
+    finished.other_class = finished.timings.load > real_load && expected_another_class(record.decision);
     return finished;
 }
 
 Heard heard_of(const discovery::Sighting& sighting, base::WallTime wall)
 {
-    Heard heard{.id = sighting.id(), .boot_id = sighting.header.boot_id, .over_http = sighting.over_http, .left = sighting.is_leave()};
+    Heard heard{.id = sighting.id(), .boot_id = sighting.header.boot_id, .over_http = sighting.over_http};
     const discovery::Announce* announce = sighting.announce();
     if (announce != nullptr && announce->load && announce->load->in_flight != discovery::unknown<decltype(announce->load->in_flight)>) {
         heard.in_flight = announce->load->in_flight;
@@ -140,7 +140,13 @@ void Keeper::ended_looking()
 }
 
 void Keeper::ended(const store::RequestRecord& record) { history_.finished(finished_of(record), loop_.now()); }
-void Keeper::heard(const discovery::Sighting& sighting, base::WallTime wall) { heard_.put(heard_of(sighting, wall)); }
+
+void Keeper::heard(const discovery::Sighting& sighting, base::WallTime wall)
+{
+    if (!sighting.is_leave()) { // of goodbyes the snapshot tells
+        heard_.put(heard_of(sighting, wall));
+    }
+}
 
 void Keeper::late(base::Duration by)
 {
@@ -150,6 +156,25 @@ void Keeper::late(base::Duration by)
 net::Task<std::shared_ptr<const Report>> Keeper::report(net::Loop& asker)
 {
     auto work = [this] { return report_; };
+    co_return co_await on_loop(asker, loop_, std::move(work));
+}
+
+net::Task<std::map<std::pair<std::string, std::string>, admin::QueueCounts>> Keeper::counts(net::Loop& asker)
+{
+    auto work = [this] {
+        std::map<std::pair<std::string, std::string>, admin::QueueCounts> all;
+        for (const auto& [key, pair] : history_.pairings()) {
+            const Pairing::Ever& ever = pair.ever;
+            const auto many = static_cast<double>(std::max<std::uint64_t>(ever.completed, 1));
+            all[key] = {.model = pair.model,
+                        .completed = ever.completed,
+                        .failed = ever.failed,
+                        .latency_ms = base::seconds(ever.total) * 1000 / many,
+                        .prompt_tokens = static_cast<double>(ever.prompt_tokens) / many,
+                        .completion_tokens = static_cast<double>(ever.output_tokens) / many};
+        }
+        return all;
+    };
     co_return co_await on_loop(asker, loop_, std::move(work));
 }
 

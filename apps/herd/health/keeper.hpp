@@ -3,6 +3,7 @@
 // the set of findings changed. It lives on the ledger's loop, where all records pass; the fleet's loop is only
 // asked for a snapshot now and then.
 #include "discovery/herd_side.hpp"
+#include "herd/admin/fleet_status.hpp"
 #include "herd/health/steady.hpp"
 #include "net/blocking.hpp"
 #include "net/mailbox.hpp"
@@ -59,6 +60,8 @@ public:
     void late(base::Duration by);
     /// The newest report. Thread: `asker`'s.
     [[nodiscard]] net::Task<std::shared_ptr<const Report>> report(net::Loop& asker);
+    /// What became of requests, by node and model. Thread: `asker`'s.
+    [[nodiscard]] net::Task<std::map<std::pair<std::string, std::string>, admin::QueueCounts>> counts(net::Loop& asker);
 
 private:
     net::Task<void> look();

@@ -27,6 +27,7 @@ Counts& Counts::operator+=(const Counts& other)
     cold_loads += other.cold_loads;
     idle_reloads += other.idle_reloads;
     context_reloads += other.context_reloads;
+    class_reloads += other.class_reloads;
     slow_failures += other.slow_failures;
     context_full += other.context_full;
     ttft_ms += other.ttft_ms;

@@ -24,7 +24,8 @@ struct Counts {
     std::uint32_t no_connection{0}; ///< of them: refused or timed out while connecting, or broken
     std::uint32_t cold_loads{0};   ///< a load of more than a second came before the answer
     std::uint32_t idle_reloads{0}; ///< of them: nothing but time had put the model out of memory
-    std::uint32_t context_reloads{0}; ///< a resident model came back with another context
+    std::uint32_t context_reloads{0}; ///< a resident model was seen with another context
+    std::uint32_t class_reloads{0};   ///< requests that made a resident model load anew with other options
     std::uint32_t slow_failures{0}; ///< failed or retried, and over 120 s
     std::uint32_t context_full{0}; ///< prompt and answer filled the context
     double ttft_ms{0};             ///< sum over `ttft_count`

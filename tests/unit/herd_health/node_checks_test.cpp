@@ -28,8 +28,13 @@ TEST_CASE("node_offline names the node, and after a goodbye only tells it")
     CHECK(silent.severity == Severity::critical);
     CHECK(silent.node == "n1");
     CHECK(silent.summary.find("10 s ago") != std::string::npos);
-    w.history.heard({.id = id_of(1), .boot_id = 1, .left = true}, w.now);
-    const auto left = w.one("node_offline");
+    World other;
+    other.node(1);
+    other.see();
+    other.node(1).state = offline;
+    other.node(1).state_reason = "left: stopped";
+    other.see();
+    const auto left = other.one("node_offline");
     CHECK(left.severity == Severity::info);
     CHECK_FALSE(left.costs());
 }
@@ -94,8 +99,12 @@ TEST_CASE("node_flapping counts falls from online within 10 minutes, goodbyes no
     w.pass(11min, 30s);
     CHECK(w.quiet("node_flapping"));
     for (int i = 0; i < 3; ++i) {
-        w.history.heard({.id = id_of(1), .boot_id = 1, .left = true}, w.now);
-        fall();
+        w.pass(2s);
+        w.node(1).state = offline;
+        w.node(1).state_reason = "left: restarting";
+        w.pass(2s);
+        w.node(1).state = online;
+        w.node(1).state_reason.clear();
     }
     CHECK(w.quiet("node_flapping"));
 }
