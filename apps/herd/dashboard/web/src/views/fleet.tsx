@@ -12,7 +12,7 @@ import { type Column, Table } from '../parts/table.tsx'
 import { AddNode } from './add_node.tsx'
 
 const layout = stored<'cards' | 'rows'>('fleet.layout', 'cards', (value) => value === 'cards' || value === 'rows')
-const cardsMax = 240
+const cardsMax = 120
 
 /** Drain and resume, with the answer herd gives. */
 export function DrainButton({ node }: { node: Node }) {
@@ -150,7 +150,7 @@ const columns: Column<Node>[] = [
   { key: 'cpu', label: 'CPU', width: '4.500rem', right: true, from: 480, show: (node) => percent(node.cpu?.busy), sort: (node) => node.cpu?.busy ?? -1 },
   { key: 'ram', label: 'RAM free', width: '6rem', right: true, from: 760, show: (node) => bytes(node.memory?.available_bytes), sort: (node) => node.memory?.available_bytes ?? -1 },
   { key: 'vram', label: 'VRAM free', width: '6rem', right: true, from: 860, show: (node) => bytes(vram(node)?.free), sort: (node) => vram(node)?.free ?? -1 },
-  { key: 'gpu', label: 'GPU', width: '9rem', right: true, from: 1000, show: gpuText, sort: (node) => gpuBusy(node) ?? -1 },
+  { key: 'gpu', label: 'GPU', width: '11rem', right: true, from: 1080, show: gpuText, sort: (node) => gpuBusy(node) ?? -1 },
   { key: 'loaded', label: 'In memory', width: 'minmax(8rem,2fr)', from: 560, show: (node) => (node.loaded ?? []).map((model) => model.name).join(', ') },
   { key: 'act', label: '', width: '5.500rem', right: true, from: 700, show: (node) => <DrainButton node={node} /> }
 ]
