@@ -144,6 +144,16 @@ def test_the_drain_button_drains_and_resumes(sim_fleet, start_browser):
     assert browser.troubles() == []
 
 
+def test_a_refusal_is_shown_where_the_button_is(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1)
+    browser = start_browser(herd).visit("/dashboard")
+    browser.expect(pattern="403")
+    browser.fulfil(pattern="**/drain", json={"error": "changes are accepted from the machine herd runs on; run this command there"}, status=403)
+    browser.click(selector=card("n1", " button[aria-label='Drain n1']"))
+    browser.wait(selector=card("n1", " [role=alert]:has-text('changes are accepted from the machine herd runs on')"))
+    assert herd.node("n1")["state"] == "online" and browser.troubles() == []
+
+
 def test_a_node_is_added_and_removed_by_hand(sim_fleet, start_browser):
     sim = sim_fleet.sim(MODEL)
     herd = sim_fleet.herd()
@@ -303,6 +313,21 @@ def test_a_lost_herd_is_said_and_found_again(sim_fleet, start_browser):
     browser.wait(selector=".connection:has-text('live')", timeout=15000)
     browser.wait(selector=".notice[role=alert]", state="detached")
     assert again.status()["nodes"]["total"] >= 0 and browser.troubles() == []
+
+
+def test_the_types_agree(tmp_path):
+    """The bundler does not look at types; this does, with the packages that the build fetched."""
+    compiler = Path(os.environ.get("HERD_TEST_NODE_MODULES") or "/nowhere") / "node_modules" / "typescript" / "bin" / "tsc"
+    packages = Path(os.environ.get("HERD_BIN_DIR") or "/nowhere").parent / "apps" / "herd" / "dashboard" / "web" / "node_modules"
+    if not compiler.exists() or not (packages / "preact").exists():
+        pytest.skip("typescript, or what the dashboard is built with, is not installed (scripts/test does it when npm works)")
+    web = HERE.parents[1] / "apps" / "herd" / "dashboard" / "web"
+    config = {"extends": str(web / "tsconfig.json"), "include": [str(web / "src")],
+              "compilerOptions": {"paths": {"preact": [str(packages / "preact")], "preact/*": [str(packages / "preact" / "*")], "uplot": [str(packages / "uplot")],
+                                            "uplot/*": [str(packages / "uplot" / "*")]}}}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config))
+    done = subprocess.run(["node", compiler, "-p", tmp_path / "tsconfig.json"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def test_scripts_and_pages_are_kept_by_the_browser_and_nothing_else_is_loaded(sim_fleet):

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { csv, csvCell } from '../src/core/csv.ts'
 import { fitOf } from '../src/core/fit.ts'
 import { bytes, count, millis, span, untilUnload } from '../src/core/format.ts'
 import { mergeHealth, mergeRecords } from '../src/core/live.ts'
@@ -83,4 +84,9 @@ test('a sparkline keeps its gaps', () => {
   assert.equal(line, 'M1.0 9.0L2.0 5.0M4.0 1.0')
   assert.equal(area, 'M1.0 9.0L2.0 5.0L2.0 10L1.0 10ZM4.0 1.0L4.0 10L4.0 10Z')
   assert.deepEqual(sparkPaths([], 4, 10, 2), { line: '', area: '' })
+})
+
+test('records become CSV that no spreadsheet runs', () => {
+  assert.deepEqual([csvCell('a,b'), csvCell('say "x"'), csvCell('=1+1'), csvCell(-3), csvCell(null), csvCell(['a', 'b'])], ['"a,b"', '"say ""x"""', "'=1+1", '-3', '', 'a b'])
+  assert.equal(csv([record({ id: 'x', model: 'm' })]).split('\r\n').length, 3)
 })

@@ -2,6 +2,7 @@
 import { useCallback, useEffect, useMemo, useState } from 'preact/hooks'
 import { ApiError, ask } from '../core/api.ts'
 import { useCell } from '../core/cell.ts'
+import { csv, save } from '../core/csv.ts'
 import { bytes, clock, count, dateAndTime, millis, none, rate } from '../core/format.ts'
 import { finished, mergeRecords, nodes, skipped } from '../core/live.ts'
 import { usePolled } from '../core/poll.ts'
@@ -145,7 +146,7 @@ export function RequestsView() {
       {trouble && rows.length === 0 ? <TroubleNotice error={trouble} what="records of requests" again={() => setRound((n) => n + 1)} /> : (
         <Table label="Requests, newest first" columns={columns} rows={shown} id={(record) => record.id} open={(record) => go(href('requests', record.id))} atEnd={more}
           empty={filtered ? 'No request fits the filter.' : 'No request yet. Whatever is asked of this herd appears here as it ends.'}
-          footer={<>{count(shown.length)} shown{old.done ? ', which is all that is kept' : loading ? ', loading older ones…' : ''}{trouble ? ` · older ones could not be loaded: ${trouble.message}` : ''}</>} />
+          footer={<span class="foot"><span>{count(shown.length)} shown{old.done ? ', which is all that is kept' : loading ? ', loading older ones…' : ''}{trouble ? ` · older ones could not be loaded: ${trouble.message}` : ''}</span><button class="link" disabled={shown.length === 0} onClick={() => save('requests.csv', 'text/csv', csv(shown))}>Save as CSV</button></span>} />
       )}
       {held ? <Notice tone="hold" title="Held: the table stands still until you go on." /> : null}
     </>
