@@ -24,7 +24,12 @@ Ledger::Ledger(LedgerOptions options, EventVoices voices, EventLimits limits)
 {
 }
 
-Ledger::~Ledger() = default;
+Ledger::~Ledger()
+{
+    if (thread_.joinable()) { // a program that never ran
+        stop();
+    }
+}
 
 void Ledger::start()
 {

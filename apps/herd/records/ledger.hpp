@@ -35,7 +35,7 @@ struct LedgerAnswer {
     std::string body{};
 };
 
-/// Thread: any, unless it says otherwise. stop() before destruction, when start() was called.
+/// Thread: any, unless it says otherwise.
 class Ledger {
 public:
     using Records = std::vector<std::shared_ptr<const store::RequestRecord>>;
