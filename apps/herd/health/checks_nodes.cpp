@@ -325,7 +325,7 @@ constexpr Check checks[] = {
     {"node_unreachable", "Node unreachable", "A node announces itself (or is configured), but its port cannot be reached from here.",
      "open its TCP port in the firewall", "critical", node_unreachable, 2s, 2s},
     {"node_degraded", "Node in doubt", "Something failed at a node for 5 s and it is being verified; it gets no requests while others can.",
-     "check the network", "warning", node_degraded, 5s, 5s},
+     "check the network", "warning", node_degraded, 5s, 1s},
     {"node_flapping", "Node flapping", "A node went from online to suspect, offline or unreachable 3 times or more within 10 minutes.",
      "check its network, power saving and restarts", "warning", node_flapping, 0s, 60s},
     {"ollama_down", "Ollama down", "An agent is alive and says that its Ollama does not answer, for 3 s.", "start Ollama on that node",

@@ -56,7 +56,7 @@ void herd_overloaded(const Evidence& e, Findings& out)
     if (times >= 3) {
         out.push_back({.severity = Severity::warning,
                        .summary = fmt::format("herd's own loop was late {} times in 5 minutes, by up to {} ms", times, base::milliseconds(worst)),
-                       .advice = "give herd more CPU (`top` shows who takes it), more threads ([threads]), or a machine without an Ollama on it",
+                       .advice = "give herd more CPU (`top` shows who takes it), more threads (`threads` in herd.toml), or a machine without an Ollama on it",
                        .data = {{"late_5min", static_cast<std::int64_t>(times)}, {"worst_ms", base::milliseconds(worst)}}});
     }
 }

@@ -45,6 +45,9 @@ void high_error_rate(const Evidence& e, Findings& out)
         const Counts day = traffic.windows.day(e.now);
         judge_errors(hour.bad_attempts, hour.attempts, day.bad_attempts, day.attempts, name, out);
     }
+    if (std::ranges::any_of(out, &Finding::costs)) {
+        return; // the node that makes them is named; the sum would only say it twice
+    }
     const Counts hour = e.history.all().recent(e.now);
     const Counts day = e.history.all().day(e.now);
     judge_errors(hour.errors, hour.requests, day.errors, day.requests, {}, out);
@@ -147,7 +150,7 @@ void queue_growing(const Evidence& e, Findings& out)
         out.push_back({.severity = Severity::warning,
                        .summary = fmt::format("{} requests wait; {:.0f} on average in the last 30 s, {:.0f} a minute before", e.fleet.totals.queued,
                                               lately, before),
-                       .advice = "`herd ps` shows which models are busy: pull them on another node (`herd pull MODEL --node N`), raise "
+                       .advice = "`herd ps` shows which models are busy: pull them on another node (`ollama pull MODEL` there), raise "
                                  "OLLAMA_NUM_PARALLEL, or add a node",
                        .data = {{"queued", static_cast<std::int64_t>(e.fleet.totals.queued)}}});
     }
@@ -193,7 +196,7 @@ void fallbacks(const Evidence& e, Findings& out)
         if (const auto count = windows.day(e.now).fallbacks; count > 0) {
             out.push_back({.severity = Severity::info,
                            .summary = fmt::format("another model stood in for {} {} times in 24 h", model, count),
-                           .advice = fmt::format("`herd pull {} --all`, or a node with more memory for it", model),
+                           .advice = fmt::format("`ollama pull {}` on more nodes, or a node with more memory for it", model),
                            .model = model,
                            .data = {{"total_fallbacks", whole(count)}},
                            .activity = true});
