@@ -195,9 +195,33 @@ void Dispatcher::enqueue(const AcquireWanted& event, const Judgement& judgement,
     place(waiter, judgement.fate, step.now);
     step.emit(SnapshotChanged{});
     if (key.need == Need::slot && judgement.fate == Fate::routable) {
-        serve(key, step);
+        const bool any_free = std::ranges::any_of(nodes_.catalog().holders(key.model), [](const Holding& holding) {
+            return holding.node->free_slots_of(*holding.model) > 0;
+        });
+        if (any_free || waiter.ahead == 0) {
+            serve(key, step); // else nobody could be granted, and the line was looked at when it last could
+        } else {
+            const auto task = task_of(waiter.profile, knowledge_.expect());
+            waiter.service_s = expected_service(task, step.now);
+            if (!line_alarms_.of(key)) { // those before it were only held so far
+                look_again(key, step.now + look_again_in);
+            }
+        }
         reject_early(event.ticket, step);
     }
+}
+
+/// On the best of candidates_, whenever it is free.
+double Dispatcher::expected_service(const Task& task, base::Instant now)
+{
+    double best = 0;
+    for (auto& candidate : candidates_) {
+        if (candidate.exclusion == Exclusion::none) {
+            price(candidate, task, knowledge_, now);
+            best = best <= 0 ? candidate.service_s() : std::min(best, candidate.service_s());
+        }
+    }
+    return best;
 }
 
 /// A request that would wait past its deadline is told so now, while its client can still do something else.

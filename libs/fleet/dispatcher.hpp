@@ -48,6 +48,7 @@ public:
     [[nodiscard]] std::string check(base::Instant now);
 
 private:
+    static constexpr base::Duration look_again_in{std::chrono::seconds{1}}; ///< at the latest, each line of slots
     struct LineKey {
         Need need{Need::slot};
         std::string model{};
@@ -119,6 +120,7 @@ private:
     void refuse(Ticket ticket, base::Errc why, std::string message, base::Duration retry_after, Step& step);
     void enqueue(const AcquireWanted& event, const Judgement& judgement, Step& step);
     void place(Waiter& waiter, Fate fate, base::Instant now);
+    [[nodiscard]] double expected_service(const Task& task, base::Instant now);
     using Taken = std::unordered_map<Ticket, Waiter>::node_type;
     /// Out of the queue; the waiter lives as long as what is returned.
     Taken take(Waiter& waiter);

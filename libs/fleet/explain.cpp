@@ -118,11 +118,14 @@ Decision Dispatcher::explain(const Profile& profile, base::Instant now)
     } else {
         out.note = judgement.message;
     }
-    const auto seen = candidates_.size();
+    std::vector<const NodeRecord*> seen;
+    seen.reserve(candidates_.size());
+    for (const auto& candidate : candidates_) {
+        seen.push_back(candidate.node);
+    }
+    std::ranges::sort(seen);
     for (auto& [id, node] : nodes_.all()) { // those who do not even have it
-        const bool known = std::any_of(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(seen),
-                                       [&node](const Candidate& c) { return c.node == &node; });
-        if (!known) {
+        if (!std::ranges::binary_search(seen, &node)) {
             auto other = consider(node, nullptr, profile);
             if (other.exclusion == Exclusion::none) {
                 other.exclusion = means(profile, node) ? Exclusion::model_missing : Exclusion::not_pinned;

@@ -51,14 +51,12 @@ Rates* Knowledge::sibling(const NodeRecord& node, const ModelOnNode& model, bool
 
 Speed Knowledge::speed_of(const NodeRecord& node, const ModelOnNode& model, double in_vram) const
 {
-    const auto* rates = model.learning != nullptr && model.learning->digest == model.digest ? &model.learning->rates
-                                                                                           : nullptr;
-    const bool sure = rates != nullptr && rates->prefill_weight() > 5 && rates->decode_weight() > 5;
-    auto guess = sure ? Speed{} : guess_speed(node.hardware, model.size, in_vram);
-    if (sure) {
-        guess = rates->speed(guess);
-        return guess;
+    const bool ours = model.learning != nullptr && model.learning->digest == model.digest;
+    if (ours && model.learning->sure) {
+        return model.learning->fitted;
     }
+    const auto* rates = ours ? &model.learning->rates : nullptr;
+    auto guess = guess_speed(node.hardware, model.size, in_vram);
     if (const auto at = calibrations_.find(model.digest); at != calibrations_.end()) {
         const double prefill = std::exp(at->second.prefill);
         const double decode = std::exp(at->second.decode);
@@ -175,6 +173,7 @@ void Knowledge::note_served(NodeRecord& node, ModelOnNode& model, const Assumed&
     auto& learning = model.learn();
     if (learning.digest != model.digest) {
         learning.rates = {};
+        learning.sure = false;
         learning.belief = {};
         learning.digest = model.digest;
     }
@@ -192,6 +191,7 @@ void Knowledge::note_served(NodeRecord& node, ModelOnNode& model, const Assumed&
     } else {
         note_own_clock(model, assumed, outcome, seconds);
     }
+    learning.fit();
 }
 
 // ---- kept over a restart ----------------------------------------------------------------------------
@@ -221,6 +221,7 @@ void Knowledge::adopt(NodeRecord& node)
         auto& learning = model.learn();
         learning.digest = model.digest;
         learning.rates.restore(speed, kept.weight);
+        learning.fit();
         node.load_rate.restore(kept.load_rate);
         if (auto* rates = sibling(node, model, true); rates != nullptr && rates->decode_weight() <= 0) {
             rates->restore(speed, kept.weight);

@@ -5,6 +5,15 @@
 
 namespace herd::fleet {
 
+void Learning::fit()
+{
+    constexpr double enough = 5;
+    sure = rates.prefill_weight() > enough && rates.decode_weight() > enough;
+    if (sure) {
+        fitted = rates.speed({});
+    }
+}
+
 void LoadRate::note(double bytes, double seconds)
 {
     if (seconds < seconds_least || bytes < 1) {

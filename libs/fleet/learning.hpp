@@ -10,10 +10,15 @@ namespace herd::fleet {
 struct Learning {
     std::uint64_t digest{0}; ///< what the rates belong to: another digest is another model
     Rates rates{};
+    Speed fitted{};    ///< rates.speed({}), kept because every decision asks for it
+    bool sure{false};  ///< enough was seen to do without a guess
     Belief belief{};
     Risk risk{};
     double service_s{0};      ///< running mean of whole requests, for those that tell no figures
     double service_weight{0};
+
+    /// After `rates` changed.
+    void fit();
 };
 
 /// How fast a node brings models into memory: a running mean of its logarithm, since it spans decades.

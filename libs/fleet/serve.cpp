@@ -12,9 +12,8 @@ namespace {
 
 constexpr std::size_t window_most = 64;
 constexpr std::size_t window_least = 4;
-constexpr std::size_t board_most = 4096;      ///< candidates priced in one pass
+constexpr std::size_t board_most = 1024;      ///< candidates priced in one pass
 constexpr std::size_t queue_most = 64;        ///< slots of one node that a pass keeps in mind
-constexpr base::Duration look_again_in{std::chrono::seconds{1}};
 constexpr double foreign_service_s = 5;       ///< of requests that are none of ours
 constexpr double trouble_wait_s = 10;         ///< while a load that failed elsewhere is tried on one node
 constexpr double same_s = 1e-6;               ///< costs nearer than this are equal
