@@ -123,6 +123,7 @@ Figures figures_of(const Workload& workload, const Run& run)
         ++out.requests;
         if (!fate.served) {
             ++out.failed;
+            out.cut += fate.first_token >= 0 ? 1 : 0;
             continue;
         }
         first.push_back(fate.first_token - fate.arrived);
@@ -175,6 +176,7 @@ Figures mean_of(const std::vector<Figures>& all)
         out.reloads += f.reloads / n;
         out.jain += f.jain / n;
         out.failed += f.failed / n;
+        out.cut += f.cut / n;
         out.requests += f.requests / n;
         out.minutes += f.minutes / n;
         out.growth += f.growth / n;

@@ -23,6 +23,7 @@ struct Figures {
     double reloads{0};
     double jain{0};           ///< of the clients' mean TTFT: 1 is equal
     double failed{0};         ///< requests
+    double cut{0};            ///< of these: the node died while it answered; no policy could have helped
     double requests{0};
     double minutes{0};        ///< until the last one ended
     double growth{0};         ///< mean TTFT of the last quarter over that of the second: well above 1, a queue grows
