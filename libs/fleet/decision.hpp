@@ -29,6 +29,7 @@ enum class Exclusion : std::uint8_t {
     cannot_fit,    ///< the model is larger than its memory
     held_back,     ///< this model failed there lately
     loading,       ///< another load is in progress there
+    reserved,      ///< kept free for others: this client lately used far more than its share
 };
 [[nodiscard]] std::string_view to_string(Exclusion exclusion);
 

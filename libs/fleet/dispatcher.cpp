@@ -190,7 +190,7 @@ void Dispatcher::enqueue(const AcquireWanted& event, const Judgement& judgement,
     double ahead_s = 0;
     line.each([&ahead_s](const Waiter& other) { ahead_s += other.service_s; });
     waiter.start_at = step.now + duration_of(wait_behind(profile, ahead_s, step.now));
-    line.add(waiter, order());
+    line.add(waiter, step.now);
     pinned_ += profile.node.empty() ? 0U : 1U;
     place(waiter, judgement.fate, step.now);
     step.emit(SnapshotChanged{});
@@ -500,7 +500,7 @@ void Dispatcher::learn_from(const OpenLease& lease, NodeRecord& node, const Outc
     }
     if (!lines_.empty() && result == Result::served) {
         if (const auto line = lines_.find({Need::slot, lease.assumed.model_key}); line != lines_.end()) {
-            line->second.charge(lease.client, lease.priority, seconds - lease.service_s);
+            line->second.charge(lease.client, lease.priority, seconds - lease.service_s, step.now);
         }
     }
 }

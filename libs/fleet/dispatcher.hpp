@@ -94,6 +94,7 @@ private:
     void fill_board(WaitingLine::Ranked& ranked, base::Instant now);
     void walk(const LineKey& key, Step& step);
     [[nodiscard]] Pick pick(std::span<Candidate> candidates, base::Duration waited, base::Instant now);
+    void set_apart(std::span<Candidate> candidates, double reserve);
     [[nodiscard]] double ready_in(Candidate& candidate, base::Instant now);
     [[nodiscard]] double slot_free_in(const Candidate& candidate, base::Instant now);
     [[nodiscard]] double blocked_for(Candidate& candidate, base::Instant now) const;
@@ -158,6 +159,7 @@ private:
     std::size_t queues_used_{0};
     std::uint64_t pass_{0};
     std::vector<double> ends_{};
+    std::vector<std::pair<double, std::uint32_t>> by_speed_{};
     std::vector<std::uint32_t> order_{};
 
     std::uint64_t granted_{0};

@@ -90,10 +90,13 @@ Decision Dispatcher::explain(const Profile& profile, base::Instant now)
         for (auto& candidate : candidates_) {
             price(candidate, task, knowledge_, now);
         }
+        const auto line = lines_.find({Need::slot, profile.model_key});
         if (judgement.fate == Fate::routable) {
+            if (line != lines_.end()) {
+                set_apart(candidates_, line->second.share_of(profile.client, profile.priority, order(), now).reserve);
+            }
             best = pick(candidates_, {}, now);
         }
-        const auto line = lines_.find({Need::slot, profile.model_key});
         out.ahead = line == lines_.end() ? 0 : static_cast<int>(line->second.size());
     } else if (judgement.fate == Fate::routable) {
         best.place = choose_any(candidates_, rng_);

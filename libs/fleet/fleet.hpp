@@ -22,8 +22,7 @@ struct FleetOptions {
     double load_margin{0.2};    ///< load another copy when that is predicted to be better by this share
     double aging{1};            ///< seconds of cost that one second of waiting makes up for
     base::Duration patience{std::chrono::seconds{60}}; ///< then a waiting request goes before all bands
-    double fair_credit_s{8};    ///< service a returning client gets before those who waited all along
-    double fair_turn_s{8};      ///< clients whose service differs by less are in turn together
+    double fair_turn_s{30};     ///< a client may use so much more than twice its share and still be in turn
     std::size_t learned_max{16'384};
     bool discovery{true};       ///< false: only static nodes, nothing to settle for
     std::size_t unverified_max{1024}; ///< announced but never confirmed; the least recently heard makes room

@@ -35,6 +35,7 @@ std::string_view to_string(Exclusion exclusion)
     case Exclusion::cannot_fit: return "cannot_fit";
     case Exclusion::held_back: return "held_back";
     case Exclusion::loading: return "loading";
+    case Exclusion::reserved: return "reserved";
     }
     return "none";
 }

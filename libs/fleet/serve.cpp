@@ -27,7 +27,7 @@ base::Duration duration_of(double seconds)
 
 WaitingLine::Order Dispatcher::order() const
 {
-    return {options_.patience, options_.fair_credit_s, options_.fair_turn_s};
+    return {options_.patience, options_.fair_turn_s};
 }
 
 /// Until a slot of the model frees there; with what this pass reserved already.
@@ -182,6 +182,31 @@ void Dispatcher::refresh(std::span<Candidate> candidates, const Task& task, base
     }
 }
 
+/// Keeps the fastest nodes, at most half of them, from a request whose client used far more than its share, so that
+/// the others find a place (and their caches) there. Nothing is taken back once granted: this is what keeps a
+/// client that floods from being felt.
+void Dispatcher::set_apart(std::span<Candidate> candidates, double reserve)
+{
+    if (reserve <= 0) {
+        return;
+    }
+    constexpr double prompt_tokens = 2000; // of a request like any: not this one's own cache and length count
+    constexpr double output_tokens = 200;
+    by_speed_.clear();
+    for (std::uint32_t i = 0; i < candidates.size(); ++i) {
+        const auto& c = candidates[i];
+        if (c.exclusion == Exclusion::none) {
+            by_speed_.emplace_back(c.cost.load_s + c.speed.prefill(0, prompt_tokens) + output_tokens * c.speed.decode(0), i);
+        }
+    }
+    const auto most = static_cast<double>(by_speed_.size() / 2);
+    const auto count = static_cast<std::ptrdiff_t>(std::min(reserve, most));
+    std::ranges::partial_sort(by_speed_, by_speed_.begin() + count);
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+        candidates[by_speed_[static_cast<std::size_t>(i)].second].exclusion = Exclusion::reserved;
+    }
+}
+
 /// Appends the priced candidates of one waiter to the board, and says how urgent it is.
 void Dispatcher::fill_board(WaitingLine::Ranked& ranked, base::Instant now)
 {
@@ -207,7 +232,7 @@ void Dispatcher::fill_board(WaitingLine::Ranked& ranked, base::Instant now)
     ranked.last = board_.size();
     waiter.service_s = best < 1e300 ? best : 0;
     const double waited = base::seconds(now - waiter.queued_at);
-    ranked.key = (best_free < 1e300 ? best_free : best) - options_.aging * waited + ranked.over_s;
+    ranked.key = (best_free < 1e300 ? best_free : best) - options_.aging * waited;
 }
 
 void Dispatcher::serve(const LineKey& key, Step& step)
@@ -252,6 +277,7 @@ void Dispatcher::walk(const LineKey& key, Step& step)
         const std::span candidates{board_.data() + ranked.first, ranked.last - ranked.first};
         const auto task = task_of(waiter.profile, knowledge_.expect());
         refresh(candidates, task, step.now);
+        set_apart(candidates, ranked.reserve);
         const auto best = pick(candidates, step.now - waiter.queued_at, step.now);
         if (!best.place) {
             waiter.start_at = step.now + look_again_in;
@@ -261,7 +287,7 @@ void Dispatcher::walk(const LineKey& key, Step& step)
         const auto& choice = candidates[*best.place];
         if (best.now) {
             reserve(choice, step.now);
-            lines_.at(key).charge(waiter.profile.client, waiter.profile.priority, choice.service_s());
+            lines_.at(key).charge(waiter.profile.client, waiter.profile.priority, choice.service_s(), step.now);
             const auto taken = take(waiter); // stays where it is, so the task's profile does
             grant(waiter.ticket, waiter.profile, task, candidates, *best.place, step.now - waiter.queued_at, step);
             if (!lines_.contains(key)) {

@@ -1,8 +1,10 @@
 #pragma once
 // The requests that wait for one model, and in which order they may be looked at: bands by priority, within a
-// band the clients that got least service first (deficit fairness, in predicted seconds), within a client first
-// come first served. Which of those in turn goes first is the dispatcher's to say. Whoever has waited past
-// `patience` goes before all bands, so that nothing starves. Source: scheduling.md 2.
+// band those clients first that did not lately use much more than their share (in predicted seconds, forgotten by
+// half each minute), within a client first come first served. Which of those in turn goes first is the
+// dispatcher's to say. Whoever has waited past `patience` goes before all bands, so that nothing starves; but who
+// had more than its share goes before its like only, else a long queue would turn into right of way.
+// Source: scheduling.md 2.
 #include "fleet/alarms.hpp"
 #include "fleet/profile.hpp"
 
@@ -45,14 +47,20 @@ class WaitingLine {
 public:
     struct Order {
         base::Duration patience{std::chrono::seconds{60}}; ///< then it goes before all bands
-        double credit_s{8}; ///< a client that comes back is served so much before those who waited all along
-        double turn_s{2};   ///< clients within so much of the least served one are in turn together
+        double turn_s{30}; ///< a client may use so much more than twice its share and still be in turn
+    };
+    /// How a client stands to the others of its band.
+    struct Share {
+        bool in_turn{true};
+        /// Slots that the others are likely to want at a time, when this client is out of turn; 0: they used none
+        /// lately. The mean of what they used, and once its deviation.
+        double reserve{0};
     };
     /// A waiter with its rank: a lower one goes first whatever it costs.
     struct Ranked {
         Waiter* waiter{nullptr};
         int rank{0};
-        double over_s{0};         ///< service its client got beyond the least served one of the band
+        double reserve{0};        ///< slots to leave to others: see Share
         double key{0};            ///< for the dispatcher: cost less the credit for waiting
         std::size_t first{0};     ///< of its candidates on the dispatcher's board
         std::size_t last{0};
@@ -60,7 +68,7 @@ public:
 
     /// A second attempt goes before its client's other requests: it has waited before. The waiter must stay
     /// where it is until removed.
-    void add(Waiter& waiter, const Order& order);
+    void add(Waiter& waiter, base::Instant now);
     void remove(const Waiter& waiter);
     [[nodiscard]] std::size_t size() const { return size_; }
     [[nodiscard]] bool empty() const { return size_ == 0; }
@@ -68,7 +76,9 @@ public:
     /// Those who may be next, at most `limit`, each client's oldest. Appends to `out`, lower ranks first.
     void window(base::Instant now, std::size_t limit, const Order& order, std::vector<Ranked>& out) const;
     /// The client was given (or, negative, did not use) so much service.
-    void charge(const std::string& client, Priority priority, double seconds);
+    void charge(const std::string& client, Priority priority, double seconds, base::Instant now);
+    [[nodiscard]] Share share_of(const std::string& client, Priority priority, const Order& order,
+                                 base::Instant now) const;
 
     template <class Visit>
     void each(Visit&& visit) const
@@ -83,7 +93,9 @@ public:
 private:
     struct Client {
         std::deque<Waiter*> waiters{};
-        double served_s{0};
+        double used_s{0};       ///< as of used_at
+        base::Instant used_at{};
+        [[nodiscard]] double used(base::Instant now) const;
     };
     struct ByAge {
         bool operator()(const std::pair<base::Instant, Waiter*>& a, const std::pair<base::Instant, Waiter*>& b) const
@@ -95,11 +107,17 @@ private:
         std::map<std::string, Client> clients{}; ///< idle ones too, while what they were served still counts
         std::set<std::pair<base::Instant, Waiter*>, ByAge> by_age{};
         std::size_t backlogged{0};
-        double reached_s{0}; ///< service that whoever was served last had got before: where newcomers are counted from
-        [[nodiscard]] double least_served() const;
+        /// What all clients used lately, and how much of it one may have had and still be in turn.
+        struct Use {
+            double sum{0};
+            double limit{0};
+        };
+        [[nodiscard]] Use use(base::Instant now, double turn_s) const;
     };
     Band& band_of(Priority priority) { return bands_[static_cast<std::size_t>(priority)]; }
-    static void forget_idle(Band& band, double below);
+    [[nodiscard]] const Band& band_of(Priority priority) const { return bands_[static_cast<std::size_t>(priority)]; }
+    static Share share_in(const Band::Use& use, double used);
+    static void forget_idle(Band& band, base::Instant now);
 
     std::array<Band, 3> bands_{};
     std::size_t size_{0};

@@ -51,6 +51,7 @@ std::string_view reason_words(std::string_view reason)
         {"cannot_fit", "the model does not fit in its memory"},
         {"held_back", "this model failed there lately"},
         {"loading", "another load is in progress there"},
+        {"reserved", "kept free for others: this client used more than its share"},
     };
     for (const Words& entry : all) {
         if (entry.reason == reason) {

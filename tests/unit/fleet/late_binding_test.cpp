@@ -387,6 +387,77 @@ TEST_CASE("a flooding client does not keep another from its turn")
     CHECK(before <= 3);
 }
 
+TEST_CASE("the fastest node is kept from a client that floods while others are about, and from nobody when they are gone")
+{
+    Scene scene{18};
+    scene.box("fast", {"m"});
+    const auto slow = {"slow", "slow too", "slow as well"};
+    for (const auto* name : slow) {
+        scene.box(name, {"m"});
+    }
+    scene.settle();
+    scene.teach("fast", 60);
+    for (const auto* name : slow) {
+        scene.teach(name, 40);
+    }
+    std::vector<Ticket> flood;
+    std::map<Ticket, LeaseId> open;
+    std::map<std::string, int> places;
+    const auto round = [&](bool others) {
+        // answers take five seconds; the flood asks on and on
+        while (scene.world.snapshot()->totals.queued < 20) {
+            flood.push_back(scene.world.ask("m", "flood"));
+        }
+        Ticket person = 0;
+        if (others) {
+            person = scene.world.ask("m", "person");
+            flood.push_back(person);
+        }
+        for (const auto ticket : flood) {
+            const auto* answer = scene.world.answer(ticket);
+            if (answer != nullptr && answer->lease && !open.contains(ticket)) {
+                open[ticket] = answer->lease->id;
+                places[(ticket == person ? "person " : "flood ") + answer->lease->node_name] += 1;
+            }
+        }
+        scene.world.run_for(5s);
+        std::vector<LeaseId> ended;
+        for (auto& [ticket, lease] : open) {
+            if (lease != 0) {
+                ended.push_back(lease);
+                lease = 0;
+            }
+        }
+        for (const auto lease : ended) {
+            scene.world.finish(lease);
+        }
+    };
+    for (int i = 0; i < 40; ++i) {
+        round(i % 3 == 0);
+    }
+    places.clear();
+    for (int i = 0; i < 12; ++i) {
+        round(i % 3 == 0);
+    }
+    CHECK(places["flood fast"] == 0);
+    CHECK(places["flood slow"] > 0);
+    auto asked = World::profile_of("m");
+    asked.client = "flood";
+    const auto why = scene.world.herd().explain(asked, scene.world.now());
+    CHECK(std::ranges::any_of(why.candidates, [](const Weighed& one) {
+        return one.name == "fast" && one.exclusion == Exclusion::reserved;
+    }));
+    for (int i = 0; i < 90; ++i) {
+        round(false);
+    }
+    places.clear();
+    for (int i = 0; i < 6; ++i) {
+        round(false);
+    }
+    CHECK(places["flood fast"] > 0);
+    CHECK(places["flood slow"] > 0);
+}
+
 TEST_CASE("batch waits for interactive work, but not for ever")
 {
     Scene scene{17};
@@ -402,7 +473,7 @@ TEST_CASE("batch waits for interactive work, but not for ever")
     scene.world.finish(scene.world.lease(running).id);
     CHECK_FALSE(scene.world.waits(first));
     CHECK(scene.world.waits(patient));
-    scene.world.run_for(61s);
+    scene.world.run_for(FleetOptions{}.patience + 1s);
     scene.world.ask(urgent);
     scene.world.finish(scene.world.lease(first).id);
     CHECK_FALSE(scene.world.waits(patient));

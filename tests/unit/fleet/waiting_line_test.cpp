@@ -25,7 +25,7 @@ struct Line {
         waiter->profile.priority = priority;
         waiter->profile.attempt = attempt;
         waiter->queued_at = now;
-        line.add(*waiter, order);
+        line.add(*waiter, now);
         waiters.push_back(std::move(waiter));
         return *waiters.back();
     }
@@ -42,7 +42,7 @@ struct Line {
         while (!line.empty()) {
             auto* waiter = window().front().waiter;
             out.push_back(waiter->ticket);
-            line.charge(waiter->profile.client, waiter->profile.priority, cost);
+            line.charge(waiter->profile.client, waiter->profile.priority, cost, now);
             line.remove(*waiter);
         }
         return out;
@@ -51,56 +51,79 @@ struct Line {
 
 } // namespace
 
-TEST_CASE("clients of one band take turns by the service they got, and each is served in its own order")
+TEST_CASE("a client that used far more than its share goes behind the others, and each is served in its own order")
 {
     Line line;
+    line.line.charge("greedy", Priority::normal, 400, line.now);
     line.add(1, "greedy");
     line.add(2, "greedy");
     line.add(3, "greedy");
     line.add(4, "modest");
-    const auto order = line.served(5);
-    CHECK(std::ranges::find(order, 4U) - order.begin() <= 1);
+    line.add(5, "third");
+    line.add(6, "fourth");
+    const auto order = line.served(1);
+    CHECK(std::ranges::find(order, 1U) - order.begin() == 3);
     CHECK(std::ranges::find(order, 1U) < std::ranges::find(order, 2U));
     CHECK(std::ranges::find(order, 2U) < std::ranges::find(order, 3U));
 }
 
-TEST_CASE("clients that got about the same are in turn together")
+TEST_CASE("one long answer does not cost a client its turn")
 {
     Line line;
     line.add(1, "a");
     line.add(2, "b");
-    line.line.charge("a", Priority::normal, 1);
+    line.line.charge("a", Priority::normal, 25, line.now);
     const auto window = line.window();
     REQUIRE(window.size() == 2);
     CHECK(window[0].rank == window[1].rank);
-    line.line.charge("a", Priority::normal, 5);
-    CHECK(line.window()[0].waiter->ticket == 2);
-    CHECK(line.window()[0].rank < line.window()[1].rank);
 }
 
-TEST_CASE("who comes back goes before those who waited all along, but only so much")
+TEST_CASE("what was used is forgotten by half each minute")
 {
     Line line;
-    for (Ticket i = 1; i <= 20; ++i) {
+    line.add(1, "a");
+    line.add(2, "b");
+    line.add(3, "c");
+    line.line.charge("a", Priority::normal, 120, line.now);
+    CHECK_FALSE(line.line.share_of("a", Priority::normal, line.order, line.now).in_turn);
+    CHECK(line.line.share_of("a", Priority::normal, line.order, line.now + 200s).in_turn);
+}
+
+TEST_CASE("a client out of turn leaves a reserve for what the others used lately, and none when they used nothing")
+{
+    Line line;
+    line.add(1, "flood");
+    line.line.charge("flood", Priority::normal, 600, line.now);
+    line.add(2, "modest");
+    line.add(3, "third");
+    const auto reserve = [&](herd::base::Duration later) {
+        return line.line.share_of("flood", Priority::normal, line.order, line.now + later).reserve;
+    };
+    CHECK(reserve(0s) == 0);
+    line.line.charge("modest", Priority::normal, 40, line.now); // about half a slot
+    CHECK(reserve(0s) == 2);
+    CHECK(line.line.share_of("modest", Priority::normal, line.order, line.now).reserve == 0);
+    line.line.charge("flood", Priority::normal, 6000, line.now + 400s);
+    CHECK(reserve(400s) == 0);
+}
+
+TEST_CASE("a client out of turn that waited long goes before its like, not before those in turn")
+{
+    Line line;
+    for (Ticket i = 1; i <= 4; ++i) {
         line.add(i, "flood");
     }
-    for (int i = 0; i < 100; ++i) {
-        line.line.charge("flood", Priority::normal, 10);
-    }
-    Ticket next = 100;
-    int before = 0;
-    while (before < 50) {
-        line.add(next++, "other");
-        auto* first = line.window().front().waiter;
-        if (first->profile.client == "flood") {
-            break;
-        }
-        ++before;
-        line.line.charge("other", Priority::normal, 2);
-        line.line.remove(*first);
-    }
-    CHECK(before >= 4);
-    CHECK(before <= 12);
+    line.now += 400s;
+    line.line.charge("flood", Priority::normal, 900, line.now);
+    line.add(5, "flood");
+    line.add(6, "modest");
+    line.add(7, "third");
+    auto window = line.window();
+    std::ranges::stable_sort(window, {}, &WaitingLine::Ranked::rank);
+    REQUIRE(window.size() == 7);
+    CHECK(window[0].waiter->profile.client == "modest");
+    CHECK(window[1].waiter->profile.client == "third");
+    CHECK(window.back().waiter->ticket == 5);
 }
 
 TEST_CASE("interactive goes before normal, normal before batch")
@@ -112,11 +135,11 @@ TEST_CASE("interactive goes before normal, normal before batch")
     CHECK(line.served(1) == std::vector<Ticket>{3, 2, 1});
 }
 
-TEST_CASE("whoever waited a minute goes before all bands")
+TEST_CASE("whoever waited past patience goes before all bands")
 {
     Line line;
     line.add(1, "a", Priority::batch);
-    line.now += 61s;
+    line.now += line.order.patience + 1s;
     line.add(2, "b", Priority::interactive);
     CHECK(line.window().front().rank == 0);
     CHECK(line.served(1) == std::vector<Ticket>{1, 2});
