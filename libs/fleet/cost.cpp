@@ -59,7 +59,12 @@ void price(Candidate& candidate, const Task& task, const Knowledge& knowledge, b
                                                  task.tokens_per_byte);
     }
     cost.prefill_s = candidate.speed.prefill(candidate.cache.tokens, task.prompt_tokens - candidate.cache.tokens);
+    candidate.alone_s = cost.prefill_s;
     const int beside = node.in_flight + node.foreign - (candidate.free_slots > 0 ? 0 : 1);
+    if (beside > 0 && node.prefilling_until > now) {
+        // Prompts take turns: what is read meanwhile by others delays ours, up to its own length.
+        cost.prefill_s += std::min(base::seconds(node.prefilling_until - now), cost.prefill_s);
+    }
     candidate.each_s = candidate.speed.decode(std::max(beside, 0));
     cost.decode_s = task.output_tokens * candidate.each_s;
     if (learning != nullptr && learning->service_weight > 0 && learning->rates.decode_weight() <= 0) {

@@ -374,6 +374,8 @@ void Dispatcher::occupy(OpenLease& lease, const Candidate& choice, const Task& t
     auto& assumed = lease.assumed;
     assumed.cache = choice.cache;
     assumed.speed = choice.speed;
+    assumed.stretch = choice.alone_s > 0 ? std::max(1.0, cost.prefill_s / choice.alone_s) : 1;
+    node.prefilling_until = std::max(step.now, node.prefilling_until) + duration_of(cost.load_s + choice.alone_s);
     assumed.prompt_tokens = task.prompt_tokens;
     assumed.prompt_bytes = static_cast<double>(profile.prompt_bytes);
     assumed.images = profile.images;
@@ -458,6 +460,9 @@ void Dispatcher::finish(const LeaseFinished& event, Step& step)
 void Dispatcher::vacate(const OpenLease& lease, NodeRecord& node, Result result, Step& step)
 {
     auto& model = *lease.model;
+    if (node.in_flight == 0) {
+        node.prefilling_until = step.now;
+    }
     --model.in_flight;
     model.warm = model.warm || result == Result::served;
     if (lease.loads) {

@@ -109,7 +109,7 @@ void Knowledge::note_tokens(NodeRecord& node, ModelOnNode& model, const Assumed&
 {
     auto& learning = model.learn();
     const auto prompt = static_cast<double>(timings.prompt_tokens);
-    const double took = seconds_of(timings.prompt_eval);
+    const double took = seconds_of(timings.prompt_eval) / assumed.stretch;
     auto* sibling_rates = sibling(node, model, true);
     if (prompt > 0) {
         expect_.note_prompt(assumed.model_key, assumed.prompt_bytes, assumed.images, prompt);

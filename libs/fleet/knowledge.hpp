@@ -17,6 +17,7 @@ namespace herd::fleet {
 struct Assumed {
     CacheGuess cache{};
     Speed speed{};
+    double stretch{1};     ///< prefill predicted, over prefill alone
     double prompt_tokens{0};
     double prompt_bytes{0};
     int images{0};

@@ -167,6 +167,7 @@ struct NodeRecord {
     // What runs there.
     std::map<std::string, ModelOnNode> models{}; ///< by key
     int in_flight{0};
+    base::Instant prefilling_until{}; ///< predicted: what our leases there still load and read
     int foreign{0};          ///< requests seen there that are none of ours
     int foreign_before{0};   ///< at the announcement before: what is seen twice is believed
     int loads{0};            ///< of our leases, those whose model was not loaded when they were granted

@@ -24,6 +24,7 @@ struct Candidate {
     double blocked_s{0};         ///< not before this, even when a slot is free
     CacheGuess cache{};
     Speed speed{};
+    double alone_s{0};           ///< prefill, if nothing else ran there
     double each_s{0};            ///< seconds per output token
     [[nodiscard]] bool must_load() const { return !same_class; }
     /// From the start there to the end.

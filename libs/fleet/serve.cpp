@@ -16,6 +16,7 @@ constexpr std::size_t board_most = 1024;      ///< candidates priced in one pass
 constexpr std::size_t queue_most = 64;        ///< slots of one node that a pass keeps in mind
 constexpr double foreign_service_s = 5;       ///< of requests that are none of ours
 constexpr double trouble_wait_s = 10;         ///< while a load that failed elsewhere is tried on one node
+constexpr double decode_counts = 0.3;         ///< of the answer in a choice: its reader sees it grow, who waits sees nothing
 constexpr double same_s = 1e-6;               ///< costs nearer than this are equal
 
 base::Duration duration_of(double seconds)
@@ -108,7 +109,7 @@ Dispatcher::Pick Dispatcher::pick(std::span<Candidate> candidates, base::Duratio
             wait = std::max(wait, trouble_wait_s);
         }
         candidate.cost.wait_s = wait;
-        const double total = wait + candidate.service_s();
+        const double total = wait + candidate.service_s() - (1 - decode_counts) * candidate.cost.decode_s;
         offer(any, i, total);
         if (wait <= 0) {
             offer(free, i, total);
@@ -119,7 +120,7 @@ Dispatcher::Pick Dispatcher::pick(std::span<Candidate> candidates, base::Duratio
     }
     const auto result = [&](const Best& best, bool passed_over) {
         const double wait = candidates[*best.at].cost.wait_s;
-        return Pick{best.at, wait <= 0, passed_over, best.total, wait};
+        return Pick{best.at, wait <= 0, passed_over, candidates[*best.at].cost.total_s(), wait};
     };
     if (!any.at) {
         return {};

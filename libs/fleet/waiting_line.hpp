@@ -46,7 +46,7 @@ struct Waiter {
 class WaitingLine {
 public:
     struct Order {
-        base::Duration patience{std::chrono::seconds{60}}; ///< then it goes before all bands
+        base::Duration patience{std::chrono::seconds{200}}; ///< then it goes before all bands
         double turn_s{30}; ///< a client may use so much more than twice its share and still be in turn
     };
     /// How a client stands to the others of its band.
