@@ -114,6 +114,46 @@ base::Result<Answer> listen(const Server& server, const std::string& path, const
     return answer;
 }
 
+base::Result<Answer> ask_streamed(const Server& server, const std::string& method, const std::string& path, const std::string& body,
+                                  const std::string& node, const std::function<bool(std::string_view bytes)>& take)
+{
+    httplib::Client client(origin(server.url));
+    prepare(client, std::chrono::minutes{10});
+    httplib::Request request;
+    request.method = method;
+    request.path = server.url.path + path;
+    request.headers.emplace("Content-Type", "application/json");
+    request.body = body;
+    if (!server.key.empty()) {
+        request.headers.emplace("Authorization", "Bearer " + server.key);
+    }
+    if (!node.empty()) {
+        request.headers.emplace("X-Herd-Node", node);
+    }
+    Answer answer;
+    bool enough = false;
+    request.response_handler = [&answer](const httplib::Response& response) {
+        answer.status = response.status;
+        answer.content_type = response.get_header_value("Content-Type");
+        return true;
+    };
+    request.content_receiver = [&](const char* data, std::size_t length, std::uint64_t, std::uint64_t) {
+        if (answer.status >= 200 && answer.status < 300) {
+            enough = !take({data, length});
+            return !enough;
+        }
+        answer.body.append(data, std::min(length, body_bytes_max - answer.body.size()));
+        return true;
+    };
+    const auto result = client.send(request);
+    if (!result) {
+        return base::fail(enough ? base::Errc::closed : errc_of(result.error()),
+                          fmt::format("{}: {}", server.url.text(), httplib::to_string(result.error())));
+    }
+    answer.status = result->status; // an empty answer calls no receiver
+    return answer;
+}
+
 bool is_listening(const Server& server)
 {
     const auto answer = ask(server, "GET", "/healthz", {}, std::chrono::seconds{2});

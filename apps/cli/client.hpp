@@ -33,6 +33,12 @@ struct Answer {
 [[nodiscard]] base::Result<Answer> listen(const Server& server, const std::string& path, const std::string& last_event_id,
                                           const std::function<bool(std::string_view bytes)>& take);
 
+/// A request whose answer comes in pieces (a pull): `take` gets the bytes of a 2xx as they come, until it returns false. The
+/// answer's body is only filled when its status is another. `node`: sent as X-Herd-Node when not empty; no line breaks.
+/// Gives up after ten silent minutes. Errors: as ask(); closed when `take` ended it.
+[[nodiscard]] base::Result<Answer> ask_streamed(const Server& server, const std::string& method, const std::string& path, const std::string& body,
+                                                const std::string& node, const std::function<bool(std::string_view bytes)>& take);
+
 /// Whether somebody accepts connections there.
 [[nodiscard]] bool is_listening(const Server& server);
 

@@ -42,6 +42,13 @@ void add_filter_rows(config::Table& table, Verb& verb)
     text("since", "TIME", "Only since then: 2026-05-01T12:00:00Z, or a span before now: 1h.");
 }
 
+/// It becomes a header field: nothing that could end one.
+base::Result<std::string> node_name(std::string_view text)
+{
+    const bool bad = text.empty() || std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    return bad ? base::Result<std::string>{base::fail(base::Errc::bad_config, "no name")} : std::string{text};
+}
+
 config::Table verb_table(Verb& verb)
 {
     config::Table table{"HERD_"};
@@ -78,6 +85,11 @@ config::Table verb_table(Verb& verb)
     }
     if (verb.name == "requests") {
         add_filter_rows(table, verb);
+    }
+    if (verb.name == "pull" || verb.name == "rm") {
+        table.parsed({.key = "node", .flags = "--node", .value_name = "NODE", .sentence = "Only on this node: its name or id.", .in_environment = false},
+                     verb.node, "a name or id", node_name, [](const std::string& name) { return name; });
+        table.boolean({.key = "all", .flags = "--all", .sentence = "On every node.", .in_environment = false}, verb.all);
     }
     if (verb.name == "route") {
         table.text({.key = "body",

@@ -30,6 +30,8 @@ struct Verb {
     std::vector<std::string> labels{}; ///< `nodes add --label`
     bool follow{false};                ///< `requests --follow`
     std::map<std::string, std::string> filters{}; ///< of `requests`: parameters of the API, empty when not given
+    std::string node{};                ///< `pull`, `rm` --node: a name or id
+    bool all{false};                   ///< `pull`, `rm` --all
     std::string body_file{};           ///< `route --body`; "-": standard input
 };
 

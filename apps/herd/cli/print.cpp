@@ -249,7 +249,7 @@ base::Result<void> print_models(std::string_view body, const cli::Terminal& term
                    {clean(on, 60), Colour::dim}});
     }
     if (table.empty()) {
-        terminal.out << "No model is on any node: `ollama pull MODEL` through this herd, or on a node.\n";
+        terminal.out << "No model is on any node: `herd pull MODEL`, or `ollama pull MODEL` on a node.\n";
         return {};
     }
     table.print(terminal);

@@ -3,7 +3,9 @@
 #include "cli/client.hpp"
 #include "cli/input.hpp"
 #include "cli/process_end.hpp"
+#include "herd/cli/explain.hpp"
 #include "herd/cli/follow.hpp"
+#include "herd/cli/model_verbs.hpp"
 #include "herd/cli/print.hpp"
 #include "herd/cli/print_decision.hpp"
 #include "herd/cli/print_health.hpp"
@@ -12,10 +14,12 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <iostream>
 #include <optional>
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <unistd.h>
 
 namespace herd::app {
 
@@ -53,32 +57,6 @@ struct Context {
         return 0;
     }
 };
-
-std::string explain(const base::Error& error, const Verb& verb)
-{
-    const std::string url = verb.url.text();
-    switch (error.code) {
-    case base::Errc::refused:
-        return fmt::format("no herd answers at {}: start it with `herd`, or name another with --url", url);
-    case base::Errc::timed_out: return fmt::format("{} does not answer in time", url);
-    case base::Errc::too_large: return fmt::format("the answer of {} is too large", url);
-    default: return fmt::format("cannot talk to {} ({})", url, error.context);
-    }
-}
-
-/// What an answer that is not a success means to the person who asked.
-std::string explain_status(const cli::Answer& answer, const Verb& verb)
-{
-    const std::string error = error_of(answer.body);
-    if (answer.status == 401) {
-        return fmt::format("this herd wants a key{}: pass --key or set HERD_API_KEY",
-                           verb.key.empty() ? "" : " and does not know yours");
-    }
-    if (error.empty()) {
-        return fmt::format("what answers at {} is not a herd (status {})", verb.url.text(), answer.status);
-    }
-    return error;
-}
 
 /// Asks, checks, prints. The exit code.
 int run(const Context& context, const Work& work)
@@ -208,6 +186,13 @@ int doctor(const Context& c)
 
 int top(const Context& c) { return run_top(c.server(), c.terminal, c.clock); }
 
+int pull(const Context& c)
+{
+    return pull_model(c.verb, c.terminal, &c.terminal.out == &std::cout && ::isatty(STDOUT_FILENO) == 1);
+}
+
+int rm(const Context& c) { return remove_model(c.verb, c.terminal); }
+
 int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
 
 /// Calls `done` until it says so, for at most `stop_patience`; tells once that it may take a while.
@@ -253,9 +238,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 13>& entries()
+const std::array<Entry, 15>& entries()
 {
-    static const std::array<Entry, 13> all{
+    static const std::array<Entry, 15> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE]",
            "Every node with its state and load; or add or remove one.",
@@ -292,6 +277,16 @@ const std::array<Entry, 13>& entries()
           1,
           1},
          {{"resume", "resume NODE", "Undo a drain.", ""}, drain_or_resume, 1, 1},
+         {{"pull", "pull MODEL [--node NODE | --all]", "Pull a model: where herd chooses, on one node, or on every node.",
+           "  --all pulls on every node that takes requests, one after the other; exit code 1 if any of them failed."},
+          pull,
+          1,
+          1},
+         {{"rm", "rm MODEL [--node NODE | --all]", "Delete a model from one node, or from every node that has it.",
+           "  Without --node it is deleted from every node that has it; --all says the same aloud."},
+          rm,
+          1,
+          1},
          {{"reload", "reload", "Read the configuration file again, as SIGHUP does.", ""}, reload},
          {{"stop", "stop", "Finish running answers and end; returns when the port is closed.", ""}, stop}}};
     return all;
@@ -320,12 +315,15 @@ std::string check_words(const Verb& verb)
     }
     if (verb.words.size() < entry->words_min) {
         return fmt::format("{} needs {}", verb.name,
-                           verb.name == "route"     ? "a model"
+                           verb.name == "route" || verb.name == "pull" || verb.name == "rm" ? "a model"
                                : verb.name == "why" ? "the id of a request"
                                                     : "a name or id");
     }
     if (verb.words.size() > entry->words_max) {
         return fmt::format("unexpected argument \"{}\"", verb.words[entry->words_max]);
+    }
+    if (verb.all && !verb.node.empty()) {
+        return "--node and --all exclude each other";
     }
     if (verb.name == "nodes" && !verb.words.empty()) {
         const std::vector<std::string> actions{"add", "remove"};

@@ -150,7 +150,7 @@ void queue_growing(const Evidence& e, Findings& out)
         out.push_back({.severity = Severity::warning,
                        .summary = fmt::format("{} requests wait; {:.0f} on average in the last 30 s, {:.0f} a minute before", e.fleet.totals.queued,
                                               lately, before),
-                       .advice = "`herd ps` shows which models are busy: pull them on another node (`ollama pull MODEL` there), raise "
+                       .advice = "`herd ps` shows which models are busy: pull them on another node (`herd pull MODEL --node NODE`), raise "
                                  "OLLAMA_NUM_PARALLEL, or add a node",
                        .data = {{"queued", static_cast<std::int64_t>(e.fleet.totals.queued)}}});
     }

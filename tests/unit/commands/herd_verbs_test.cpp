@@ -221,3 +221,39 @@ TEST_CASE("herd stop also waits for the process, when herd tells its pid")
     CHECK(::waitpid(child, nullptr, WNOHANG) == child); // ended before the verb returned
     CHECK(cli::ProcessEnd(0).wait(std::chrono::seconds{1}));
 }
+
+TEST_CASE("pull prints each status once, and an error in the stream is a failure")
+{
+    FakeHerd herd;
+    app::Verb pull{.name = "pull", .words = {"m"}, .url = herd.url(), .key = "secret"};
+    herd.answers(200, "{\"status\":\"pulling manifest\"}\n{\"status\":\"pulling 74\",\"total\":4,\"completed\":1}\n"
+                      "{\"status\":\"pulling 74\",\"total\":4,\"completed\":4}\n{\"status\":\"success\"}\n");
+    const auto good = run(pull);
+    CHECK(good.code == 0);
+    CHECK(good.out == "pulling manifest\npulling 74\nsuccess\n");
+    CHECK(herd.seen().back() == "POST /api/pull {\"model\":\"m\"}");
+    CHECK(herd.key() == "Bearer secret");
+    herd.answers(200, "{\"status\":\"pulling manifest\"}\n{\"error\":\"file does not exist\"}");
+    const auto bad = run(pull);
+    CHECK(bad.code == 1);
+    CHECK(bad.err == "herd: file does not exist\n");
+    herd.answers(200, "{\"status\":\"pulling manifest\"}\n");
+    CHECK(run(pull).err == "herd: the pull ended without success\n");
+    herd.answers(404, R"({"error":"no such node"})");
+    CHECK(run(pull).err == "herd: no such node\n");
+}
+
+TEST_CASE("rm deletes and says where")
+{
+    FakeHerd herd;
+    app::Verb rm{.name = "rm", .words = {"m"}, .url = herd.url()};
+    herd.answers(200, "");
+    CHECK(run(rm).out == "deleted m from every node that had it\n");
+    CHECK(herd.seen().back() == "DELETE /api/delete {\"model\":\"m\"}");
+    rm.node = "n1";
+    CHECK(run(rm).out == "deleted m from n1\n");
+    herd.answers(404, R"({"error":"model 'm' not found"})");
+    CHECK(run(rm).err == "herd: model 'm' not found\n");
+    rm.all = true;
+    CHECK(app::check_words(rm) == "--node and --all exclude each other");
+}
