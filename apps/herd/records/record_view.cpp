@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace herd::app {
@@ -136,11 +138,43 @@ Json to_json(const store::RequestRecord& record)
     return json;
 }
 
-Json packed(const fleet::Weighed& one)
+void append_number(std::string& out, double value)
 {
-    return Json::array({one.node.text(), one.name, static_cast<int>(one.exclusion), one.cost.wait_s, one.cost.load_s,
-                        one.cost.prefill_s, one.cost.decode_s, one.cost.risk_s, one.loaded, one.same_class, one.free_slots,
-                        one.slots, one.cached_tokens, one.prefill_rate, one.decode_rate});
+    if (std::isfinite(value)) {
+        fmt::format_to(std::back_inserter(out), "{}", value);
+    } else {
+        out += "null";
+    }
+}
+
+/// Names come from the network: what needs more than quotes around it goes the long way.
+void append_text(std::string& out, std::string_view text)
+{
+    const bool plain = std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 0x7F && c != '"' && c != '\\'; });
+    if (plain) {
+        out.append(1, '"').append(text).append(1, '"');
+    } else {
+        out += text_of(Json(text));
+    }
+}
+
+void append_packed(std::string& out, const fleet::Weighed& one)
+{
+    out += '[';
+    append_text(out, one.node.text());
+    out += ',';
+    append_text(out, one.name);
+    fmt::format_to(std::back_inserter(out), ",{}", static_cast<int>(one.exclusion));
+    for (const double part : {one.cost.wait_s, one.cost.load_s, one.cost.prefill_s, one.cost.decode_s, one.cost.risk_s}) {
+        out += ',';
+        append_number(out, part);
+    }
+    fmt::format_to(std::back_inserter(out), ",{},{},{},{}", one.loaded, one.same_class, one.free_slots, one.slots);
+    for (const double part : {one.cached_tokens, one.prefill_rate, one.decode_rate}) {
+        out += ',';
+        append_number(out, part);
+    }
+    out += ']';
 }
 
 fleet::Weighed unpacked(const Json& json)
@@ -241,24 +275,38 @@ std::string in_flight_json(const proxy::InFlight& exchange)
     return text_of(json);
 }
 
+// Written by hand: it is made for every request, and a tree of JSON values took a hundred allocations.
 std::string pack_decision(const fleet::Decision& decision, std::size_t candidates_max)
 {
-    Json candidates = Json::array();
-    for (const fleet::Weighed& one : decision.candidates) {
-        if (candidates.size() < candidates_max) {
-            candidates.push_back(packed(one));
-        }
+    const std::size_t kept = std::min(decision.candidates.size(), candidates_max);
+    std::string out;
+    out.reserve(128 + decision.note.size() + 160 * kept);
+    out += R"({"m":)";
+    append_text(out, decision.model);
+    out += R"(,"c":)";
+    if (decision.chosen) {
+        append_text(out, decision.chosen->text());
+    } else {
+        out += "null";
     }
-    const std::size_t left_out = decision.left_out + decision.candidates.size() - candidates.size();
-    return text_of({{"m", decision.model},
-                    {"c", decision.chosen ? Json(decision.chosen->text()) : Json(nullptr)},
-                    {"p", decision.prompt_tokens},
-                    {"o", decision.output_tokens},
-                    {"s", decision.predicted_s},
-                    {"a", decision.ahead},
-                    {"n", decision.note},
-                    {"l", left_out},
-                    {"w", std::move(candidates)}});
+    out += R"(,"p":)";
+    append_number(out, decision.prompt_tokens);
+    out += R"(,"o":)";
+    append_number(out, decision.output_tokens);
+    out += R"(,"s":)";
+    append_number(out, decision.predicted_s);
+    fmt::format_to(std::back_inserter(out), R"(,"a":{},"n":)", decision.ahead);
+    append_text(out, decision.note);
+    const std::size_t left_out = decision.left_out + decision.candidates.size() - kept;
+    fmt::format_to(std::back_inserter(out), R"(,"l":{},"w":[)", left_out);
+    for (std::size_t i = 0; i < kept; ++i) {
+        if (i > 0) {
+            out += ',';
+        }
+        append_packed(out, decision.candidates[i]);
+    }
+    out += "]}";
+    return out;
 }
 
 std::optional<fleet::Decision> unpack_decision(std::string_view text)
