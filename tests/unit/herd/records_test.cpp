@@ -6,6 +6,7 @@
 
 #include "support/catch.hpp"
 
+#include <limits>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -123,6 +124,27 @@ TEST_CASE("a decision survives being packed, with the best candidates")
         CAPTURE(text);
         CHECK_FALSE(app::unpack_decision(text));
     }
+}
+
+TEST_CASE("a packed decision keeps odd names whole and costs that are no numbers out")
+{
+    fleet::Decision odd = decision();
+    odd.model = "a \"b\" \\ \n \xC3\xA9";
+    odd.note = "no \xFF here";
+    odd.chosen.reset();
+    odd.predicted_s = std::numeric_limits<double>::quiet_NaN();
+    odd.candidates[0].cost.wait_s = std::numeric_limits<double>::infinity();
+    odd.candidates[0].cost.load_s = 1e21;
+    odd.candidates[0].cost.decode_s = 1.0 / 3;
+    const auto back = app::unpack_decision(app::pack_decision(odd));
+    REQUIRE(back);
+    CHECK(back->model == odd.model);
+    CHECK(back->note == "no \xEF\xBF\xBD here");
+    CHECK_FALSE(back->chosen);
+    CHECK(back->predicted_s == 0);
+    CHECK(back->candidates[0].cost.wait_s == 0);
+    CHECK(back->candidates[0].cost.load_s == 1e21);
+    CHECK(back->candidates[0].cost.decode_s == 1.0 / 3);
 }
 
 TEST_CASE("what is in flight says what it waits for, and no status")
