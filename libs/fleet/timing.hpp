@@ -30,7 +30,8 @@ inline constexpr int saved_tries_max{3};                   ///< then a saved nod
 
 inline constexpr std::array<base::Duration, 7> confirm_retry{100ms, 300ms, 1s, 3s, 10s, 30s, 60s};
 inline constexpr std::array<base::Duration, 5> probe_retry{300ms, 500ms, 1s, 2s, 3s};
-inline constexpr std::array<base::Duration, 6> watch_retry{1s, 2s, 4s, 8s, 16s, 30s};
+/// At once first: a process that is being killed may still accept one connection, the probe's, after its canary ended.
+inline constexpr std::array<base::Duration, 7> watch_retry{50ms, 1s, 2s, 4s, 8s, 16s, 30s};
 
 /// The `failures`-th wait (1 first), the last one for ever.
 template <std::size_t N>

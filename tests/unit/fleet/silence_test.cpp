@@ -260,6 +260,19 @@ TEST_CASE("a lost canary makes the herd look at once")
     CHECK(world.flips[NodeState::suspect] == 0);
 }
 
+TEST_CASE("an agent whose listener outlived its canary by a moment is found dead all the same, before its silence")
+{
+    World world{12};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(3s);
+    world.feed(CanaryLost{box.id, box.boot_id}); // the probe that follows is still accepted
+    world.run_for(10ms);
+    CHECK(world.state(box) == NodeState::online);
+    box.running = false;
+    CHECK(world.run_until([&] { return world.state(box) == NodeState::suspect; }, 600ms));
+}
+
 TEST_CASE("a node that flaps must announce itself in a row before it is used again")
 {
     World world{13};
