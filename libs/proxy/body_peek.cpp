@@ -36,7 +36,7 @@ std::optional<double> number(std::string_view text)
 std::optional<int> integer(std::string_view text)
 {
     const auto value = number(text);
-    if (!value || std::abs(*value) > 2e9) {
+    if (!value || !(std::abs(*value) <= 2e9)) { // nor is NaN a number to cast
         return std::nullopt;
     }
     return static_cast<int>(*value);

@@ -134,8 +134,17 @@ net::Task<void> Visit::relay()
     }
     Relayed relayed;
     if (extras.first.empty()) {
+        // Nothing at all came: no stream ends like that, so a stream's client is told.
+        const auto words = last_words(RelayEnd::complete);
         node_done();
-        if (const auto done = co_await client_.end(); !done) {
+        relayed.words_said = !words.empty();
+        if (relayed.words_said) {
+            client_.close_after();
+        }
+        const std::array last{std::string_view(words)};
+        const auto done = co_await client_.end(relayed.words_said ? std::span<const std::string_view>(last)
+                                                                  : std::span<const std::string_view>());
+        if (!done) {
             relayed = {RelayEnd::client_gone, false, done.error()};
         }
     } else {

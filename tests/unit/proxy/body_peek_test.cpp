@@ -63,6 +63,8 @@ TEST_CASE("load-time options make a class, others do not")
     CHECK(of(R"({"temperature":1,"seed":3})").options_class == 0);
     CHECK(of(R"({"num_ctx":4096})").options_class != 0);
     CHECK(of(R"({"num_ctx":4096})").num_ctx == 4096);
+    CHECK_FALSE(of(R"({"num_ctx":nan})").num_ctx); // never cast: that would be undefined
+    CHECK_FALSE(of(R"({"num_ctx":1e300})").num_ctx);
     CHECK(of(R"({"num_ctx":4096,"num_batch":1})").options_class == of(R"({"num_batch":1,"num_ctx":4096,"top_k":3})").options_class);
     CHECK(of(R"({"num_ctx":4096})").options_class != of(R"({"num_ctx":8192})").options_class);
     CHECK(of(R"({"num_gpu":-1})").options_class == 0);

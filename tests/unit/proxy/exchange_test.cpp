@@ -245,6 +245,16 @@ TEST_CASE("a stream that ends without its last word gets one; one that says its 
     CHECK(w.records.back().termination == "ND");
 }
 
+TEST_CASE("a stream of nothing at all is told as ended too early, for it is no answer")
+{
+    World w;
+    w.node(0).scripts = {{opening(), end_of_chunks()}};
+    const auto got = w.post("/api/chat", chat);
+    CHECK(body_of(got) == R"({"error":"node 'n1' ended the stream before it was done"})" "\n<end>");
+    REQUIRE(w.records.size() == 1);
+    CHECK(w.records[0].termination == "ND");
+}
+
 TEST_CASE("an answer with a length that breaks is broken for the client too")
 {
     World w;
