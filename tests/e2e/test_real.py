@@ -137,6 +137,6 @@ def test_a_client_that_leaves_stops_the_real_model(real_herd, ollama):
         pass
     connection.close()
     # The slot is free again at once: the next request does not wait for 100 000 tokens.
-    done = request(real_herd.url, "POST", "/api/generate", {"model": "tinyloop", "prompt": "x", "stream": False, "options": {"num_predict": 5, "num_ctx": 8192}}, timeout=20)
+    done = request(real_herd.url, "POST", "/api/generate", {"model": "tinyloop", "prompt": "x", "stream": False, "options": {"num_predict": 5, "num_ctx": 8192}}, timeout=5)
     assert done.json()["eval_count"] == 5
     wait_until(lambda: real_herd.status()["requests"]["in_flight"] == 0, "no request in flight", 3)
