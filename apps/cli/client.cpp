@@ -39,6 +39,34 @@ std::string origin(const config::BackendUrl& url)
     return fmt::format("{}://{}", url.tls ? "https" : "http", url.authority());
 }
 
+/// Sends, and hands the bytes of a good answer to `take` as they come, until it says no. Another answer's body is kept.
+base::Result<Answer> receive(httplib::Client& client, httplib::Request& request, const Server& server,
+                             const std::function<bool(std::string_view bytes)>& take)
+{
+    Answer answer;
+    bool enough = false;
+    request.response_handler = [&answer](const httplib::Response& response) {
+        answer.status = response.status;
+        answer.content_type = response.get_header_value("Content-Type");
+        return true;
+    };
+    request.content_receiver = [&](const char* data, std::size_t length, std::uint64_t, std::uint64_t) {
+        if (answer.status >= 200 && answer.status < 300) {
+            enough = !take({data, length});
+            return !enough;
+        }
+        answer.body.append(data, std::min(length, body_bytes_max - answer.body.size()));
+        return true;
+    };
+    const auto result = client.send(request);
+    if (!result) {
+        return base::fail(enough ? base::Errc::closed : errc_of(result.error()),
+                          fmt::format("{}: {}", server.url.text(), httplib::to_string(result.error())));
+    }
+    answer.status = result->status; // an empty answer calls no receiver
+    return answer;
+}
+
 } // namespace
 
 base::Result<Answer> ask(const Server& server, const std::string& method, const std::string& path,
@@ -91,27 +119,7 @@ base::Result<Answer> listen(const Server& server, const std::string& path, const
     if (!last_event_id.empty()) {
         request.headers.emplace("Last-Event-ID", last_event_id);
     }
-    Answer answer;
-    bool enough = false;
-    request.response_handler = [&answer](const httplib::Response& response) {
-        answer.status = response.status;
-        answer.content_type = response.get_header_value("Content-Type");
-        return true;
-    };
-    request.content_receiver = [&](const char* data, std::size_t length, std::uint64_t, std::uint64_t) {
-        if (answer.status == 200) {
-            enough = !take({data, length});
-            return !enough;
-        }
-        answer.body.append(data, std::min(length, body_bytes_max - answer.body.size()));
-        return true;
-    };
-    const auto result = client.send(request);
-    if (!result) {
-        return base::fail(enough ? base::Errc::closed : errc_of(result.error()),
-                          fmt::format("{}: {}", server.url.text(), httplib::to_string(result.error())));
-    }
-    return answer;
+    return receive(client, request, server, take);
 }
 
 base::Result<Answer> ask_streamed(const Server& server, const std::string& method, const std::string& path, const std::string& body,
@@ -130,28 +138,7 @@ base::Result<Answer> ask_streamed(const Server& server, const std::string& metho
     if (!node.empty()) {
         request.headers.emplace("X-Herd-Node", node);
     }
-    Answer answer;
-    bool enough = false;
-    request.response_handler = [&answer](const httplib::Response& response) {
-        answer.status = response.status;
-        answer.content_type = response.get_header_value("Content-Type");
-        return true;
-    };
-    request.content_receiver = [&](const char* data, std::size_t length, std::uint64_t, std::uint64_t) {
-        if (answer.status >= 200 && answer.status < 300) {
-            enough = !take({data, length});
-            return !enough;
-        }
-        answer.body.append(data, std::min(length, body_bytes_max - answer.body.size()));
-        return true;
-    };
-    const auto result = client.send(request);
-    if (!result) {
-        return base::fail(enough ? base::Errc::closed : errc_of(result.error()),
-                          fmt::format("{}: {}", server.url.text(), httplib::to_string(result.error())));
-    }
-    answer.status = result->status; // an empty answer calls no receiver
-    return answer;
+    return receive(client, request, server, take);
 }
 
 bool is_listening(const Server& server)
