@@ -3,9 +3,10 @@
 // are reserved in the same step, so that a burst never sees one slot twice. The dispatcher holds the queue, the
 // leases and the retry budget; what a request costs where is cost.hpp's to say.
 //
-// In five files by what happens: dispatcher.cpp (arriving, leaving, ending), judge.cpp (what becomes of a request
-// now), serve.cpp (who of those waiting goes where, who waits for a better place), explain.cpp (the same,
-// told), check.cpp (the promises, recounted).
+// In files by what happens: arrive.cpp (a request comes), judge.cpp (what becomes of it now), leave.cpp (it goes
+// without a place), grant.cpp and finish.cpp (a place is given, and given back), dispatcher.cpp (something changed),
+// serve.cpp (who of those waiting goes where, who waits for a better place), explain.cpp (the same, told), check.cpp
+// (the promises, recounted).
 //
 // What keeps it cheap: an arrival that finds nobody waiting looks once at the holders of its model; a freed slot
 // looks only at a window of its own line; nothing is built while nobody waits.
@@ -48,6 +49,7 @@ public:
     [[nodiscard]] std::string check(base::Instant now);
 
 private:
+    static constexpr base::Duration come_back_in{std::chrono::seconds{5}}; ///< for who is refused for want of a node
     static constexpr base::Duration look_again_in{std::chrono::seconds{1}}; ///< at the latest, each line of slots
     struct LineKey {
         Need need{Need::slot};
@@ -109,32 +111,42 @@ private:
                                                               std::span<const Candidate> candidates,
                                                               std::optional<std::size_t> chosen, double total_s);
 
-    // dispatcher.cpp
+    // arrive.cpp
     [[nodiscard]] bool settle_now(Ticket ticket, const Profile& profile, const Judgement& judgement, Step& step);
     [[nodiscard]] bool place_now(Ticket ticket, const Profile& profile, base::Duration queued, Step& step);
+    [[nodiscard]] bool retry_is_free(const Profile& profile) const;
     [[nodiscard]] bool fall_back(const AcquireWanted& event, Step& step);
     [[nodiscard]] bool may_queue(const AcquireWanted& event, Step& step);
-    void grant(Ticket ticket, const Profile& profile, const Task& task, std::span<const Candidate> candidates,
-               std::size_t chosen, base::Duration queued, Step& step);
-    void occupy(OpenLease& lease, const Candidate& choice, const Task& task, Step& step);
-    void count_reloads(const Candidate& choice, std::span<const Candidate> candidates);
-    void refuse(Ticket ticket, base::Errc why, std::string message, base::Duration retry_after, Step& step);
     void enqueue(const AcquireWanted& event, const Judgement& judgement, Step& step);
     void place(Waiter& waiter, Fate fate, base::Instant now);
     [[nodiscard]] double expected_service(const Task& task, base::Instant now);
+
+    // leave.cpp
     using Taken = std::unordered_map<Ticket, Waiter>::node_type;
     /// Out of the queue; the waiter lives as long as what is returned.
     Taken take(Waiter& waiter);
     void expire(Waiter& waiter, Step& step);
     void reject_early(Ticket ticket, Step& step);
+    void refuse(Ticket ticket, base::Errc why, std::string message, base::Duration retry_after, Step& step);
+    [[nodiscard]] base::Duration retry_estimate(const Profile& profile, base::Instant now) const;
+
+    // grant.cpp
+    void grant(Ticket ticket, const Profile& profile, const Task& task, std::span<const Candidate> candidates,
+               std::size_t chosen, base::Duration queued, Step& step);
+    void occupy(OpenLease& lease, const Candidate& choice, const Task& task, Step& step);
+    void count_reloads(const Candidate& choice, std::span<const Candidate> candidates);
+
+    // finish.cpp
+    void vacate(const OpenLease& lease, NodeRecord& node, Result result, Step& step);
+    void learn_from(const OpenLease& lease, NodeRecord& node, const Outcome& outcome, Step& step);
+
+    // dispatcher.cpp
     void review(const LineKey& key, Step& step);
     void add_lines_of(const NodeId& id, std::set<LineKey>& lines) const;
-    void learn_from(const OpenLease& lease, NodeRecord& node, const Outcome& outcome, Step& step);
-    void vacate(const OpenLease& lease, NodeRecord& node, Result result, Step& step);
+
+    // check.cpp
     [[nodiscard]] std::string check_leases() const;
     [[nodiscard]] std::string check_waiter(const Waiter& waiter, base::Instant now);
-    [[nodiscard]] bool retry_is_free(const Profile& profile) const;
-    [[nodiscard]] base::Duration retry_estimate(const Profile& profile, base::Instant now) const;
 
     const FleetOptions& options_;
     base::Rng& rng_;

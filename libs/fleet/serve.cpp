@@ -4,6 +4,8 @@
 // thought, so that those behind see it taken. Source: scheduling.md 2.
 #include "fleet/dispatcher.hpp"
 
+#include "fleet/seconds.hpp"
+
 #include <algorithm>
 #include <limits>
 
@@ -18,11 +20,6 @@ constexpr double foreign_service_s = 5;       ///< of requests that are none of 
 constexpr double trouble_wait_s = 10;         ///< while a load that failed elsewhere is tried on one node
 constexpr double decode_counts = 0.3;         ///< of the answer in a choice: its reader sees it grow, who waits sees nothing
 constexpr double same_s = 1e-6;               ///< costs nearer than this are equal
-
-base::Duration duration_of(double seconds)
-{
-    return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(std::min(seconds, 1e6)));
-}
 
 } // namespace
 

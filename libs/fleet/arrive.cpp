@@ -1,0 +1,215 @@
+// A request arrives: it is granted at once, refused, or enters a line.
+#include "fleet/dispatcher.hpp"
+
+#include "base/assert.hpp"
+#include "fleet/seconds.hpp"
+
+#include <algorithm>
+
+namespace herd::fleet {
+
+void Dispatcher::acquire(const AcquireWanted& event, Step& step)
+{
+    HERD_ASSERT(!waiting_.contains(event.ticket));
+    ++asked_;
+    const auto& profile = event.profile;
+    if (profile.attempt == 0) {
+        ++totals_.requests;
+        budget_.note_request(step.now);
+    } else {
+        ++totals_.retries;
+        if (!retry_is_free(profile) && !budget_.spend(step.now, options_.retry_budget, options_.retry_budget_min)) {
+            refuse(event.ticket, base::Errc::attempts_failed, "too many requests are being retried", come_back_in, step);
+            return;
+        }
+    }
+    if (profile.deadline != base::Instant{} && profile.deadline <= step.now) {
+        refuse(event.ticket, base::Errc::deadline_passed, "the deadline had passed on arrival", {}, step);
+        return;
+    }
+    auto judgement = judge(profile, step.now, true);
+    if (settle_now(event.ticket, profile, judgement, step)) {
+        return;
+    }
+    if (judgement.fate != Fate::routable && judgement.fate != Fate::settle && fall_back(event, step)) {
+        return;
+    }
+    if (judgement.fate == Fate::routable && !fits_somewhere(profile, step.now)) {
+        judgement = unfit(profile);
+        if (fall_back(event, step)) {
+            return;
+        }
+    }
+    if (judgement.fate == Fate::refuse) {
+        const bool later = judgement.why == base::Errc::no_node || judgement.why == base::Errc::attempts_failed;
+        refuse(event.ticket, judgement.why, judgement.message, later ? come_back_in : base::Duration{}, step);
+        return;
+    }
+    enqueue(event, judgement, step);
+}
+
+/// Grants at once where that is right; candidates_ are those of the judgement.
+bool Dispatcher::settle_now(Ticket ticket, const Profile& profile, const Judgement& judgement, Step& step)
+{
+    if (judgement.fate != Fate::routable) {
+        return false;
+    }
+    if (profile.need != Need::slot) {
+        const auto choice = choose_any(candidates_, rng_);
+        if (choice) {
+            grant(ticket, profile, {}, candidates_, *choice, {}, step);
+        }
+        return choice.has_value();
+    }
+    return (lines_.empty() || !lines_.contains({Need::slot, profile.model_key})) && place_now(ticket, profile, {}, step);
+}
+
+/// Nobody waits for this model: the best place, if it is free.
+bool Dispatcher::place_now(Ticket ticket, const Profile& profile, base::Duration queued, Step& step)
+{
+    const auto task = task_of(profile, knowledge_.expect());
+    for (auto& candidate : candidates_) {
+        if (candidate.exclusion == Exclusion::none) {
+            price(candidate, task, knowledge_, step.now);
+        }
+    }
+    ++pass_;
+    queues_used_ = 0;
+    const auto best = pick(candidates_, queued, step.now);
+    if (!best.now) {
+        return false;
+    }
+    grant(ticket, profile, task, candidates_, *best.place, queued, step);
+    return true;
+}
+
+/// Leaving a node that just died costs the others nothing; only retries away from nodes that live and answer
+/// badly can become a storm, and only they are paid for.
+bool Dispatcher::retry_is_free(const Profile& profile) const
+{
+    if (profile.exclude.empty()) {
+        return false;
+    }
+    const auto* last = nodes_.find(profile.exclude.back());
+    return last == nullptr || !last->takes_requests();
+}
+
+/// Another model, as the client allows: the first that somebody could serve in time.
+bool Dispatcher::fall_back(const AcquireWanted& event, Step& step)
+{
+    for (std::size_t i = 0; i < event.profile.fallbacks.size(); ++i) {
+        const auto& other = event.profile.fallbacks[i];
+        if (other.key.empty() || other.key == event.profile.model_key) {
+            continue;
+        }
+        AcquireWanted instead = event;
+        instead.profile.model_key = other.key;
+        instead.profile.model = other.model;
+        instead.profile.fallbacks.erase(instead.profile.fallbacks.begin(),
+                                        instead.profile.fallbacks.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+        const auto judgement = judge(instead.profile, step.now, false);
+        if (judgement.fate != Fate::routable) {
+            continue;
+        }
+        if (settle_now(instead.ticket, instead.profile, judgement, step)) {
+            ++totals_.fallbacks;
+            return true;
+        }
+        const auto line = lines_.find({Need::slot, other.key});
+        if (line != lines_.end() && line->second.size() >= options_.queue_per_model) {
+            continue;
+        }
+        ++totals_.fallbacks;
+        enqueue(instead, judgement, step);
+        return true;
+    }
+    return false;
+}
+
+/// Whether the queue takes one more; refuses if not.
+bool Dispatcher::may_queue(const AcquireWanted& event, Step& step)
+{
+    const auto line = lines_.find({event.profile.need, event.profile.model_key});
+    const auto waiting = line == lines_.end() ? 0 : line->second.size();
+    if (waiting < options_.queue_per_model) {
+        return true;
+    }
+    if (!fall_back(event, step)) {
+        refuse(event.ticket, base::Errc::queue_full, "the queue of this model is full",
+               retry_estimate(event.profile, step.now), step);
+    }
+    return false;
+}
+
+void Dispatcher::enqueue(const AcquireWanted& event, const Judgement& judgement, Step& step)
+{
+    if (!may_queue(event, step)) {
+        return;
+    }
+    const auto& profile = event.profile;
+    const LineKey key{profile.need, profile.model_key};
+    auto& waiter = waiting_[event.ticket];
+    waiter.ticket = event.ticket;
+    waiter.profile = profile;
+    waiter.queued_at = step.now;
+    waiter.deadline = step.now + options_.queue_timeout;
+    if (profile.deadline != base::Instant{}) {
+        waiter.deadline = std::min(waiter.deadline, profile.deadline);
+    }
+    auto& line = lines_[key];
+    waiter.ahead = static_cast<int>(line.size());
+    double ahead_s = 0;
+    line.each([&ahead_s](const Waiter& other) { ahead_s += other.service_s; });
+    waiter.start_at = step.now + duration_of(wait_behind(profile, ahead_s, step.now));
+    line.add(waiter, step.now);
+    pinned_ += profile.node.empty() ? 0U : 1U;
+    place(waiter, judgement.fate, step.now);
+    step.emit(SnapshotChanged{});
+    if (key.need == Need::slot && judgement.fate == Fate::routable) {
+        const bool any_free = std::ranges::any_of(nodes_.catalog().holders(key.model), [](const Holding& holding) {
+            return holding.node->free_slots_of(*holding.model) > 0;
+        });
+        if (any_free || waiter.ahead == 0) {
+            serve(key, step); // else nobody could be granted, and the line was looked at when it last could
+        } else {
+            const auto task = task_of(waiter.profile, knowledge_.expect());
+            waiter.service_s = expected_service(task, step.now);
+            if (!line_alarms_.of(key)) { // those before it were only held so far
+                look_again(key, step.now + look_again_in);
+            }
+        }
+        reject_early(event.ticket, step);
+    }
+}
+
+/// Notes what the waiter waits for, and until when.
+void Dispatcher::place(Waiter& waiter, Fate fate, base::Instant now)
+{
+    if (fate != Fate::hold) {
+        waiter.hold_until = never;
+    } else if (waiter.hold_until == never) {
+        waiter.hold_until = now + options_.hold_timeout;
+    }
+    const bool settles = fate == Fate::settle;
+    if (settles != (waiter.settle_until != never)) {
+        settling_ += settles ? 1U : 0U;
+        settling_ -= settles ? 0U : 1U;
+        waiter.settle_until = settles ? membership_.settle_limit(now) : never;
+    }
+    alarms_.set(waiter.ticket, waiter.due());
+}
+
+/// On the best of candidates_, whenever it is free.
+double Dispatcher::expected_service(const Task& task, base::Instant now)
+{
+    double best = 0;
+    for (auto& candidate : candidates_) {
+        if (candidate.exclusion == Exclusion::none) {
+            price(candidate, task, knowledge_, now);
+            best = best <= 0 ? candidate.service_s() : std::min(best, candidate.service_s());
+        }
+    }
+    return best;
+}
+
+} // namespace herd::fleet
