@@ -1,6 +1,8 @@
 """A real Ollama behind herd: everything a user does with one, and the `ollama` program itself."""
 import os
 import subprocess
+import time
+from collections import deque
 
 import pytest
 
@@ -130,13 +132,28 @@ def test_the_status_page_knows_the_box(real_herd):
 
 
 def test_a_client_that_leaves_stops_the_real_model(real_herd, ollama):
+    """Looked at where the work is done, in the runner. Asking the same model again would test Ollama itself: up to
+    0.11 at least, a token that arrives while its handler gives up can block that handler's goroutine, and the slot it
+    holds, for ever (streamResponse no longer receives, the completion still sends). It happens without herd as well.
+    """
     from harness.programs import stream
     connection, answer, pieces = stream(real_herd.url, "/api/generate", {"model": "tinyloop", "prompt": "x", "options": {"num_predict": 100000, "num_ctx": 8192}})
     assert answer.status == 200
     for _ in zip(range(5), pieces):
         pass
+    runners = ollama.process.children_cpu_seconds
+    before = runners()
+    wait_until(lambda: runners() > before + 0.05, "the runner to work on the stream", 5)
     connection.close()
-    # The slot is free again at once: the next request does not wait for 100 000 tokens.
-    done = request(real_herd.url, "POST", "/api/generate", {"model": "tinyloop", "prompt": "x", "stream": False, "options": {"num_predict": 5, "num_ctx": 8192}}, timeout=5)
-    assert done.json()["eval_count"] == 5
+    # 100 000 tokens are most of a minute of work: a runner that used no time for half a second was stopped.
+    stretch = deque([(time.monotonic(), runners())])
+
+    def stands_still():
+        stretch.append((time.monotonic(), runners()))
+        while stretch[-1][0] - stretch[1][0] > 0.5:
+            stretch.popleft()
+        (since, then), (now, used) = stretch[0], stretch[-1]
+        return now - since > 0.5 and used - then < 0.01
+
+    wait_until(stands_still, "the runner to stop working", 5, every=0.05)
     wait_until(lambda: real_herd.status()["requests"]["in_flight"] == 0, "no request in flight", 3)

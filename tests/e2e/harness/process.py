@@ -133,4 +133,12 @@ class Process:
 
     def cpu_seconds(self):
         """CPU used by all threads so far, to the nanosecond."""
-        return sum(int(Path(task, "schedstat").read_text().split()[0]) for task in Path("/proc/%d/task" % self.pid).iterdir()) / 1e9
+        return _cpu_seconds(self.pid)
+
+    def children_cpu_seconds(self):
+        """The same for the processes it started and that still run."""
+        return sum(_cpu_seconds(int(pid)) for task in Path("/proc/%d/task" % self.pid).glob("*/children") for pid in task.read_text().split())
+
+
+def _cpu_seconds(pid):
+    return sum(int(Path(task, "schedstat").read_text().split()[0]) for task in Path("/proc/%d/task" % pid).iterdir()) / 1e9
