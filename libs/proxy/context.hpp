@@ -3,6 +3,7 @@
 #include "base/random.hpp"
 #include "http/pool.hpp"
 #include "net/loop.hpp"
+#include "proxy/access.hpp"
 #include "proxy/cors.hpp"
 #include "proxy/memory.hpp"
 #include "proxy/proxy.hpp"
@@ -24,6 +25,7 @@ struct Context {
     base::Rng rng;
     RecordSink sink;
     RouteMemory old_nodes{};
+    std::shared_ptr<const Access> access{}; ///< null: no keys, no limits of clients
     Visit* newest{nullptr}; ///< of those in flight: a list through them, see Visit::older()
 };
 

@@ -43,6 +43,15 @@ net::Task<void> Exchange::answer()
     if (http::via_contains(client_.head().fields, options_.own_id)) {
         co_return co_await say(problem_of(base::Errc::loop));
     }
+    if (context_.access != nullptr) { // who asks, and may they; nobody is asked while there are no keys
+        if (auto refused = visit_.admit()) {
+            co_return co_await say(std::move(*refused));
+        }
+    }
+    // Here the frontend is chosen (record_.frontend); then whether the caller may use it.
+    if (visit_.caller_ && !visit_.caller_->may_use_frontend(record_.frontend)) {
+        co_return co_await say(forbidden_frontend(record_.frontend));
+    }
     switch (route_.handling) {
     case Handling::root:
     case Handling::version:
@@ -60,6 +69,13 @@ net::Task<void> Exchange::answer()
         co_return;
     }
     const auto next = co_await understand();
+    if (visit_.caller_ && next != Next::over) {
+        if (auto refused = not_for_caller()) {
+            co_return co_await say(std::move(*refused));
+        }
+        visit_.caller_->mark(profile_, client_.head().fields.find("X-Herd-Priority").has_value());
+        record_.priority = profile_.priority;
+    }
     switch (next) {
     case Next::ask: co_return co_await serve_aloud();
     case Next::unload: co_return co_await unload();

@@ -53,6 +53,8 @@ private:
     AttemptInput attempt_input() const;
     Decision judge() const;
     void choose_node();
+    std::optional<Problem> not_for_caller() const; // exchange_access.cpp
+    ModelFilter seen_by_caller() const;
     void fit_body(bool plain); // exchange_body.cpp: what may be changed in it
     void take_model(const fleet::Lease& lease);
     void note_failed(const Decision& decision, HeldLease& held);

@@ -57,6 +57,16 @@ Visit::~Visit()
     }
 }
 
+std::optional<Problem> Visit::admit()
+{
+    auto admission = context_.access->admit(client_.head().fields, client_.peer().address, began_, record_.at);
+    if (admission.key) {
+        record_.key = admission.key->name;
+    }
+    caller_ = std::move(admission.caller);
+    return std::move(admission.problem);
+}
+
 void Visit::pass(Attempt attempt, const fleet::Lease& lease)
 {
     kind_ = kind_of(attempt.head, route_.stream);
@@ -288,6 +298,10 @@ void Visit::record()
     record_.total = context_.loop.now() - began_;
     record_.bytes_in = client_.bytes_in();
     record_.bytes_out = client_.bytes_out();
+    if (caller_) {
+        const bool inference = route_.handling == Handling::inference || route_.handling == Handling::unknown_post;
+        caller_->spent(record_, inference, context_.loop.wall());
+    }
     if (context_.sink) {
         context_.sink(std::move(record_));
     }

@@ -63,17 +63,17 @@ net::Task<void> Exchange::answer_locally()
         answer.body = "Ollama is running";
         break;
     case Handling::version: answer.body = version_body(*context_.scheduler.snapshot()); break;
-    case Handling::tags: answer.body = tags_body(*context_.scheduler.snapshot()); break;
+    case Handling::tags: answer.body = tags_body(*context_.scheduler.snapshot(), seen_by_caller()); break;
     case Handling::models:
         answer.content_type = "application/json";
-        answer.body = models_body(*context_.scheduler.snapshot());
+        answer.body = models_body(*context_.scheduler.snapshot(), seen_by_caller());
         break;
     case Handling::model_lookup: {
-        auto row = model_body(*context_.scheduler.snapshot(), route_.parameter);
+        auto row = model_body(*context_.scheduler.snapshot(), route_.parameter, seen_by_caller());
         answer = row.empty() ? not_found() : LocalAnswer{200, "application/json", std::move(row), {}};
         break;
     }
-    case Handling::ps: answer.body = co_await ask_ps(context_, options_.own_id); break;
+    case Handling::ps: answer.body = co_await ask_ps(context_, options_.own_id, seen_by_caller()); break;
     case Handling::status: answer.body = co_await ask_status(context_, options_.own_id); break;
     case Handling::redirect: answer = redirect_to(route_, head.method); break;
     case Handling::wrong_method:
@@ -181,6 +181,9 @@ net::Task<void> Exchange::say(Problem problem, char who, Stage stage)
     LocalAnswer answer{problem.status, text.content_type, std::move(text.body), {}};
     if (const int seconds = retry_after_seconds(problem.retry_after); seconds > 0) {
         answer.fields.add("Retry-After", std::to_string(seconds));
+    }
+    if (problem.status == 401) {
+        answer.fields.add("WWW-Authenticate", "Bearer realm=\"herd\"");
     }
     record_.error = problem.message.substr(0, 512);
     ended(who, stage);

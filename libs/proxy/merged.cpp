@@ -126,10 +126,13 @@ std::string openai_row(std::string_view id, const Copy& copy)
 }
 
 /// Every model of the fleet, newest first.
-std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot)
+std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const ModelFilter& seen)
 {
     std::vector<std::vector<Copy>> models;
     for (const auto& [key, holders] : snapshot.models) {
+        if (seen && !seen(key)) {
+            continue;
+        }
         auto copies = copies_of(snapshot, holders);
         if (!copies.empty()) {
             models.push_back(std::move(copies));
@@ -154,11 +157,11 @@ bool is_version(std::string_view text) { return !text.empty() && text.front() >=
 
 } // namespace
 
-std::string tags_body(const Snapshot& snapshot)
+std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen)
 {
     std::string out = "{\"models\":[";
     const bool several = snapshot.nodes.size() > 1;
-    for (const auto& copies : all_models(snapshot)) {
+    for (const auto& copies : all_models(snapshot, seen)) {
         if (out.back() != '[') {
             out.push_back(',');
         }
@@ -169,9 +172,9 @@ std::string tags_body(const Snapshot& snapshot)
     return out.append("]}");
 }
 
-std::string models_body(const Snapshot& snapshot)
+std::string models_body(const Snapshot& snapshot, const ModelFilter& seen)
 {
-    const auto models = all_models(snapshot);
+    const auto models = all_models(snapshot, seen);
     if (models.empty()) {
         return "{\"object\":\"list\",\"data\":null}\n";
     }
@@ -185,11 +188,11 @@ std::string models_body(const Snapshot& snapshot)
     return out.append("]}\n");
 }
 
-std::string model_body(const Snapshot& snapshot, std::string_view id)
+std::string model_body(const Snapshot& snapshot, std::string_view id, const ModelFilter& seen)
 {
     const auto name = fleet::ModelName::parse(id);
     const auto found = name.valid ? snapshot.models.find(name.key) : snapshot.models.end();
-    if (found == snapshot.models.end()) {
+    if (found == snapshot.models.end() || (seen && !seen(found->first))) {
         return {};
     }
     const auto copies = copies_of(snapshot, found->second);
@@ -228,7 +231,7 @@ std::string version_body(const Snapshot& snapshot)
     return "{\"version\":" + json_quoted(lowest.empty() ? "0.0.0" : lowest) + "}";
 }
 
-std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes)
+std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes, const ModelFilter& seen)
 {
     struct Row {
         std::int64_t expires;
@@ -237,7 +240,7 @@ std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes)
     std::vector<Row> rows;
     for (const auto& node : nodes) {
         for (const auto& model : node.loaded) {
-            if (!model.row.empty()) {
+            if (!model.row.empty() && (!seen || seen(fleet::ModelName::parse(model.name).key))) {
                 auto text = name_nodes ? with_member(model.row, "herd", "{\"node\":" + json_quoted(node.node) + "}")
                                        : model.row;
                 rows.push_back({parse_rfc3339(model.expires_at).value_or(0), std::move(text)});
@@ -257,7 +260,7 @@ std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes)
     return out.append("]}");
 }
 
-net::Task<std::string> ask_ps(Context& context, std::string own_id)
+net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter seen)
 {
     const auto snapshot = context.scheduler.snapshot();
     std::vector<Target> targets;
@@ -279,7 +282,7 @@ net::Task<std::string> ask_ps(Context& context, std::string own_id)
         }
         loads.push_back(std::move(load));
     }
-    co_return ps_body(loads, snapshot->nodes.size() > 1);
+    co_return ps_body(loads, snapshot->nodes.size() > 1, seen);
 }
 
 net::Task<std::string> ask_status(Context& context, std::string own_id)

@@ -1,9 +1,10 @@
 #pragma once
 // The lists that herd answers for the whole fleet, in Ollama's shapes: each row keeps the bytes that a node
 // wrote. With more than one node rows carry a member "herd" that says where. Pure but for ask_ps and
-// ask_status, which ask the nodes.
+// ask_status, which ask the nodes. `seen`: which models the asker may know of.
 // Source: reference/ollama-api.md 2.2; reference/ollama-probe.txt.
 #include "fleet/snapshot.hpp"
+#include "proxy/access.hpp"
 #include "proxy/ask.hpp"
 
 #include <string>
@@ -13,11 +14,11 @@
 namespace herd::proxy {
 
 /// {"models":[…]}, one row per name, newest first.
-[[nodiscard]] std::string tags_body(const fleet::Snapshot& snapshot);
+[[nodiscard]] std::string tags_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {});
 /// {"object":"list","data":[…]} and a line end; data is null when there are none, as Ollama has it.
-[[nodiscard]] std::string models_body(const fleet::Snapshot& snapshot);
+[[nodiscard]] std::string models_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {});
 /// One row of it, `id` as asked; empty when nobody has the model.
-[[nodiscard]] std::string model_body(const fleet::Snapshot& snapshot, std::string_view id);
+[[nodiscard]] std::string model_body(const fleet::Snapshot& snapshot, std::string_view id, const ModelFilter& seen = {});
 /// {"version":"…"}: the lowest of the nodes that serve, else the lowest known, else 0.0.0.
 [[nodiscard]] std::string version_body(const fleet::Snapshot& snapshot);
 /// Lower as versions go: numbers by value, a suffix before none.
@@ -29,10 +30,10 @@ struct NodeLoad {
     std::vector<fleet::LoadedModel> loaded{};
 };
 /// {"models":[…]}, one row per node and model, longest remaining first.
-[[nodiscard]] std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes);
+[[nodiscard]] std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes, const ModelFilter& seen = {});
 
 /// Asks every serving node for /api/ps, tells the fleet, and falls back on the snapshot for who is silent.
-[[nodiscard]] net::Task<std::string> ask_ps(Context& context, std::string own_id);
+[[nodiscard]] net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter seen);
 /// {"cloud":{…}}: disabled when it is on every node.
 [[nodiscard]] net::Task<std::string> ask_status(Context& context, std::string own_id);
 

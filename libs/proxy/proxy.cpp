@@ -61,6 +61,8 @@ void Proxy::set_options(std::shared_ptr<const ProxyOptions> options)
 
 std::shared_ptr<const ProxyOptions> Proxy::options() const { return impl_->settings->options; }
 
+void Proxy::set_access(std::shared_ptr<const Access> access) { impl_->context.access = std::move(access); }
+
 std::vector<InFlight> Proxy::in_flight(std::size_t max) const
 {
     std::vector<InFlight> all;

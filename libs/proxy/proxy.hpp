@@ -15,6 +15,8 @@
 
 namespace herd::proxy {
 
+class Access;
+
 struct ProxyOptions {
     std::string own_id{};          ///< for Via and loop detection
     base::Bytes max_body{512 * base::mib};
@@ -53,6 +55,8 @@ public:
     /// Options of exchanges that begin from now on.
     void set_options(std::shared_ptr<const ProxyOptions> options);
     [[nodiscard]] std::shared_ptr<const ProxyOptions> options() const;
+    /// Who may ask for what, from the next exchange on. Null: everybody, everything.
+    void set_access(std::shared_ptr<const Access> access);
     /// The exchanges in flight on this loop, newest first, at most `max` of them.
     [[nodiscard]] std::vector<InFlight> in_flight(std::size_t max) const;
 

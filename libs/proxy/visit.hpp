@@ -77,6 +77,8 @@ private:
     /// The letters of ExchangeRecord::termination.
     enum class Stage : char { reading = 'R', queued = 'Q', selecting = 'S', connecting = 'C', head = 'H', data = 'D' };
 
+    /// Asks Context::access, which is not null. A problem: it is not let in.
+    [[nodiscard]] std::optional<Problem> admit();
     net::Task<void> give_whole();
     std::string last_words(RelayEnd end);
     net::Task<void> before_write();
@@ -100,6 +102,7 @@ private:
     TailEnd tail_end_{TailEnd::proper};
     base::Instant began_;
     ExchangeRecord record_;
+    std::unique_ptr<Caller> caller_; ///< null: anybody, as where there are no keys
     Visit* newer_{nullptr}; ///< in the list of those in flight
     Visit* older_{nullptr};
 

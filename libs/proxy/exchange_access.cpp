@@ -1,0 +1,39 @@
+// What a client may do with the one model that its request names. Whether it is let in at all: Visit::admit().
+#include "proxy/exchange.hpp"
+
+namespace herd::proxy {
+
+/// A key for certain models reaches nothing else by another way: what names no model that we could read, or could
+/// still name another one further down, and what changes models, is refused.
+std::optional<Problem> Exchange::not_for_caller() const
+{
+    const Caller& caller = *visit_.caller_;
+    if (!caller.limited_to_models()) {
+        return std::nullopt;
+    }
+    switch (route_.handling) {
+    case Handling::pull:
+    case Handling::push:
+    case Handling::create:
+    case Handling::blob:
+    case Handling::copy:
+    case Handling::remove:
+    case Handling::account: return Problem{403, "not_allowed", "this key is for certain models only and may not change any"};
+    default: break;
+    }
+    const bool seen_whole = !streamed_ && (!peek_.broken || route_.multipart || route_.handling == Handling::model_lookup);
+    if (model_.key.empty() || !seen_whole) {
+        return forbidden_model({});
+    }
+    return caller.may_use_model(model_.key) ? std::nullopt : std::optional(forbidden_model(model_.text));
+}
+
+ModelFilter Exchange::seen_by_caller() const
+{
+    if (!visit_.caller_ || !visit_.caller_->limited_to_models()) {
+        return {};
+    }
+    return [&caller = *visit_.caller_](std::string_view model_key) { return caller.may_use_model(model_key); };
+}
+
+} // namespace herd::proxy
