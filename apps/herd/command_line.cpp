@@ -42,6 +42,20 @@ void add_filter_rows(config::Table& table, Verb& verb)
     text("since", "TIME", "Only since then: 2026-05-01T12:00:00Z, or a span before now: 1h.");
 }
 
+void add_key_rows(config::Table& table, KeyWords& key)
+{
+    table.list({.key = "models", .flags = "--models", .value_name = "MODEL,…", .sentence = "With `add`: only these models; may be repeated.", .in_environment = false}, key.models);
+    table.list({.key = "frontends", .flags = "--frontends", .value_name = "NAME,…", .sentence = "With `add`: only on these frontends.", .in_environment = false}, key.frontends);
+    table.number({.key = "rpm", .flags = "--rpm", .value_name = "N", .sentence = "With `add`: requests a minute.", .in_environment = false}, key.rpm, 0, 1'000'000);
+    table.number({.key = "tokens_per_day", .flags = "--tokens-per-day", .value_name = "N", .sentence = "With `add`: tokens of prompts and answers a day (UTC).", .in_environment = false},
+                 key.tokens_per_day, 0, 1'000'000'000'000);
+    table.number({.key = "max_parallel", .flags = "--max-parallel", .value_name = "N", .sentence = "With `add`: requests at once.", .in_environment = false}, key.max_parallel, 0, 65'536);
+    table.text({.key = "priority", .flags = "--priority", .value_name = "WORD", .sentence = "With `add`: never more urgent than this: interactive, normal or batch.", .in_environment = false},
+               key.priority);
+    table.text({.key = "expires", .flags = "--expires", .value_name = "WHEN", .sentence = "With `add`: a date (2027-01-31) or a span from now (90d).", .in_environment = false}, key.expires);
+    table.boolean({.key = "admin", .flags = "--admin", .sentence = "With `add`: a key that may also change herd and see its records.", .in_environment = false}, key.admin);
+}
+
 /// It becomes a header field: nothing that could end one.
 base::Result<std::string> node_name(std::string_view text)
 {
@@ -85,6 +99,9 @@ config::Table verb_table(Verb& verb)
     }
     if (verb.name == "requests") {
         add_filter_rows(table, verb);
+    }
+    if (verb.name == "key") {
+        add_key_rows(table, verb.key_words);
     }
     if (verb.name == "pull" || verb.name == "rm") {
         table.parsed({.key = "node", .flags = "--node", .value_name = "NODE", .sentence = "Only on this node: its name or id.", .in_environment = false},

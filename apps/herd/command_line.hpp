@@ -19,6 +19,19 @@ struct ServeOptions {
     std::vector<std::string> arguments{}; ///< for reload_serve_options()
 };
 
+/// Options of `key add`.
+struct KeyWords {
+    std::vector<std::string> models{};
+    std::vector<std::string> frontends{};
+    std::uint32_t rpm{0};
+    std::uint64_t tokens_per_day{0};
+    std::uint32_t max_parallel{0};
+    std::string priority{};
+    std::string expires{};
+    bool admin{false};
+    bool operator==(const KeyWords&) const = default;
+};
+
 /// A verb for a running herd; see cli/verbs.hpp.
 struct Verb {
     std::string name{};               ///< "status"
@@ -32,6 +45,7 @@ struct Verb {
     std::map<std::string, std::string> filters{}; ///< of `requests`: parameters of the API, empty when not given
     std::string node{};                ///< `pull`, `rm` --node: a name or id
     bool all{false};                   ///< `pull`, `rm` --all
+    KeyWords key_words{};
     std::string body_file{};           ///< `route --body`; "-": standard input
 };
 

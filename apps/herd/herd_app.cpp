@@ -47,6 +47,7 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
     fleet_->on_effect([this](const fleet::Effect& effect) { carry_out(effect); });
     build_ledger();
     build_health();
+    build_keys();
     build_relays(sockets);
     build_discovery(sockets, authenticator);
 }
@@ -92,6 +93,24 @@ void HerdApp::build_health()
     ledger_->on_record([this](const store::RequestRecord& record) { health_->ended(record); });
     controls_->health = [this](net::Loop& asker) { return health_->report(asker); };
     controls_->fleet_status = [this](net::Loop& asker) { return fleet_status_from(asker); };
+}
+
+void HerdApp::build_keys()
+{
+    auto publish = [this](net::Loop& asker, keys::Published published) { return publish_access(asker, std::move(published)); };
+    keys_ = std::make_unique<keys::KeyKeeper>(main_loop(), options_.state_dir + "/keys.db", key_rules(options_), std::move(publish));
+}
+
+/// Returns when every relay loop goes by it.
+net::Task<void> HerdApp::publish_access(net::Loop& asker, keys::Published published)
+{
+    for (const auto& relay : relays_) {
+        auto give = [&unit = *relay, published] {
+            unit.set_access(published);
+            return true;
+        };
+        (void)co_await on_loop(asker, relay->loop(), std::move(give));
+    }
 }
 
 net::Task<std::string> HerdApp::fleet_status_from(net::Loop& asker)
@@ -165,7 +184,9 @@ void HerdApp::build_relays(HerdSockets& sockets)
                          .sink = [this](proxy::ExchangeRecord&& r) { record(std::move(r)); },
                          .ledger = ledger_.get(),
                          .in_flight = [this](net::Loop& asker) { return in_flight_from(asker); },
-                         .scene = [this](net::Loop& asker) { return scene_from(asker); }};
+                         .scene = [this](net::Loop& asker) { return scene_from(asker); },
+                         .keys = keys_.get(),
+                         .gate = gate_rules(options_)};
         relays_.push_back(std::make_unique<RelayUnit>(*loops_[i], std::move(parts)));
     }
     unserved_ = std::move(sockets.listen);
@@ -220,6 +241,13 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
 
 base::Result<void> HerdApp::start()
 {
+    if (auto known = keys_->load(); !known) { // never as if there were none
+        return known;
+    }
+    for (const auto& relay : relays_) {
+        relay->set_access(keys_->current()); // their loops do not run yet
+    }
+    keys_->watch_use();
     ledger_->start();
     health_->start();
     for (std::size_t i = 0; i < relays_.size(); ++i) {
@@ -427,9 +455,15 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     fleet_->set_options(fleet_options(fresh));
     ledger_->set_limits({fresh.store.retention, fresh.store.max_size});
     const auto proxy = proxy_options(fresh, installation_.id);
+    const auto gate = gate_rules(fresh);
     for (const auto& relay : relays_) {
-        relay->loop().dispatch([&unit = *relay, proxy] { unit.set_options(proxy); });
+        relay->loop().dispatch([&unit = *relay, proxy, gate] { unit.set_options(proxy, gate); });
     }
+    keys_->set_rules(key_rules(fresh), [this](const keys::Published& published) {
+        for (const auto& relay : relays_) {
+            relay->loop().dispatch([&unit = *relay, published] { unit.set_access(published); });
+        }
+    });
     log::set_level(fresh.log.level);
     log::reopen();
     options_ = fresh;
@@ -485,6 +519,7 @@ net::Task<void> HerdApp::shut_down()
     lateness_timer_->cancel();
     pool_->save_last();
     rates_->save_last();
+    keys_->save_last();
     loop.stop();
 }
 

@@ -5,6 +5,7 @@
 #include "discovery/beacon.hpp"
 #include "herd/command_line.hpp"
 #include "herd/health/keeper.hpp"
+#include "herd/keys/key_keeper.hpp"
 #include "herd/options.hpp"
 #include "herd/pool_keeper.hpp"
 #include "herd/rates_keeper.hpp"
@@ -53,7 +54,7 @@ public:
     HerdApp& operator=(const HerdApp&) = delete;
     ~HerdApp();
 
-    /// Serves. Errors: a listener that cannot be used.
+    /// Reads the API keys, then serves. Errors: they cannot be read; a listener that cannot be used.
     [[nodiscard]] base::Result<void> start();
     /// Until stopped. Returns when every stream has ended or `shutdown_grace` is over.
     void run();
@@ -83,6 +84,8 @@ private:
     net::Task<base::Result<std::string>> announce_from(net::Loop& asker, admin::Twin twin);
     void build_ledger();
     void build_health();
+    void build_keys();
+    net::Task<void> publish_access(net::Loop& asker, keys::Published published);
     health::Glance glance();
     net::Task<std::string> fleet_status_from(net::Loop& asker);
     void record(proxy::ExchangeRecord&& record);
@@ -105,6 +108,7 @@ private:
     std::unique_ptr<discovery::HerdBeacon> beacon_;
     std::unique_ptr<Ledger> ledger_; // outlives the relays
     std::unique_ptr<health::Keeper> health_; // on the ledger's loop
+    std::unique_ptr<keys::KeyKeeper> keys_;
     std::vector<std::unique_ptr<RelayUnit>> relays_;
     std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
     std::shared_ptr<admin::Controls> controls_ = std::make_shared<admin::Controls>();
@@ -122,5 +126,7 @@ private:
 [[nodiscard]] fleet::FleetOptions fleet_options(const HerdOptions& options);
 [[nodiscard]] std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& options, const base::Uuid& id);
 [[nodiscard]] http::ServerOptions server_options(const HerdOptions& options);
+[[nodiscard]] keys::KeyRules key_rules(const HerdOptions& options);
+[[nodiscard]] std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options);
 
 } // namespace herd::app

@@ -288,9 +288,27 @@ void proxy_rows(Table& t, HerdOptions& o)
               .sentence = "Idle connections kept to one node, per thread.",
               .restart = true},
              o.limits.idle_connections_per_node, 0, 65536);
+    t.number({.key = "limits.client_in_flight",
+              .sentence = "Requests that one client (a key, else an address) may have running or waiting at once; more are answered 429. 0: no limit."},
+             o.limits.client_in_flight, 0, 65534);
     t.number(
         {.key = "limits.event_viewers", .sentence = "Viewers of the live event stream.", .restart = true},
         o.limits.event_viewers, 1, 65536);
+}
+
+void access_rows(Table& t, HerdOptions& o)
+{
+    t.group("Access");
+    t.boolean({.key = "access.require_key",
+               .flags = "--require-key",
+               .sentence = "Answer only clients that show an API key (`herd key add NAME` makes one). Without it a key that is shown "
+                           "still counts: its limits, its name in the records."},
+              o.access.require_key);
+    t.choice({.key = "access.admin_from",
+              .sentence = "While no keys are on: from where herd may be changed, loopback or anywhere. Keys are on when they are "
+                          "required or when there is one with admin scope; then that key is needed, wherever from."},
+             o.access.admin_from,
+             std::vector<std::pair<std::string, AdminFrom>>{{"loopback", AdminFrom::loopback}, {"anywhere", AdminFrom::anywhere}});
 }
 
 void store_rows(Table& t, HerdOptions& o)
@@ -317,9 +335,17 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
     serving_rows(table, options);
     scheduler_rows(table, options);
     proxy_rows(table, options);
+    access_rows(table, options);
     store_rows(table, options);
     config::add_config_rows(table, options.config_file, options.check_config, options.dump_config_docs,
                             "herd.toml");
+    table.boolean({.key = "dump_routes",
+                   .flags = "--dump-routes",
+                   .sentence = "Print every route with the key it needs, for tests.",
+                   .hidden = true,
+                   .in_file = false,
+                   .in_environment = false},
+                  options.dump_routes);
     config::add_log_rows(table, options.log);
     config::add_daemon_rows(table, options.daemon, options.pid_file);
     auto& nodes = table.repeated("node", "A plain Ollama, on the LAN or elsewhere, without an agent.",

@@ -16,6 +16,9 @@ namespace herd::app {
 /// Who may join by announcing itself (lana.md 5).
 enum class JoinMode : std::uint8_t { open, approve, key };
 
+/// From where herd may be changed without a key, while no keys are on.
+enum class AdminFrom : std::uint8_t { loopback, anywhere };
+
 /// A plain Ollama that a person named: `--node URL` or [[node]].
 struct ConfiguredNode {
     std::string name{}; ///< empty: taken from the URL
@@ -86,7 +89,14 @@ struct HerdOptions {
         base::Bytes request_head{32 * base::kib};
         std::uint32_t idle_connections_per_node{64};
         std::uint32_t event_viewers{64};
+        std::uint32_t client_in_flight{0}; ///< 0: no limit
     } limits{};
+
+    /// [access]: API keys; they themselves are in keys.db.
+    struct Access {
+        bool require_key{false};
+        AdminFrom admin_from{AdminFrom::loopback};
+    } access{};
 
     std::vector<std::string> cors_origins{};
     std::vector<std::string> cors_hosts{};
@@ -106,6 +116,7 @@ struct HerdOptions {
     std::string directory{};   ///< where the program was started: relative paths begin there, at a reload too
     bool check_config{false};
     bool dump_config_docs{false};
+    bool dump_routes{false};
     /// One sentence each, for the log: mistyped variables, settings without effect.
     std::vector<std::string> warnings{};
 };

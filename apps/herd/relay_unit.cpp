@@ -27,7 +27,7 @@ RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
       scheduler_(loop, *parts.fleet, parts.index), hosts_(host_policy(*parts.proxy)),
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, std::move(parts.sink)),
       admin_(scheduler_, [this] { return proxy_.options(); }, std::move(parts.controls)),
-      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)),
+      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys), gate_(std::move(parts.gate)),
       server_(loop, parts.server, [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),
       tasks_(loop, "relay")
 {
@@ -54,10 +54,19 @@ net::Task<void> RelayUnit::drain_and_tell(base::Instant deadline, net::Callback 
     done();
 }
 
-void RelayUnit::set_options(std::shared_ptr<const proxy::ProxyOptions> options)
+void RelayUnit::set_options(std::shared_ptr<const proxy::ProxyOptions> options, std::shared_ptr<const admin::GateRules> gate)
 {
     hosts_ = host_policy(*options);
     proxy_.set_options(std::move(options));
+    gate_ = std::move(gate);
+}
+
+void RelayUnit::set_access(keys::Published published)
+{
+    if (published.generation >= access_.generation) {
+        access_ = std::move(published);
+        proxy_.set_access(access_.access);
+    }
 }
 
 net::Task<void> RelayUnit::answer_empty(http::ServerExchange& exchange, int status)
@@ -75,13 +84,29 @@ net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
     case proxy::HostPolicy::Verdict::pass: break;
     }
     const http::RequestHead& head = exchange.head();
+    const std::string_view path = head.path();
+    const bool own = dashboard::owns(head) || admin::RecordsApi::owns(path) || admin::Admin::owns(path);
+    return own ? handle_own(exchange) : proxy_.handle(exchange);
+}
+
+/// herd's own routes, once the gate has let the request through.
+net::Task<void> RelayUnit::handle_own(http::ServerExchange& exchange)
+{
+    const http::RequestHead& head = exchange.head();
+    auto verdict = admin::judge(head, exchange.peer(), access_.access.get(), *gate_, loop_.now(), loop_.wall());
+    if (verdict.refused) {
+        return keys::refuse(exchange, std::move(*verdict.refused));
+    }
+    if (keys::KeysApi::owns(head.path())) {
+        return keys_.handle(exchange, std::move(verdict));
+    }
     if (dashboard::owns(head)) {
         return dashboard::serve(exchange);
     }
     if (admin::RecordsApi::owns(head.path())) {
         return records_.handle(exchange);
     }
-    return admin::Admin::owns(head.path()) ? admin_.handle(exchange) : proxy_.handle(exchange);
+    return admin_.handle(exchange, std::move(verdict.key));
 }
 
 } // namespace herd::app

@@ -3,6 +3,7 @@
 // proxy, the admin surface and the server. A client connection is born and dies here.
 #include "herd/admin/admin.hpp"
 #include "herd/admin/records_api.hpp"
+#include "herd/keys/keys_api.hpp"
 #include "herd/scheduler_port.hpp"
 #include "http/pool.hpp"
 #include "http/server.hpp"
@@ -28,6 +29,8 @@ struct RelayParts {
     Ledger* ledger{nullptr};
     admin::InFlightOf in_flight{};
     admin::SceneOf scene{};
+    keys::KeyKeeper* keys{nullptr};
+    std::shared_ptr<const admin::GateRules> gate{};
 };
 
 /// Thread: its loop's, once that runs.
@@ -38,7 +41,9 @@ public:
     [[nodiscard]] base::Result<void> listen(net::BoundSocket socket);
     /// Stops accepting, lets exchanges finish until `deadline`, then calls `done` on this loop.
     void drain(base::Instant deadline, net::Callback done);
-    void set_options(std::shared_ptr<const proxy::ProxyOptions> options);
+    void set_options(std::shared_ptr<const proxy::ProxyOptions> options, std::shared_ptr<const admin::GateRules> gate);
+    /// From the next request on; an older generation than the one in force changes nothing.
+    void set_access(keys::Published published);
     /// `host_lost`: those in use too, so that what waits there fails over or says so to its client.
     void drop_connections(base::Endpoint endpoint, bool host_lost)
     {
@@ -50,6 +55,7 @@ public:
 
 private:
     net::Task<void> handle(http::ServerExchange& exchange);
+    net::Task<void> handle_own(http::ServerExchange& exchange);
     net::Task<void> answer_empty(http::ServerExchange& exchange, int status);
     net::Task<void> drain_and_tell(base::Instant deadline, net::Callback done);
 
@@ -61,6 +67,9 @@ private:
     proxy::Proxy proxy_;
     admin::Admin admin_;
     admin::RecordsApi records_;
+    keys::KeysApi keys_;
+    keys::Published access_{};
+    std::shared_ptr<const admin::GateRules> gate_;
     http::Server server_;
     net::TaskGroup tasks_;
 };

@@ -50,6 +50,19 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     return std::make_shared<const proxy::ProxyOptions>(std::move(proxy));
 }
 
+keys::KeyRules key_rules(const HerdOptions& options)
+{
+    return {.require_key = options.access.require_key,
+            .client_in_flight = options.limits.client_in_flight,
+            .exchanges_max = options.proxy.max_in_flight};
+}
+
+std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options)
+{
+    return std::make_shared<const admin::GateRules>(
+        admin::GateRules{.admin_anywhere = options.access.admin_from == AdminFrom::anywhere, .hosts = options.cors_hosts});
+}
+
 http::ServerOptions server_options(const HerdOptions& options)
 {
     http::ServerOptions server;

@@ -1,6 +1,7 @@
 #include "herd/serve.hpp"
 
 #include "base/log.hpp"
+#include "herd/admin/surface.hpp"
 #include "herd/herd_app.hpp"
 #include "net/process.hpp"
 #include "net/service.hpp"
@@ -174,6 +175,10 @@ int run(ServeOptions serve, Holdings& holdings)
 int serve(ServeOptions serve)
 {
     const HerdOptions& options = serve.options;
+    if (options.dump_routes) {
+        fmt::print("{}", admin::routes_text());
+        return 0;
+    }
     if (const auto made = config::make_private_dir(options.state_dir); !made) {
         return fail_with(made.error());
     }

@@ -9,6 +9,7 @@
 namespace herd::proxy {
 namespace {
 
+constexpr std::string_view dashboard_field = "X-Herd-Dashboard"; // a page of another origin cannot set it unasked
 constexpr base::Duration minute = std::chrono::minutes{1};
 constexpr base::Duration parallel_retry = std::chrono::seconds{2}; // parity.md 1.5
 
@@ -84,6 +85,9 @@ Access::Access(AccessRules rules, std::shared_ptr<AccessMemory> memory) : rules_
     for (const KeyPtr& key : rules_.keys) {
         by_hash_.emplace(key->hash, key);
         by_id.emplace(key->id, key);
+        if (key->admin && !key->revoked) {
+            admins_.push_back(key);
+        }
     }
     for (const Session& session : rules_.sessions) {
         if (const auto owner = by_id.find(session.key_id); owner != by_id.end()) {
@@ -129,10 +133,23 @@ std::string_view session_cookie(std::string_view cookies)
     return {};
 }
 
-Shown Access::by_session(std::string_view cookies, base::WallTime now) const
+bool from_own_page(const http::RequestHead& head)
+{
+    const std::string_view site = head.fields.find("Sec-Fetch-Site").value_or("none");
+    const auto origin = head.fields.find("Origin");
+    const std::string host{head.fields.find("Host").value_or("")};
+    const bool same = !origin || base::iequals(*origin, "http://" + host) || base::iequals(*origin, "https://" + host);
+    return same && (site == "none" || site == "same-origin");
+}
+
+Shown Access::by_session(const http::RequestHead& head, std::string_view cookies, base::WallTime now) const
 {
     const auto value = session_cookie(cookies);
-    if (value.empty()) {
+    const bool reads = head.method == "GET" || head.method == "HEAD";
+    // Cookies come with whatever a browser sends, for whichever page. SameSite keeps those of other sites out, but not
+    // a page on another port of this machine; browsers put Origin on everything that is not a plain reading.
+    const bool own = from_own_page(head) && (reads || head.fields.find("Origin") || head.fields.find(dashboard_field));
+    if (value.empty() || !own) {
         return {};
     }
     const auto hash = net::sha256(value);
@@ -145,12 +162,12 @@ Shown Access::by_session(std::string_view cookies, base::WallTime now) const
     return shown;
 }
 
-Shown Access::look(const http::Fields& fields, base::WallTime now) const
+Shown Access::look(const http::RequestHead& head, base::WallTime now) const
 {
     std::optional<std::string_view> token;
     std::optional<std::string_view> other;
     std::optional<std::string_view> cookies;
-    for (const auto field : fields) {
+    for (const auto field : head.fields) {
         if (base::iequals(field.name, "Authorization")) {
             if (token) {
                 return {Shown::What::ambiguous, nullptr, false};
@@ -171,7 +188,7 @@ Shown Access::look(const http::Fields& fields, base::WallTime now) const
     if (const auto secret = other ? base::trim(*other) : std::string_view(); !secret.empty()) {
         return judged(find(secret), now);
     }
-    return cookies && !sessions_.empty() ? by_session(*cookies, now) : Shown{};
+    return cookies && !sessions_.empty() ? by_session(head, *cookies, now) : Shown{};
 }
 
 Problem Access::refusal(const Shown& shown, const base::IpAddress& peer, base::Instant now) const
@@ -190,9 +207,9 @@ Problem Access::refusal(const Shown& shown, const base::IpAddress& peer, base::I
     return {401, "invalid_api_key", "this key is not known here"};
 }
 
-Admission Access::admit(const http::Fields& fields, const base::IpAddress& peer, base::Instant now, base::WallTime wall) const
+Admission Access::admit(const http::RequestHead& head, const base::IpAddress& peer, base::Instant now, base::WallTime wall) const
 {
-    Shown shown = look(fields, wall);
+    Shown shown = look(head, wall);
     if (shown.what != Shown::What::good) {
         // Clients that think they need a key send any: where none is needed a wrong one is none (parity.md 1.3).
         if (rules_.require_key || shown.what == Shown::What::ambiguous) {
@@ -250,7 +267,7 @@ std::optional<Problem> Access::count(const Key& key, base::Instant now, base::Wa
 
 bool Access::has_admin(base::WallTime now) const
 {
-    return std::ranges::any_of(rules_.keys, [now](const KeyPtr& key) { return key->admin && key->lives(now); });
+    return std::ranges::any_of(admins_, [now](const KeyPtr& key) { return key->lives(now); });
 }
 
 // ---- Caller ----------------------------------------------------------------------------------------------

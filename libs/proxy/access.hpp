@@ -119,12 +119,13 @@ public:
     Access(AccessRules rules, std::shared_ptr<AccessMemory> memory);
 
     /// `Authorization: Bearer`, else `x-api-key`, else the cookie of the dashboard. Two Authorization or two x-api-key
-    /// fields are `ambiguous`: what one program takes for the first another takes for the last.
-    [[nodiscard]] Shown look(const http::Fields& fields, base::WallTime now) const;
+    /// fields are `ambiguous`: what one program takes for the first another takes for the last. A cookie counts only when no
+    /// page asks, or one that this herd served: whatever changes something must prove that (from_own_page()).
+    [[nodiscard]] Shown look(const http::RequestHead& head, base::WallTime now) const;
     /// Why what was shown is not good enough, once a key is needed: 400, 401 or, after too many of them, 429.
     [[nodiscard]] Problem refusal(const Shown& shown, const base::IpAddress& peer, base::Instant now) const;
     /// Lets an exchange in and counts it, or says why not.
-    [[nodiscard]] Admission admit(const http::Fields& fields, const base::IpAddress& peer, base::Instant now, base::WallTime wall) const;
+    [[nodiscard]] Admission admit(const http::RequestHead& head, const base::IpAddress& peer, base::Instant now, base::WallTime wall) const;
 
     [[nodiscard]] bool require_key() const { return rules_.require_key; }
     /// A key with admin scope that is neither revoked nor expired.
@@ -141,13 +142,17 @@ private:
     [[nodiscard]] Admission admit_address(const base::IpAddress& peer) const;
     [[nodiscard]] std::optional<Problem> count(const Key& key, base::Instant now, base::WallTime wall) const;
     [[nodiscard]] Shown judged(KeyPtr key, base::WallTime now) const;
-    [[nodiscard]] Shown by_session(std::string_view cookies, base::WallTime now) const;
+    [[nodiscard]] Shown by_session(const http::RequestHead& head, std::string_view cookies, base::WallTime now) const;
 
     AccessRules rules_;
     std::shared_ptr<AccessMemory> memory_;
+    std::vector<KeyPtr> admins_;
     std::unordered_map<net::Digest, KeyPtr, DigestHash> by_hash_;
     std::unordered_map<net::Digest, std::pair<KeyPtr, base::WallTime>, DigestHash> sessions_;
 };
+
+/// Whether no web page asks, or one that this herd itself served. A browser sets the fields that say so; a page cannot.
+[[nodiscard]] bool from_own_page(const http::RequestHead& head);
 
 /// The value of the session cookie; empty when there is none.
 [[nodiscard]] std::string_view session_cookie(std::string_view cookies);

@@ -59,7 +59,7 @@ Visit::~Visit()
 
 std::optional<Problem> Visit::admit()
 {
-    auto admission = context_.access->admit(client_.head().fields, client_.peer().address, began_, record_.at);
+    auto admission = context_.access->admit(client_.head(), client_.peer().address, began_, record_.at);
     if (admission.key) {
         record_.key = admission.key->name;
     }

@@ -1,5 +1,6 @@
 #include "proxy/routes.hpp"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -182,6 +183,19 @@ Dialect dialect_of(std::string_view path)
         return Dialect::anthropic;
     }
     return path.starts_with("/v1/") ? Dialect::openai : Dialect::ollama;
+}
+
+std::vector<std::pair<std::string_view, std::string_view>> route_list()
+{
+    std::vector<std::pair<std::string_view, std::string_view>> list;
+    for (const auto& entry : table) {
+        for (std::string_view rest = entry.allow; !rest.empty();) {
+            const auto end = std::min(rest.find(", "), rest.size());
+            list.emplace_back(rest.substr(0, end), entry.pattern);
+            rest.remove_prefix(std::min(end + 2, rest.size()));
+        }
+    }
+    return list;
 }
 
 Route classify(std::string_view method, std::string_view path, std::string_view query)

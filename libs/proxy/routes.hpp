@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace herd::proxy {
 
@@ -65,5 +67,8 @@ struct Route {
 [[nodiscard]] Route classify(std::string_view method, std::string_view path, std::string_view query);
 
 [[nodiscard]] Dialect dialect_of(std::string_view path);
+
+/// The table, one row per method and path: for tests that must miss none of them.
+[[nodiscard]] std::vector<std::pair<std::string_view, std::string_view>> route_list();
 
 } // namespace herd::proxy

@@ -38,43 +38,7 @@ bool decode(std::string_view text, std::string& out)
     return true;
 }
 
-/// A name that only this machine, or nobody's DNS, resolves to us: what a rebound web page cannot have.
-bool local_host_name(std::string_view host)
-{
-    const auto parts = base::HostPort::parse(host, 0);
-    if (!parts) {
-        return false;
-    }
-    const std::string name = base::lower(parts->host);
-    return base::IpAddress::parse(name).has_value() || name == "localhost" || name.ends_with(".localhost");
-}
-
-/// Whether no web page asks, or one that this herd itself served: the dashboard. A browser sets these fields; a
-/// page cannot. What a page on a rebound name may have is refused by its Host.
-bool own_page(const http::RequestHead& head)
-{
-    const std::string_view site = head.fields.find("Sec-Fetch-Site").value_or("none");
-    const auto origin = head.fields.find("Origin");
-    const std::string host{head.fields.find("Host").value_or("")};
-    const bool same = !origin || base::iequals(*origin, "http://" + host) || base::iequals(*origin, "https://" + host);
-    return same && (site == "none" || site == "same-origin");
-}
-
 } // namespace
-
-std::string write_refusal(const http::RequestHead& head, const base::Endpoint& peer)
-{
-    if (!peer.address.is_loopback()) {
-        return "changes are accepted from the machine herd runs on; run this command there";
-    }
-    if (!own_page(head)) {
-        return "changes are not accepted from other web pages";
-    }
-    if (!local_host_name(head.fields.find("Host").value_or("localhost"))) {
-        return "changes are accepted under this machine's address or localhost only";
-    }
-    return {};
-}
 
 Admin::Admin(proxy::Scheduler& scheduler, std::function<std::shared_ptr<const proxy::ProxyOptions>()> options,
              std::shared_ptr<const Controls> controls)
@@ -87,9 +51,9 @@ bool Admin::owns(std::string_view path)
     return path == "/healthz" || path == "/readyz" || path == ollama_herds_health || path == ollama_herds_status || path == "/herd" || path.starts_with("/herd/");
 }
 
-net::Task<void> Admin::handle(http::ServerExchange& exchange)
+net::Task<void> Admin::handle(http::ServerExchange& exchange, proxy::KeyPtr key)
 {
-    const Reply reply = co_await answer(exchange);
+    const Reply reply = co_await answer(exchange, std::move(key));
     http::ResponseHead head;
     head.status = reply.status;
     head.fields.add("Content-Type", "application/json; charset=utf-8");
@@ -100,7 +64,7 @@ net::Task<void> Admin::handle(http::ServerExchange& exchange)
     (void)co_await exchange.respond(std::move(head), reply.body); // a client that left needs no answer
 }
 
-net::Task<Admin::Reply> Admin::answer(http::ServerExchange& exchange)
+net::Task<Admin::Reply> Admin::answer(http::ServerExchange& exchange, proxy::KeyPtr key)
 {
     const http::RequestHead& head = exchange.head();
     const std::string path{head.path()};
@@ -109,7 +73,7 @@ net::Task<Admin::Reply> Admin::answer(http::ServerExchange& exchange)
         if (!reads) {
             co_return Reply{405, error("use GET"), "GET, HEAD"};
         }
-        co_return co_await read(exchange, path);
+        co_return co_await read(exchange, path, std::move(key));
     }
     if (path == "/herd/v1/announce" && head.method == "POST") {
         co_return co_await announce(exchange); // nodes are elsewhere; discovery's own rules decide
@@ -117,13 +81,10 @@ net::Task<Admin::Reply> Admin::answer(http::ServerExchange& exchange)
     if (path == "/herd/v1/route" && head.method == "POST") {
         co_return co_await route(exchange); // asks, changes nothing
     }
-    if (const std::string refusal = write_refusal(head, exchange.peer()); !refusal.empty()) {
-        co_return Reply{403, error(refusal)};
-    }
     co_return co_await write(exchange, path);
 }
 
-net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_view path)
+net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_view path, proxy::KeyPtr key)
 {
     const base::Instant now = exchange.loop().now();
     if (path == "/healthz") {
@@ -149,7 +110,9 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
         co_return Reply{200, nodes(*snapshot, now)};
     }
     if (path == "/herd/v1/models") {
-        co_return Reply{200, models(*snapshot)};
+        const bool all = !key || key->models.empty();
+        const auto seen = [&key](std::string_view model) { return key->may_use_model(model); };
+        co_return Reply{200, models(*snapshot, all ? proxy::ModelFilter{} : proxy::ModelFilter{seen})};
     }
     if (path == "/herd/v1/config") {
         std::string settings = co_await controls_->config(exchange.loop());

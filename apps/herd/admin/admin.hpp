@@ -1,10 +1,10 @@
 #pragma once
-// herd's own HTTP surface: /herd/v1/*, /healthz, /readyz. Reading is open; what changes something is
-// accepted from this machine only (keys come with [access]), and never on behalf of a web page.
+// herd's own HTTP surface: /herd/v1/*, /healthz, /readyz. Who may use what was decided before: gate.hpp.
 #include "herd/admin/views.hpp"
 #include "herd/health/finding.hpp"
 #include "herd/static_nodes.hpp"
 #include "http/server.hpp"
+#include "proxy/access.hpp"
 #include "proxy/proxy.hpp"
 #include "proxy/scheduler.hpp"
 
@@ -50,7 +50,8 @@ public:
 
     /// Whether a path is herd's own.
     [[nodiscard]] static bool owns(std::string_view path);
-    [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
+    /// `key`: whose; null where nobody had to be asked.
+    [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange, proxy::KeyPtr key);
 
 private:
     struct Reply {
@@ -58,8 +59,8 @@ private:
         std::string body{};
         std::string allow{};
     };
-    net::Task<Reply> answer(http::ServerExchange& exchange);
-    net::Task<Reply> read(http::ServerExchange& exchange, std::string_view path);
+    net::Task<Reply> answer(http::ServerExchange& exchange, proxy::KeyPtr key);
+    net::Task<Reply> read(http::ServerExchange& exchange, std::string_view path, proxy::KeyPtr key);
     net::Task<Reply> write(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> announce(http::ServerExchange& exchange);
     net::Task<Reply> route(http::ServerExchange& exchange);
@@ -70,8 +71,5 @@ private:
     std::function<std::shared_ptr<const proxy::ProxyOptions>()> options_;
     std::shared_ptr<const Controls> controls_;
 };
-
-/// Why a request that changes something is refused; empty when it may. Pure.
-[[nodiscard]] std::string write_refusal(const http::RequestHead& head, const base::Endpoint& peer);
 
 } // namespace herd::app::admin

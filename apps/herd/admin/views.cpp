@@ -205,10 +205,13 @@ std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, b
     return text(node_json(snapshot, static_cast<std::size_t>(&view - snapshot.nodes.data()), now));
 }
 
-std::string models(const fleet::Snapshot& snapshot)
+std::string models(const fleet::Snapshot& snapshot, const proxy::ModelFilter& seen)
 {
     Json list = Json::array();
     for (const auto& [key, holders] : snapshot.models) {
+        if (seen && !seen(key)) {
+            continue;
+        }
         Json where = Json::array();
         std::set<std::string> digests;
         std::string name;

@@ -1,6 +1,7 @@
 #pragma once
 // The admin API's JSON, made from snapshots. Pure: values in, text out. Shapes: docs/api and contract §3.
 #include "fleet/snapshot.hpp"
+#include "proxy/access.hpp"
 
 #include <cstdint>
 #include <string>
@@ -24,7 +25,8 @@ struct StatusInput {
 /// `now` is the fleet's monotonic time, for last_seen_ms.
 [[nodiscard]] std::string nodes(const fleet::Snapshot& snapshot, base::Instant now);
 [[nodiscard]] std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now);
-[[nodiscard]] std::string models(const fleet::Snapshot& snapshot);
+/// `seen`: which models the asker may know of.
+[[nodiscard]] std::string models(const fleet::Snapshot& snapshot, const proxy::ModelFilter& seen = {});
 [[nodiscard]] std::string error(std::string_view message);
 /// {"status":"reloaded","needs_restart":[…]}; the status names those keys too, for people.
 [[nodiscard]] std::string reloaded(const std::vector<std::string>& needs_restart);

@@ -22,8 +22,7 @@ std::string explain_status(const cli::Answer& answer, const Verb& verb)
 {
     const std::string error = error_of(answer.body);
     if (answer.status == 401) {
-        return fmt::format("this herd wants a key{}: pass --key or set HERD_API_KEY",
-                           verb.key.empty() ? "" : " and does not know yours");
+        return fmt::format("this herd wants a key: pass --key or set HERD_API_KEY ({})", error.empty() ? "no further word" : error);
     }
     if (error.empty()) {
         return fmt::format("what answers at {} is not a herd (status {})", verb.url.text(), answer.status);

@@ -5,6 +5,7 @@
 #include "cli/process_end.hpp"
 #include "herd/cli/explain.hpp"
 #include "herd/cli/follow.hpp"
+#include "herd/cli/key_verbs.hpp"
 #include "herd/cli/model_verbs.hpp"
 #include "herd/cli/print.hpp"
 #include "herd/cli/print_decision.hpp"
@@ -193,6 +194,8 @@ int pull(const Context& c)
 
 int rm(const Context& c) { return remove_model(c.verb, c.terminal); }
 
+int key(const Context& c) { return key_verb(c.verb, c.terminal); }
+
 int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
 
 /// Calls `done` until it says so, for at most `stop_patience`; tells once that it may take a while.
@@ -238,9 +241,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 15>& entries()
+const std::array<Entry, 16>& entries()
 {
-    static const std::array<Entry, 15> all{
+    static const std::array<Entry, 16> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE]",
            "Every node with its state and load; or add or remove one.",
@@ -287,6 +290,14 @@ const std::array<Entry, 15>& entries()
           rm,
           1,
           1},
+         {{"key", "key add NAME | list | revoke NAME", "API keys of clients: make one, list them, take one back at once.",
+           "  key add NAME      makes a key and prints its secret, this once; --models, --rpm and the others limit it,\n"
+           "                    --admin gives it what people who run herd may do\n"
+           "  key list          all keys, without their secrets\n"
+           "  key revoke NAME   by name or id; refused from that moment on"},
+          key,
+          0,
+          2},
          {{"reload", "reload", "Read the configuration file again, as SIGHUP does.", ""}, reload},
          {{"stop", "stop", "Finish running answers and end; returns when the port is closed.", ""}, stop}}};
     return all;
@@ -335,6 +346,9 @@ std::string check_words(const Verb& verb)
             return fmt::format("nodes {} needs {}", verb.words[0],
                                verb.words[0] == "add" ? "a URL" : "a name or id");
         }
+    }
+    if (verb.name == "key") {
+        return check_key_words(verb);
     }
     const bool adds = verb.name == "nodes" && !verb.words.empty() && verb.words[0] == "add";
     return adds || (verb.node_name.empty() && verb.labels.empty())

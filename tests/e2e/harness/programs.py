@@ -36,11 +36,21 @@ class Program(Process):
         if wait:
             self.url = self.line(LISTENING % self.name).group(1)
 
-    def get(self, path, **more):
-        return request(self.url, path=path, **more)
+    key = None  # shown with every request of the test's own
 
-    def post(self, path, body=None, **more):
-        return request(self.url, "POST", path, body, **more)
+    def _headers(self, headers):
+        given = list(headers.items()) if isinstance(headers, dict) else list(headers)
+        shown = any(name.lower() in ("authorization", "x-api-key", "cookie") for name, _ in given)
+        return given if shown or self.key is None else given + [("Authorization", "Bearer " + self.key)]
+
+    def get(self, path, headers=(), **more):
+        return request(self.url, path=path, headers=self._headers(headers), **more)
+
+    def post(self, path, body=None, headers=(), **more):
+        return request(self.url, "POST", path, body, headers=self._headers(headers), **more)
+
+    def delete(self, path, headers=(), **more):
+        return request(self.url, "DELETE", path, headers=self._headers(headers), **more)
 
 
 class Sim(Program):
@@ -96,7 +106,16 @@ class Herd(Program):
 
     def chat(self, model, text="hello", stream=False, headers=(), timeout=30.0, **more):
         return request(self.url, "POST", "/api/chat", {"model": model, "messages": [{"role": "user", "content": text}], "stream": stream, **more},
-                       headers, timeout)
+                       self._headers(headers), timeout)
+
+    def add_key(self, name, **limits):
+        """The secret of a new API key. The first one with scope="admin" also becomes the test's own."""
+        answer = self.post("/herd/v1/keys", {"name": name, **limits})
+        assert answer.status == 201, answer
+        secret = answer.json()["secret"]
+        if self.key is None and limits.get("scope") == "admin":
+            self.key = secret
+        return secret
 
     def drain(self, name):
         return self.post("/herd/v1/nodes/%s/drain" % quote(name))

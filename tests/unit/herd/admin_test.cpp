@@ -1,4 +1,5 @@
 #include "herd/admin/admin.hpp"
+#include "herd/admin/gate.hpp"
 
 #include "support/catch.hpp"
 

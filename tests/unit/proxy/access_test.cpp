@@ -350,9 +350,9 @@ TEST_CASE("a session cookie stands for its key until it ends, the key does, or i
     rules.sessions = {{net::sha256("cookie-value"), key->id, now + 1h}, {net::sha256("orphan"), "key-gone", now + 1h}};
     const Access access(rules, std::make_shared<AccessMemory>());
     const auto look = [&](std::string_view cookies, base::WallTime at) {
-        http::Fields fields;
-        fields.add("Cookie", cookies);
-        return access.look(fields, at);
+        http::RequestHead head;
+        head.fields.add("Cookie", cookies);
+        return access.look(head, at);
     };
     CHECK(look("a=b; herd_session=cookie-value; c=d", now).what == Shown::What::good);
     CHECK(look("herd_session=cookie-value", now).by_cookie);
@@ -362,4 +362,33 @@ TEST_CASE("a session cookie stands for its key until it ends, the key does, or i
     CHECK(look("herd_session=", now).what == Shown::What::nothing);
     key->revoked = true;
     CHECK(look("herd_session=cookie-value", now).what == Shown::What::revoked);
+}
+
+TEST_CASE("a cookie counts only for the page that this herd served")
+{
+    const base::WallTime now{std::chrono::hours{1'000'000}};
+    auto key = make_key();
+    AccessRules rules;
+    rules.keys = {key};
+    rules.sessions = {{net::sha256("cookie-value"), key->id, now + 1h}};
+    const Access access(rules, std::make_shared<AccessMemory>());
+    const auto look = [&](std::string_view method, std::initializer_list<http::Field> fields) {
+        http::RequestHead head;
+        head.method = method;
+        head.fields.add("Host", "127.0.0.1:11435");
+        head.fields.add("Cookie", "herd_session=cookie-value");
+        for (const auto& field : fields) {
+            head.fields.add(field.name, field.value);
+        }
+        return access.look(head, now).what == Shown::What::good;
+    };
+    CHECK(look("GET", {}));
+    CHECK(look("POST", {{"Origin", "http://127.0.0.1:11435"}}));
+    CHECK(look("POST", {{"Origin", "https://127.0.0.1:11435"}, {"Sec-Fetch-Site", "same-origin"}}));
+    CHECK(look("DELETE", {{"X-Herd-Dashboard", "1"}}));
+    CHECK_FALSE(look("POST", {}));
+    CHECK_FALSE(look("POST", {{"Origin", "http://127.0.0.1:3000"}})); // the same site for SameSite, another origin
+    CHECK_FALSE(look("POST", {{"Origin", "null"}, {"X-Herd-Dashboard", "1"}}));
+    CHECK_FALSE(look("GET", {{"Sec-Fetch-Site", "cross-site"}}));
+    CHECK_FALSE(look("GET", {{"Sec-Fetch-Site", "same-site"}}));
 }

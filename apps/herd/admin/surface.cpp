@@ -1,0 +1,113 @@
+#include "herd/admin/surface.hpp"
+
+#include "proxy/routes.hpp"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace herd::app::admin {
+
+namespace {
+
+using enum Scope;
+
+constexpr std::array table{
+    OwnRoute{"GET", "/healthz", open},
+    OwnRoute{"GET", "/readyz", open},
+    OwnRoute{"GET", "/metrics", Scope::admin},
+    OwnRoute{"GET", "/fleet/status", Scope::admin},
+    OwnRoute{"GET", "/dashboard/api/health", Scope::admin},
+    OwnRoute{"GET", "/dashboard", Scope::admin},
+    OwnRoute{"GET", "/dashboard/:", Scope::admin},
+    OwnRoute{"GET", "/dashboard/assets/:", Scope::admin},
+    OwnRoute{"GET", "/dashboard/login", open},
+    OwnRoute{"GET", "/dashboard/login.css", open},
+    OwnRoute{"POST", "/dashboard/login", open},
+    OwnRoute{"POST", "/dashboard/logout", open},
+    OwnRoute{"GET", "/herd/v1/whoami", user},
+    OwnRoute{"GET", "/herd/v1/status", user},
+    OwnRoute{"GET", "/herd/v1/models", user},
+    OwnRoute{"GET", "/herd/v1/nodes", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/nodes/:", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/health", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/config", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/requests", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/requests/:", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/usage", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/events", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/keys", Scope::admin, true}, // without keys too: names of people
+    OwnRoute{"POST", "/herd/v1/keys", Scope::admin, true},
+    OwnRoute{"DELETE", "/herd/v1/keys/:", Scope::admin, true},
+    OwnRoute{"POST", "/herd/v1/announce", node},
+    OwnRoute{"POST", "/herd/v1/route", Scope::admin}, // asks, changes nothing
+    OwnRoute{"POST", "/herd/v1/nodes", Scope::admin, true},
+    OwnRoute{"DELETE", "/herd/v1/nodes/:", Scope::admin, true},
+    OwnRoute{"POST", "/herd/v1/nodes/:/drain", Scope::admin, true},
+    OwnRoute{"POST", "/herd/v1/nodes/:/resume", Scope::admin, true},
+    OwnRoute{"POST", "/herd/v1/reload", Scope::admin, true},
+    OwnRoute{"POST", "/herd/v1/stop", Scope::admin, true},
+};
+
+std::string_view next_segment(std::string_view& rest)
+{
+    const auto slash = rest.find('/');
+    const auto segment = rest.substr(0, slash);
+    rest = slash == rest.npos ? std::string_view{} : rest.substr(slash + 1);
+    return segment;
+}
+
+bool fits(std::string_view pattern, std::string_view path)
+{
+    while (!pattern.empty() && !path.empty()) {
+        const auto wanted = next_segment(pattern);
+        const auto segment = next_segment(path);
+        if (wanted != segment && (wanted != ":" || segment.empty())) {
+            return false;
+        }
+    }
+    return pattern.empty() && path.empty();
+}
+
+} // namespace
+
+std::span<const OwnRoute> own_routes() { return table; }
+
+OwnRoute own_route(std::string_view method, std::string_view path)
+{
+    const bool reads = method == "GET" || method == "HEAD";
+    const std::string_view wanted = reads ? "GET" : method;
+    const OwnRoute* found = nullptr;
+    for (const OwnRoute& route : table) {
+        if (route.method == wanted && (route.pattern == path || (found == nullptr && fits(route.pattern, path)))) {
+            found = &route; // the pattern that has no free segment wins
+        }
+    }
+    return found != nullptr ? *found : OwnRoute{wanted, path, Scope::admin, !reads};
+}
+
+std::string_view to_string(Scope scope)
+{
+    switch (scope) {
+    case open: return "open";
+    case node: return "node";
+    case user: return "user";
+    case Scope::admin: return "admin";
+    }
+    return "admin";
+}
+
+std::string routes_text()
+{
+    std::string text;
+    for (const OwnRoute& route : table) {
+        text += fmt::format("{{\"method\":\"{}\",\"path\":\"{}\",\"scope\":\"{}\",\"changes\":{}}}\n", route.method, route.pattern,
+                            to_string(route.scope), route.changes);
+    }
+    for (const auto& [method, path] : proxy::route_list()) {
+        text += fmt::format("{{\"method\":\"{}\",\"path\":\"{}\",\"scope\":\"proxied\",\"changes\":false}}\n", method, path);
+    }
+    return text;
+}
+
+} // namespace herd::app::admin

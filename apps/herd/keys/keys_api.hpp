@@ -1,0 +1,30 @@
+#pragma once
+// /herd/v1/keys, /herd/v1/whoami, and logging in to the dashboard. The gate has judged before.
+#include "herd/admin/gate.hpp"
+#include "herd/keys/key_keeper.hpp"
+#include "http/server.hpp"
+
+#include <string_view>
+
+namespace herd::app::keys {
+
+/// Thread: its relay loop.
+class KeysApi {
+public:
+    explicit KeysApi(KeyKeeper& keeper) : keeper_(keeper) {}
+
+    [[nodiscard]] static bool owns(std::string_view path);
+    [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange, admin::Verdict verdict);
+
+private:
+    net::Task<KeyAnswer> answer(http::ServerExchange& exchange, const admin::Verdict& verdict);
+    net::Task<void> login(http::ServerExchange& exchange);
+    net::Task<void> logout(http::ServerExchange& exchange);
+
+    KeyKeeper& keeper_;
+};
+
+/// Answers a request that the gate refused: JSON, or for a browser that wants a page of the dashboard the login form.
+[[nodiscard]] net::Task<void> refuse(http::ServerExchange& exchange, proxy::Problem problem);
+
+} // namespace herd::app::keys
