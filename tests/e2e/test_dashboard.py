@@ -342,3 +342,36 @@ def test_scripts_and_pages_are_kept_by_the_browser_and_nothing_else_is_loaded(si
     assert len(answer.body) < 100_000
     assert herd.get(script, headers=[("If-None-Match", answer.header("etag")), ("Accept-Encoding", "gzip")]).status == 304
     assert "default-src 'none'" in page.header("content-security-policy")
+
+
+def test_logging_in(start_browser, sim_fleet):
+    """With keys on a browser gets a form, a wrong key a sentence, a good one the fleet; logging out closes it again."""
+    sim = sim_fleet.sim(MODEL)
+    herd = sim_fleet.herd(discovery=False, config=sim_fleet.config('[access]\nrequire_key = true\n[[node]]\nname = "b1"\nurl = "%s"\n' % sim.url))
+    herd.add_key("root", scope="admin")
+    herd.wait_online(["b1"])
+    browser = start_browser(herd)
+    browser.expect(pattern="401")
+    browser.open()
+    browser.goto(path="/")
+    browser.wait(selector="input[name=key]")
+    browser.fill(selector="input[name=key]", text="herd_wrong")
+    browser.click(selector="button")
+    browser.wait(selector="[role=alert]:has-text('not known')")
+    browser.fill(selector="input[name=key]", text=herd.key)
+    browser.click(selector="button")
+    browser.wait(selector=".connection:has-text('live')")
+    browser.wait(selector="text=b1")
+    assert browser.run(js="document.cookie") == "", "a script cannot read the session"
+    assert herd.key not in browser.run(js="JSON.stringify(localStorage) + document.documentElement.outerHTML")
+    # What the page changes is accepted, and its explorer may ask models, by the session alone.
+    assert browser.run(js="fetch('/herd/v1/nodes/b1/drain', {method: 'POST'}).then(answer => answer.status)") == 200
+    assert browser.run(js="fetch('/herd/v1/nodes/b1/resume', {method: 'POST'}).then(answer => answer.status)") == 200
+    assert browser.run(js="fetch('/api/show', {method: 'POST', body: JSON.stringify({model: '%s'})}).then(answer => answer.status)" % MODEL) == 200
+    browser.goto(path="/dashboard/settings")
+    browser.wait(selector="text=Logged in")
+    browser.click(selector="button:has-text('Log out')")
+    browser.wait(selector="input[name=key]")
+    browser.goto(path="/dashboard")
+    browser.wait(selector="input[name=key]")
+    assert browser.troubles() == []

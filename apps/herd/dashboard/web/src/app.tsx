@@ -49,7 +49,7 @@ function StaleBanner() {
   const now = useCell(link)
   const at = useCell(second)
   if (now.state === 'denied') {
-    return <Notice tone="warn" title="This herd wants a key." action={<a class="button" href={href('settings')}>Enter a key</a>}>{now.detail}</Notice>
+    return <Notice tone="warn" title="This herd wants an admin key." action={<a class="button" href="/dashboard/login" target="_self">Log in</a>}>{now.detail}</Notice>
   }
   const age = now.heard ? (at - now.heard) / 1000 : 0
   if (now.state !== 'lost' && age < 6) {

@@ -20,6 +20,11 @@ function ThisBrowser() {
   const colours = useCell(theme)
   const key = useCell(apiKey)
   const [draft, setDraft] = useState(key)
+  const who = usePolled<{ key: string | null, session: boolean }>('/herd/v1/whoami', 30_000).data
+  const leave = async () => {
+    await fetch('/dashboard/logout', { method: 'POST', redirect: 'manual' })
+    location.assign('/dashboard/login')
+  }
   const keep = (event: Event) => {
     event.preventDefault()
     apiKey.set(draft.trim())
@@ -28,6 +33,7 @@ function ThisBrowser() {
   return (
     <section class="panel"><h2>This browser</h2>
       <div class="pair"><span>Colours</span><Choice<Theme> label="Colours" value={colours} options={[['auto', 'As the system'], ['light', 'Light'], ['dark', 'Dark']]} onChange={(value) => theme.set(value)} /></div>
+      {who?.session ? <div class="pair"><span>Logged in</span><span class="act"><b>{who.key}</b><button class="button" onClick={leave}>Log out</button></span></div> : null}
       <form class="pair" onSubmit={keep}><label for="key">Key</label>
         <span class="act"><input id="key" type="password" autocomplete="off" value={draft} placeholder="none" onInput={(event) => setDraft(event.currentTarget.value)} /><button class="button" disabled={draft.trim() === key}>{draft.trim() === '' && key ? 'Forget' : 'Keep'}</button></span></form>
       <p class="quiet">The key is kept in this browser and sent to this herd alone.</p>
