@@ -57,7 +57,7 @@ void add_login_fields(http::Fields& fields, std::string_view content_type)
     fields.add("Content-Type", content_type);
     fields.add("Cache-Control", "no-store");
     fields.add("X-Content-Type-Options", "nosniff");
-    fields.add("Referrer-Policy", "no-referrer");
+    fields.add("Referrer-Policy", "same-origin"); // with "no-referrer" a browser sends a form with "Origin: null"
     fields.add("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
 }
 
