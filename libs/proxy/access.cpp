@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace herd::proxy {
 namespace {
@@ -272,8 +273,11 @@ bool Access::has_admin(base::WallTime now) const
 
 // ---- Caller ----------------------------------------------------------------------------------------------
 
-Caller::~Caller()
+void Caller::leave()
 {
+    if (std::exchange(left_, true)) {
+        return;
+    }
     if (key_) {
         key_->use->in_flight.fetch_sub(1, std::memory_order_relaxed);
     } else if (place_) {

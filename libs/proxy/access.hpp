@@ -167,7 +167,9 @@ public:
     }
     Caller(const Caller&) = delete;
     Caller& operator=(const Caller&) = delete;
-    ~Caller();
+    ~Caller() { leave(); }
+    /// Gives its places back: before the client hears the end, so that what it asks next finds them free.
+    void leave();
 
     /// Null: no key, only counted by address.
     [[nodiscard]] const Key* key() const { return key_.get(); }
@@ -185,6 +187,7 @@ private:
     KeyPtr key_;
     std::shared_ptr<AddressCounts> addresses_;
     std::optional<AddressCounts::Place> place_;
+    bool left_{false};
 };
 
 /// Whether a model may be seen, by its fleet::ModelName::key. Empty: all of them.

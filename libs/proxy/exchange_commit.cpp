@@ -217,10 +217,13 @@ fleet::Outcome Visit::outcome_of(fleet::Result result) const
     return outcome;
 }
 
-/// The node's part is over, and its slot free, before the client hears the end: what the client asks next finds
-/// both the slot and the blob where they are.
+/// The node's part is over, and its slot and the client's place free, before the client hears the end: what the client
+/// asks next finds all of them, and the blob, where they are.
 void Visit::node_done()
 {
+    if (caller_) {
+        caller_->leave();
+    }
     auto outcome = outcome_of(fleet::Result::served);
     outcome.status = record_.status;
     outcome.first_byte = first_byte_;

@@ -169,6 +169,9 @@ net::Task<void> Exchange::say(LocalAnswer answer)
     head.content_length = answer.body.size();
     record_.status = answer.status;
     record_.first_byte = context_.loop.now() - began_;
+    if (visit_.caller_) {
+        visit_.caller_->leave();
+    }
     const auto said = co_await client_.respond(std::move(head), answer.body);
     if (!said) {
         client_left(Stage::data);

@@ -157,6 +157,7 @@ net::Task<KeyAnswer> KeyKeeper::revoke(net::Loop& asker, std::string which)
             }
         }
         std::erase_if(sessions_, [&](const proxy::Session& session) { return session.key_id == id; });
+        forget_revoked();
         return rebuild();
     };
     Published published = co_await on_loop(asker, loop_, std::move(take));
@@ -174,6 +175,18 @@ net::Task<KeyAnswer> KeyKeeper::revoke(net::Loop& asker, std::string which)
     };
     std::string body = co_await on_loop(asker, loop_, std::move(show));
     co_return KeyAnswer{200, std::move(body)};
+}
+
+/// As the store does: the latest revoked ones are kept.
+void KeyKeeper::forget_revoked()
+{
+    const auto revoked = [](const store::KeyRecord& record) { return record.revoked.has_value(); };
+    while (static_cast<std::size_t>(std::ranges::count_if(records_, revoked)) > store::revoked_keys_kept) {
+        const auto oldest = std::ranges::min_element(records_, {}, [](const store::KeyRecord& each) { return each.revoked.value_or(base::WallTime::max()); });
+        uses_.erase(oldest->id);
+        saved_.erase(oldest->id);
+        records_.erase(oldest);
+    }
 }
 
 // ---- who is logged in ------------------------------------------------------------------------------------
@@ -220,18 +233,20 @@ net::Task<Login> KeyKeeper::log_in(net::Loop& asker, std::string secret, base::I
     co_return std::move(opened.first);
 }
 
-Published KeyKeeper::end_session(const std::string& cookie)
+std::optional<Published> KeyKeeper::end_session(const std::string& cookie)
 {
     const auto hash = net::sha256(cookie);
-    std::erase_if(sessions_, [&](const proxy::Session& session) { return net::constant_time_equal(session.hash, hash); });
-    return rebuild();
+    const auto ended = std::erase_if(sessions_, [&](const proxy::Session& session) { return net::constant_time_equal(session.hash, hash); });
+    return ended != 0 ? std::optional{rebuild()} : std::nullopt; // strangers make no work
 }
 
 net::Task<void> KeyKeeper::log_out(net::Loop& asker, std::string cookie)
 {
     auto work = [this, cookie = std::move(cookie)] { return end_session(cookie); };
-    Published published = co_await on_loop(asker, loop_, std::move(work));
-    co_await publish_(asker, std::move(published));
+    auto published = co_await on_loop(asker, loop_, std::move(work));
+    if (published) {
+        co_await publish_(asker, std::move(*published));
+    }
 }
 
 // ---- what was counted ------------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ private:
     [[nodiscard]] proxy::KeyUse& use_of(const std::string& id);
     [[nodiscard]] std::string list_json();
     [[nodiscard]] Login open_session(const std::string& secret, const base::IpAddress& peer);
-    [[nodiscard]] Published end_session(const std::string& cookie);
+    [[nodiscard]] std::optional<Published> end_session(const std::string& cookie);
+    void forget_revoked();
     void save_use();
 
     net::Loop& loop_;
