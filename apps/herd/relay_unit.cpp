@@ -89,11 +89,16 @@ net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
     return own ? handle_own(exchange) : proxy_.handle(exchange);
 }
 
+admin::Verdict RelayUnit::judge(http::ServerExchange& exchange) const
+{
+    return admin::judge(exchange.head(), exchange.peer(), access_.access.get(), *gate_, loop_.now(), loop_.wall());
+}
+
 /// herd's own routes, once the gate has let the request through.
 net::Task<void> RelayUnit::handle_own(http::ServerExchange& exchange)
 {
     const http::RequestHead& head = exchange.head();
-    auto verdict = admin::judge(head, exchange.peer(), access_.access.get(), *gate_, loop_.now(), loop_.wall());
+    auto verdict = judge(exchange);
     if (verdict.refused) {
         return keys::refuse(exchange, std::move(*verdict.refused));
     }
@@ -104,7 +109,7 @@ net::Task<void> RelayUnit::handle_own(http::ServerExchange& exchange)
         return dashboard::serve(exchange);
     }
     if (admin::RecordsApi::owns(head.path())) {
-        return records_.handle(exchange);
+        return records_.handle(exchange, [this, &exchange] { return !judge(exchange).refused; });
     }
     return admin_.handle(exchange, std::move(verdict.key));
 }

@@ -56,6 +56,7 @@ public:
 private:
     net::Task<void> handle(http::ServerExchange& exchange);
     net::Task<void> handle_own(http::ServerExchange& exchange);
+    [[nodiscard]] admin::Verdict judge(http::ServerExchange& exchange) const;
     net::Task<void> answer_empty(http::ServerExchange& exchange, int status);
     net::Task<void> drain_and_tell(base::Instant deadline, net::Callback done);
 

@@ -181,6 +181,22 @@ def test_a_key_is_revoked_at_once_on_every_loop(sim_fleet):
             connection.close()
 
 
+def test_an_event_stream_ends_with_its_key(keyed):
+    viewer = keyed.add_key("viewer", scope="admin")
+    with Connection(keyed.url, 20) as connection:
+        connection.send("GET", "/herd/v1/events", headers=bearer(viewer))
+        answer = connection.head()
+        pieces = connection.pieces(answer)
+        assert answer.status == 200 and next(pieces)
+        assert keyed.delete("/herd/v1/keys/viewer").status == 200
+        seen = len(answer.body)
+        secret = keyed.add_key("somebody-else")
+        assert keyed.chat(MODEL, headers=bearer(secret)).status == 200
+        for _ in pieces:
+            pass
+        assert answer.ended and b"somebody-else" not in answer.body[seen:]
+
+
 def test_keys_outlive_a_restart_and_so_do_the_tokens_of_the_day(sim_fleet):
     sim = sim_fleet.sim(MODEL)
     herd = start_keyed(sim_fleet, sim.url)

@@ -453,3 +453,29 @@ def test_a_lone_four_byte_lana_is_never_answered(site):
                 pass  # no default route: the limited broadcast cannot leave
         with pytest.raises(socket.timeout):
             probe.recvfrom(2048)
+
+
+def test_what_another_host_may_do(site):
+    """Without keys it reads and asks models, and changes nothing; with keys it needs one like everybody else."""
+    lan = site.network.lan()
+    herd = site.add_herd(lan)
+    other = site.network.host("other", lan, addresses=["10.77.0.201/24"])
+    there = "http://10.77.0.1:11435"
+    with inside(site.herd_host):
+        wait_until(lambda: herd.status(), "herd")
+    changes = [("POST", "/herd/v1/reload"), ("POST", "/herd/v1/stop"), ("POST", "/herd/v1/nodes"), ("DELETE", "/herd/v1/nodes/x"),
+               ("GET", "/herd/v1/keys"), ("POST", "/herd/v1/keys"), ("DELETE", "/herd/v1/keys/x")]
+    reads = ["/herd/v1/nodes", "/herd/v1/requests", "/metrics", "/herd/v1/config"]
+
+    def statuses(asked, headers=()):
+        return {request(there, method, path, {} if method == "POST" else None, headers).status for method, path in asked}
+
+    with inside(other):
+        assert statuses(changes) == {403}
+        assert statuses([("GET", path) for path in reads + ["/api/tags"]]) == {200}
+    with inside(site.herd_host):
+        secret = herd.add_key("ops", scope="admin")
+    with inside(other):
+        assert statuses(changes + [("GET", path) for path in reads]) == {401}
+        assert statuses([("GET", path) for path in reads + ["/herd/v1/keys"]] + [("POST", "/herd/v1/reload")], [("Authorization", "Bearer " + secret)]) == {200}
+        assert statuses([("GET", "/api/tags"), ("GET", "/healthz"), ("GET", "/herd/v1/status")]) == {200}

@@ -63,10 +63,10 @@ bool RecordsApi::owns(std::string_view path)
         || path == metrics_path;
 }
 
-net::Task<void> RecordsApi::handle(http::ServerExchange& exchange)
+net::Task<void> RecordsApi::handle(http::ServerExchange& exchange, std::function<bool()> still_allowed)
 {
     if (exchange.head().path() == events_path && exchange.head().method == "GET") {
-        co_return co_await events(exchange);
+        co_return co_await events(exchange, std::move(still_allowed));
     }
     if (exchange.head().path() == metrics_path && (exchange.head().method == "GET" || exchange.head().method == "HEAD")) {
         co_return co_await metrics(exchange);
@@ -210,8 +210,8 @@ net::Task<void> RecordsApi::metrics(http::ServerExchange& exchange)
     (void)co_await exchange.respond(std::move(head), text);
 }
 
-/// A stream until the client leaves, lets too much pile up, or herd stops.
-net::Task<void> RecordsApi::events(http::ServerExchange& exchange)
+/// A stream until the client leaves, lets too much pile up or may no longer see it, or herd stops.
+net::Task<void> RecordsApi::events(http::ServerExchange& exchange, std::function<bool()> still_allowed)
 {
     net::Loop& loop = exchange.loop();
     const EventLimits& limits = ledger_.event_limits();
@@ -230,7 +230,7 @@ net::Task<void> RecordsApi::events(http::ServerExchange& exchange)
     head.fields.add("X-Accel-Buffering", "no"); // nginx before us must not collect
     exchange.on_client_gone([viewer] { viewer->abandon(); });
     exchange.begin(std::move(head));
-    for (Chunk chunk = std::move(*first); chunk; chunk = co_await viewer->next()) {
+    for (Chunk chunk = std::move(*first); chunk && still_allowed(); chunk = co_await viewer->next()) {
         const std::array<std::string_view, 1> pieces{*chunk};
         if (const auto written = co_await exchange.write(pieces); !written) {
             co_return;

@@ -28,7 +28,8 @@ public:
     }
 
     [[nodiscard]] static bool owns(std::string_view path);
-    [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
+    /// `still_allowed`: asked before each piece of an event stream, which may outlive the key it was begun with.
+    [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange, std::function<bool()> still_allowed);
 
 private:
     net::Task<LedgerAnswer> answer(http::ServerExchange& exchange);
@@ -36,7 +37,7 @@ private:
     net::Task<LedgerAnswer> list_in_flight(net::Loop& loop, store::TraceFilter filter);
     net::Task<LedgerAnswer> usage(http::ServerExchange& exchange);
     net::Task<void> metrics(http::ServerExchange& exchange);
-    net::Task<void> events(http::ServerExchange& exchange);
+    net::Task<void> events(http::ServerExchange& exchange, std::function<bool()> still_allowed);
 
     Ledger& ledger_;
     InFlightOf in_flight_;
