@@ -251,8 +251,13 @@ std::optional<Problem> Access::count(const Key& key, base::Instant now, base::Wa
     const std::uint32_t all = rules_.client_in_flight;
     const std::uint32_t parallel = own != 0 && (all == 0 || own < all) ? own : all;
     const auto leave = [&use] { use.in_flight.fetch_sub(1, std::memory_order_relaxed); };
-    if (use.in_flight.fetch_add(1, std::memory_order_relaxed) >= parallel && parallel != 0) {
-        leave();
+    std::uint32_t running = use.in_flight.load(std::memory_order_relaxed);
+    do { // never counted in passing: another loop would refuse somebody for it
+        if (parallel != 0 && running >= parallel) {
+            break;
+        }
+    } while (!use.in_flight.compare_exchange_weak(running, running + 1, std::memory_order_relaxed));
+    if (parallel != 0 && running >= parallel) {
         return busy("the key " + key.name + " has " + std::to_string(parallel) + " requests running, as many as it may", parallel_retry);
     }
     if (key.rpm != 0) {

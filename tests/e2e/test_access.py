@@ -142,6 +142,7 @@ def test_key_verbs(keyed):
     listed = verb(keyed, "key", "list", "--key", keyed.key)
     assert listed.returncode == 0 and "alice" in listed.stdout and "batch" in listed.stdout
     assert secret not in listed.stdout and secret[:9] + "…" + secret[-4:] in listed.stdout
+    assert keyed.get("/herd/v1/keys/alice").json()["rpm"] == 100 and keyed.get("/herd/v1/keys/bob").status == 404
     twice = verb(keyed, "key", "add", "alice", key=keyed.key)
     assert twice.returncode == 1 and "already" in twice.stderr
     gone = verb(keyed, "key", "revoke", "alice", key=keyed.key)
@@ -149,6 +150,8 @@ def test_key_verbs(keyed):
     answer = keyed.chat(MODEL, headers=bearer(secret))
     assert answer.status == 401 and answer.json() == {"error": "this key was revoked"}
     assert verb(keyed, "key", "revoke", "nobody", key=keyed.key).returncode == 1
+    mistaken = verb(keyed, "key", "revoke", secret, key=keyed.key)
+    assert mistaken.returncode == 1 and secret not in mistaken.stderr, "who pastes the secret does not see it again"
     assert verb(keyed, "key", "frob").returncode == 2
     assert verb(keyed, "key", "list", "--rpm", "3").returncode == 2
     for words in (["status"], ["nodes"], ["requests"], ["doctor"], ["key", "list"]):

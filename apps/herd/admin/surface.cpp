@@ -38,6 +38,7 @@ constexpr std::array table{
     OwnRoute{"GET", "/herd/v1/events", Scope::admin},
     OwnRoute{"GET", "/herd/v1/keys", Scope::admin, true}, // without keys too: names of people
     OwnRoute{"POST", "/herd/v1/keys", Scope::admin, true},
+    OwnRoute{"GET", "/herd/v1/keys/:", Scope::admin, true},
     OwnRoute{"DELETE", "/herd/v1/keys/:", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/announce", node},
     OwnRoute{"POST", "/herd/v1/route", Scope::admin}, // asks, changes nothing

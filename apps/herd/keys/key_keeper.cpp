@@ -27,6 +27,12 @@ int status_of(base::Errc code)
 
 KeyAnswer refused(const base::Error& error) { return {status_of(error.code), admin::error(error.context)}; }
 
+KeyAnswer unknown(const std::string& which)
+{
+    const bool secret = which.starts_with("herd_"); // a mistake that must not end up on a screen
+    return {404, admin::error(secret ? "no key is called like that; name the key, not its secret" : "no key is called " + which)};
+}
+
 KeyAnswer too_busy() { return {503, admin::error("too many changes of keys at once; try again")}; }
 
 } // namespace
@@ -109,6 +115,30 @@ net::Task<KeyAnswer> KeyKeeper::list(net::Loop& asker)
     co_return KeyAnswer{200, std::move(body)};
 }
 
+/// By id; else by name, where one that is not revoked goes first.
+const store::KeyRecord* KeyKeeper::find(std::string_view which) const
+{
+    const store::KeyRecord* best = nullptr;
+    for (const store::KeyRecord& each : records_) {
+        if (each.id == which) {
+            return &each;
+        }
+        if (each.name == which && (best == nullptr || best->revoked)) {
+            best = &each; // of revoked ones the latest
+        }
+    }
+    return best;
+}
+
+net::Task<KeyAnswer> KeyKeeper::show(net::Loop& asker, std::string which)
+{
+    auto work = [this, which]() -> KeyAnswer {
+        const auto* found = find(which);
+        return found == nullptr ? unknown(which) : KeyAnswer{200, key_json(*found, use_of(found->id), loop_.wall())};
+    };
+    co_return co_await on_loop(asker, loop_, std::move(work));
+}
+
 net::Task<KeyAnswer> KeyKeeper::add(net::Loop& asker, std::string body)
 {
     auto record = parse_new_key(body, asker.wall());
@@ -137,17 +167,13 @@ net::Task<KeyAnswer> KeyKeeper::add(net::Loop& asker, std::string body)
 
 net::Task<KeyAnswer> KeyKeeper::revoke(net::Loop& asker, std::string which)
 {
-    auto find = [this, which]() -> std::optional<store::KeyRecord> {
-        auto found = std::ranges::find(records_, which, &store::KeyRecord::id);
-        if (found == records_.end()) {
-            found = std::ranges::find_if(records_, [&](const store::KeyRecord& each) { return each.name == which && !each.revoked; });
-        }
-        return found != records_.end() ? std::optional{*found} : std::nullopt;
+    auto find_it = [this, which]() -> std::optional<store::KeyRecord> {
+        const auto* found = find(which);
+        return found != nullptr ? std::optional{*found} : std::nullopt;
     };
-    const auto record = co_await on_loop(asker, loop_, std::move(find));
+    const auto record = co_await on_loop(asker, loop_, std::move(find_it));
     if (!record) {
-        const bool secret = which.starts_with("herd_"); // a mistake that must not end up on a screen
-        co_return KeyAnswer{404, admin::error(secret ? "no key is called like that; name the key, not its secret" : "no key is called " + which)};
+        co_return unknown(which);
     }
     const base::WallTime when = asker.wall();
     auto take = [this, id = record->id, when] {

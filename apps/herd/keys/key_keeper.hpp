@@ -60,6 +60,8 @@ public:
     void set_rules(const KeyRules& rules, const std::function<void(const Published&)>& give);
 
     [[nodiscard]] net::Task<KeyAnswer> list(net::Loop& asker);
+    /// One, by id, else by name.
+    [[nodiscard]] net::Task<KeyAnswer> show(net::Loop& asker, std::string which);
     [[nodiscard]] net::Task<KeyAnswer> add(net::Loop& asker, std::string body);
     /// By id, else by name.
     [[nodiscard]] net::Task<KeyAnswer> revoke(net::Loop& asker, std::string which);
@@ -74,6 +76,7 @@ public:
 private:
     [[nodiscard]] Published rebuild();
     [[nodiscard]] proxy::KeyUse& use_of(const std::string& id);
+    [[nodiscard]] const store::KeyRecord* find(std::string_view which) const;
     [[nodiscard]] std::string list_json();
     [[nodiscard]] Login open_session(const std::string& secret, const base::IpAddress& peer);
     [[nodiscard]] std::optional<Published> end_session(const std::string& cookie);

@@ -92,7 +92,7 @@ net::Task<void> KeysApi::handle(http::ServerExchange& exchange, admin::Verdict v
     answer_head.fields.add("Content-Type", "application/json; charset=utf-8");
     answer_head.fields.add("Cache-Control", "no-store");
     if (reply.status == 405) {
-        answer_head.fields.add("Allow", head.path() == list_path ? "GET, HEAD, POST" : head.path().starts_with(one_path) ? "DELETE"
+        answer_head.fields.add("Allow", head.path() == list_path ? "GET, HEAD, POST" : head.path().starts_with(one_path) ? "GET, HEAD, DELETE"
                                                            : head.path() == logout_path ? "POST" : "GET, HEAD");
     }
     (void)co_await exchange.respond(std::move(answer_head), reply.body); // a client that left needs no answer
@@ -116,10 +116,13 @@ net::Task<KeyAnswer> KeysApi::answer(http::ServerExchange& exchange, const admin
         }
         co_return co_await keeper_.add(exchange.loop(), std::move(*body));
     }
-    if (path.starts_with(one_path) && method == "DELETE") {
+    if (path.starts_with(one_path) && (reads || method == "DELETE")) {
         auto which = admin::url_decode(std::string_view{path}.substr(one_path.size()), false);
         if (!which || which->empty()) {
             co_return KeyAnswer{400, admin::error("a key's name or id is needed in the path")};
+        }
+        if (reads) {
+            co_return co_await keeper_.show(exchange.loop(), std::move(*which));
         }
         co_return co_await keeper_.revoke(exchange.loop(), std::move(*which));
     }
