@@ -75,7 +75,7 @@ bool Dispatcher::place_now(Ticket ticket, const Profile& profile, base::Duration
     }
     ++pass_;
     queues_used_ = 0;
-    const auto best = pick(candidates_, queued, step.now);
+    const auto best = pick(candidates_, {}, queued, step.now);
     if (!best.now) {
         return false;
     }

@@ -11,6 +11,9 @@ namespace {
 constexpr double failover_least_s = 2;   ///< a failed attempt costs at least this
 constexpr double half_weight_chance = 0.2; ///< of failing, for a node whose announcements stopped
 constexpr int context_default = 4096;
+constexpr double stopped_share = 0.75; ///< of the time that a prompt is read, answers beside it stand still
+constexpr double slowed_most = 4;      ///< times: an answer beside prompts takes no longer than that
+constexpr double left_share = 0.5;     ///< of an answer: what those who run have before them, on average
 constexpr double prompt_store_bytes = 8.0 * static_cast<double>(base::gib); ///< llama.cpp's cache beside the slots
 
 double load_cost(Candidate& candidate, const Profile& profile, double& in_vram, base::Instant now)
@@ -28,6 +31,22 @@ double load_cost(Candidate& candidate, const Profile& profile, double& in_vram, 
     in_vram = fit.in_vram;
     candidate.blocked_s = fit.blocked_s;
     return load_seconds(node, model) + fit.others_s;
+}
+
+/// Prompts of a node take turns, and answers hardly move while one is read: what the request and those who run beside
+/// it cost each other. A place alone costs nobody anything.
+void price_company(Candidate& candidate, const Task& task, int beside, base::Instant now)
+{
+    auto& cost = candidate.cost;
+    // Still to be read by others; a load that this one waits for as well is in its own term.
+    const double read =
+        std::max(0.0, base::seconds(candidate.node->prefilling_until - now) - candidate.model->load_left(now));
+    cost.prefill_s += std::min(read, candidate.alone_s);
+    const double slowed = stopped_share * (read - candidate.alone_s);
+    const double left = read + left_share * cost.decode_s;
+    candidate.others_s = beside
+        * (std::min(candidate.alone_s, left) + task.output_tokens * candidate.speed.decode_slope_s);
+    cost.decode_s += std::clamp(slowed, 0.0, (slowed_most - 1) * cost.decode_s);
 }
 
 } // namespace
@@ -60,13 +79,13 @@ void price(Candidate& candidate, const Task& task, const Knowledge& knowledge, b
     }
     cost.prefill_s = candidate.speed.prefill(candidate.cache.tokens, task.prompt_tokens - candidate.cache.tokens);
     candidate.alone_s = cost.prefill_s;
-    const int beside = node.in_flight + node.foreign - (candidate.free_slots > 0 ? 0 : 1);
-    if (beside > 0 && node.prefilling_until > now) {
-        // Prompts take turns: what is read meanwhile by others delays ours, up to its own length.
-        cost.prefill_s += std::min(base::seconds(node.prefilling_until - now), cost.prefill_s);
-    }
-    candidate.each_s = candidate.speed.decode(std::max(beside, 0));
+    candidate.others_s = 0;
+    const int beside = std::max(node.in_flight + node.foreign - (candidate.free_slots > 0 ? 0 : 1), 0);
+    candidate.each_s = candidate.speed.decode(beside);
     cost.decode_s = task.output_tokens * candidate.each_s;
+    if (beside > 0) {
+        price_company(candidate, task, beside, now);
+    }
     if (learning != nullptr && learning->service_weight > 0 && learning->rates.decode_weight() <= 0) {
         // No answer ever told figures: whole requests are all that is known.
         cost.prefill_s = 0;

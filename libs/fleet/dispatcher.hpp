@@ -5,8 +5,8 @@
 //
 // In files by what happens: arrive.cpp (a request comes), judge.cpp (what becomes of it now), leave.cpp (it goes
 // without a place), grant.cpp and finish.cpp (a place is given, and given back), dispatcher.cpp (something changed),
-// serve.cpp (who of those waiting goes where, who waits for a better place), explain.cpp (the same, told), check.cpp
-// (the promises, recounted).
+// serve.cpp (in which order those waiting are looked at), pick.cpp (the best place for one of them, now or later),
+// explain.cpp (the same, told), check.cpp (the promises, recounted).
 //
 // What keeps it cheap: an arrival that finds nobody waiting looks once at the holders of its model; a freed slot
 // looks only at a window of its own line; nothing is built while nobody waits.
@@ -16,6 +16,7 @@
 #include "fleet/node_table.hpp"
 #include "fleet/open_leases.hpp"
 #include "fleet/retry_budget.hpp"
+#include "fleet/shortage.hpp"
 #include "fleet/waiting_line.hpp"
 
 #include <map>
@@ -76,6 +77,13 @@ private:
         double wait_s{0};
     };
 
+    /// What a choice takes into account of the others that wait for the model. Nobody waits: all 0.
+    struct Outlook {
+        std::uint64_t pass_before{0}; ///< over this line: who chose which place then
+        double waited_s{0};           ///< lately, by all of them: what another copy of the model may cost
+        const void* chose{nullptr};   ///< the place this one chose then
+    };
+
     // judge.cpp
     [[nodiscard]] Judgement judge(const Profile& profile, base::Instant now, bool may_settle);
     [[nodiscard]] Judgement judge_taken(const Profile& profile) const;
@@ -94,17 +102,25 @@ private:
     // serve.cpp
     void serve(const LineKey& key, Step& step);
     void fill_board(WaitingLine::Ranked& ranked, base::Instant now);
-    void walk(const LineKey& key, Step& step);
-    [[nodiscard]] Pick pick(std::span<Candidate> candidates, base::Duration waited, base::Instant now);
-    void set_apart(std::span<Candidate> candidates, double reserve);
-    [[nodiscard]] double ready_in(Candidate& candidate, base::Instant now);
-    [[nodiscard]] double slot_free_in(const Candidate& candidate, base::Instant now);
-    [[nodiscard]] double blocked_for(Candidate& candidate, base::Instant now) const;
-    void reserve(const Candidate& candidate, base::Instant now);
+    [[nodiscard]] Outlook look_out(const LineKey& key, WaitingLine& line, base::Instant now);
+    void walk(const LineKey& key, Outlook outlook, Step& step);
+    void set_apart(std::span<Candidate> candidates, int slots);
     void refresh(std::span<Candidate> candidates, const Task& task, base::Instant now);
     void look_again(const LineKey& key, base::Instant at) { line_alarms_.set(key, at); }
     [[nodiscard]] double wait_behind(const Profile& profile, double ahead_s, base::Instant now) const;
     [[nodiscard]] WaitingLine::Order order() const;
+    [[nodiscard]] Outlook outlook_of(const LineKey& key, const WaitingLine& line, base::Instant now) const;
+
+    // pick.cpp
+    [[nodiscard]] Pick pick(std::span<Candidate> candidates, const Outlook& outlook, base::Duration waited,
+                            base::Instant now);
+    [[nodiscard]] double weigh(const Candidate& candidate, double wait, const Outlook& outlook) const;
+    [[nodiscard]] double crowd_at(const ModelOnNode& model, const Outlook& outlook) const;
+    void join_crowd(Waiter& waiter, const ModelOnNode& model, const Outlook& outlook);
+    [[nodiscard]] double ready_in(Candidate& candidate, base::Instant now);
+    [[nodiscard]] double slot_free_in(const Candidate& candidate, base::Instant now);
+    [[nodiscard]] double blocked_for(Candidate& candidate, base::Instant now) const;
+    void reserve(const Candidate& candidate, base::Instant now);
 
     // explain.cpp
     [[nodiscard]] std::shared_ptr<const Decision> decision_of(const Profile& profile, const Task& task,
@@ -154,6 +170,7 @@ private:
     Membership& membership_;
     Knowledge knowledge_{};
     RetryBudget budget_{};
+    Shortage shortage_{};
     std::unordered_map<Ticket, Waiter> waiting_{};
     std::map<LineKey, WaitingLine> lines_{};
     Alarms<Ticket> alarms_{};

@@ -92,10 +92,12 @@ Decision Dispatcher::explain(const Profile& profile, base::Instant now)
         }
         const auto line = lines_.find({Need::slot, profile.model_key});
         if (judgement.fate == Fate::routable) {
+            Outlook outlook;
             if (line != lines_.end()) {
+                outlook = outlook_of(line->first, line->second, now);
                 set_apart(candidates_, line->second.share_of(profile.client, profile.priority, order(), now).reserve);
             }
-            best = pick(candidates_, {}, now);
+            best = pick(candidates_, outlook, {}, now);
         }
         out.ahead = line == lines_.end() ? 0 : static_cast<int>(line->second.size());
     } else if (judgement.fate == Fate::routable) {

@@ -43,6 +43,14 @@ struct ModelOnNode {
     std::unique_ptr<Learning> learning{}; ///< null until something was learned
     mutable std::uint64_t pass{0};      ///< scratch of the dispatcher: the pass that `queue` belongs to
     mutable std::size_t queue{0};
+    /// Scratch of the dispatcher: how many of those waiting chose this place in that pass over their line, and in the
+    /// one before it.
+    struct Crowd {
+        std::uint64_t pass{0};
+        int now{0};
+        int before{0};
+    };
+    mutable Crowd crowd{};
 
     [[nodiscard]] bool held() const { return listed && !missing; }
     [[nodiscard]] bool believed_loaded() const { return loaded || warm || in_flight > 0; }

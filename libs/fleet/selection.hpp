@@ -26,6 +26,7 @@ struct Candidate {
     Speed speed{};
     double alone_s{0};           ///< prefill, if nothing else ran there
     double each_s{0};            ///< seconds per output token
+    double others_s{0};          ///< what it costs those who run there: counts in a choice, not in its own time
     [[nodiscard]] bool must_load() const { return !same_class; }
     /// From the start there to the end.
     [[nodiscard]] double service_s() const { return cost.load_s + cost.prefill_s + cost.decode_s + cost.risk_s; }

@@ -15,152 +15,12 @@ namespace {
 constexpr std::size_t window_most = 64;
 constexpr std::size_t window_least = 4;
 constexpr std::size_t board_most = 1024;      ///< candidates priced in one pass
-constexpr std::size_t queue_most = 64;        ///< slots of one node that a pass keeps in mind
-constexpr double foreign_service_s = 5;       ///< of requests that are none of ours
-constexpr double trouble_wait_s = 10;         ///< while a load that failed elsewhere is tried on one node
-constexpr double decode_counts = 0.3;         ///< of the answer in a choice: its reader sees it grow, who waits sees nothing
-constexpr double same_s = 1e-6;               ///< costs nearer than this are equal
 
 } // namespace
 
 WaitingLine::Order Dispatcher::order() const
 {
     return {options_.patience, options_.fair_turn_s};
-}
-
-/// Until a slot of the model frees there; with what this pass reserved already.
-double Dispatcher::slot_free_in(const Candidate& candidate, base::Instant now)
-{
-    const auto& model = *candidate.model;
-    if (model.pass == pass_) {
-        return *std::ranges::min_element(queues_[model.queue]);
-    }
-    if (candidate.node->free_slots_of(model) > 0) {
-        return 0;
-    }
-    const int slots = candidate.node->slots_of(model);
-    const int taken = model.in_flight + candidate.node->foreign_of(model);
-    ends_.clear();
-    for (const auto place : model.running) {
-        ends_.push_back(leases_.at(place).remaining(now));
-    }
-    ends_.resize(static_cast<std::size_t>(std::max(taken, 1)), foreign_service_s);
-    // With more requests there than slots (slots shrank), several must end first.
-    const auto nth = std::min(static_cast<std::size_t>(std::max(taken - slots, 0)), ends_.size() - 1);
-    std::ranges::nth_element(ends_, ends_.begin() + static_cast<std::ptrdiff_t>(nth));
-    return ends_[nth];
-}
-
-/// What else keeps the request from starting there, whatever slots are free.
-double Dispatcher::blocked_for(Candidate& candidate, base::Instant now) const
-{
-    if (!candidate.must_load()) {
-        return 0;
-    }
-    const auto& model = *candidate.model;
-    double wait = candidate.blocked_s;
-    for (const auto place : model.running) { // resident otherwise: Ollama reloads when it is idle
-        wait = std::max(wait, leases_.at(place).remaining(now));
-    }
-    if (candidate.node->loads > 0) { // one load at a time: Ollama's own rule
-        for (const auto& [key, other] : candidate.node->models) {
-            wait = std::max(wait, other.load_left(now));
-        }
-    }
-    return wait;
-}
-
-double Dispatcher::ready_in(Candidate& candidate, base::Instant now)
-{
-    return std::max(slot_free_in(candidate, now), blocked_for(candidate, now));
-}
-
-/// The best place for one request. O(candidates).
-Dispatcher::Pick Dispatcher::pick(std::span<Candidate> candidates, base::Duration waited, base::Instant now)
-{
-    struct Best {
-        std::optional<std::size_t> at{};
-        double total{std::numeric_limits<double>::max()};
-        std::uint64_t equals{0};
-    };
-    Best free; // now, wherever
-    Best any;  // now or later
-    Best warm; // now or later, where nothing need be loaded
-    const auto offer = [this](Best& best, std::size_t i, double total) {
-        if (total < best.total - same_s) {
-            best = {i, total, 1};
-        } else if (total < best.total + same_s && rng_.between(0, best.equals++) == 0) {
-            best.at = i;
-        }
-    };
-    const auto trouble = !load_trouble_.empty() && !candidates.empty() && std::ranges::any_of(candidates, [&](auto& c) {
-        return c.model->load_left(now) > 0;
-    });
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-        auto& candidate = candidates[i];
-        if (candidate.exclusion != Exclusion::none) {
-            continue;
-        }
-        double wait = ready_in(candidate, now);
-        if (trouble && candidate.must_load()) {
-            wait = std::max(wait, trouble_wait_s);
-        }
-        candidate.cost.wait_s = wait;
-        const double total = wait + candidate.service_s() - (1 - decode_counts) * candidate.cost.decode_s;
-        offer(any, i, total);
-        if (wait <= 0) {
-            offer(free, i, total);
-        }
-        if (!candidate.must_load()) {
-            offer(warm, i, total);
-        }
-    }
-    const auto result = [&](const Best& best, bool passed_over) {
-        const double wait = candidates[*best.at].cost.wait_s;
-        return Pick{best.at, wait <= 0, passed_over, candidates[*best.at].cost.total_s(), wait};
-    };
-    if (!any.at) {
-        return {};
-    }
-    if (!free.at) {
-        return result(any, false);
-    }
-    if (waited > options_.patience) {
-        return result(free, false); // no better place came: it has waited enough
-    }
-    if (candidates[*free.at].must_load() && warm.at && free.total > (1 - options_.load_margin) * warm.total) {
-        return result(warm, true);
-    }
-    if (any.total < (1 - options_.wait_margin) * free.total) {
-        return result(any, true);
-    }
-    return result(free, false);
-}
-
-/// Those behind in this pass find a slot taken for as long as this request would.
-void Dispatcher::reserve(const Candidate& candidate, base::Instant now)
-{
-    auto& model = *candidate.model;
-    if (model.pass != pass_) {
-        const auto& node = *candidate.node;
-        if (queues_used_ == queues_.size()) {
-            queues_.emplace_back();
-        }
-        auto& queue = queues_[queues_used_];
-        queue.clear();
-        for (const auto place : model.running) {
-            queue.push_back(leases_.at(place).remaining(now));
-        }
-        const auto foreign = static_cast<std::size_t>(node.foreign_of(model));
-        const auto slots = std::min(static_cast<std::size_t>(node.slots_of(model)), queue_most);
-        queue.resize(queue.size() + foreign, foreign_service_s);
-        queue.resize(std::max(queue.size(), slots), 0);
-        model.pass = pass_;
-        model.queue = queues_used_++;
-    }
-    auto& queue = queues_[model.queue];
-    const auto first = std::ranges::min_element(queue);
-    *first = std::max(*first, candidate.cost.wait_s) + candidate.service_s();
 }
 
 /// Places granted in this very pass changed what some candidates cost.
@@ -180,12 +40,12 @@ void Dispatcher::refresh(std::span<Candidate> candidates, const Task& task, base
     }
 }
 
-/// Keeps the fastest nodes, at most half of them, from a request whose client used far more than its share, so that
-/// the others find a place (and their caches) there. Nothing is taken back once granted: this is what keeps a
-/// client that floods from being felt.
-void Dispatcher::set_apart(std::span<Candidate> candidates, double reserve)
+/// Keeps the fastest nodes, at most half of them, from a request whose client used far more than its share, or that
+/// runs only in slack, so that the others find a place (and their caches) there. Nothing is taken back once granted:
+/// this is what keeps a client that floods from being felt.
+void Dispatcher::set_apart(std::span<Candidate> candidates, int slots)
 {
-    if (reserve <= 0) {
+    if (slots <= 0) {
         return;
     }
     constexpr double prompt_tokens = 2000; // of a request like any: not this one's own cache and length count
@@ -197,11 +57,12 @@ void Dispatcher::set_apart(std::span<Candidate> candidates, double reserve)
             by_speed_.emplace_back(c.cost.load_s + c.speed.prefill(0, prompt_tokens) + output_tokens * c.speed.decode(0), i);
         }
     }
-    const auto most = static_cast<double>(by_speed_.size() / 2);
-    const auto count = static_cast<std::ptrdiff_t>(std::min(reserve, most));
-    std::ranges::partial_sort(by_speed_, by_speed_.begin() + count);
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
-        candidates[by_speed_[static_cast<std::size_t>(i)].second].exclusion = Exclusion::reserved;
+    const auto most = std::min(by_speed_.size() / 2, static_cast<std::size_t>(slots));
+    std::ranges::partial_sort(by_speed_, by_speed_.begin() + static_cast<std::ptrdiff_t>(most));
+    for (std::size_t i = 0; i < most && slots > 0; ++i) {
+        auto& candidate = candidates[by_speed_[i].second];
+        candidate.exclusion = Exclusion::reserved;
+        slots -= candidate.node->slots_of(*candidate.model);
     }
 }
 
@@ -233,6 +94,26 @@ void Dispatcher::fill_board(WaitingLine::Ranked& ranked, base::Instant now)
     ranked.key = (best_free < 1e300 ? best_free : best) - options_.aging * waited;
 }
 
+Dispatcher::Outlook Dispatcher::outlook_of(const LineKey& key, const WaitingLine& line, base::Instant now) const
+{
+    return {line.pass, shortage_.of(key.model, now), nullptr};
+}
+
+/// Counts what those in the window waited since the last pass.
+Dispatcher::Outlook Dispatcher::look_out(const LineKey& key, WaitingLine& line, base::Instant now)
+{
+    double waited = 0;
+    for (const auto& ranked : window_) {
+        const auto& waiter = *ranked.waiter;
+        waited += waiter.routable() ? base::seconds(now - std::max(line.looked_at, waiter.queued_at)) : 0;
+    }
+    shortage_.waited(key.model, waited, now);
+    const auto outlook = outlook_of(key, line, now);
+    line.pass = pass_;
+    line.looked_at = now;
+    return outlook;
+}
+
 void Dispatcher::serve(const LineKey& key, Step& step)
 {
     const auto line = lines_.find(key);
@@ -255,7 +136,8 @@ void Dispatcher::serve(const LineKey& key, Step& step)
     std::ranges::sort(window_, {}, [](const auto& ranked) {
         return std::tuple(ranked.rank, ranked.key, ranked.waiter->ticket);
     });
-    walk(key, step);
+    const auto outlook = look_out(key, line->second, step.now);
+    walk(key, outlook, step);
     if (lines_.contains(key)) {
         look_again(key, step.now + look_again_in);
     } else {
@@ -263,7 +145,7 @@ void Dispatcher::serve(const LineKey& key, Step& step)
     }
 }
 
-void Dispatcher::walk(const LineKey& key, Step& step)
+void Dispatcher::walk(const LineKey& key, Outlook outlook, Step& step)
 {
     int ahead = 0;
     for (const auto& ranked : window_) {
@@ -276,7 +158,8 @@ void Dispatcher::walk(const LineKey& key, Step& step)
         const auto task = task_of(waiter.profile, knowledge_.expect());
         refresh(candidates, task, step.now);
         set_apart(candidates, ranked.reserve);
-        const auto best = pick(candidates, step.now - waiter.queued_at, step.now);
+        outlook.chose = waiter.chose;
+        const auto best = pick(candidates, outlook, step.now - waiter.queued_at, step.now);
         if (!best.place) {
             waiter.start_at = step.now + look_again_in;
             ++ahead;
@@ -285,6 +168,10 @@ void Dispatcher::walk(const LineKey& key, Step& step)
         const auto& choice = candidates[*best.place];
         if (best.now) {
             reserve(choice, step.now);
+            if (!choice.loaded) {
+                shortage_.spend(key.model, choice.cost.load_s, step.now);
+                outlook.waited_s = shortage_.of(key.model, step.now);
+            }
             lines_.at(key).charge(waiter.profile.client, waiter.profile.priority, choice.service_s(), step.now);
             const auto taken = take(waiter); // stays where it is, so the task's profile does
             grant(waiter.ticket, waiter.profile, task, candidates, *best.place, step.now - waiter.queued_at, step);
@@ -293,6 +180,7 @@ void Dispatcher::walk(const LineKey& key, Step& step)
             }
             continue;
         }
+        join_crowd(waiter, *choice.model, outlook);
         waiter.passes_over = best.passed_over;
         waiter.loading = choice.model->load_left(step.now) > 0;
         waiter.start_at = step.now + duration_of(best.wait_s);

@@ -8,39 +8,88 @@ namespace herd::fleet {
 namespace {
 
 constexpr std::size_t idle_clients_max = 256;
-constexpr double half_life_s = 60;  ///< of what a client used
+constexpr double lately_s = 60;     ///< half-lives of what a client used
+constexpr double usual_s = 300;
 constexpr double shares_most = 2;   ///< who used more than so many shares (as if one more shared) is out of turn
 constexpr double active_s = 1;      ///< who used more lately counts among those who share
-constexpr double others_least = 0.01; ///< slots: less use by the others is none
+constexpr double others_least = 0.01; ///< slots: less use by the others, lately, is none
+constexpr double too_few = 0.005;   ///< how often the others may want more slots than are kept for them
+constexpr int slots_kept_max = 64;
+
+/// Use that fades and is kept up at so many slots comes to slots x half-life / ln 2.
+double slots_of(double faded_s, double half_life_s) { return std::max(0.0, faded_s) * std::numbers::ln2 / half_life_s; }
 
 } // namespace
 
-double WaitingLine::Client::used(base::Instant now) const
+WaitingLine::Use& WaitingLine::Use::operator+=(const Use& other)
 {
-    return used_s * std::exp2(-base::seconds(now - used_at) / half_life_s);
+    lately += other.lately;
+    usual += other.usual;
+    return *this;
 }
 
-WaitingLine::Band::Use WaitingLine::Band::use(base::Instant now, double turn_s) const
+WaitingLine::Use WaitingLine::Use::without(const Use& other) const
 {
-    Use out;
+    return {lately - other.lately, usual - other.usual};
+}
+
+WaitingLine::Use WaitingLine::Client::used(base::Instant now) const
+{
+    const double gone = base::seconds(now - used_at);
+    return {used_.lately * std::exp2(-gone / lately_s), used_.usual * std::exp2(-gone / usual_s)};
+}
+
+WaitingLine::Band::Sum WaitingLine::Band::sum(base::Instant now, double turn_s) const
+{
+    Sum out;
     double active = 0;
     for (const auto& [name, client] : clients) {
-        const double used = client.used(now);
-        out.sum += used;
-        active += !client.waiters.empty() || used > active_s ? 1 : 0;
+        const auto used = client.used(now);
+        out.all += used;
+        active += !client.waiters.empty() || used.lately > active_s ? 1 : 0;
     }
-    out.limit = shares_most * out.sum / (active + 1) + turn_s;
+    out.limit = shares_most * out.all.lately / (active + 1) + turn_s;
     return out;
 }
 
-/// A client that decays alone keeps `used` = rate x half-life / ln 2: that is how use becomes slots.
-WaitingLine::Share WaitingLine::share_in(const Band::Use& use, double used)
+WaitingLine::Band::Sum WaitingLine::sum_of(Priority priority, const Order& order, base::Instant now) const
 {
-    if (used <= use.limit) {
-        return {};
+    auto out = band_of(priority).sum(now, order.turn_s);
+    if (priority == Priority::batch) { // only in slack
+        for (const auto above : {Priority::interactive, Priority::normal}) {
+            out.above += band_of(above).sum(now, order.turn_s).all;
+        }
     }
-    const double others = (use.sum - used) * std::numbers::ln2 / half_life_s;
-    return {false, others < others_least ? 0.0 : std::ceil(others + std::sqrt(others))};
+    return out;
+}
+
+/// Who come independently of each other and use m slots on average use more than k with Poisson's probability: the
+/// least k that is enough nearly always.
+int WaitingLine::slots_wanted(const Use& others)
+{
+    if (slots_of(others.lately, lately_s) < others_least) {
+        return 0; // they have gone
+    }
+    const double mean = std::min(std::max(slots_of(others.usual, usual_s), slots_of(others.lately, lately_s)),
+                                 static_cast<double>(slots_kept_max));
+    double term = std::exp(-mean);
+    double more = 1 - term;
+    int slots = 0;
+    while (more > too_few && slots < slots_kept_max) {
+        term *= mean / ++slots;
+        more -= term;
+    }
+    return slots;
+}
+
+WaitingLine::Share WaitingLine::share_in(const Band::Sum& sum, const Use& used)
+{
+    auto others = sum.above;
+    const bool in_turn = used.lately <= sum.limit;
+    if (!in_turn) {
+        others += sum.all.without(used);
+    }
+    return {in_turn, slots_wanted(others)};
 }
 
 WaitingLine::Share WaitingLine::share_of(const std::string& client, Priority priority, const Order& order,
@@ -48,13 +97,14 @@ WaitingLine::Share WaitingLine::share_of(const std::string& client, Priority pri
 {
     const auto& band = band_of(priority);
     const auto at = band.clients.find(client);
-    return at == band.clients.end() ? Share{} : share_in(band.use(now, order.turn_s), at->second.used(now));
+    const auto sum = sum_of(priority, order, now);
+    return share_in(sum, at == band.clients.end() ? Use{} : at->second.used(now));
 }
 
 void WaitingLine::forget_idle(Band& band, base::Instant now)
 {
     std::erase_if(band.clients, [now](const auto& entry) {
-        return entry.second.waiters.empty() && entry.second.used(now) <= active_s;
+        return entry.second.waiters.empty() && entry.second.used(now).usual <= active_s;
     });
 }
 
@@ -90,31 +140,36 @@ void WaitingLine::window(base::Instant now, std::size_t limit, const Order& orde
 {
     const auto begin = out.size();
     const auto is_full = [&] { return out.size() - begin >= limit; };
-    for (const auto& band : bands_) { // first, so that a full window does not keep them out
-        const auto use = band.use(now, order.turn_s);
+    for (const auto priority : {Priority::interactive, Priority::normal, Priority::batch}) {
+        const auto& band = band_of(priority); // first, so that a full window does not keep them out
+        if (band.by_age.empty() || now - band.by_age.begin()->first <= order.patience) {
+            continue;
+        }
+        const auto sum = band.sum(now, order.turn_s);
         for (const auto& [since, waiter] : band.by_age) {
             if (now - since <= order.patience || is_full()) {
                 break;
             }
-            if (share_in(use, band.clients.find(waiter->profile.client)->second.used(now)).in_turn) {
+            if (share_in(sum, band.clients.find(waiter->profile.client)->second.used(now)).in_turn) {
                 out.push_back({waiter, 0, 0, 0, 0, 0});
             }
         }
     }
     int rank = 1; // of those in turn; then those out of turn who waited long, then the others out of turn
-    for (const auto& band : bands_) {
+    for (const auto priority : {Priority::interactive, Priority::normal, Priority::batch}) {
+        const auto& band = band_of(priority);
         if (band.backlogged == 0) {
             rank += 3;
             continue;
         }
-        const auto use = band.use(now, order.turn_s);
+        const auto sum = sum_of(priority, order, now);
         const auto each = std::max<std::size_t>(2, limit / band.backlogged);
         for (const bool in_turn : {true, false}) {
             for (const auto& [name, client] : band.clients) {
                 if (client.waiters.empty()) {
                     continue;
                 }
-                const auto share = share_in(use, client.used(now));
+                const auto share = share_in(sum, client.used(now));
                 if (share.in_turn != in_turn) {
                     continue;
                 }
@@ -140,8 +195,10 @@ void WaitingLine::charge(const std::string& client, Priority priority, double se
         }
         at = band.clients.try_emplace(client).first;
     }
-    at->second.used_s = std::max(0.0, at->second.used(now) + seconds);
-    at->second.used_at = now;
+    auto& used = at->second;
+    const auto before = used.used(now);
+    used.used_ = {std::max(0.0, before.lately + seconds), std::max(0.0, before.usual + seconds)};
+    used.used_at = now;
 }
 
 } // namespace herd::fleet

@@ -33,6 +33,7 @@ struct Waiter {
     double service_s{0};
     bool loading{false};     ///< waits for a node that is loading the model
     bool passes_over{false}; ///< a place is free, but a better one is worth the wait
+    const void* chose{nullptr}; ///< the place it was to wait for (its ModelOnNode); only ever compared
 
     [[nodiscard]] base::Instant due() const { return std::min({deadline, hold_until, settle_until}); }
     /// No wish of its own: what holds for one such waiter of a model holds for all.
@@ -52,15 +53,15 @@ public:
     /// How a client stands to the others of its band.
     struct Share {
         bool in_turn{true};
-        /// Slots that the others are likely to want at a time, when this client is out of turn; 0: they used none
-        /// lately. The mean of what they used, and once its deviation.
-        double reserve{0};
+        /// Slots that the others may want at a time, when this client is out of turn or its band gives way to them;
+        /// 0: they used none lately.
+        int reserve{0};
     };
     /// A waiter with its rank: a lower one goes first whatever it costs.
     struct Ranked {
         Waiter* waiter{nullptr};
         int rank{0};
-        double reserve{0};        ///< slots to leave to others: see Share
+        int reserve{0};           ///< slots to leave to others: see Share
         double key{0};            ///< for the dispatcher: cost less the credit for waiting
         std::size_t first{0};     ///< of its candidates on the dispatcher's board
         std::size_t last{0};
@@ -71,6 +72,11 @@ public:
     void add(Waiter& waiter, base::Instant now);
     void remove(const Waiter& waiter);
     [[nodiscard]] std::size_t size() const { return size_; }
+
+    // Of the dispatcher's last pass over this line.
+    std::uint64_t pass{0};
+    base::Instant looked_at{};
+
     [[nodiscard]] bool empty() const { return size_ == 0; }
 
     /// Those who may be next, at most `limit`, each client's oldest. Appends to `out`, lower ranks first.
@@ -91,11 +97,18 @@ public:
     }
 
 private:
+    /// Seconds of service, forgotten by half in each half-life.
+    struct Use {
+        double lately{0}; ///< half-life a minute: whose turn it is
+        double usual{0};  ///< five minutes: how many slots are in use at a time
+        Use& operator+=(const Use& other);
+        [[nodiscard]] Use without(const Use& other) const;
+    };
     struct Client {
         std::deque<Waiter*> waiters{};
-        double used_s{0};       ///< as of used_at
+        Use used_{};            ///< as of used_at
         base::Instant used_at{};
-        [[nodiscard]] double used(base::Instant now) const;
+        [[nodiscard]] Use used(base::Instant now) const;
     };
     struct ByAge {
         bool operator()(const std::pair<base::Instant, Waiter*>& a, const std::pair<base::Instant, Waiter*>& b) const
@@ -107,16 +120,19 @@ private:
         std::map<std::string, Client> clients{}; ///< idle ones too, while what they were served still counts
         std::set<std::pair<base::Instant, Waiter*>, ByAge> by_age{};
         std::size_t backlogged{0};
-        /// What all clients used lately, and how much of it one may have had and still be in turn.
-        struct Use {
-            double sum{0};
+        /// What all its clients used, and how much of it one may have had lately and still be in turn.
+        struct Sum {
+            Use all{};
             double limit{0};
+            Use above{}; ///< of the bands that this one gives way to
         };
-        [[nodiscard]] Use use(base::Instant now, double turn_s) const;
+        [[nodiscard]] Sum sum(base::Instant now, double turn_s) const;
     };
+    [[nodiscard]] Band::Sum sum_of(Priority priority, const Order& order, base::Instant now) const;
     Band& band_of(Priority priority) { return bands_[static_cast<std::size_t>(priority)]; }
     [[nodiscard]] const Band& band_of(Priority priority) const { return bands_[static_cast<std::size_t>(priority)]; }
-    static Share share_in(const Band::Use& use, double used);
+    static Share share_in(const Band::Sum& sum, const Use& used);
+    static int slots_wanted(const Use& others);
     static void forget_idle(Band& band, base::Instant now);
 
     std::array<Band, 3> bands_{};
