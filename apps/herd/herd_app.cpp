@@ -1,14 +1,10 @@
 #include "herd/herd_app.hpp"
 
 #include "base/log.hpp"
-#include "herd/health/health_view.hpp"
 #include "herd/on_loop.hpp"
 #include "herd/translate.hpp"
 
 #include <algorithm>
-#include <iterator>
-
-#include <fmt/format.h>
 
 namespace herd::app {
 
@@ -54,47 +50,6 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
 
 HerdApp::~HerdApp() = default;
 
-void HerdApp::build_ledger()
-{
-    LedgerOptions wanted;
-    wanted.keep = options_.store.enabled;
-    wanted.store.path = options_.store.path;
-    wanted.store.limits = {options_.store.retention, options_.store.max_size};
-    wanted.boot = fmt::format("{:x}", installation_.boot_id);
-    EventVoices voices;
-    voices.status = [this, started = main_loop().now()](const fleet::Snapshot& snapshot) {
-        return admin::status(snapshot, {version(), ledger_->loop().now() - started, controls_->counts()});
-    };
-    voices.node = [this](const fleet::Snapshot& snapshot, std::size_t i) {
-        return admin::node(snapshot, snapshot.nodes[i], ledger_->loop().now());
-    };
-    voices.request = [](const store::RequestRecord& one) { return record_json(one); };
-    EventLimits limits;
-    limits.viewers = options_.limits.event_viewers;
-    ledger_ = std::make_unique<Ledger>(std::move(wanted), std::move(voices), limits);
-    fleet_->on_snapshot([this](const std::shared_ptr<const fleet::Snapshot>& snapshot) { ledger_->snapshot(snapshot); });
-}
-
-void HerdApp::build_health()
-{
-    health::KeeperSources sources;
-    sources.glance = [this](net::Loop& asker) {
-        auto work = [this] { return glance(); };
-        return on_loop(asker, main_loop(), std::move(work));
-    };
-    sources.in_flight = [this](net::Loop& asker) { return in_flight_from(asker); };
-    sources.judged = [this](const health::Report& report, bool changed) {
-        ledger_->set_health_score(report.score);
-        if (changed) {
-            ledger_->hub().health(health::event_json(report));
-        }
-    };
-    health_ = std::make_unique<health::Keeper>(ledger_->loop(), health::KeeperOptions{.disk_path = options_.state_dir}, std::move(sources));
-    ledger_->on_record([this](const store::RequestRecord& record) { health_->ended(record); });
-    controls_->health = [this](net::Loop& asker) { return health_->report(asker); };
-    controls_->fleet_status = [this](net::Loop& asker) { return fleet_status_from(asker); };
-}
-
 void HerdApp::build_keys()
 {
     auto publish = [this](net::Loop& asker, keys::Published published) { return publish_access(asker, std::move(published)); };
@@ -111,39 +66,6 @@ net::Task<void> HerdApp::publish_access(net::Loop& asker, keys::Published publis
         };
         (void)co_await on_loop(asker, relay->loop(), std::move(give));
     }
-}
-
-net::Task<std::string> HerdApp::fleet_status_from(net::Loop& asker)
-{
-    admin::FleetStatusInput input;
-    input.counts = co_await health_->counts(asker);
-    const auto running = co_await in_flight_from(asker);
-    for (const proxy::InFlight& each : running) {
-        if (each.phase == 'Q') {
-            ++input.waiting[each.record.requested_model];
-        }
-    }
-    auto work = [this] { return fleet_->publish(); };
-    const auto snapshot = co_await on_loop(asker, main_loop(), std::move(work));
-    co_return admin::fleet_status(*snapshot, input, asker.now());
-}
-
-/// What health looks at. Thread: the main loop.
-health::Glance HerdApp::glance()
-{
-    const store::TraceHealth store = ledger_->store_health();
-    health::Glance now{.fleet = fleet_->publish(), .records_lost = store.dropped + ledger_->dropped()};
-    now.own.version = version();
-    now.own.discovery = beacon_ != nullptr;
-    now.own.discovery_port = options_.discovery.port;
-    now.own.queue_per_model = static_cast<int>(options_.scheduler.queue_per_model);
-    now.own.records_error = store.working ? std::string{} : store.fault;
-    if (beacon_) {
-        now.own.open_join = beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require;
-        now.own.port_heard = beacon_->herd().options().listens;
-        now.own.blocked_interfaces = beacon_->blocked_interfaces();
-    }
-    return now;
 }
 
 void HerdApp::build_relays(HerdSockets& sockets)
@@ -343,40 +265,6 @@ void HerdApp::watch_lateness()
         }
         watch_lateness();
     });
-}
-
-void HerdApp::record(proxy::ExchangeRecord&& record)
-{
-    requests_total_.fetch_add(1, std::memory_order_relaxed);
-    if (record.status >= 500 || record.termination.starts_with('N')) {
-        requests_failed_.fetch_add(1, std::memory_order_relaxed);
-    }
-    ledger_->put(std::move(record));
-}
-
-net::Task<std::vector<proxy::InFlight>> HerdApp::in_flight_from(net::Loop& asker)
-{
-    std::vector<proxy::InFlight> all;
-    for (const auto& relay : relays_) {
-        auto look = [&unit = *relay] { return unit.in_flight(); };
-        auto some = co_await on_loop(asker, relay->loop(), std::move(look));
-        std::ranges::move(some, std::back_inserter(all));
-    }
-    co_return all;
-}
-
-net::Task<MetricsScene> HerdApp::scene_from(net::Loop& asker)
-{
-    auto work = [this] {
-        MetricsScene scene{.version = version(), .counts = controls_->counts()};
-        if (beacon_) {
-            beacon_->herd().counters().each([&](std::string_view type, std::string_view result, std::uint64_t count) {
-                scene.datagrams.push_back({std::string{type}, std::string{result}, count});
-            });
-        }
-        return scene;
-    };
-    co_return co_await on_loop(asker, main_loop(), std::move(work));
 }
 
 base::Result<std::string> HerdApp::take_announcement(const admin::Twin& twin)

@@ -87,7 +87,9 @@ private:
     void build_keys();
     net::Task<void> publish_access(net::Loop& asker, keys::Published published);
     health::Glance glance();
-    net::Task<std::string> fleet_status_from(net::Loop& asker);
+    net::Task<admin::FleetLimits> fleet_limits_from(net::Loop& asker);
+    net::Task<std::vector<health::Past>> past_from(net::Loop& asker);
+    net::Task<bool> cancel_from(net::Loop& asker, std::string id);
     void record(proxy::ExchangeRecord&& record);
     net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
     net::Task<MetricsScene> scene_from(net::Loop& asker);

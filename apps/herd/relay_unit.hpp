@@ -51,6 +51,8 @@ public:
     }
     /// What runs here now, newest first, at most 1000.
     [[nodiscard]] std::vector<proxy::InFlight> in_flight() const { return proxy_.in_flight(1000); }
+    /// Ends the exchange of that id. False: it does not run here.
+    bool cancel(std::string_view id) { return proxy_.cancel(id); }
     [[nodiscard]] net::Loop& loop() { return loop_; }
 
 private:

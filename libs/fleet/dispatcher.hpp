@@ -44,6 +44,7 @@ public:
     [[nodiscard]] Totals totals() const;
     /// Adds to NodeView::queued of each node what could only run there. NodeRecord::view is up to date.
     void count_queued(std::vector<NodeView>& views);
+    [[nodiscard]] std::map<std::string, ModelQueue> queues() const; ///< as Snapshot::queues
     [[nodiscard]] Decision explain(const Profile& profile, base::Instant now);
     [[nodiscard]] std::optional<Standing> standing(Ticket ticket, base::Instant now) const;
     [[nodiscard]] const Knowledge& knowledge() const { return knowledge_; }

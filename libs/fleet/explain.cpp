@@ -1,6 +1,8 @@
 // The decision, told: which candidates there were, what each would have cost, why the others were left out.
 #include "fleet/dispatcher.hpp"
 
+#include "fleet/model_name.hpp"
+
 #include <algorithm>
 
 namespace herd::fleet {
@@ -166,6 +168,20 @@ std::optional<Standing> Dispatcher::standing(Ticket ticket, base::Instant now) c
         out.wait_s = std::max(0.0, base::seconds(waiter.due() - now));
     } else if (waiter.start_at > now) {
         out.wait_s = base::seconds(waiter.start_at - now);
+    }
+    return out;
+}
+
+std::map<std::string, ModelQueue> Dispatcher::queues() const
+{
+    std::map<std::string, ModelQueue> out;
+    for (const auto& [ticket, waiter] : waiting_) {
+        auto& queue = out[waiter.profile.model_key];
+        ++queue.waiting;
+        if (queue.model.empty()) {
+            const auto name = ModelName::parse(waiter.profile.model);
+            queue.model = name.valid ? name.display : waiter.profile.model;
+        }
     }
     return out;
 }

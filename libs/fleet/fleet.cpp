@@ -175,6 +175,7 @@ std::shared_ptr<const Snapshot> Fleet::snapshot(base::Instant /*now*/, base::Wal
         std::ranges::sort(holders, {}, &Holder::node);
     }
     state.dispatcher.count_queued(views);
+    snapshot->queues = state.dispatcher.queues();
     return snapshot;
 }
 

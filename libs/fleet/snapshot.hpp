@@ -54,11 +54,18 @@ struct Totals {
     std::uint64_t fallbacks{0};       ///< another model was taken, as the client allowed
 };
 
+/// The requests that wait for one model.
+struct ModelQueue {
+    std::string model{}; ///< display name
+    int waiting{0};
+};
+
 struct Snapshot {
     std::uint64_t version{0};
     base::WallTime taken_at{};
     std::vector<NodeView> nodes{};                           ///< ordered by name, then id
     std::map<std::string, std::vector<Holder>> models{};     ///< by ModelName::key
+    std::map<std::string, ModelQueue> queues{};              ///< by ModelName::key; only those where somebody waits
     Totals totals{};
 
     [[nodiscard]] const NodeView* find(const NodeId& id) const;

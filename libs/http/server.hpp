@@ -70,6 +70,9 @@ public:
 
     /// The connection will be closed without a proper end of the message: for broken answers.
     virtual void abort() = 0;
+    /// The connection is reset at once, and whoever waits learns that the client is gone. For an answer that
+    /// somebody else wants to end.
+    virtual void kill() = 0;
     /// The connection ends after this answer.
     virtual void close_after() = 0;
 

@@ -33,6 +33,7 @@ Exchange::Exchange(Visit& visit)
     record_.session = wishes_.session;
     record_.priority = wishes_.priority;
     record_.tags = wishes_.tags;
+    record_.labels = wishes_.labels;
 }
 
 net::Task<void> Exchange::answer()
@@ -283,6 +284,7 @@ net::Task<Exchange::Next> Exchange::understand()
     if (model_.cloud && need == fleet::Need::slot) { // costs no slot, and need not be installed to run
         need = snapshot->models.contains(model_.key) ? fleet::Need::model : fleet::Need::any;
     }
+    record_.num_ctx = peek_.num_ctx;
     fit_body(readable && !unpacked && !streamed_ && peek_.model_at.size > 0);
     names_model_ = need != fleet::Need::any;
     profile_ = make_profile(route_, need, names_model_ ? model_ : ModelReference{model_.text}, peek_, wishes_,

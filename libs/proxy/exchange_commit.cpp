@@ -229,6 +229,7 @@ void Visit::node_done()
     outcome.first_byte = first_byte_;
     if (record_.status < 300) {
         outcome.timings = tail_.timings();
+        record_.done_reason = tail_.done_reason();
     }
     if (tail_end_ != TailEnd::proper) {
         outcome.reason = tail_end_ == TailEnd::error ? "an error inside the stream" : "no end of the stream";
@@ -279,9 +280,18 @@ void Visit::stamp(http::Fields& fields) const
 
 void Visit::ended(char who, Stage stage) { record_.termination = {who, static_cast<char>(stage)}; }
 
+void Visit::cancel()
+{
+    cancelled_ = true;
+    client_.kill();
+}
+
 void Visit::client_left(Stage stage)
 {
-    ended('C', stage);
+    ended(cancelled_ ? 'P' : 'C', stage);
+    if (cancelled_) {
+        record_.error = "ended by an operator";
+    }
     if (record_.status == 0) {
         record_.status = 499;
     }
@@ -301,6 +311,7 @@ void Visit::record()
     record_.total = context_.loop.now() - began_;
     record_.bytes_in = client_.bytes_in();
     record_.bytes_out = client_.bytes_out();
+    record_.user_agent = client_.head().fields.find("User-Agent").value_or("").substr(0, 128);
     if (caller_) {
         const bool inference = route_.handling == Handling::inference || route_.handling == Handling::unknown_post;
         caller_->spent(record_, inference, context_.loop.wall());

@@ -72,6 +72,17 @@ std::vector<InFlight> Proxy::in_flight(std::size_t max) const
     return all;
 }
 
+bool Proxy::cancel(std::string_view id)
+{
+    for (Visit* one = impl_->context.newest; one != nullptr; one = one->older()) {
+        if (one->has_id(id)) {
+            one->cancel();
+            return true;
+        }
+    }
+    return false;
+}
+
 namespace {
 
 net::Task<void> refuse(http::ServerExchange& exchange)

@@ -59,6 +59,8 @@ public:
     void set_access(std::shared_ptr<const Access> access);
     /// The exchanges in flight on this loop, newest first, at most `max` of them.
     [[nodiscard]] std::vector<InFlight> in_flight(std::size_t max) const;
+    /// Ends the exchange of that id as if its client had gone. False: none here has it.
+    bool cancel(std::string_view id);
 
 private:
     struct Impl;

@@ -51,6 +51,10 @@ struct ExchangeRecord {
     std::string frontend{}; ///< of [[frontend]]; empty: the default one
     bool fallback{false};   ///< another model than the one asked for ran
     std::shared_ptr<const fleet::Decision> decision{}; ///< of the last attempt; may be null
+    std::vector<std::string> labels{};    ///< that the node had to carry
+    std::optional<int> num_ctx{};         ///< as the client asked for it
+    std::string done_reason{};            ///< in the node's words: "stop", "length", "tool_calls", …
+    std::string user_agent{};             ///< at most 128 bytes
 };
 
 /// Called once per exchange, at its end. Thread: the exchange's loop.

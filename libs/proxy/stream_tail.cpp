@@ -61,6 +61,20 @@ std::optional<std::size_t> metric_before(std::string_view text, std::size_t colo
                                        : std::optional(static_cast<std::size_t>(found - metric_names.begin()));
 }
 
+/// A word between quotes; empty where there is none, or no plain one.
+std::string_view word_at(std::string_view rest)
+{
+    constexpr std::size_t word_bytes_max = 24;
+    rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
+    if (!rest.starts_with('"')) {
+        return {}; // null
+    }
+    rest.remove_prefix(1);
+    const auto word = rest.substr(0, std::min(rest.find('"'), rest.size()));
+    const bool plain = std::ranges::all_of(word, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+    return plain && word.size() <= word_bytes_max && word.size() < rest.size() ? word : std::string_view{};
+}
+
 std::optional<std::int64_t> number_at(std::string_view rest)
 {
     while (!rest.empty() && rest.front() == ' ') {
@@ -199,6 +213,25 @@ TailEnd StreamTail::end(StreamKind kind) const
         return ndjson_end(line, whole, kind);
     }
     default: return sse_end(text(), kind);
+    }
+}
+
+std::string_view StreamTail::done_reason() const
+{
+    const auto last = text();
+    for (std::size_t left = last.size();;) {
+        const void* at = ::memrchr(last.data(), ':', left);
+        if (at == nullptr) {
+            return {};
+        }
+        left = static_cast<std::size_t>(static_cast<const char*>(at) - last.data());
+        const auto name = last.substr(0, left);
+        // Inside of a text those quotes would be escaped, so that an answer cannot fake it.
+        if (name.ends_with("\"done_reason\"") || name.ends_with("\"finish_reason\"") || name.ends_with("\"stop_reason\"")) {
+            if (const auto word = word_at(last.substr(left + 1)); !word.empty()) {
+                return word;
+            }
+        }
     }
 }
 

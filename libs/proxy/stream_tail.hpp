@@ -38,6 +38,8 @@ public:
     /// What the node reported: of the last NDJSON line, of the last usage object, or of a JSON body. Where it told no
     /// count of its answer (OpenAI without include_usage), the events that passed: a token each.
     [[nodiscard]] fleet::Timings timings() const;
+    /// Why the answer ended, in the node's words: of done_reason, finish_reason or stop_reason. Empty: it did not say.
+    [[nodiscard]] std::string_view done_reason() const;
 
 private:
     void keep(std::string_view piece);

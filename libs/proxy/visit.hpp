@@ -71,6 +71,10 @@ public:
     [[nodiscard]] InFlight in_flight() const;
     /// The next one of the list that begins at Context::newest.
     [[nodiscard]] const Visit* older() const { return older_; }
+    [[nodiscard]] Visit* older() { return older_; }
+    [[nodiscard]] bool has_id(std::string_view id) const { return record_.id == id; }
+    /// An operator ends it: the client's connection is reset, the node's is closed, the record says P.
+    void cancel();
 
 private:
     friend class Exchange; // the same request, before the decision
@@ -100,6 +104,7 @@ private:
     char phase_{'R'};
     StreamKind kind_{StreamKind::none};
     TailEnd tail_end_{TailEnd::proper};
+    bool cancelled_{false}; ///< by an operator
     base::Instant began_;
     ExchangeRecord record_;
     std::unique_ptr<Caller> caller_; ///< null: anybody, as where there are no keys

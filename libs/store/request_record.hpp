@@ -54,6 +54,11 @@ struct RequestRecord {
     bool fallback{false};
     std::string error{};
     std::string decision{}; ///< as the app wrote it; the store does not look inside
+    std::vector<std::string> labels{};
+    std::optional<std::int64_t> num_ctx_asked{};
+    std::optional<std::int64_t> num_ctx_used{}; ///< that the model was loaded with
+    std::string done_reason{};
+    std::string user_agent{};
 
     /// Whose fault it was: an answer of 5xx, or an end that the node or a deadline caused. A client's leaving
     /// or its mistakes are no failure.

@@ -142,6 +142,7 @@ std::string_view name_column(UsageBy by)
     case UsageBy::tag: return "tag";
     case UsageBy::key: return "key";
     case UsageBy::client: return "client";
+    case UsageBy::model_on_node: return "node || char(10) || model";
     }
     return "model";
 }
@@ -160,7 +161,8 @@ UsageSample sample_of(const Statement& row)
             .load = time(8),
             .ttft = time(9),
             .total = time(10),
-            .tokens_per_s = row.number(11)};
+            .tokens_per_s = row.number(11),
+            .fallback = row.integer(12) != 0};
 }
 
 } // namespace
@@ -208,6 +210,37 @@ base::Result<std::optional<RequestRecord>> TraceReader::find(const std::string& 
     return rows->empty() ? std::optional<RequestRecord>{} : std::optional{std::move(rows->front())};
 }
 
+base::Result<void> TraceReader::past(base::WallTime since, base::WallTime until, std::size_t most,
+                                     const std::function<void(const RequestRecord&)>& take) const
+{
+    auto database = open(path_);
+    if (!database || !*database) {
+        return database ? base::Result<void>{} : std::unexpected(database.error());
+    }
+    Patience patience{clock_, clock_.now() + patience_};
+    (*database)->interrupt_when(late, &patience);
+    // The index on `at` finds where the newest ones begin; then they are read forwards.
+    auto statement = (*database)->prepare(fmt::format(
+        "SELECT {} FROM requests WHERE at < ?1 AND at >= max(?2, coalesce((SELECT at FROM requests WHERE at < ?1 ORDER BY at DESC "
+        "LIMIT 1 OFFSET {}), ?2)) ORDER BY at, seq",
+        internal::trace_columns, most == 0 ? 0 : most - 1));
+    if (!statement) {
+        return std::unexpected(statement.error());
+    }
+    statement->bind(1, us(until));
+    statement->bind(2, us(since));
+    for (;;) {
+        const auto row = statement->step();
+        if (!row) {
+            return std::unexpected(row.error());
+        }
+        if (!*row) {
+            return {};
+        }
+        take(internal::read_row(*statement));
+    }
+}
+
 base::Result<void> TraceReader::sum(const UsageQuery& query, UsageSum& sum) const
 {
     auto database = open(path_);
@@ -220,7 +253,7 @@ base::Result<void> TraceReader::sum(const UsageQuery& query, UsageSum& sum) cons
         query.by == UsageBy::tag ? "requests JOIN request_tags USING (seq)" : "requests";
     auto statement = (*database)->prepare(
         fmt::format("SELECT at, {}, status, termination, attempt_count, prompt_tokens, cached_tokens, output_tokens, load, ttft, "
-                    "total, tokens_per_s FROM {} WHERE at >= ? AND at < ?",
+                    "total, tokens_per_s, fallback FROM {} WHERE at >= ? AND at < ?",
                     name_column(query.by), from));
     if (!statement) {
         return std::unexpected(statement.error());

@@ -5,6 +5,7 @@
 #include "store/trace_filter.hpp"
 #include "store/usage.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,9 @@ public:
     [[nodiscard]] base::Result<std::vector<RequestRecord>> list(const TraceFilter& filter) const;
     /// The newest of that id.
     [[nodiscard]] base::Result<std::optional<RequestRecord>> find(const std::string& id) const;
+    /// Hands what arrived from `since` on and before `until` to `take`, oldest first: the newest `most` of it.
+    [[nodiscard]] base::Result<void> past(base::WallTime since, base::WallTime until, std::size_t most,
+                                          const std::function<void(const RequestRecord&)>& take) const;
     /// Adds everything in the query's time to `sum`.
     [[nodiscard]] base::Result<void> sum(const UsageQuery& query, UsageSum& sum) const;
 

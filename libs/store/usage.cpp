@@ -15,6 +15,15 @@ constexpr std::array<std::pair<std::string_view, UsageBy>, 5> names{{{"model", U
                                                                      {"key", UsageBy::key},
                                                                      {"client", UsageBy::client}}};
 
+void add_extremes(UsageCell& cell, const UsageSample& sample)
+{
+    const bool only_one = cell.requests == 1;
+    cell.total_min = only_one ? sample.total : std::min(cell.total_min, sample.total);
+    cell.total_max = std::max(cell.total_max, sample.total);
+    cell.first = only_one ? sample.at : std::min(cell.first, sample.at);
+    cell.last = std::max(cell.last, sample.at);
+}
+
 } // namespace
 
 std::optional<UsageBy> parse_usage_by(std::string_view text)
@@ -25,7 +34,8 @@ std::optional<UsageBy> parse_usage_by(std::string_view text)
 
 std::string_view to_string(UsageBy by)
 {
-    return std::ranges::find(names, by, &std::pair<std::string_view, UsageBy>::second)->first;
+    const auto* const found = std::ranges::find(names, by, &std::pair<std::string_view, UsageBy>::second);
+    return found == names.end() ? "model_on_node" : found->first;
 }
 
 void Spread::add(double value)
@@ -72,12 +82,23 @@ void UsageSum::add(const UsageSample& sample)
     cell.errors += failed ? 1U : 0U;
     cell.disconnects += sample.termination.starts_with('C') ? 1U : 0U;
     cell.retries += sample.attempts > 1 ? sample.attempts - 1 : 0;
+    cell.fallbacks += sample.fallback ? 1U : 0U;
     cell.cold_loads += sample.load > std::chrono::seconds{1} ? 1U : 0U;
     cell.prompt_tokens += sample.prompt_tokens;
     cell.cached_tokens += sample.cached_tokens;
     cell.output_tokens += sample.output_tokens;
     cell.total += sample.total;
+    add_extremes(cell, sample);
+    if (query_.lengths && sample.prompt_tokens > 0) {
+        const auto all = sample.prompt_tokens + sample.output_tokens;
+        cell.prompt_lengths.add(static_cast<double>(sample.prompt_tokens));
+        cell.lengths.add(static_cast<double>(all));
+        cell.prompt_length_max = std::max(cell.prompt_length_max, sample.prompt_tokens);
+        cell.length_max = std::max(cell.length_max, all);
+    }
     if (!failed && sample.status < 400) {
+        cell.completed += sample.termination.starts_with('-') ? 1U : 0U;
+        cell.ttft += sample.termination.starts_with('-') ? sample.ttft : base::Duration{};
         cell.ttft_ms.add(base::seconds(sample.ttft) * 1000);
         cell.tokens_per_s.add(sample.tokens_per_s);
     }
@@ -98,12 +119,18 @@ void UsageSum::add(const RequestRecord& record)
                        .load = record.load.value_or(base::Duration{}),
                        .ttft = record.ttft,
                        .total = record.total,
-                       .tokens_per_s = record.tokens_per_s.value_or(0)};
+                       .tokens_per_s = record.tokens_per_s.value_or(0),
+                       .fallback = record.fallback};
+    std::string both; // sample.name borrows it
     switch (query_.by) {
     case UsageBy::model: sample.name = record.model; break;
     case UsageBy::node: sample.name = record.node; break;
     case UsageBy::key: sample.name = record.key; break;
     case UsageBy::client: sample.name = record.client; break;
+    case UsageBy::model_on_node:
+        both = record.node + '\n' + record.model;
+        sample.name = both;
+        break;
     case UsageBy::tag:
         for (const std::string& tag : record.tags) {
             sample.name = tag;

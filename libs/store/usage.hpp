@@ -13,7 +13,8 @@
 
 namespace herd::store {
 
-enum class UsageBy : std::uint8_t { model, node, tag, key, client };
+/// model_on_node: "node\nmodel", for programs; nobody asks for it by name.
+enum class UsageBy : std::uint8_t { model, node, tag, key, client, model_on_node };
 [[nodiscard]] std::optional<UsageBy> parse_usage_by(std::string_view text);
 [[nodiscard]] std::string_view to_string(UsageBy by);
 
@@ -22,6 +23,7 @@ struct UsageQuery {
     std::chrono::seconds bucket{3600};
     base::WallTime since{};
     base::WallTime until{};
+    bool lengths{false}; ///< also how long prompts were, and prompts with their answers
 };
 
 /// Percentiles of positive numbers within 3 %, in little memory: counts in logarithmic steps.
@@ -49,6 +51,17 @@ struct UsageCell {
     base::Duration total{};
     Spread ttft_ms{};
     Spread tokens_per_s{};
+    std::uint64_t completed{0};    ///< answered below 400 and properly ended
+    std::uint64_t fallbacks{0};    ///< another model ran than the one asked for
+    base::Duration total_min{};
+    base::Duration total_max{};
+    base::Duration ttft{};         ///< of the completed ones together
+    base::WallTime first{};
+    base::WallTime last{};
+    Spread prompt_lengths{};       ///< only where UsageQuery::lengths asks for them
+    Spread lengths{};
+    std::int64_t prompt_length_max{0};
+    std::int64_t length_max{0};
 };
 
 /// What of a record counts. Cheaper to read from the database than a whole one.
@@ -65,6 +78,7 @@ struct UsageSample {
     base::Duration ttft{};
     base::Duration total{};
     double tokens_per_s{0}; ///< 0: not known
+    bool fallback{false};
 };
 
 /// Thread: one owner.

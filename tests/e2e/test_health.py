@@ -4,7 +4,7 @@ import subprocess
 import threading
 
 from harness import Connection, wait_until
-from harness.programs import program
+from harness.programs import program, stream
 
 MODEL = "llama3.2:3b"
 
@@ -110,6 +110,26 @@ def test_errors_are_counted_against_the_node_that_makes_them(sim_fleet):
         herd.chat(MODEL, headers=(("X-Herd-Node", "n1"),), options={"num_predict": 1})
     found = wait_for(herd, "high_error_rate", ("warning", "critical"))
     assert "n1" in found["nodes"] and "n2" not in found["nodes"]
+
+
+def test_what_was_counted_survives_a_restart(sim_fleet):
+    sim = sim_fleet.sim()
+    herd = sim_fleet.static(sim)
+    for _ in range(3):
+        assert herd.chat(MODEL, options={"num_predict": 2}).status == 200
+    for _ in range(4):
+        connection, answer, pieces = stream(herd.url, "/api/chat", {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "options": {"num_predict": 5000}})
+        next(pieces)
+        connection.close()
+    wait_until(lambda: len(herd.get("/herd/v1/requests").json()["requests"]) == 7, "all to end")
+    before = wait_for(herd, "client_disconnects", ("info", "warning"))
+    assert herd.stop() == 0
+    herd = sim_fleet.static(sim)
+    after = wait_for(herd, "client_disconnects", ("info", "warning"))
+    assert after["findings"][0]["data"]["disconnects_24h"] == before["findings"][0]["data"]["disconnects_24h"] == 4
+    vitals = herd.get("/dashboard/api/health").json()["vitals"]
+    assert vitals["total_requests_24h"] == 7 and vitals["client_disconnects_24h"] == 4
+    assert herd.get("/fleet/queue").json()["completed"] == 0, "since this start"
 
 
 def test_the_alias_has_ollama_herds_shape(sim_fleet):

@@ -45,6 +45,21 @@ def test_every_request_leaves_a_record_at_once(herd):
     assert herd.get("/herd/v1/requests/nobody").status == 404
 
 
+def test_one_record_tells_what_was_asked_for_and_what_ran(herd):
+    herd.chat(MODEL)
+    body = {**CHAT, "stream": False, "options": {"num_predict": 3, "num_ctx": 8192}}
+    for _ in range(2):  # the second one runs in the context that the first one loaded
+        asked = herd.post("/api/chat", body, headers={"User-Agent": "my-app/1.2", "X-Herd-Session": "s7"})
+        assert asked.status == 200
+    wait_until(lambda: any(one["context_length"] == 8192 for node in herd.nodes() for one in node["loaded"]), "the node to tell of it")
+    last = herd.post("/api/chat", body, headers={"User-Agent": "my-app/1.2", "X-Herd-Session": "s7"}).header("X-Herd-Request-Id")
+    one = herd.get("/herd/v1/requests/" + last).json()
+    assert one["num_ctx_asked"] == 8192 and one["num_ctx_used"] == 8192 and one["done_reason"] == "length", one
+    assert one["user_agent"] == "my-app/1.2" and one["labels"] == [] and one["affinity"] in ("hit", "new")
+    assert "prompt_eval_ms" in one and "eval_ms" in one and "node_queue_ms" in one
+    assert "user_agent" not in records(herd)[0], "lists stay short"
+
+
 def test_requests_are_filtered_and_paged(herd):
     for i in range(7):
         assert herd.chat(MODEL, options={"num_predict": 1}, headers={"X-Herd-Tags": "t%d" % (i % 2)}).status == 200

@@ -1,6 +1,7 @@
 #include "herd/admin/admin.hpp"
 
 #include "base/text.hpp"
+#include "herd/admin/compat_api.hpp"
 #include "herd/admin/decision_view.hpp"
 #include "herd/health/health_view.hpp"
 #include "net/timer.hpp"
@@ -14,8 +15,6 @@ namespace herd::app::admin {
 
 namespace {
 
-constexpr std::string_view ollama_herds_health = "/dashboard/api/health"; // parity.md 2.4
-constexpr std::string_view ollama_herds_status = "/fleet/status";         // parity.md 2.3
 constexpr std::size_t body_limit = 1024 * 1024;
 constexpr std::size_t route_limit = 16 * 1024 * 1024; // a whole conversation, with images
 constexpr std::size_t announce_limit = 4 * 1024 * 1024;
@@ -48,7 +47,7 @@ Admin::Admin(proxy::Scheduler& scheduler, std::function<std::shared_ptr<const pr
 
 bool Admin::owns(std::string_view path)
 {
-    return path == "/healthz" || path == "/readyz" || path == ollama_herds_health || path == ollama_herds_status || path == "/herd" || path.starts_with("/herd/");
+    return path == "/healthz" || path == "/readyz" || path == "/herd" || path.starts_with("/herd/") || is_compat_path(path);
 }
 
 net::Task<void> Admin::handle(http::ServerExchange& exchange, proxy::KeyPtr key)
@@ -90,13 +89,13 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
     if (path == "/healthz") {
         co_return Reply{200, R"({"status":"ok"})"};
     }
-    if (path == "/herd/v1/health" || path == ollama_herds_health) {
+    if (path == "/herd/v1/health") {
         const auto report = co_await controls_->health(exchange.loop());
-        co_return Reply{200, path == ollama_herds_health ? health::recommendations_json(*report) : health::report_json(*report)};
+        co_return Reply{200, health::report_json(*report)};
     }
-    if (path == ollama_herds_status) {
-        std::string text = co_await controls_->fleet_status(exchange.loop());
-        co_return Reply{200, std::move(text)};
+    if (is_compat_path(path)) {
+        auto answer = co_await compat_answer(exchange, scheduler_, *controls_);
+        co_return Reply{answer.status, std::move(answer.body)};
     }
     const auto snapshot = co_await scheduler_.fresh_snapshot();
     if (path == "/readyz") {
@@ -147,10 +146,19 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
         }
         const std::string_view action = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash + 1);
         const bool known = (action.empty() && method == "DELETE")
-            || (method == "POST" && (action == "drain" || action == "resume"));
+            || (method == "POST" && (action == "drain" || action == "resume" || action == "probe"));
+        if (known && action == "probe") {
+            co_return co_await probe_node(exchange.loop(), std::move(name));
+        }
         if (known) {
             co_return co_await change_node(std::move(name), action, now);
         }
+    }
+    constexpr std::string_view request = "/herd/v1/requests/";
+    if (path.starts_with(request) && method == "DELETE") {
+        std::string id;
+        const bool ended = decode(path.substr(request.size()), id) && co_await controls_->cancel(exchange.loop(), id);
+        co_return ended ? Reply{200, R"({"status":"ended"})"} : Reply{404, error("no request in flight has the id " + id)};
     }
     if (path == "/herd/v1/stop" && method == "POST") {
         controls_->stop();
@@ -229,6 +237,30 @@ net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)
             co_return Reply{503, error("the fleet is full")};
         }
         (void)co_await net::sleep_for(loop, std::chrono::milliseconds{20});
+    }
+}
+
+/// Asks the node at once how it is, and tells what came of it.
+net::Task<Admin::Reply> Admin::probe_node(net::Loop& loop, std::string name)
+{
+    const auto before = co_await scheduler_.fresh_snapshot();
+    const fleet::NodeView* view = before->find(name);
+    if (view == nullptr) {
+        co_return Reply{404, error("no node is called " + name)};
+    }
+    const fleet::NodeId id = view->id;
+    scheduler_.tell(fleet::NodeChanged{id});
+    const base::Instant deadline = loop.now() + std::chrono::milliseconds{1000};
+    for (;;) {
+        (void)co_await net::sleep_for(loop, std::chrono::milliseconds{20});
+        const auto snapshot = co_await scheduler_.fresh_snapshot();
+        const fleet::NodeView* now = snapshot->find(id);
+        if (now == nullptr) {
+            co_return Reply{404, error("no node is called " + name)};
+        }
+        if (now->latency != view->latency || now->state != view->state || loop.now() >= deadline) {
+            co_return Reply{200, node(*snapshot, *now, loop.now())};
+        }
     }
 }
 

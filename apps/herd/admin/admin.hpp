@@ -1,7 +1,9 @@
 #pragma once
 // herd's own HTTP surface: /herd/v1/*, /healthz, /readyz. Who may use what was decided before: gate.hpp.
+#include "herd/admin/fleet_queue.hpp"
 #include "herd/admin/views.hpp"
 #include "herd/health/finding.hpp"
+#include "herd/records/ledger.hpp"
 #include "herd/static_nodes.hpp"
 #include "http/server.hpp"
 #include "proxy/access.hpp"
@@ -33,8 +35,13 @@ struct Controls {
     std::function<net::Task<std::string>(net::Loop& asker)> config{};
     /// What is wrong, and what to do about it.
     std::function<net::Task<std::shared_ptr<const health::Report>>(net::Loop& asker)> health{};
-    /// GET /fleet/status, as Ollama Herd has it.
-    std::function<net::Task<std::string>(net::Loop& asker)> fleet_status{};
+    /// What became of requests by node and model, and what the configuration allows: for /fleet/*.
+    std::function<net::Task<QueueCountsOf>(net::Loop& asker)> queue_counts{};
+    std::function<net::Task<FleetLimits>(net::Loop& asker)> fleet_limits{};
+    /// Asks the records of past requests.
+    std::function<net::Task<LedgerAnswer>(net::Loop& asker, Ledger::Question question)> ask_records{};
+    /// Ends the exchange of that id, if it is in flight.
+    std::function<net::Task<bool>(net::Loop& asker, std::string id)> cancel{};
     std::function<void(StaticNode)> add_node{};
     std::function<void(fleet::NodeId)> remove_node{};
     /// The JSON twin of an announcement; the answer's body, or why it is not taken.
@@ -65,6 +72,7 @@ private:
     net::Task<Reply> announce(http::ServerExchange& exchange);
     net::Task<Reply> route(http::ServerExchange& exchange);
     net::Task<Reply> add_node(http::ServerExchange& exchange);
+    net::Task<Reply> probe_node(net::Loop& loop, std::string name);
     net::Task<Reply> change_node(std::string name, std::string_view action, base::Instant now);
 
     proxy::Scheduler& scheduler_;

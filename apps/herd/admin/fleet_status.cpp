@@ -18,19 +18,6 @@ double in_gb(base::Bytes bytes)
     return std::round(static_cast<double>(bytes) / (1024.0 * 1024 * 1024) * 100) / 100;
 }
 
-std::string_view status_of(fleet::NodeState state)
-{
-    switch (state) {
-    case fleet::NodeState::online: return "online";
-    case fleet::NodeState::suspect:
-    case fleet::NodeState::draining: return "degraded";
-    case fleet::NodeState::offline:
-    case fleet::NodeState::unreachable:
-    case fleet::NodeState::unknown: break;
-    }
-    return "offline";
-}
-
 /// As herd's health check memory_pressure draws the lines.
 std::string_view pressure_of(const fleet::HostLoad& host)
 {
@@ -80,13 +67,6 @@ Json ollama_json(const fleet::Snapshot& snapshot, std::size_t index)
     return {{"models_loaded", std::move(loaded)}, {"models_available", std::move(available)}, {"requests_active", view.in_flight}};
 }
 
-/// OLLAMA_MAX_LOADED_MODELS, else what Ollama does by itself: three for each GPU, three on the CPU.
-std::size_t hot_model_cap(const fleet::NodeFacts& facts)
-{
-    return facts.settings.max_loaded_models ? static_cast<std::size_t>(*facts.settings.max_loaded_models)
-                                            : 3 * std::max<std::size_t>(facts.gpus.size(), 1);
-}
-
 Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant now)
 {
     const fleet::NodeView& view = snapshot.nodes[index];
@@ -94,7 +74,7 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
     const fleet::NodeFacts& facts = view.facts ? *view.facts : *nothing;
     const fleet::HostLoad& host = facts.host;
     Json json{{"node_id", view.name},
-              {"status", status_of(view.state)},
+              {"status", status_word(view.state)},
               {"hardware", {{"memory_total_gb", in_gb(host.memory_total)}, {"cores_physical", host.cores}}},
               {"ollama_url", view.url}};
     if (!facts.gpus.empty() && !facts.gpus.front().name.empty()) {
@@ -136,31 +116,50 @@ Json queue_json(const std::string& node, const std::string& model, int pending, 
 }
 
 /// One per model and node that has it in memory, works on it, or did; and one per model that is waited for.
-Json queues_json(const fleet::Snapshot& snapshot, const FleetStatusInput& input)
+Json queues_json(const fleet::Snapshot& snapshot, const QueueCountsOf& counts)
 {
     Json queues = Json::object();
     for (const auto& [key, holders] : snapshot.models) {
         for (const fleet::Holder& holder : holders) {
             const fleet::NodeView& view = snapshot.nodes[holder.node];
-            const auto counted = input.counts.find({view.name, key});
-            if ((!holder.loaded && holder.in_flight == 0 && counted == input.counts.end()) || !view.facts
+            const auto counted = counts.find({view.name, key});
+            if ((!holder.loaded && holder.in_flight == 0 && counted == counts.end()) || !view.facts
                 || holder.model >= view.facts->models.size()) {
                 continue;
             }
             const std::string& model = view.facts->models[holder.model].name;
             queues[view.name + ":" + model] = queue_json(view.name, model, 0, holder.in_flight, holder.slots,
-                                                         counted == input.counts.end() ? QueueCounts{} : counted->second);
+                                                         counted == counts.end() ? QueueCounts{} : counted->second);
         }
     }
-    for (const auto& [model, count] : input.waiting) {
-        queues["*:" + model] = queue_json("*", model, count, 0, 0, {});
+    for (const auto& [key, queue] : snapshot.queues) {
+        queues["*:" + queue.model] = queue_json("*", queue.model, queue.waiting, 0, 0, {});
     }
     return queues;
 }
 
 } // namespace
 
-std::string fleet_status(const fleet::Snapshot& snapshot, const FleetStatusInput& input, base::Instant now)
+std::string_view status_word(fleet::NodeState state)
+{
+    switch (state) {
+    case fleet::NodeState::online: return "online";
+    case fleet::NodeState::suspect:
+    case fleet::NodeState::draining: return "degraded";
+    case fleet::NodeState::offline:
+    case fleet::NodeState::unreachable:
+    case fleet::NodeState::unknown: break;
+    }
+    return "offline";
+}
+
+std::size_t hot_model_cap(const fleet::NodeFacts& facts)
+{
+    return facts.settings.max_loaded_models ? static_cast<std::size_t>(*facts.settings.max_loaded_models)
+                                            : 3 * std::max<std::size_t>(facts.gpus.size(), 1);
+}
+
+std::string fleet_status(const fleet::Snapshot& snapshot, const QueueCountsOf& counts, base::Instant now)
 {
     Json nodes = Json::array();
     std::size_t online = 0;
@@ -169,14 +168,14 @@ std::string fleet_status(const fleet::Snapshot& snapshot, const FleetStatusInput
     for (std::size_t i = 0; i < snapshot.nodes.size(); ++i) {
         const fleet::NodeView& view = snapshot.nodes[i];
         online += view.takes_requests() ? 1U : 0U;
-        loaded += view.facts && status_of(view.state) != "offline" ? view.facts->loaded.size() : 0;
+        loaded += view.facts && status_word(view.state) != "offline" ? view.facts->loaded.size() : 0;
         active += view.in_flight;
         nodes.push_back(node_json(snapshot, i, now));
     }
     const Json json{{"fleet",
                      {{"nodes_total", snapshot.nodes.size()}, {"nodes_online", online}, {"models_loaded", loaded}, {"requests_active", active}}},
                     {"nodes", std::move(nodes)},
-                    {"queues", queues_json(snapshot, input)},
+                    {"queues", queues_json(snapshot, counts)},
                     {"timestamp", std::chrono::duration<double>(snapshot.taken_at.time_since_epoch()).count()}};
     // Names come from the network; what is not UTF-8 is shown as the replacement character.
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -17,7 +17,10 @@ constexpr std::array table{
     OwnRoute{"GET", "/readyz", open},
     OwnRoute{"GET", "/metrics", Scope::admin},
     OwnRoute{"GET", "/fleet/status", Scope::admin},
-    OwnRoute{"GET", "/dashboard/api/health", Scope::admin},
+    OwnRoute{"GET", "/fleet/queue", user}, // for clients that back off
+    OwnRoute{"GET", "/fleet/limits", user},
+    OwnRoute{"GET", "/dashboard/api/:", Scope::admin},
+    OwnRoute{"GET", "/dashboard/api/:/daily", Scope::admin},
     OwnRoute{"GET", "/dashboard", Scope::admin},
     OwnRoute{"GET", "/dashboard/:", Scope::admin},
     OwnRoute{"GET", "/dashboard/assets/:", Scope::admin},
@@ -34,6 +37,7 @@ constexpr std::array table{
     OwnRoute{"GET", "/herd/v1/config", Scope::admin},
     OwnRoute{"GET", "/herd/v1/requests", Scope::admin},
     OwnRoute{"GET", "/herd/v1/requests/:", Scope::admin},
+    OwnRoute{"DELETE", "/herd/v1/requests/:", Scope::admin, true},
     OwnRoute{"GET", "/herd/v1/usage", Scope::admin},
     OwnRoute{"GET", "/herd/v1/events", Scope::admin},
     OwnRoute{"GET", "/herd/v1/keys", Scope::admin, true}, // without keys too: names of people
@@ -46,6 +50,7 @@ constexpr std::array table{
     OwnRoute{"DELETE", "/herd/v1/nodes/:", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/nodes/:/drain", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/nodes/:/resume", Scope::admin, true},
+    OwnRoute{"POST", "/herd/v1/nodes/:/probe", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/reload", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/stop", Scope::admin, true},
 };

@@ -26,12 +26,8 @@ std::string text(const Json& json)
     return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-struct Slots {
-    int total{0};
-    int free{0};
-};
+} // namespace
 
-/// Slots of the models in memory; of a cold node, what the first model loaded there would get.
 Slots slots_of(const fleet::Snapshot& snapshot, std::size_t index)
 {
     Slots slots;
@@ -49,6 +45,8 @@ Slots slots_of(const fleet::Snapshot& snapshot, std::size_t index)
     slots.free = std::max(0, slots.total - view.in_flight);
     return slots;
 }
+
+namespace {
 
 Json gpu_json(const fleet::Gpu& gpu)
 {

@@ -27,6 +27,12 @@ struct StatusInput {
 [[nodiscard]] std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now);
 /// `seen`: which models the asker may know of.
 [[nodiscard]] std::string models(const fleet::Snapshot& snapshot, const proxy::ModelFilter& seen = {});
+struct Slots {
+    int total{0};
+    int free{0};
+};
+/// Slots of the models in memory; of a cold node, what the first model loaded there would get.
+[[nodiscard]] Slots slots_of(const fleet::Snapshot& snapshot, std::size_t index);
 [[nodiscard]] std::string error(std::string_view message);
 /// {"status":"reloaded","needs_restart":[…]}; the status names those keys too, for people.
 [[nodiscard]] std::string reloaded(const std::vector<std::string>& needs_restart);

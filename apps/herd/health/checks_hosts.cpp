@@ -175,8 +175,8 @@ void underutilized_memory(const Evidence& e, Findings& out)
         const bool busy_loading = thrashing != e.history.traffic().end() && thrashing->second.windows.recent(e.now).cold_loads >= 3;
         if (view.takes_requests() && percent(free, total) > 50 && facts.loaded.size() <= 2 && !busy_loading) {
             out.push_back({.severity = Severity::info,
-                           .summary = fmt::format("{} has {:.1f} of {:.1f} GiB free and {} models loaded", view.name, in_gib(free), in_gib(total),
-                                                  facts.loaded.size()),
+                           .summary = fmt::format("{} has {:.1f} of {:.1f} GiB free and {} loaded", view.name, in_gib(free), in_gib(total),
+                                                  counted(facts.loaded.size(), "model")),
                            .advice = fmt::format("room for more or larger models on {}", view.name),
                            .node = view.name,
                            .data = {{"available_gb", in_gib(free)}, {"available_pct", percent(free, total)},

@@ -352,6 +352,86 @@ void model_load_timeout(const Evidence& e, Findings& out)
     }
 }
 
+void context_protection_insufficient(const Evidence& e, Findings& out)
+{
+    for (auto& [key, sum] : by_model(e, &Counts::context_short)) {
+        if (sum.day.context_short == 0) {
+            continue;
+        }
+        const bool over = sum.hour.context_short == 0;
+        out.push_back({.severity = over ? Severity::info : Severity::warning,
+                       .summary = fmt::format("{} to {} in 24 h asked for a larger num_ctx than it ran with{}", counted(sum.day.context_short, "request"), sum.name,
+                                              sum.context > 0 ? fmt::format(" ({})", sum.context) : ""),
+                       .advice = "a model with a longer context, or a smaller num_ctx in the requests: what does not fit is cut off silently",
+                       .model = sum.name,
+                       .nodes = sum.nodes,
+                       .data = {{"warning_count", static_cast<std::int64_t>(sum.day.context_short)}, {"affected_models", sum.name}},
+                       .resolved = over});
+    }
+}
+
+void context_protection_active(const Evidence& e, Findings& out)
+{
+    const auto larger = e.history.all().day(e.now).context_larger;
+    if (larger > 0) {
+        out.push_back({.severity = Severity::info,
+                       .summary = fmt::format("{} in 24 h ran with a larger num_ctx than asked for, so that nothing was loaded anew", counted(larger, "request")),
+                       .data = {{"stripped", std::int64_t{0}}, {"upgraded", static_cast<std::int64_t>(larger)}, {"warnings", std::int64_t{0}},
+                                {"total", static_cast<std::int64_t>(larger)}},
+                       .activity = true});
+    }
+}
+
+/// Whether a routable node has it in memory; and one that has it on disk, if any does.
+struct Whereabouts {
+    bool loaded{false};
+    std::string on_disk{};
+};
+
+Whereabouts whereabouts(const fleet::Snapshot& snapshot, const std::string& key)
+{
+    Whereabouts found;
+    const auto holders = snapshot.models.find(key);
+    if (holders == snapshot.models.end()) {
+        return found;
+    }
+    for (const fleet::Holder& holder : holders->second) {
+        const fleet::NodeView& view = snapshot.nodes[holder.node];
+        if (view.takes_requests()) {
+            found.loaded = found.loaded || holder.loaded;
+            found.on_disk = found.on_disk.empty() ? view.name : found.on_disk;
+        }
+    }
+    return found;
+}
+
+void priority_model_not_loaded(const Evidence& e, Findings& out)
+{
+    std::map<std::string, double> priorities; // three times the last day's requests, and a day's share of the week's
+    std::map<std::string, std::pair<std::string, std::uint32_t>> last_hour;
+    for (const auto& [key, pair] : e.history.pairings()) {
+        priorities[key.second] += 3.0 * pair.windows.day(e.now).requests + pair.windows.week(e.now).requests / 7.0;
+        auto& [name, count] = last_hour[key.second];
+        name = pair.model;
+        count += pair.windows.recent(e.now).requests;
+    }
+    for (const auto& [key, priority] : priorities) {
+        const auto& [name, recent] = last_hour[key];
+        const Whereabouts where = priority < 10 ? Whereabouts{} : whereabouts(e.fleet, key);
+        if (where.on_disk.empty() || where.loaded) {
+            continue;
+        }
+        out.push_back({.severity = recent > 0 ? Severity::warning : Severity::info,
+                       .summary = fmt::format("{} is in no node's memory, although it is much used ({} in the last hour): the next one waits for a load",
+                                      name, counted(recent, "request")),
+                       .advice = fmt::format("`ollama run {} \"\" --keepalive 1h` through herd loads it; OLLAMA_KEEP_ALIVE=1h on {} keeps it", name,
+                                             where.on_disk),
+                       .model = name,
+                       .data = {{"missing_models", name}, {"priority", priority}},
+                       .activity = recent == 0});
+    }
+}
+
 constexpr Check checks[] = {
     {"vram_spill", "Model partly on the CPU", "A loaded model does not fit into VRAM (size_vram < size) on a node with a GPU.",
      "a smaller context, quantisation or OLLAMA_NUM_PARALLEL", "warning", vram_spill, 5s, 10s},
@@ -377,6 +457,14 @@ constexpr Check checks[] = {
      "a lower OLLAMA_NUM_PARALLEL or context, or OLLAMA_KV_CACHE_TYPE=q8_0", "info; warning above 50 %", kv_cache_bloat, 30s, 60s},
     {"model_load_timeout", "Loads that take too long", "3 requests or more for a model failed or were retried after more than 2 minutes within 24 h.",
      "keep it loaded", "warning; info when none in the last hour", model_load_timeout, 0s, 60s},
+    {"context_protection_insufficient", "More context asked for than there is",
+     "Requests of the last 24 h asked for a larger num_ctx than their model ran with (Ollama cuts it to what the model was trained for).",
+     "a model with a longer context, or a smaller num_ctx", "warning; info when none in the last hour", context_protection_insufficient, 0s, 60s},
+    {"context_protection_active", "Contexts rounded up", "Requests of the last 24 h ran with a larger num_ctx than they asked for ([scheduler] num_ctx_buckets); costs no points.",
+     "nothing", "info", context_protection_active, 0s, 60s},
+    {"priority_model_not_loaded", "Much used, not loaded",
+     "A model is in no node's memory although 3 times its requests of 24 h and a seventh of those of the week make 10 or more.",
+     "load it, and keep it loaded", "warning; info, without points, when nobody asked for it in the last hour", priority_model_not_loaded, 300s, 5s},
 };
 
 } // namespace

@@ -204,6 +204,30 @@ void fallbacks(const Evidence& e, Findings& out)
     }
 }
 
+void activity(std::uint32_t made, std::uint32_t failed, const char* what, Findings& out)
+{
+    if (made + failed == 0) {
+        return;
+    }
+    out.push_back({.severity = failed > 0 ? Severity::warning : Severity::info,
+                   .summary = failed > 0 ? fmt::format("{} {} in 24 h, and {} that failed", made, what, failed) : fmt::format("{} {} in 24 h", made, what),
+                   .advice = failed > 0 ? "`herd requests --status failed` shows which, `herd why ID` what happened" : "nothing",
+                   .data = {{"completed", whole(made)}, {"failed", whole(failed)}},
+                   .activity = failed == 0});
+}
+
+void image_generation(const Evidence& e, Findings& out)
+{
+    const Counts day = e.history.all().day(e.now);
+    activity(day.images, day.images_failed, "images made", out);
+}
+
+void transcription_activity(const Evidence& e, Findings& out)
+{
+    const Counts day = e.history.all().day(e.now);
+    activity(day.transcriptions, day.transcriptions_failed, "recordings written down", out);
+}
+
 constexpr Check checks[] = {
     {"high_error_rate", "Errors",
      "At least 3 and 5 % of the attempts at a node, or of all requests, failed within 24 h (of at least 20); critical at 50 %. Clients that left do not count.",
@@ -225,6 +249,10 @@ constexpr Check checks[] = {
      "look at Ollama on that node", "warning", stuck_stream, 0s, 5s},
     {"vram_fallback_active", "Fallback models used", "Another model ran than the one asked for (X-Herd-Fallback-Models) within 24 h; costs no points.",
      "pull the model that was asked for", "info", fallbacks, 0s, 60s},
+    {"image_generation", "Images", "Images were asked for within 24 h; costs no points unless some failed.", "`herd requests --status failed`",
+     "info; warning when some failed", image_generation, 0s, 60s},
+    {"transcription_activity", "Transcriptions", "Recordings were sent to be written down within 24 h; costs no points unless some failed.",
+     "`herd requests --status failed`", "info; warning when some failed", transcription_activity, 0s, 60s},
 };
 
 } // namespace

@@ -53,6 +53,8 @@ struct Vitals {
     std::uint64_t cold_loads{0};
     std::uint64_t disconnects{0};
     std::uint64_t incomplete{0};
+    std::uint64_t images{0};         ///< made
+    std::uint64_t transcriptions{0}; ///< made
     double error_rate_percent{0};
     double ttft_ms{0}; ///< mean; meaningful when ttft_known
     bool ttft_known{false};

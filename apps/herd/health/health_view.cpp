@@ -144,8 +144,8 @@ std::string recommendations_json(const Report& report)
                    {"total_retries_24h", v.retries},
                    {"client_disconnects_24h", v.disconnects},
                    {"incomplete_streams_24h", v.incomplete},
-                   {"image_generations_24h", 0},
-                   {"transcriptions_24h", 0},
+                   {"image_generations_24h", v.images},
+                   {"transcriptions_24h", v.transcriptions},
                    {"health_score", report.score}}},
                  {"recommendations", std::move(list)},
                  {"checked_at", std::chrono::duration<double>(report.at.time_since_epoch()).count()}});

@@ -12,14 +12,10 @@ namespace {
 constexpr base::Duration queue_step = std::chrono::seconds{2};
 constexpr std::size_t queue_samples = 120;
 constexpr base::Duration forget_after = std::chrono::hours{25};
-constexpr base::Duration cold_load = std::chrono::seconds{1};
-constexpr base::Duration idle_gap_max = std::chrono::minutes{30};
 constexpr base::Duration context_memory = std::chrono::minutes{10};
 constexpr base::Duration report_age_max = std::chrono::seconds{5};
 constexpr base::Duration swap_step = std::chrono::minutes{1};
 constexpr double gpu_works = 0.5;
-constexpr std::size_t fallbacks_max = 256;
-constexpr std::int64_t rate_tokens_min = 8; ///< shorter answers say little about speed
 
 template <class T>
 void push_bounded(std::deque<T>& into, T value, std::size_t most)
@@ -30,7 +26,7 @@ void push_bounded(std::deque<T>& into, T value, std::size_t most)
     }
 }
 
-std::int64_t hour_of(base::Instant now) { return now.time_since_epoch() / std::chrono::hours{1}; }
+std::int64_t hour_of(base::Instant now) { return std::chrono::floor<std::chrono::hours>(now.time_since_epoch()).count(); }
 
 float median_of(std::vector<float> values)
 {
@@ -39,21 +35,10 @@ float median_of(std::vector<float> values)
     return *middle;
 }
 
-bool bad(fleet::Result result)
-{
-    using enum fleet::Result;
-    return result == refused || result == timed_out || result == broken || result == failed;
-}
-
 /// In the fleet's own words (Membership, NodeLeft): "left", "left: stopped".
 bool said_goodbye(const fleet::NodeView& view)
 {
     return view.state == fleet::NodeState::offline && view.state_reason.starts_with("left");
-}
-
-bool failed_request(const Finished& exchange)
-{
-    return exchange.status >= 500 || exchange.termination.starts_with('N') || exchange.termination.starts_with('T');
 }
 
 } // namespace
@@ -255,107 +240,7 @@ void History::heard(const Heard& heard, base::Instant now)
     }
 }
 
-// ------------------------------------------------------------------------------------------------- exchanges
-
-Pairing* History::pairing(const std::string& node, std::string_view model)
-{
-    const fleet::ModelName name = fleet::ModelName::parse(model);
-    if (node.empty() || name.key.empty()) {
-        return nullptr;
-    }
-    PairKey key{node, name.key};
-    auto found = pairings_.find(key);
-    if (found == pairings_.end()) {
-        if (pairings_.size() >= pairings_max) {
-            return nullptr;
-        }
-        found = pairings_.emplace(std::move(key), Pairing{}).first;
-        found->second.model = name.display.empty() ? std::string{model} : name.display;
-    }
-    return &found->second;
-}
-
-NodeTraffic* History::traffic_of(const std::string& node)
-{
-    if (node.empty() || (traffic_.size() >= names_max && !traffic_.contains(node))) {
-        return nullptr;
-    }
-    return &traffic_[node];
-}
-
-/// Counts a cold load and finds out why it was needed: another context, or nothing but time.
-void History::note_load(const Finished& exchange, Pairing& pair, Counts& counts, base::Instant now)
-{
-    counts.cold_loads = 1;
-    const bool was_here = pair.last_end != base::Instant{} && now - pair.last_end <= idle_gap_max;
-    const auto came_between = [&](const auto& entry) {
-        return entry.first.first == exchange.node && &entry.second != &pair && entry.second.last_load >= pair.last_end;
-    };
-    if (was_here && !exchange.other_class && pair.context_changed <= pair.last_end
-        && std::ranges::none_of(pairings_, came_between)) {
-        counts.idle_reloads = 1;
-    }
-    pair.last_load = now;
-}
-
-void History::finished(const Finished& exchange, base::Instant now)
-{
-    const bool failed = failed_request(exchange);
-    const bool retried = exchange.attempts.size() > 1;
-    Counts counts;
-    counts.requests = 1;
-    counts.errors = failed ? 1 : 0;
-    counts.retries = static_cast<std::uint32_t>(std::max<std::size_t>(exchange.attempts.size(), 1) - 1);
-    counts.disconnects = exchange.termination.starts_with('C') ? 1 : 0;
-    counts.incomplete = exchange.termination == "ND" ? 1 : 0;
-    counts.rejected = exchange.status == 429 ? 1 : 0;
-    counts.fallbacks = exchange.fallback ? 1 : 0;
-    counts.class_reloads = exchange.other_class ? 1 : 0;
-    counts.slow_failures = (failed || retried) && exchange.total > std::chrono::seconds{120} ? 1 : 0;
-    if (exchange.first_byte > base::Duration{} && exchange.status == 200) {
-        counts.ttft_ms = base::seconds(exchange.first_byte) * 1000;
-        counts.ttft_count = 1;
-    }
-    if (exchange.fallback && (fallbacks_.size() < fallbacks_max || fallbacks_.contains(exchange.requested))) {
-        fallbacks_[exchange.requested].add(now, {.fallbacks = 1});
-    }
-    if (Pairing* pair = pairing(exchange.node, exchange.model)) {
-        const auto tokens = exchange.timings.prompt_tokens + exchange.timings.output_tokens;
-        if (exchange.timings.load > cold_load) {
-            note_load(exchange, *pair, counts, now);
-        }
-        if (tokens > 0) {
-            pair->tokens.add(now, static_cast<std::uint64_t>(tokens));
-            counts.context_full = pair->context > 0 && tokens >= pair->context - 1 ? 1 : 0;
-        }
-        if (exchange.timings.eval > base::Duration{} && exchange.timings.output_tokens >= rate_tokens_min) {
-            pair->pace.add(now, static_cast<double>(exchange.timings.output_tokens) / base::seconds(exchange.timings.eval));
-        }
-        pair->ever.failed += failed ? 1 : 0;
-        if (!failed && exchange.status < 400) {
-            ++pair->ever.completed;
-            pair->ever.total += exchange.total;
-            pair->ever.prompt_tokens += exchange.timings.prompt_tokens;
-            pair->ever.output_tokens += exchange.timings.output_tokens;
-        }
-        pair->last_end = now;
-        pair->windows.add(now, counts);
-    }
-    all_.add(now, counts);
-    for (std::size_t i = 0; i < exchange.attempts.size(); ++i) {
-        const auto& attempt = exchange.attempts[i];
-        if (NodeTraffic* node = traffic_of(attempt.node)) {
-            const bool last = i + 1 == exchange.attempts.size();
-            const bool wrong = bad(attempt.outcome) || (last && failed);
-            const bool connection = bad(attempt.outcome) && attempt.outcome != fleet::Result::failed;
-            node->touched = now;
-            node->windows.add(now, {.attempts = 1, .bad_attempts = wrong ? 1U : 0U, .no_connection = connection ? 1U : 0U});
-            if (last) {
-                node->windows.add(now, counts);
-            }
-        }
-    }
-}
+// ------------------------------------------------------------------------------------------------- what runs
 
 void History::running(const std::vector<Running>& all, base::Instant now)
 {

@@ -31,6 +31,11 @@ struct Finished {
     base::Duration first_byte{};
     base::Duration total{};
     bool fallback{false};
+    enum class Kind : std::uint8_t { text, image, transcription };
+    Kind kind{Kind::text};
+    std::int64_t cached_tokens{-1};  ///< of the prompt; -1: not known
+    std::int64_t context_asked{0};   ///< num_ctx; 0: none
+    std::int64_t context_used{0};    ///< that the model ran with; 0: not known
     bool other_class{false}; ///< the scheduler knew that the model had to be loaded anew with other options
 };
 
@@ -105,6 +110,10 @@ struct Pairing {
         base::Duration total{}; ///< of the completed ones, as all below
         std::int64_t prompt_tokens{0};
         std::int64_t output_tokens{0};
+        std::uint64_t cold{0};             ///< that waited for a load
+        std::uint64_t cache_samples{0};    ///< of which it is known how much of the prompt was cached
+        std::int64_t cache_prompt_tokens{0}; ///< of those
+        std::int64_t cached_tokens{0};
     };
     Ever ever{};
 };
@@ -162,6 +171,8 @@ public:
     void see(const fleet::Snapshot& snapshot, base::Instant now);
     void heard(const Heard& heard, base::Instant now);
     void finished(const Finished& exchange, base::Instant now);
+    /// The same of one that an earlier run of herd served, `at` then. Call in order, before all finished().
+    void recalled(const Finished& exchange, base::Instant at);
     /// All exchanges that run now. What did not move since the last call grows older.
     void running(const std::vector<Running>& all, base::Instant now);
     /// The fleet loop was late.
@@ -178,6 +189,12 @@ public:
     [[nodiscard]] const std::vector<Stuck>& silent() const { return silent_; }
     [[nodiscard]] std::optional<base::Instant> nobody_since() const { return nobody_since_; }
     [[nodiscard]] const std::map<std::string, Windows>& fallbacks() const { return fallbacks_; }
+    struct TurnedAway {
+        std::string model{}; ///< display name
+        std::uint64_t count{0};
+    };
+    /// Since the start, by ModelName::key: refused because the queue was full.
+    [[nodiscard]] const std::map<std::string, TurnedAway>& turned_away() const { return turned_away_; }
     struct Lateness {
         base::Instant at{};
         base::Duration by{};
@@ -194,6 +211,9 @@ private:
     void see_load(NodeMemory& memory, const fleet::NodeView& view, base::Instant now);
     void see_models(const fleet::NodeView& view, base::Instant now);
     void note_load(const Finished& exchange, Pairing& pair, Counts& counts, base::Instant now);
+    void note_pairing(const Finished& exchange, Counts& counts, base::Instant now);
+    void note_attempts(const Finished& exchange, const Counts& counts, base::Instant now);
+    void note_ever(const Finished& exchange);
     void sweep(base::Instant now);
     Pairing* pairing(const std::string& node, std::string_view model);
     NodeTraffic* traffic_of(const std::string& node);
@@ -202,6 +222,7 @@ private:
     std::map<std::string, NodeTraffic> traffic_;
     std::map<PairKey, Pairing> pairings_;
     std::map<std::string, Windows> fallbacks_; ///< by the model asked for
+    std::map<std::string, TurnedAway> turned_away_;
     Windows all_;
     std::deque<QueueSample> queue_;
     struct Progress {

@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t heard_max = 16384;
 constexpr base::Duration heard_linger = std::chrono::milliseconds{500};
 constexpr base::Duration real_load = std::chrono::milliseconds{100}; ///< a resident model tells some milliseconds too
+constexpr std::size_t held_max = 100'000;
 constexpr int cost_share = 100; ///< at most one percent of a core
 
 fleet::Result outcome_of(std::string_view text)
@@ -37,6 +38,14 @@ bool expected_another_class(const std::string& packed)
     }
     const auto chosen = std::ranges::find(decision->candidates, *decision->chosen, &fleet::Weighed::node);
     return chosen != decision->candidates.end() && chosen->loaded && !chosen->same_class;
+}
+
+Finished::Kind kind_of(std::string_view path)
+{
+    using enum Finished::Kind;
+    const bool makes_image = path == "/v1/images/generations" || path == "/api/generate-image";
+    const bool listens = path == "/v1/audio/transcriptions" || path == "/api/transcribe";
+    return makes_image ? image : listens ? transcription : text;
 }
 
 struct Room {
@@ -73,6 +82,10 @@ Finished finished_of(const store::RequestRecord& record)
     finished.first_byte = record.ttft;
     finished.total = record.total;
     finished.fallback = record.fallback;
+    finished.kind = kind_of(record.path);
+    finished.cached_tokens = record.prompt_tokens ? record.cached_tokens.value_or(0) : -1;
+    finished.context_asked = record.num_ctx_asked.value_or(0);
+    finished.context_used = record.num_ctx_used.value_or(0);
     finished.other_class = finished.timings.load > real_load && expected_another_class(record.decision);
     return finished;
 }
@@ -139,7 +152,33 @@ void Keeper::ended_looking()
     }
 }
 
-void Keeper::ended(const store::RequestRecord& record) { history_.finished(finished_of(record), loop_.now()); }
+void Keeper::ended(const store::RequestRecord& record)
+{
+    if (recalled_) {
+        history_.finished(finished_of(record), loop_.now());
+    } else if (held_.size() < held_max) {
+        held_.push_back({finished_of(record), loop_.now()});
+    }
+}
+
+/// The past first, then what ended meanwhile: the order in which it was.
+net::Task<void> Keeper::recall()
+{
+    std::vector<Past> past;
+    if (sources_.past) {
+        past = co_await sources_.past(loop_);
+    }
+    const base::Instant now = loop_.now();
+    const base::WallTime wall = clock_.wall();
+    for (const Past& each : past) {
+        const auto age = std::max(base::Duration{}, std::chrono::duration_cast<base::Duration>(wall - each.ended));
+        history_.recalled(each.exchange, now - age);
+    }
+    recalled_ = true;
+    for (const Held& each : std::exchange(held_, {})) {
+        history_.finished(each.exchange, each.at);
+    }
+}
 
 void Keeper::heard(const discovery::Sighting& sighting, base::WallTime wall)
 {
@@ -163,15 +202,26 @@ net::Task<std::map<std::pair<std::string, std::string>, admin::QueueCounts>> Kee
 {
     auto work = [this] {
         std::map<std::pair<std::string, std::string>, admin::QueueCounts> all;
+        for (const auto& [key, away] : history_.turned_away()) {
+            all[{"*", key}] = {.model = away.model, .rejected = away.count};
+        }
         for (const auto& [key, pair] : history_.pairings()) {
             const Pairing::Ever& ever = pair.ever;
+            if (ever.completed + ever.failed == 0) {
+                continue; // only of an earlier run
+            }
             const auto many = static_cast<double>(std::max<std::uint64_t>(ever.completed, 1));
             all[key] = {.model = pair.model,
                         .completed = ever.completed,
                         .failed = ever.failed,
                         .latency_ms = base::seconds(ever.total) * 1000 / many,
                         .prompt_tokens = static_cast<double>(ever.prompt_tokens) / many,
-                        .completion_tokens = static_cast<double>(ever.output_tokens) / many};
+                        .completion_tokens = static_cast<double>(ever.output_tokens) / many,
+                        .cold = ever.cold,
+                        .cache_samples = ever.cache_samples,
+                        .cache_hit_rate = ever.cache_prompt_tokens == 0 ? 0.0
+                                                                        : static_cast<double>(ever.cached_tokens)
+                                                                              / static_cast<double>(ever.cache_prompt_tokens)};
         }
         return all;
     };
@@ -189,6 +239,9 @@ void Keeper::arm(base::Duration cost)
 
 net::Task<void> Keeper::look()
 {
+    if (!recalled_) {
+        co_await recall();
+    }
     if (loop_.now() - in_flight_at_ >= options_.in_flight_every) {
         in_flight_at_ = loop_.now();
         const auto all = co_await sources_.in_flight(loop_);

@@ -33,8 +33,16 @@ struct KeeperOptions {
     std::string disk_path{};                                ///< where herd keeps its files
 };
 
+/// An exchange that an earlier run of herd served.
+struct Past {
+    base::WallTime ended{};
+    Finished exchange{};
+};
+
 struct KeeperSources {
     std::function<net::Task<Glance>(net::Loop& asker)> glance{};
+    /// What is remembered of earlier runs, oldest first; asked once, before the first look. May be empty.
+    std::function<net::Task<std::vector<Past>>(net::Loop& asker)> past{};
     std::function<net::Task<std::vector<proxy::InFlight>>(net::Loop& asker)> in_flight{};
     /// On the loop, after each look; `changed`: another set of findings than the time before.
     std::function<void(const Report& report, bool changed)> judged{};
@@ -65,6 +73,7 @@ public:
 
 private:
     net::Task<void> look();
+    net::Task<void> recall();
     void judge(const Glance& glance);
     void look_at_disk();
     void arm(base::Duration cost);
@@ -82,6 +91,12 @@ private:
     base::Instant disk_at_{};
     base::Instant in_flight_at_{};
     std::uint64_t told_lost_{0};
+    struct Held {
+        Finished exchange{};
+        base::Instant at{};
+    };
+    std::vector<Held> held_; ///< what ended before the past was recalled
+    bool recalled_{false};
     bool looking_{false};
     bool stopping_{false};
     net::Callback stopped_;

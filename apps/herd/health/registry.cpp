@@ -7,6 +7,11 @@
 
 namespace herd::app::health {
 
+std::string counted(std::uint64_t number, std::string_view noun)
+{
+    return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
+}
+
 std::string_view to_string(Severity severity)
 {
     constexpr std::array<std::string_view, 4> names{"ok", "info", "warning", "critical"};
@@ -59,8 +64,9 @@ std::string reference()
         "or only worth knowing (`activity`) cost nothing. `GET /dashboard/api/health` answers in the shape of Ollama Herd.\n\n"
         "Findings do not flap: one is said when it has held for the time under *after*, and withdrawn when it has been gone for the time\n"
         "under *gone for*. A change of the set of findings is a `health` event on `/herd/v1/events`; `herd_health_score` is in `/metrics`.\n"
-        "What was counted (errors, loads, speeds) lives in memory and begins anew when herd restarts. `herd-node doctor` checks one\n"
-        "machine from the inside: Ollama, ports, interfaces, keys.\n";
+        "What was counted (errors, loads, speeds) lives in memory; after a restart it is made anew from the records of the last week, of\n"
+        "the newest 50 000 at most. Falls of nodes and late moments of herd itself are counted since the start. `herd-node doctor` checks\n"
+        "one machine from the inside: Ollama, ports, interfaces, keys.\n";
     const Part parts[] = {{"Nodes", node_checks()},
                           {"Machines", host_checks()},
                           {"Models", model_checks()},

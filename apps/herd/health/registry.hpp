@@ -39,6 +39,9 @@ struct Evidence {
 
 using Findings = std::vector<Finding>;
 
+/// "1 model", "3 models".
+[[nodiscard]] std::string counted(std::uint64_t number, std::string_view noun);
+
 struct Check {
     std::string_view id{};
     std::string_view title{};

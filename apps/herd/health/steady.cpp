@@ -151,6 +151,8 @@ Vitals vitals_of(const Evidence& evidence)
     vitals.cold_loads = day.cold_loads;
     vitals.disconnects = day.disconnects;
     vitals.incomplete = day.incomplete;
+    vitals.images = day.images;
+    vitals.transcriptions = day.transcriptions;
     vitals.error_rate_percent = day.requests == 0 ? 0 : 100.0 * static_cast<double>(day.errors) / static_cast<double>(day.requests);
     vitals.ttft_known = day.ttft_count > 0;
     vitals.ttft_ms = vitals.ttft_known ? day.ttft_ms / static_cast<double>(day.ttft_count) : 0;

@@ -7,8 +7,12 @@ namespace herd::app::health {
 
 namespace {
 
-/// Stamps begin at 1, so that a cell of zeros belongs to no time.
-std::int64_t stamp_of(base::Instant now, base::Duration step) { return now.time_since_epoch() / step + 1; }
+/// Rounded down, also before the machine started: what is remembered may be older than it.
+std::int64_t stamp_of(base::Instant now, base::Duration step)
+{
+    const auto whole = now.time_since_epoch() / step;
+    return now.time_since_epoch() % step < base::Duration{} ? whole - 1 : whole;
+}
 
 } // namespace
 
@@ -30,6 +34,12 @@ Counts& Counts::operator+=(const Counts& other)
     class_reloads += other.class_reloads;
     slow_failures += other.slow_failures;
     context_full += other.context_full;
+    context_short += other.context_short;
+    context_larger += other.context_larger;
+    images += other.images;
+    images_failed += other.images_failed;
+    transcriptions += other.transcriptions;
+    transcriptions_failed += other.transcriptions_failed;
     ttft_ms += other.ttft_ms;
     ttft_count += other.ttft_count;
     return *this;
@@ -38,7 +48,11 @@ Counts& Counts::operator+=(const Counts& other)
 template <std::size_t N>
 void Windows::add(Ring<N>& ring, std::int64_t stamp, const Counts& counts)
 {
-    const auto place = static_cast<std::size_t>(stamp % static_cast<std::int64_t>(N));
+    constexpr auto size = static_cast<std::int64_t>(N);
+    const auto place = static_cast<std::size_t>((stamp % size + size) % size);
+    if (ring.stamps[place] > stamp) {
+        return; // too old to matter
+    }
     if (ring.stamps[place] != stamp) {
         ring.stamps[place] = stamp;
         ring.cells[place] = {};
@@ -51,7 +65,7 @@ Counts Windows::sum(const Ring<N>& ring, std::int64_t from, std::int64_t to)
 {
     Counts total;
     for (std::size_t i = 0; i < N; ++i) {
-        if (ring.stamps[i] >= from && ring.stamps[i] <= to && ring.stamps[i] != 0) {
+        if (ring.stamps[i] >= from && ring.stamps[i] <= to) {
             total += ring.cells[i];
         }
     }
@@ -62,6 +76,7 @@ void Windows::add(base::Instant now, const Counts& counts)
 {
     add(steps_, stamp_of(now, step), counts);
     add(hours_, stamp_of(now, std::chrono::hours{1}), counts);
+    add(days_, stamp_of(now, std::chrono::hours{24}), counts);
 }
 
 Counts Windows::recent(base::Instant now, base::Duration span) const
@@ -75,6 +90,12 @@ Counts Windows::day(base::Instant now) const
 {
     const auto last = stamp_of(now, std::chrono::hours{1});
     return sum(hours_, last - 23, last);
+}
+
+Counts Windows::week(base::Instant now) const
+{
+    const auto last = stamp_of(now, std::chrono::hours{24});
+    return sum(days_, last - 6, last);
 }
 
 void Spread::add(std::uint64_t value)

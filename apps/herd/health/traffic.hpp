@@ -1,11 +1,12 @@
 #pragma once
-// How requests went lately, in little memory: counts of the last hour in steps of five minutes and of the last
-// day in steps of an hour, per node, per model and in all. Percentiles come from logarithmic steps.
+// How requests went lately, in little memory: counts of the last hour in steps of five minutes, of the last day in
+// steps of an hour and of the last week in days, per node, per model and in all. Percentiles come from logarithmic steps.
 #include "base/time.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 namespace herd::app::health {
@@ -28,26 +29,36 @@ struct Counts {
     std::uint32_t class_reloads{0};   ///< requests that made a resident model load anew with other options
     std::uint32_t slow_failures{0}; ///< failed or retried, and over 120 s
     std::uint32_t context_full{0}; ///< prompt and answer filled the context
+    std::uint32_t context_short{0}; ///< the client asked for more context than the model ran with
+    std::uint32_t context_larger{0}; ///< it ran with more than asked for: [scheduler] num_ctx_buckets
+    std::uint32_t images{0};        ///< made; of requests that failed see the next
+    std::uint32_t images_failed{0};
+    std::uint32_t transcriptions{0};
+    std::uint32_t transcriptions_failed{0};
     double ttft_ms{0};             ///< sum over `ttft_count`
     std::uint32_t ttft_count{0};
 
     Counts& operator+=(const Counts& other);
 };
 
-/// Counts over the last hour and the last day. Thread: its owner's.
+/// Counts over the last hour, day and week. What is older than a place's present content is left out: the past may be
+/// told late, and then in order. Thread: its owner's.
 class Windows {
 public:
     static constexpr base::Duration step = std::chrono::minutes{5};
 
-    /// Adds to the last hour and the last day.
+    /// Adds to the last hour, day and week. `now` may lie before the machine started.
     void add(base::Instant now, const Counts& counts);
     /// The last `span`, rounded up to steps of five minutes, at most an hour.
     [[nodiscard]] Counts recent(base::Instant now, base::Duration span = std::chrono::hours{1}) const;
     [[nodiscard]] Counts day(base::Instant now) const;
+    [[nodiscard]] Counts week(base::Instant now) const;
 
 private:
+    static constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::min();
     template <std::size_t N>
     struct Ring {
+        Ring() { stamps.fill(no_time); }
         std::array<Counts, N> cells{};
         std::array<std::int64_t, N> stamps{};
     };
@@ -58,6 +69,7 @@ private:
 
     Ring<12> steps_{};
     Ring<24> hours_{};
+    Ring<7> days_{};
 };
 
 /// Percentiles of whole numbers from 1 to 16 million within 19 %: four steps to each doubling.

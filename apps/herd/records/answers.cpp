@@ -68,10 +68,10 @@ Json row_json(const store::UsageSum::Key& key, const store::UsageCell& cell)
 
 } // namespace
 
-LedgerAnswer answer_list(const MaybeReader& reader, const Ledger::Records& memory, const store::TraceFilter& filter)
+std::vector<RequestRecord> list_of(const MaybeReader& reader, const Ledger::Records& memory, const store::TraceFilter& filter,
+                                   std::string& note)
 {
     std::vector<RequestRecord> found;
-    std::string note;
     if (reader) {
         if (auto rows = reader->list(filter)) {
             found = std::move(*rows);
@@ -80,6 +80,13 @@ LedgerAnswer answer_list(const MaybeReader& reader, const Ledger::Records& memor
         }
     }
     add_memory(found, memory, filter);
+    return found;
+}
+
+LedgerAnswer answer_list(const MaybeReader& reader, const Ledger::Records& memory, const store::TraceFilter& filter)
+{
+    std::string note;
+    const auto found = list_of(reader, memory, filter, note);
     std::string body = R"({"requests":[)";
     for (const RequestRecord& record : found) {
         body.append(&record == &found.front() ? "" : ",").append(record_json(record));
@@ -113,14 +120,14 @@ LedgerAnswer answer_one(const MaybeReader& reader, const Ledger::Records& memory
     return {404, admin::error("no request is known by the id " + id)};
 }
 
-LedgerAnswer answer_usage(const MaybeReader& reader, const Ledger::Records& memory, const store::UsageQuery& query)
+std::expected<store::UsageSum, LedgerAnswer> sum_of(const MaybeReader& reader, const Ledger::Records& memory,
+                                                    const store::UsageQuery& query, std::string& note)
 {
     store::UsageSum sum(query);
-    std::string note;
     if (reader) {
         if (auto done = reader->sum(query, sum); !done) {
             if (done.error().code == base::Errc::timed_out) {
-                return {503, admin::error("that is too much for one answer: ask for less time, with since= and until=")};
+                return std::unexpected(LedgerAnswer{503, admin::error("that is too much for one answer: ask for less time")});
             }
             note = note_text(done.error());
         }
@@ -131,6 +138,17 @@ LedgerAnswer answer_usage(const MaybeReader& reader, const Ledger::Records& memo
             sum.add(*record);
         }
     }
+    return sum;
+}
+
+LedgerAnswer answer_usage(const MaybeReader& reader, const Ledger::Records& memory, const store::UsageQuery& query)
+{
+    std::string note;
+    const auto summed = sum_of(reader, memory, query, note);
+    if (!summed) {
+        return summed.error();
+    }
+    const store::UsageSum& sum = *summed;
     Json rows = Json::array();
     for (const auto& [key, cell] : sum.cells()) {
         rows.push_back(row_json(key, cell));

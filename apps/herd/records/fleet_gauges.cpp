@@ -232,7 +232,6 @@ void append_gauges(std::vector<MetricFamily>& families, const fleet::Snapshot& s
     const auto queued = static_cast<double>(std::max(0, snapshot.totals.queued));
     put(families, "herd_requests_in_flight", "Requests being served, those that wait not counted.",
         std::max(0.0, static_cast<double>(scene.counts.in_flight) - queued));
-    put(families, "herd_requests_queued", "Requests waiting for a place.", queued);
     GaugeFamily datagrams{"herd_discovery_datagrams_total", "Discovery datagrams by type and what became of them.", MetricType::Counter};
     for (const DatagramCount& one : scene.datagrams) {
         datagrams.add(static_cast<double>(one.count), {{"type", one.type}, {"result", one.result}});

@@ -19,7 +19,7 @@ constexpr std::size_t questions_max = 64;
 
 Ledger::Ledger(LedgerOptions options, EventVoices voices, EventLimits limits)
     : options_(std::move(options)), hub_(loop_, options_.boot, std::move(voices), limits),
-      last_seq_(static_cast<std::uint64_t>(clock_.wall().time_since_epoch().count())), store_timer_(loop_),
+      last_seq_(static_cast<std::uint64_t>(clock_.wall().time_since_epoch().count())), began_(clock_.wall()), store_timer_(loop_),
       mailbox_(loop_, options_.queue_max, linger, [this](std::vector<proxy::ExchangeRecord>& batch) { take(batch); })
 {
 }
@@ -80,6 +80,7 @@ void Ledger::take(std::vector<proxy::ExchangeRecord>& batch)
     for (proxy::ExchangeRecord& exchange : batch) {
         auto record = std::make_shared<store::RequestRecord>(stored_form(std::move(exchange)));
         record->seq = ++last_seq_;
+        record->num_ctx_used = contexts_.used_by(*record, hub_.latest());
         write_access_line(*record);
         metrics_.count(*record);
         for (const auto& listener : listeners_) {
@@ -162,6 +163,25 @@ net::Task<LedgerAnswer> Ledger::usage(net::Loop& asker, store::UsageQuery query)
         return answer_usage(reader, memory, query);
     };
     co_return co_await read(asker, std::move(work));
+}
+
+net::Task<LedgerAnswer> Ledger::ask(net::Loop& asker, Question question)
+{
+    co_return co_await read(asker, std::move(question));
+}
+
+net::Task<void> Ledger::past(net::Loop& asker, base::WallTime since, std::size_t most,
+                             std::function<void(const store::RequestRecord&)> take)
+{
+    auto question = [this, since, most, take = std::move(take)](const std::optional<store::TraceReader>& reader, const Records&) {
+        if (reader) {
+            if (const auto done = reader->past(since, began_, most, take); !done) {
+                log::info("records", "past_not_recalled", {{"why", done.error().message()}});
+            }
+        }
+        return LedgerAnswer{};
+    };
+    (void)co_await read(asker, std::move(question)); // no room for the question: nothing is recalled
 }
 
 net::Task<std::string> Ledger::metrics(net::Loop& asker, MetricsScene scene)

@@ -3,6 +3,7 @@
 // It writes the access line, counts the metrics, tells the viewers, keeps the last records in memory and hands all
 // of them to the store; and it answers questions about them.
 #include "herd/records/event_hub.hpp"
+#include "herd/records/loaded_contexts.hpp"
 #include "herd/records/metrics.hpp"
 #include "herd/records/record_view.hpp"
 #include "net/blocking.hpp"
@@ -62,6 +63,13 @@ public:
     [[nodiscard]] net::Task<LedgerAnswer> find(net::Loop& asker, std::string id);
     /// {"by","bucket_s","since","until","rows":[…]}.
     [[nodiscard]] net::Task<LedgerAnswer> usage(net::Loop& asker, store::UsageQuery query);
+    /// Anything else: `question` runs where it may block, and makes the answer.
+    using Question = std::function<LedgerAnswer(const std::optional<store::TraceReader>&, const Records& memory)>;
+    [[nodiscard]] net::Task<LedgerAnswer> ask(net::Loop& asker, Question question);
+    /// What earlier runs left in the database, oldest first, `take`n where it may block: the newest `most` of what
+    /// arrived since then. Returns when all was taken. Nothing where no records are kept.
+    [[nodiscard]] net::Task<void> past(net::Loop& asker, base::WallTime since, std::size_t most,
+                                       std::function<void(const store::RequestRecord&)> take);
     /// Prometheus text. `scene`: what the rest of the program knows; the ledger adds its own.
     [[nodiscard]] net::Task<std::string> metrics(net::Loop& asker, MetricsScene scene);
 
@@ -92,6 +100,8 @@ private:
     EventHub hub_;
     Metrics metrics_{};
     std::uint64_t last_seq_{0};
+    base::WallTime began_{};
+    LoadedContexts contexts_;
     std::deque<std::shared_ptr<const store::RequestRecord>> recent_;
     std::vector<std::function<void(const store::RequestRecord&)>> listeners_;
     std::optional<int> health_score_;

@@ -43,6 +43,7 @@ public:
         return names_.emplace(text, label_value(text)).first->second;
     }
     [[nodiscard]] bool knows(const std::string& text) const { return names_.contains(text); }
+    [[nodiscard]] const std::unordered_map<std::string, std::string>& all() const { return names_; }
 
 private:
     std::size_t limit_;
@@ -107,6 +108,24 @@ prometheus::Family<Counter>& counter(prometheus::Registry& registry, const char*
 prometheus::Family<Histogram>& histogram(prometheus::Registry& registry, const char* name, const char* help)
 {
     return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+}
+
+/// One for each name that may be a label, so that a queue that is empty is seen to be empty.
+prometheus::MetricFamily queue_family(const std::unordered_map<std::string, std::string>& names, const fleet::Snapshot& snapshot)
+{
+    std::map<std::string, double> waiting{{"other", 0}};
+    for (const auto& [name, label] : names) {
+        waiting[label] = 0;
+    }
+    for (const auto& [key, queue] : snapshot.queues) {
+        const auto known = names.find(queue.model);
+        waiting[known == names.end() ? "other" : known->second] += queue.waiting;
+    }
+    GaugeFamily family{"herd_requests_queued", "Requests waiting for a place."};
+    for (const auto& [label, count] : waiting) {
+        family.add(count, {{"model", label}});
+    }
+    return family.take();
 }
 
 } // namespace
@@ -216,6 +235,7 @@ std::string Metrics::text(const fleet::Snapshot& snapshot, const MetricsScene& s
 {
     std::vector<prometheus::MetricFamily> families = state_->registry.Collect();
     std::erase_if(families, [](const prometheus::MetricFamily& family) { return family.metric.empty(); });
+    families.push_back(queue_family(state_->models.all(), snapshot));
     append_gauges(families, snapshot, scene, state_->limits.nodes);
     return prometheus::TextSerializer{}.Serialize(families);
 }

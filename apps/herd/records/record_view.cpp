@@ -96,6 +96,19 @@ std::optional<base::Duration> queue_in_node(const store::RequestRecord& record)
     return std::max(base::Duration{}, record.attempts.back().took - known);
 }
 
+/// Whether the node was believed to have part of the prompt in its cache; nothing without a decision.
+std::string affinity_of(const store::RequestRecord& record, const std::optional<fleet::Decision>& decision)
+{
+    if (!decision || !decision->chosen) {
+        return {};
+    }
+    const auto chosen = std::ranges::find(decision->candidates, *decision->chosen, &fleet::Weighed::node);
+    if (chosen == decision->candidates.end()) {
+        return {};
+    }
+    return chosen->cached_tokens > 0 ? "hit" : record.session.empty() ? "none" : "new";
+}
+
 Json to_json(const store::RequestRecord& record)
 {
     Json attempts = Json::array();
@@ -249,6 +262,10 @@ store::RequestRecord stored_form(proxy::ExchangeRecord&& record)
     out.bytes_out = record.bytes_out;
     out.fallback = record.fallback;
     out.error = std::move(record.error);
+    out.labels = std::move(record.labels);
+    out.num_ctx_asked = record.num_ctx;
+    out.done_reason = std::move(record.done_reason);
+    out.user_agent = std::move(record.user_agent);
     return out;
 }
 
@@ -259,7 +276,13 @@ std::string record_json(const store::RequestRecord& record, bool detail)
         put_if(json, "prompt_eval_ms", record.prompt_eval);
         put_if(json, "eval_ms", record.eval);
         put_if(json, "node_queue_ms", queue_in_node(record));
+        put_if(json, "num_ctx_asked", record.num_ctx_asked);
+        put_if(json, "num_ctx_used", record.num_ctx_used);
+        put_if(json, "done_reason", record.done_reason);
+        put_if(json, "user_agent", record.user_agent);
+        json["labels"] = record.labels;
         const auto decision = unpack_decision(record.decision);
+        put_if(json, "affinity", affinity_of(record, decision));
         json["decision"] = decision ? Json::parse(admin::decision_json(*decision), nullptr, false) : Json(nullptr);
     }
     return text_of(json);

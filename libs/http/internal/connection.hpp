@@ -23,7 +23,7 @@ public:
     /// Answers 503 to whatever comes, and closes.
     [[nodiscard]] net::Task<void> refuse();
     void drain(); ///< closes if idle, else after the answer in progress
-    void kill();  ///< resets the connection; its handler is told that the client is gone
+    void kill() override;  ///< resets the connection; its handler is told that the client is gone
     [[nodiscard]] Connection* next() const { return next_; }
 
     // --- the exchange ---

@@ -129,7 +129,12 @@ void read_attempts(const std::string& text, std::vector<RecordedAttempt>& into)
     }
 }
 
-void read_tags(const std::string& text, std::vector<std::string>& into)
+std::string words_text(const std::vector<std::string>& words)
+{
+    return words.empty() ? std::string{"[]"} : text_of(words);
+}
+
+void read_words(const std::string& text, std::vector<std::string>& into)
 {
     const Json list = Json::parse(text, nullptr, false);
     if (!list.is_array()) {
@@ -147,7 +152,8 @@ void read_tags(const std::string& text, std::vector<std::string>& into)
 void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts)
 {
     texts.attempts = attempts_text(record.attempts);
-    texts.tags = record.tags.empty() ? std::string{"[]"} : text_of(record.tags);
+    texts.tags = words_text(record.tags);
+    texts.labels = words_text(record.labels);
     const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
     Writer(statement) << number(record.seq) << record.id << std::int64_t{record.at.time_since_epoch().count()} << record.client
                       << record.key << record.frontend << record.api << record.method << record.path << record.model
@@ -156,7 +162,8 @@ void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts
                       << record.session << record.priority << record.prompt_tokens << record.cached_tokens
                       << record.output_tokens << record.queue << record.connect << record.ttft << record.total << record.load
                       << record.prompt_eval << record.eval << record.tokens_per_s << number(record.bytes_in)
-                      << number(record.bytes_out) << std::int64_t{record.fallback} << record.error << record.decision;
+                      << number(record.bytes_out) << std::int64_t{record.fallback} << record.error << record.decision
+                      << texts.labels << record.num_ctx_asked << record.num_ctx_used << record.done_reason << record.user_agent;
 }
 
 RequestRecord read_row(const Statement& statement)
@@ -166,15 +173,18 @@ RequestRecord read_row(const Statement& statement)
     std::int64_t attempt_count = 0;
     std::string attempts;
     std::string tags;
+    std::string labels;
     Reader(statement) >> record.seq >> record.id >> at >> record.client >> record.key >> record.frontend >> record.api
         >> record.method >> record.path >> record.model >> record.requested_model >> record.node >> attempts >> attempt_count
         >> record.status >> record.termination >> record.stream >> tags >> record.session >> record.priority
         >> record.prompt_tokens >> record.cached_tokens >> record.output_tokens >> record.queue >> record.connect >> record.ttft
         >> record.total >> record.load >> record.prompt_eval >> record.eval >> record.tokens_per_s >> record.bytes_in
-        >> record.bytes_out >> record.fallback >> record.error >> record.decision;
+        >> record.bytes_out >> record.fallback >> record.error >> record.decision >> labels >> record.num_ctx_asked >> record.num_ctx_used
+        >> record.done_reason >> record.user_agent;
     record.at = base::WallTime{std::chrono::microseconds{at}};
     read_attempts(attempts, record.attempts);
-    read_tags(tags, record.tags);
+    read_words(tags, record.tags);
+    read_words(labels, record.labels);
     return record;
 }
 

@@ -8,7 +8,7 @@
 
 namespace herd::store::internal {
 
-inline constexpr std::array<const char*, 1> trace_schema{
+inline constexpr std::array<const char*, 2> trace_schema{
     R"(
 CREATE TABLE requests (
     seq INTEGER PRIMARY KEY,
@@ -37,19 +37,28 @@ CREATE INDEX requests_model ON requests (model, at);
 CREATE INDEX requests_node ON requests (node, model, at);
 CREATE TABLE request_tags (tag TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (tag, seq)) WITHOUT ROWID;
 CREATE INDEX request_tags_seq ON request_tags (seq);
+)",
+    R"(
+ALTER TABLE requests ADD COLUMN labels TEXT NOT NULL DEFAULT '[]'; -- JSON [text, ...]
+ALTER TABLE requests ADD COLUMN num_ctx_asked INTEGER;
+ALTER TABLE requests ADD COLUMN num_ctx_used INTEGER;
+ALTER TABLE requests ADD COLUMN done_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE requests ADD COLUMN user_agent TEXT NOT NULL DEFAULT '';
 )"};
 
 /// All columns, in the order of bind_row() and read_row().
 inline constexpr const char* trace_columns =
     "seq, id, at, client, key, frontend, api, method, path, model, requested_model, node, attempts, attempt_count, status, "
     "termination, stream, tags, session, priority, prompt_tokens, cached_tokens, output_tokens, queue, connect, ttft, total, "
-    "load, prompt_eval, eval, tokens_per_s, bytes_in, bytes_out, fallback, error, decision";
-inline constexpr int trace_column_count = 36;
+    "load, prompt_eval, eval, tokens_per_s, bytes_in, bytes_out, fallback, error, decision, labels, num_ctx_asked, num_ctx_used, "
+    "done_reason, user_agent";
+inline constexpr int trace_column_count = 41;
 
 /// Texts that the row borrows while it is written.
 struct RowTexts {
     std::string attempts{};
     std::string tags{};
+    std::string labels{};
 };
 void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts);
 [[nodiscard]] RequestRecord read_row(const Statement& statement);

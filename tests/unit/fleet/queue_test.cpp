@@ -1,4 +1,5 @@
 // Waiting: bounds, deadlines, order, cancellation.
+#include "base/text.hpp"
 #include "support/catch.hpp"
 
 #include "sim/fleet/world.hpp"
@@ -41,6 +42,21 @@ TEST_CASE("a full queue refuses with an estimate from what requests take")
     CHECK(world.answer(ticket)->refusal->retry_after >= 76s); // the load is not of the next ones
     CHECK(world.answer(ticket)->refusal->retry_after <= 80s);
     CHECK(world.answer(next)->lease);
+}
+
+TEST_CASE("a snapshot shows who waits, by model, however its name is written")
+{
+    Busy busy;
+    auto& world = busy.world;
+    CHECK(world.snapshot()->queues.empty());
+    world.ask("m");
+    world.ask("M:latest");
+    const auto queues = world.snapshot()->queues;
+    REQUIRE(queues.size() == 1);
+    CHECK(queues.begin()->second.model == "m:latest");
+    CHECK(queues.begin()->second.waiting == 2);
+    world.finish(busy.running);
+    CHECK(world.snapshot()->queues.begin()->second.waiting == 1);
 }
 
 TEST_CASE("each model has a queue of its own")

@@ -132,10 +132,10 @@ TEST_CASE("fleet status: nodes in three words, queues by node and model, waiting
     view.in_flight = 0;
     snapshot.nodes.push_back(view);
     snapshot.models["k"].push_back({.node = 0, .model = 0, .loaded = true, .slots = 4, .in_flight = 2});
-    app::admin::FleetStatusInput input;
-    input.counts[{"n1", "k"}] = {.model = "llama3.2:3b", .completed = 42, .latency_ms = 100};
-    input.waiting["llama3.2:3b"] = 3;
-    const Json json = Json::parse(app::admin::fleet_status(snapshot, input, {}));
+    snapshot.queues["k"] = {"llama3.2:3b", 3};
+    app::admin::QueueCountsOf counts;
+    counts[{"n1", "k"}] = {.model = "llama3.2:3b", .completed = 42, .latency_ms = 100};
+    const Json json = Json::parse(app::admin::fleet_status(snapshot, counts, {}));
     CHECK(json["fleet"] == Json{{"nodes_total", 2}, {"nodes_online", 1}, {"models_loaded", 1}, {"requests_active", 2}});
     const Json& node = json["nodes"][0];
     CHECK(node["status"] == "online");

@@ -62,6 +62,10 @@ proxy::ExchangeRecord exchange()
     one.bytes_in = 10;
     one.bytes_out = 20;
     one.decision = std::make_shared<const fleet::Decision>(decision());
+    one.labels = {"eu"};
+    one.num_ctx = 8192;
+    one.done_reason = "stop";
+    one.user_agent = "curl/8";
     return one;
 }
 
@@ -96,6 +100,12 @@ TEST_CASE("one request tells its decision and the node's own time")
     CHECK(json["decision"]["candidates"][1]["reason"] == "draining");
     CHECK(json["eval_ms"] == 500.0);
     CHECK(json["node_queue_ms"] == 310.0);
+    CHECK(json["num_ctx_asked"] == 8192);
+    CHECK_FALSE(json.contains("num_ctx_used")); // nobody knows
+    CHECK(json["done_reason"] == "stop");
+    CHECK(json["user_agent"] == "curl/8");
+    CHECK(json["labels"] == Json::array({"eu"}));
+    CHECK(json["affinity"] == "hit"); // 20 tokens of its prompt were believed to be there
 }
 
 TEST_CASE("speed is taken from the stream where the node does not tell")
@@ -153,6 +163,31 @@ TEST_CASE("what is in flight says what it waits for, and no status")
     CHECK(json["phase"] == "queued");
     CHECK(json["status"].is_null());
     CHECK(json["termination"].is_null());
+}
+
+TEST_CASE("the context a model ran with is what its node shows, unless that may be old")
+{
+    fleet::Snapshot snapshot;
+    snapshot.version = 1;
+    auto facts = std::make_shared<fleet::NodeFacts>();
+    facts->loaded.push_back({.name = "llama3.2:3b", .context_length = 4096});
+    snapshot.nodes.push_back({.name = "box", .facts = facts});
+    app::LoadedContexts contexts;
+    auto one = stored();
+    CHECK(contexts.used_by(one, snapshot) == 4096);
+    one.load = 5s; // for the context asked for, of which the node has not told yet
+    CHECK_FALSE(contexts.used_by(one, snapshot));
+    one.num_ctx_asked = 4096;
+    CHECK(contexts.used_by(one, snapshot) == 4096);
+    one.node = "attic";
+    CHECK_FALSE(contexts.used_by(one, snapshot));
+    one.node = "box";
+    snapshot.version = 2;
+    auto later = std::make_shared<fleet::NodeFacts>(*facts);
+    later->loaded[0].context_length = 8192;
+    snapshot.nodes[0].facts = later;
+    one.num_ctx_asked = 8192;
+    CHECK(contexts.used_by(one, snapshot) == 8192);
 }
 
 TEST_CASE("names that are not UTF-8 cannot break a record")
@@ -236,7 +271,14 @@ TEST_CASE("metrics count what happened, and clients cannot make them grow withou
     view.state = fleet::NodeState::online;
     snapshot.nodes = {view, view};
     snapshot.nodes[1].id.bytes[0] = 9;
+    snapshot.queues["k0"] = {"model0", 3};
+    for (int i = 0; i < 100; ++i) {
+        snapshot.queues["x" + std::to_string(i)] = {"invented" + std::to_string(i), 2};
+    }
     const std::string text = metrics.text(snapshot, {.version = "1.2.3", .counts = {1000, 0, 4}});
+    CHECK(text.find("herd_requests_queued{model=\"model0\"} 3\n") != std::string::npos);
+    CHECK(text.find("herd_requests_queued{model=\"model1\"} 0\n") != std::string::npos);
+    CHECK(text.find("herd_requests_queued{model=\"other\"} 200\n") != std::string::npos);
     CHECK(text.find("herd_requests_total{api=\"ollama\",code=\"404\",model=\"\",node=\"\"} 500\n") != std::string::npos);
     CHECK(text.find("herd_build_info{version=\"1.2.3\"} 1\n") != std::string::npos);
     CHECK(text.find("herd_requests_in_flight 4\n") != std::string::npos);

@@ -22,6 +22,47 @@ TEST_CASE("windows forget: five minutes, an hour, a day")
     CHECK(windows.day(now).requests == 0);
 }
 
+TEST_CASE("windows take the past in order, also what was before the machine started")
+{
+    Windows windows;
+    base::Instant now{10min}; // the machine runs since ten minutes
+    for (int hours = 200; hours >= 0; --hours) {
+        windows.add(now - std::chrono::hours{hours}, {.requests = 1});
+    }
+    CHECK(windows.day(now).requests == 24);
+    CHECK(windows.recent(now).requests == 1);
+    CHECK(windows.recent(now, 2 * Windows::step).requests == 1);
+    CHECK(windows.week(now).requests >= 6 * 24);
+    CHECK(windows.week(now).requests <= 7 * 24);
+    windows.add(now - 48h, {.requests = 100}); // told too late: its hour's place belongs to another day by now
+    CHECK(windows.day(now).requests == 24);
+}
+
+TEST_CASE("what an earlier run served counts for health, and not for what is told since the start")
+{
+    World world;
+    world.node(1);
+    world.see();
+    Finished one{.node = "n1", .model = "m:1b", .requested = "m:1b", .status = 200};
+    one.attempts = {{"n1", fleet::Result::served}};
+    one.timings = {.load = 5s, .prompt_tokens = 100, .output_tokens = 20};
+    for (int i = 0; i < 4; ++i) {
+        world.history.recalled(one, world.now - 30min + i * 1min);
+    }
+    world.history.finished(one, world.now);
+    CHECK(world.history.all().day(world.now).requests == 5);
+    const Pairing& pair = world.history.pairings().begin()->second;
+    CHECK(pair.windows.recent(world.now).cold_loads == 5);
+    CHECK(pair.ever.completed == 1);
+    CHECK(pair.ever.cold == 1);
+    Finished away{.requested = "m:1b", .status = 429};
+    world.history.recalled(away, world.now - 1min);
+    world.history.finished(away, world.now);
+    REQUIRE(world.history.turned_away().size() == 1);
+    CHECK(world.history.turned_away().begin()->second.count == 1);
+    CHECK(world.history.turned_away().begin()->second.model == "m:1b");
+}
+
 TEST_CASE("a spread finds percentiles within a step")
 {
     Spread spread;

@@ -225,3 +225,58 @@ TEST_CASE("model_load_timeout: slow failures of a model")
     w.now += 2h;
     CHECK(w.one("model_load_timeout").resolved);
 }
+
+TEST_CASE("context_protection_insufficient: more was asked for than the model ran with")
+{
+    World w;
+    w.node(1);
+    w.see();
+    Finished one = served();
+    one.context_asked = 32768;
+    w.request(one); // what it ran with is not known
+    one.context_used = 32768;
+    w.request(one);
+    CHECK(w.quiet("context_protection_insufficient"));
+    one.context_used = 8192;
+    w.request(one, 2);
+    const auto found = w.one("context_protection_insufficient");
+    CHECK(found.severity == Severity::warning);
+    CHECK(found.model == "m:1b");
+    CHECK(found.summary.starts_with("2 requests"));
+    w.now += 2h;
+    CHECK(w.one("context_protection_insufficient").resolved);
+}
+
+TEST_CASE("context_protection_active: rounded up, and it costs nothing")
+{
+    World w;
+    w.node(1);
+    Finished one = served();
+    one.context_asked = 5000;
+    one.context_used = 5000;
+    w.request(one);
+    CHECK(w.quiet("context_protection_active"));
+    one.context_used = 8192;
+    w.request(one);
+    CHECK(w.one("context_protection_active").activity);
+}
+
+TEST_CASE("priority_model_not_loaded: much used, on disk, in nobody's memory")
+{
+    World w;
+    on_disk(w, 1, "m:1b", "aaaaaaaaaaaaaaaa");
+    w.request(served(), 3);
+    CHECK(w.quiet("priority_model_not_loaded")); // 3 * 3 + 3/7
+    w.request(served());
+    const auto found = w.one("priority_model_not_loaded");
+    CHECK(found.severity == Severity::warning);
+    CHECK_FALSE(found.activity);
+    CHECK(found.advice.find("on n1") != std::string::npos);
+    w.fleet.models.begin()->second.front().loaded = true;
+    CHECK(w.quiet("priority_model_not_loaded"));
+    w.fleet.models.begin()->second.front().loaded = false;
+    w.now += 2h; // at night nobody minds
+    CHECK(w.one("priority_model_not_loaded").activity);
+    w.node(1).state = fleet::NodeState::offline;
+    CHECK(w.quiet("priority_model_not_loaded")); // nobody could load it
+}

@@ -1,3 +1,5 @@
+#include "herd/health/steady.hpp"
+
 #include "world.hpp"
 
 using namespace herd;
@@ -162,4 +164,31 @@ TEST_CASE("vram_fallback_active names the model that was wanted")
     const auto found = w.one("vram_fallback_active");
     CHECK(found.model == "big:70b");
     CHECK_FALSE(found.costs());
+}
+
+TEST_CASE("image_generation and transcription_activity tell, and warn when some failed")
+{
+    World w;
+    CHECK(w.quiet("image_generation"));
+    Finished one = served();
+    one.kind = Finished::Kind::image;
+    w.request(one, 2);
+    auto found = w.one("image_generation");
+    CHECK(found.activity);
+    CHECK(found.summary.starts_with("2 images"));
+    CHECK(w.quiet("transcription_activity"));
+    one.status = 404; // a client's mistake
+    w.request(one);
+    CHECK(w.one("image_generation").activity);
+    one.status = 502;
+    w.request(one);
+    found = w.one("image_generation");
+    CHECK(found.severity == Severity::warning);
+    CHECK(found.costs());
+    one.kind = Finished::Kind::transcription;
+    one.status = 200;
+    w.request(one);
+    CHECK(w.one("transcription_activity").activity);
+    CHECK(vitals_of(w.evidence()).images == 2);
+    CHECK(vitals_of(w.evidence()).transcriptions == 1);
 }

@@ -75,6 +75,18 @@ TEST_CASE("event streams end with their own last events")
     CHECK(end_of("anything", none) == TailEnd::proper);
 }
 
+TEST_CASE("why an answer ended is told in the node's own word, in every dialect")
+{
+    CHECK(fed("{\"done\":true,\"done_reason\":\"length\",\"total_duration\":1,\"eval_count\":2}\n").done_reason() == "length");
+    CHECK(fed("data: {\"choices\":[{\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n").done_reason() == "tool_calls");
+    CHECK(fed("event: message_delta\ndata: {\"delta\":{\"stop_reason\": \"end_turn\",\"stop_sequence\":null}}\n\nevent: message_stop\n\n").done_reason() == "end_turn");
+    CHECK(fed("data: {\"choices\":[{\"finish_reason\":null}]}\n\n").done_reason().empty());
+    CHECK(fed("{\"response\":\"say \\\"done_reason\\\":\\\"fake\\\"\",\"done\":true}\n").done_reason().empty());
+    CHECK(fed("{\"done_reason\":\"NOT a plain word\"}").done_reason().empty());
+    CHECK(fed("{\"done_reason\":\"sto").done_reason().empty());
+    CHECK(fed("").done_reason().empty());
+}
+
 TEST_CASE("timings are those the node reported last")
 {
     const auto timings = fed(line + done).timings();

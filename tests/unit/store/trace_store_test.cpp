@@ -67,6 +67,10 @@ RequestRecord record(std::uint64_t seq, base::WallTime at = noon)
     one.bytes_in = 300;
     one.bytes_out = 9000;
     one.decision = R"({"v":1})";
+    one.labels = {"eu", "a \"b\""};
+    one.num_ctx_asked = 8192;
+    one.done_reason = "stop";
+    one.user_agent = "curl/8";
     return one;
 }
 
@@ -137,6 +141,11 @@ TEST_CASE("a record comes back from the disk as it was, newest first")
     CHECK(one.stream);
     CHECK_FALSE(one.fallback);
     CHECK(one.decision == R"({"v":1})");
+    CHECK(one.labels == was.labels);
+    CHECK(one.num_ctx_asked == 8192);
+    CHECK_FALSE(one.num_ctx_used);
+    CHECK(one.done_reason == "stop");
+    CHECK(one.user_agent == "curl/8");
     const auto by_id = store::TraceReader(traces.path, traces.clock).find("r2");
     REQUIRE(by_id);
     REQUIRE(*by_id);
@@ -340,6 +349,45 @@ TEST_CASE("steps of the schema are taken once, in order, and a newer file is lef
     CHECK_FALSE(store::internal::migrate(*database, broken));
     CHECK(*database->integer("PRAGMA user_version") == 2);
     CHECK(*database->integer("SELECT count(*) FROM sqlite_master WHERE name = 'u'") == 0);
+}
+
+TEST_CASE("a file of the first herd is brought up to date, its records kept")
+{
+    Traces traces;
+    {
+        using store::internal::Database;
+        auto database = Database::open(traces.path, Database::Mode::write);
+        REQUIRE(database);
+        REQUIRE(store::internal::migrate(*database, std::span(store::internal::trace_schema).first(1)));
+        REQUIRE(database->run("INSERT INTO requests VALUES (1,'old',1800000000000000,'c','','','ollama','POST','/api/chat','m','m','n','[]',0,"
+                              "200,'--',0,'[]','','normal',NULL,NULL,NULL,0,0,0,0,NULL,NULL,NULL,NULL,0,0,0,'','')"));
+    }
+    traces.keep(records(2, 1, noon + std::chrono::seconds{1}));
+    const auto found = traces.list();
+    REQUIRE(found.size() == 2);
+    CHECK(found[0].num_ctx_asked == 8192);
+    CHECK(found[1].id == "old");
+    CHECK(found[1].labels.empty());
+    CHECK(found[1].user_agent.empty());
+}
+
+TEST_CASE("the past is told from its beginning, the newest of it when there is too much")
+{
+    Traces traces;
+    const store::TraceReader reader(traces.path, traces.clock);
+    const auto past = [&](base::WallTime since, base::WallTime until, std::size_t most) {
+        std::string ids;
+        REQUIRE(reader.past(since, until, most, [&](const RequestRecord& one) { ids += one.id + " "; }));
+        return ids;
+    };
+    const std::chrono::seconds s{1};
+    CHECK(past({}, noon + 9 * s, 10).empty()); // no file yet
+    traces.keep(records(1, 5));
+    CHECK(past({}, noon + 9 * s, 10) == "r1 r2 r3 r4 r5 ");
+    CHECK(past({}, noon + 9 * s, 2) == "r4 r5 ");
+    CHECK(past(noon + 1 * s, noon + 4 * s, 10) == "r2 r3 r4 ");
+    CHECK(past(noon + 1 * s, noon + 4 * s, 1) == "r4 ");
+    CHECK(past(noon + 5 * s, noon + 9 * s, 10).empty());
 }
 
 TEST_CASE("a file of a newer herd is not touched")

@@ -3,7 +3,7 @@ import { Cell } from './cell.ts'
 
 export interface Place { view: string, id: string, query: URLSearchParams }
 
-const aliases: Record<string, string> = { trends: 'usage', tags: 'usage', apps: 'usage', benchmarks: 'explorer', recommendations: 'health' }
+const aliases: Record<string, [string, string]> = { trends: ['usage', 'by=model'], tags: ['usage', 'by=tag'], apps: ['usage', 'by=tag'], benchmarks: ['explorer', 'try=load'], recommendations: ['health', ''] }
 export const root = '/dashboard'
 
 export function parsePlace(path: string, search: string): Place {
@@ -16,7 +16,8 @@ export function parsePlace(path: string, search: string): Place {
     }
   }
   const view = parts[0] ?? ''
-  return { view: aliases[view] ?? view, id: decode(parts.slice(1).join('/')), query: new URLSearchParams(search) }
+  const [named, wish] = aliases[view] ?? [view, '']
+  return { view: named, id: decode(parts.slice(1).join('/')), query: new URLSearchParams(search || wish) }
 }
 
 export const place = new Cell<Place>(parsePlace(globalThis.location?.pathname ?? root, globalThis.location?.search ?? ''))

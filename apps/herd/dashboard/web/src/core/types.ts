@@ -102,6 +102,12 @@ export interface RequestRecord {
   prompt_eval_ms?: number | null
   eval_ms?: number | null
   node_queue_ms?: number | null
+  num_ctx_asked?: number
+  num_ctx_used?: number
+  done_reason?: string
+  user_agent?: string
+  labels?: string[]
+  affinity?: string
   bytes_in?: number
   bytes_out?: number
   tokens_per_s?: number | null
@@ -146,6 +152,10 @@ export interface Decision {
   left_out?: number
   candidates: Candidate[]
 }
+
+/** One of GET /fleet/queue; node_id "*": waiting in herd. */
+export interface Queue { node_id: string, model: string, pending: number, in_flight: number, concurrency: number, rejected: number }
+export interface Queues { pending: number, estimated_wait_ms: number | null, model?: string, queues: Record<string, Queue> }
 
 export type Severity = 'ok' | 'info' | 'warning' | 'critical'
 

@@ -49,6 +49,12 @@ const template = (endpoint: Endpoint, model: string, stream: boolean) => {
   return body === null ? '' : JSON.stringify(body, null, 2)
 }
 
+/** One that answers at once where there is such: in memory, and no model for embeddings. */
+function firstChoice(models: CatalogModel[]): string {
+  const rank = (model: CatalogModel) => (model.name.includes('embed') ? 2 : 0) + (model.nodes.some((each) => each.loaded) ? 0 : 1)
+  return [...models].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name))[0]?.name ?? ''
+}
+
 function modelOf(source: string): string {
   try {
     const json = JSON.parse(source) as { model?: unknown }
@@ -196,7 +202,7 @@ export function ExplorerView() {
   const body = kept[id] ?? template(endpoint, model || 'MODEL', stream)
   const [now, setNow] = useState<Progress | null>(null)
   const [running, setRunning] = useState<AbortController | null>(null)
-  const [mode, setMode] = useState<'one' | 'load'>('one')
+  const [mode, setMode] = useState<'one' | 'load'>(query.get('try') === 'load' ? 'load' : 'one')
   const [why, setWhy] = useState<{ decision: Decision | null, trouble: string } | null>(null)
   const edit = (text: string) => bodies.set({ ...bodies.value, [id]: text })
 
@@ -209,8 +215,8 @@ export function ExplorerView() {
     if (wanted) {
       choose(wanted)
       go(href('explorer'), true)
-    } else if (!model && known?.[0]) {
-      choose(known[0])
+    } else if (!model && catalog.data?.models.length) {
+      choose(firstChoice(catalog.data.models))
     }
   }, [wanted, known])
   useEffect(() => () => running?.abort(), [running])

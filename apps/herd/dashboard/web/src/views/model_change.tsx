@@ -11,10 +11,10 @@ function outcomeText(now: Progress): string {
 }
 
 /** A dialog with its button; the pull goes on while it is open and ends with it. */
-export function PullModel({ fleet, model = '', small = false }: { fleet: Node[], model?: string, small?: boolean }) {
+export function PullModel({ fleet, model = '', to = '', small = false }: { fleet: Node[], model?: string, to?: string, small?: boolean }) {
   const dialog = useRef<HTMLDialogElement>(null)
   const [name, setName] = useState(model)
-  const [node, setNode] = useState('')
+  const [node, setNode] = useState(to)
   const [now, setNow] = useState<Progress | null>(null)
   const [running, setRunning] = useState<AbortController | null>(null)
   useEffect(() => () => running?.abort(), [running])

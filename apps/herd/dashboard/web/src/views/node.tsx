@@ -9,6 +9,7 @@ import { go, href } from '../core/router.ts'
 import type { Node } from '../core/types.ts'
 import { Fact, Loading, Mark, Notice, StateBadge } from '../parts/basics.tsx'
 import { Chart } from '../parts/chart.tsx'
+import { DeleteModel, PullModel } from './model_change.tsx'
 import { DrainButton, NodeMeters, Slots, stateLine } from './fleet.tsx'
 
 function RemoveButton({ node }: { node: Node }) {
@@ -26,6 +27,25 @@ function RemoveButton({ node }: { node: Node }) {
   }
   return <span class="act">{sure ? <><button class="button small" onClick={remove}>Yes, forget {node.name}</button><button class="button small" onClick={() => setSure(false)}>No</button></> : <button class="button small" onClick={() => setSure(true)}>Remove</button>}
     {trouble ? <span class="act-trouble" role="alert">{trouble}</span> : null}</span>
+}
+
+/** Asks the node now, and says what came of it. */
+function ProbeButton({ node }: { node: Node }) {
+  const [busy, setBusy] = useState(false)
+  const [said, setSaid] = useState('')
+  const probe = async () => {
+    setBusy(true)
+    setSaid('')
+    try {
+      const now = await ask<Node>(`/herd/v1/nodes/${encodeURIComponent(node.id)}/probe`, { method: 'POST' })
+      takeNode(now)
+      setSaid(now.state === 'online' ? `answered in ${millis(now.latency_ms)}` : `${now.state}: ${now.state_reason ?? ''}`)
+    } catch (error) {
+      setSaid(error instanceof ApiError ? error.message : String(error))
+    }
+    setBusy(false)
+  }
+  return <span class="act"><button class="button small" disabled={busy} title="Ask it now how it is" onClick={probe}>{busy ? 'Asking…' : 'Probe'}</button>{said ? <span class="quiet" role="status">{said}</span> : null}</span>
 }
 
 const known = (values: number[]) => values.map((value) => (Number.isNaN(value) ? null : value))
@@ -63,7 +83,7 @@ export function NodeView({ name }: { name: string }) {
     <>
       {back}
       <div class="head"><h1>{node.name}</h1><StateBadge state={node.state} /><span class="quiet">{stateLine(node, now)}</span><span class="grow" />
-        <a class="button small" href={href('requests', '', { node: node.name })}>Its requests</a><DrainButton node={node} />{node.source === 'static' ? <RemoveButton node={node} /> : null}</div>
+        <a class="button small" href={href('requests', '', { node: node.name })}>Its requests</a><ProbeButton node={node} /><DrainButton node={node} />{node.source === 'static' ? <RemoveButton node={node} /> : null}</div>
       <div class="grid-about">
         <section class="panel"><h2>Now</h2><NodeMeters node={node} /><div class="work roomy"><Slots node={node} /><span><b>{count(node.in_flight)}</b> running</span><span><b>{count(node.queued)}</b> waiting</span></div></section>
         <section class="panel"><h2>About it</h2>
@@ -88,16 +108,16 @@ export function NodeView({ name }: { name: string }) {
           <thead><tr><th>Name</th><th class="right">Busy</th><th class="right">VRAM free</th><th class="right">of</th><th class="right">Temperature</th><th class="right">Power</th></tr></thead>
           <tbody>{node.gpus.map((gpu, i) => <tr key={i}><td>{gpu.name}</td><td class="right">{percent(gpu.busy)}</td><td class="right">{bytes(gpu.vram_free_bytes)}</td><td class="right">{bytes(gpu.vram_total_bytes)}</td><td class="right">{typeof gpu.temperature_c === 'number' ? `${Math.round(gpu.temperature_c)} °C` : none}</td><td class="right">{typeof gpu.power_w === 'number' ? `${Math.round(gpu.power_w)} W` : none}</td></tr>)}</tbody>
         </table></div></section>) : null}
-      <section class="panel"><h2>Models <small>{count(models.length)}, {count(loaded.size)} in memory</small></h2>
+      <section class="panel"><h2>Models <small>{count(models.length)}, {count(loaded.size)} in memory</small><span class="grow" />{node.state === 'online' ? <PullModel fleet={[node]} to={node.name} small /> : null}</h2>
         {models.length === 0 ? <p class="quiet">None that is known.</p> : (
           <div class="scroll-x"><table class="plain-table">
-            <thead><tr><th>Model</th><th>State</th><th class="right">On disk</th><th class="right">In memory</th><th class="right">Context</th><th>Unloads</th><th>Version</th></tr></thead>
+            <thead><tr><th>Model</th><th>State</th><th class="right">On disk</th><th class="right">In memory</th><th class="right">Context</th><th>Unloads</th><th>Version</th><th /></tr></thead>
             <tbody>{models.map((model) => {
               const resident = loaded.get(model.name)
               const spilled = resident && resident.size_vram !== undefined && resident.size !== undefined && resident.size_vram > 0 && resident.size_vram < resident.size
               const left = untilUnload(resident?.expires_at, now)
               return <tr key={model.name}><td><a href={href('models', model.name)}>{model.name}</a></td><td><span class="cell-name"><Mark tone={resident ? (spilled ? 'warn' : 'good') : 'none'} />{resident ? (spilled ? `${Math.round((100 * (resident.size_vram ?? 0)) / (resident.size ?? 1))} % on the GPU` : 'in memory') : 'on disk'}</span></td>
-                <td class="right">{bytes(model.size)}</td><td class="right">{resident ? bytes(resident.size) : none}</td><td class="right">{count(resident?.context_length)}</td><td>{left ? (/\d/.test(left) ? `in ${left}` : left) : none}</td><td class="mono">{shortDigest(model.digest)}</td></tr>
+                <td class="right">{bytes(model.size)}</td><td class="right">{resident ? bytes(resident.size) : none}</td><td class="right">{count(resident?.context_length)}</td><td>{left ? (/\d/.test(left) ? `in ${left}` : left) : none}</td><td class="mono">{shortDigest(model.digest)}</td><td class="right"><DeleteModel model={model.name} node={node.name} /></td></tr>
             })}</tbody>
           </table></div>)}
       </section>

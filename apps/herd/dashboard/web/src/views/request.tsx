@@ -1,7 +1,9 @@
 // One request: where its time went, and why it ran where it ran.
+import { useEffect, useState } from 'preact/hooks'
+import { ApiError, ask } from '../core/api.ts'
 import { useCell } from '../core/cell.ts'
 import { bytes, count, dateAndTime, millis, none, rate } from '../core/format.ts'
-import { finished } from '../core/live.ts'
+import { finished, second } from '../core/live.ts'
 import { usePolled } from '../core/poll.ts'
 import { href } from '../core/router.ts'
 import { partWords, segments, terminationWords } from '../core/timeline.ts'
@@ -9,6 +11,12 @@ import type { RequestRecord } from '../core/types.ts'
 import { Fact, Loading, Mark, TroubleNotice } from '../parts/basics.tsx'
 import { DecisionTable } from '../parts/decision.tsx'
 import { outcome } from './requests.tsx'
+
+const phases: Record<string, string> = { reading: 'Its body is still coming.', queued: 'It waits for a place.', waiting: 'Its node has not answered yet: it loads the model or reads the prompt.', streaming: 'Its answer is on the way' }
+
+function runningWords(record: RequestRecord): string {
+  return record.phase === 'streaming' ? `${phases.streaming}: ${bytes(record.bytes_out)} so far.` : phases[record.phase ?? ''] ?? 'It has not ended yet.'
+}
 
 const colours: Record<string, string> = { queued: 's1', retried: 's7', connect: 's8', load: 's2', node: 's6', prefill: 's3', first: 's3', generate: 's5', rest: 's8' }
 
@@ -30,9 +38,32 @@ export function Timeline({ record }: { record: RequestRecord }) {
   )
 }
 
+/** Ends one that runs: its client's connection is closed, and the node stops. Asked twice. */
+export function EndButton({ id, ended }: { id: string, ended: () => void }) {
+  const [sure, setSure] = useState(false)
+  const [trouble, setTrouble] = useState('')
+  const end = async () => {
+    setTrouble('')
+    try {
+      await ask(`/herd/v1/requests/${encodeURIComponent(id)}`, { method: 'DELETE' })
+      ended()
+    } catch (error) {
+      setTrouble(error instanceof ApiError ? error.message : String(error))
+    }
+    setSure(false)
+  }
+  return <span class="act">{sure ? <><button class="button small" onClick={end}>Yes, end it</button><button class="button small" onClick={() => setSure(false)}>No</button></>
+    : <button class="button small" title="Close its client’s connection; the node stops working on it" onClick={() => setSure(true)}>End it</button>}
+    {trouble ? <span class="act-trouble" role="alert">{trouble}</span> : null}</span>
+}
+
 export function RequestView({ id }: { id: string }) {
   const recent = useCell(finished).find((record) => record.id === id) ?? null
-  const { data, error, again } = usePolled<RequestRecord>(`/herd/v1/requests/${encodeURIComponent(id)}`, 0)
+  const now = useCell(second)
+  const [every, setEvery] = useState(1000)
+  const { data, error, again } = usePolled<RequestRecord>(`/herd/v1/requests/${encodeURIComponent(id)}`, every)
+  const running = data !== null && (data.status === null || data.status === undefined)
+  useEffect(() => { setEvery(data && !running ? 0 : 1000) }, [data, running])
   const record = data ?? recent
   const back = <p><a class="inline" href={href('requests')}>← All requests</a></p>
   if (!record) {
@@ -43,13 +74,14 @@ export function RequestView({ id }: { id: string }) {
   return (
     <>
       {back}
-      <div class="head"><h1>{record.model || record.requested_model || record.path}</h1><span class={`badge ${tone}`}><Mark tone={tone} />{text}</span><span class="quiet">{record.node ? <>on <a class="inline" href={href('nodes', record.node)}>{record.node}</a>, </> : null}{dateAndTime(record.at)}</span></div>
+      <div class="head"><h1>{record.model || record.requested_model || record.path}</h1><span class={`badge ${tone}`}><Mark tone={tone} />{text}</span><span class="quiet">{record.node ? <>on <a class="inline" href={href('nodes', record.node)}>{record.node}</a>, </> : null}{dateAndTime(record.at)}</span><span class="grow" />{running ? <EndButton id={id} ended={again} /> : null}</div>
       {record.error ? <p class="trouble">{record.error}</p> : null}
-      <section class="panel"><h2>Where the time went <small>{millis(record.total_ms)} in all</small></h2>{record.total_ms ? <Timeline record={record} /> : <p class="quiet">It has not ended yet.</p>}</section>
+      {running ? <section class="panel"><h2>It runs <small>for {millis(Math.max(0, now - Date.parse(record.at)))}</small></h2><p class="quiet">{runningWords(record)}</p></section>
+        : <section class="panel"><h2>Where the time went <small>{millis(record.total_ms)} in all</small></h2><Timeline record={record} /></section>}
       <section class="panel"><h2>Why there</h2>
         {record.decision ? <DecisionTable decision={record.decision} />
           : error && !data ? <TroubleNotice error={error} what="the decision" again={again} />
-            : <p class="quiet">{data ? 'No decision was kept: herd answered this by itself, or refused it.' : 'Loading…'}</p>}
+            : <p class="quiet">{running ? 'The decision is told when it has ended.' : data ? 'No decision was kept: herd answered this by itself, or refused it.' : 'Loading…'}</p>}
       </section>
       <div class="grid-2">
         <section class="panel"><h2>Attempts</h2>
@@ -64,7 +96,8 @@ export function RequestView({ id }: { id: string }) {
             <Fact label="Speed">{rate(record.tokens_per_s)} tok/s</Fact>
             <Fact label="First byte">{millis(record.ttft_ms)}</Fact>
             <Fact label="In, out">{bytes(record.bytes_in)}, {bytes(record.bytes_out)}</Fact>
-            <Fact label="End">{terminationWords(record.termination)}</Fact>
+            <Fact label="End">{running ? none : terminationWords(record.termination)}{record.done_reason ? `, “${record.done_reason}”` : ''}</Fact>
+            {record.num_ctx_used || record.num_ctx_asked ? <Fact label="Context">{count(record.num_ctx_used)}{record.num_ctx_asked ? `, asked for ${count(record.num_ctx_asked)}` : ''}</Fact> : null}
           </dl>
         </section>
       </div>
@@ -77,6 +110,9 @@ export function RequestView({ id }: { id: string }) {
           {record.frontend ? <Fact label="Frontend">{record.frontend}</Fact> : null}
           <Fact label="Asked for">{record.requested_model || none}{record.fallback ? ' (a fallback ran)' : ''}</Fact>
           <Fact label="Priority">{record.priority ?? none}</Fact>
+          {record.user_agent ? <Fact label="Program">{record.user_agent}</Fact> : null}
+          {record.labels?.length ? <Fact label="Labels wanted">{record.labels.join(', ')}</Fact> : null}
+          {record.affinity === 'hit' || record.affinity === 'new' ? <Fact label="Conversation">{record.affinity === 'hit' ? 'its beginning was on that node' : 'new there'}</Fact> : null}
           {record.session ? <Fact label="Session"><span class="mono">{record.session}</span></Fact> : null}
           <Fact label="Tags">{record.tags?.length ? record.tags.map((tag) => <a key={tag} class="chip" href={href('requests', '', { tag })}>{tag}</a>) : none}</Fact>
         </dl>

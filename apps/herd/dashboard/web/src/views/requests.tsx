@@ -4,11 +4,11 @@ import { ApiError, ask } from '../core/api.ts'
 import { useCell } from '../core/cell.ts'
 import { csv, save } from '../core/csv.ts'
 import { bytes, clock, count, dateAndTime, millis, none, rate } from '../core/format.ts'
-import { finished, mergeRecords, nodes, skipped } from '../core/live.ts'
+import { finished, mergeRecords, nodes, skipped, status } from '../core/live.ts'
 import { usePolled } from '../core/poll.ts'
 import { go, href, place } from '../core/router.ts'
 import { terminationWords } from '../core/timeline.ts'
-import type { RequestRecord } from '../core/types.ts'
+import type { Queues, RequestRecord } from '../core/types.ts'
 import { Mark, Notice, type Tone, TroubleNotice } from '../parts/basics.tsx'
 import { type Column, Table } from '../parts/table.tsx'
 
@@ -60,6 +60,23 @@ export function fits(record: RequestRecord, filter: Filter): boolean {
 
 function contains(record: RequestRecord, wanted: string): boolean {
   return [record.id, record.model, record.requested_model, record.node, record.path, record.client, record.key, record.error, record.session, ...(record.tags ?? [])].some((text) => text?.toLowerCase().includes(wanted))
+}
+
+/** Which models are waited for, while any is. */
+function Waiting() {
+  const now = useCell(status)
+  const waiting = (now?.requests.queued ?? 0) > 0
+  const { data } = usePolled<Queues>(waiting ? '/fleet/queue' : null, 2000)
+  const queues = waiting ? Object.values(data?.queues ?? {}).filter((queue) => queue.node_id === '*' && queue.pending > 0).sort((a, b) => b.pending - a.pending) : []
+  if (queues.length === 0) {
+    return null
+  }
+  return (
+    <section class="panel waiting" aria-label="Queues"><h2>Waiting for a place</h2>
+      <ul class="chips">{queues.map((queue) => <li key={queue.model} class="chip"><a class="chip-name" href={href('models', queue.model)}>{queue.model}</a><b>{count(queue.pending)}</b>
+        {queue.model === data?.model && typeof data?.estimated_wait_ms === 'number' ? <small>about {millis(data.estimated_wait_ms)} for a new one</small> : null}</li>)}</ul>
+    </section>
+  )
 }
 
 export function RequestsView() {
@@ -143,6 +160,7 @@ export function RequestsView() {
         <span class="grow" />
         <button class="button" aria-pressed={held !== null} onClick={() => setHeld(held ? null : rows)}>{held ? `Go on (${count(Math.max(0, rows.length - held.length))} new)` : 'Hold'}</button>
       </div>
+      <Waiting />
       {trouble && rows.length === 0 ? <TroubleNotice error={trouble} what="records of requests" again={() => setRound((n) => n + 1)} /> : (
         <Table label="Requests, newest first" columns={columns} rows={shown} id={(record) => record.id} open={(record) => go(href('requests', record.id))} atEnd={more}
           empty={filtered ? 'No request fits the filter.' : 'No request yet. Whatever is asked of this herd appears here as it ends.'}

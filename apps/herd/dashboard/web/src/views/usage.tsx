@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks'
 import { stored, useCell } from '../core/cell.ts'
 import { count, millis, rate } from '../core/format.ts'
 import { usePolled } from '../core/poll.ts'
-import { href } from '../core/router.ts'
+import { href, place } from '../core/router.ts'
 import { buckets, noName, seriesOf, type Sum, sums, type Usage } from '../core/usage.ts'
 import { Choice, Loading, Notice, TroubleNotice } from '../parts/basics.tsx'
 import { Chart } from '../parts/chart.tsx'
@@ -13,7 +13,8 @@ type By = 'model' | 'node' | 'tag' | 'key' | 'client'
 type Range = '1h' | '24h' | '7d' | '30d'
 type Share = 'p50' | 'p90' | 'p99'
 
-const by = stored<By>('usage.by', 'model', (value) => ['model', 'node', 'tag', 'key', 'client'].includes(value as string))
+const isBy = (value: unknown): value is By => ['model', 'node', 'tag', 'key', 'client'].includes(value as string)
+const by = stored<By>('usage.by', 'model', isBy)
 const range = stored<Range>('usage.range', '24h', (value) => ['1h', '24h', '7d', '30d'].includes(value as string))
 const spans: Record<Range, [number, number]> = { '1h': [3600, 60], '24h': [86_400, 900], '7d': [604_800, 7200], '30d': [2_592_000, 43_200] }
 const topMax = 7
@@ -34,6 +35,9 @@ function columnsFor(kind: By): Column<Sum>[] {
 }
 
 export function UsageView() {
+  const { query } = useCell(place)
+  const named = query.get('by')
+  useEffect(() => { if (isBy(named)) { by.set(named) } }, [named])
   const kind = useCell(by)
   const length = useCell(range)
   const [share, setShare] = useState<Share>('p50')

@@ -1,0 +1,195 @@
+// What exchanges that ended tell: loads and why they were needed, lengths, speeds, failures; per model on a node, per
+// node and in all.
+#include "herd/health/history.hpp"
+
+#include "fleet/model_name.hpp"
+
+#include <algorithm>
+
+namespace herd::app::health {
+
+namespace {
+
+constexpr base::Duration cold_load = std::chrono::seconds{1};
+constexpr base::Duration idle_gap_max = std::chrono::minutes{30};
+constexpr std::size_t fallbacks_max = 256;
+constexpr std::int64_t rate_tokens_min = 8; ///< shorter answers say little about speed
+
+bool bad(fleet::Result result)
+{
+    using enum fleet::Result;
+    return result == refused || result == timed_out || result == broken || result == failed;
+}
+
+bool failed_request(const Finished& exchange)
+{
+    return exchange.status >= 500 || exchange.termination.starts_with('N') || exchange.termination.starts_with('T');
+}
+
+Counts counts_of(const Finished& exchange)
+{
+    const bool failed = failed_request(exchange);
+    const bool retried = exchange.attempts.size() > 1;
+    const bool well = !failed && exchange.status < 400;
+    Counts counts;
+    counts.requests = 1;
+    counts.errors = failed ? 1 : 0;
+    counts.retries = static_cast<std::uint32_t>(std::max<std::size_t>(exchange.attempts.size(), 1) - 1);
+    counts.disconnects = exchange.termination.starts_with('C') ? 1 : 0;
+    counts.incomplete = exchange.termination == "ND" ? 1 : 0;
+    counts.rejected = exchange.status == 429 ? 1 : 0;
+    counts.fallbacks = exchange.fallback ? 1 : 0;
+    counts.class_reloads = exchange.other_class ? 1 : 0;
+    counts.slow_failures = (failed || retried) && exchange.total > std::chrono::seconds{120} ? 1 : 0;
+    counts.context_short = exchange.context_used > 0 && exchange.context_asked > exchange.context_used ? 1 : 0;
+    counts.context_larger = exchange.context_asked > 0 && exchange.context_used > exchange.context_asked ? 1 : 0;
+    switch (exchange.kind) {
+    case Finished::Kind::text: break;
+    case Finished::Kind::image:
+        counts.images = well ? 1 : 0;
+        counts.images_failed = failed ? 1 : 0;
+        break;
+    case Finished::Kind::transcription:
+        counts.transcriptions = well ? 1 : 0;
+        counts.transcriptions_failed = failed ? 1 : 0;
+        break;
+    }
+    if (exchange.first_byte > base::Duration{} && exchange.status == 200) {
+        counts.ttft_ms = base::seconds(exchange.first_byte) * 1000;
+        counts.ttft_count = 1;
+    }
+    return counts;
+}
+
+} // namespace
+
+Pairing* History::pairing(const std::string& node, std::string_view model)
+{
+    const fleet::ModelName name = fleet::ModelName::parse(model);
+    if (node.empty() || name.key.empty()) {
+        return nullptr;
+    }
+    PairKey key{node, name.key};
+    auto found = pairings_.find(key);
+    if (found == pairings_.end()) {
+        if (pairings_.size() >= pairings_max) {
+            return nullptr;
+        }
+        found = pairings_.emplace(std::move(key), Pairing{}).first;
+        found->second.model = name.display.empty() ? std::string{model} : name.display;
+    }
+    return &found->second;
+}
+
+NodeTraffic* History::traffic_of(const std::string& node)
+{
+    if (node.empty() || (traffic_.size() >= names_max && !traffic_.contains(node))) {
+        return nullptr;
+    }
+    return &traffic_[node];
+}
+
+/// Counts a cold load and finds out why it was needed: another context, or nothing but time.
+void History::note_load(const Finished& exchange, Pairing& pair, Counts& counts, base::Instant now)
+{
+    counts.cold_loads = 1;
+    const bool was_here = pair.last_end != base::Instant{} && now - pair.last_end <= idle_gap_max;
+    const auto came_between = [&](const auto& entry) {
+        return entry.first.first == exchange.node && &entry.second != &pair && entry.second.last_load >= pair.last_end;
+    };
+    if (was_here && !exchange.other_class && pair.context_changed <= pair.last_end
+        && std::ranges::none_of(pairings_, came_between)) {
+        counts.idle_reloads = 1;
+    }
+    pair.last_load = now;
+}
+
+/// Of the model on the node: loads, lengths, speed. Adds to `counts` what only shows there.
+void History::note_pairing(const Finished& exchange, Counts& counts, base::Instant now)
+{
+    Pairing* pair = pairing(exchange.node, exchange.model);
+    if (pair == nullptr) {
+        return;
+    }
+    const auto tokens = exchange.timings.prompt_tokens + exchange.timings.output_tokens;
+    if (exchange.timings.load > cold_load) {
+        note_load(exchange, *pair, counts, now);
+    }
+    if (tokens > 0) {
+        pair->tokens.add(now, static_cast<std::uint64_t>(tokens));
+        counts.context_full = pair->context > 0 && tokens >= pair->context - 1 ? 1 : 0;
+    }
+    if (exchange.timings.eval > base::Duration{} && exchange.timings.output_tokens >= rate_tokens_min) {
+        pair->pace.add(now, static_cast<double>(exchange.timings.output_tokens) / base::seconds(exchange.timings.eval));
+    }
+    pair->last_end = now;
+    pair->windows.add(now, counts);
+}
+
+void History::note_attempts(const Finished& exchange, const Counts& counts, base::Instant now)
+{
+    for (std::size_t i = 0; i < exchange.attempts.size(); ++i) {
+        const auto& attempt = exchange.attempts[i];
+        if (NodeTraffic* node = traffic_of(attempt.node)) {
+            const bool last = i + 1 == exchange.attempts.size();
+            const bool wrong = bad(attempt.outcome) || (last && failed_request(exchange));
+            const bool connection = bad(attempt.outcome) && attempt.outcome != fleet::Result::failed;
+            node->touched = now;
+            node->windows.add(now, {.attempts = 1, .bad_attempts = wrong ? 1U : 0U, .no_connection = connection ? 1U : 0U});
+            if (last) {
+                node->windows.add(now, counts);
+            }
+        }
+    }
+}
+
+void History::note_ever(const Finished& exchange)
+{
+    const bool failed = failed_request(exchange);
+    if (exchange.status == 429) {
+        const fleet::ModelName name = fleet::ModelName::parse(exchange.requested);
+        if (name.valid && (turned_away_.size() < pairings_max || turned_away_.contains(name.key))) {
+            TurnedAway& away = turned_away_[name.key];
+            away.model = name.display;
+            ++away.count;
+        }
+    }
+    Pairing* pair = pairing(exchange.node, exchange.model);
+    if (pair == nullptr) {
+        return;
+    }
+    Pairing::Ever& ever = pair->ever;
+    ever.failed += failed ? 1 : 0;
+    if (failed || exchange.status >= 400) {
+        return;
+    }
+    ++ever.completed;
+    ever.total += exchange.total;
+    ever.prompt_tokens += exchange.timings.prompt_tokens;
+    ever.output_tokens += exchange.timings.output_tokens;
+    ever.cold += exchange.timings.load > cold_load ? 1 : 0;
+    if (exchange.cached_tokens >= 0 && exchange.timings.prompt_tokens > 0) {
+        ++ever.cache_samples;
+        ever.cache_prompt_tokens += exchange.timings.prompt_tokens;
+        ever.cached_tokens += std::min(exchange.cached_tokens, exchange.timings.prompt_tokens);
+    }
+}
+
+void History::recalled(const Finished& exchange, base::Instant at)
+{
+    Counts counts = counts_of(exchange);
+    if (exchange.fallback && (fallbacks_.size() < fallbacks_max || fallbacks_.contains(exchange.requested))) {
+        fallbacks_[exchange.requested].add(at, {.fallbacks = 1});
+    }
+    note_pairing(exchange, counts, at);
+    all_.add(at, counts);
+    note_attempts(exchange, counts, at);
+}
+
+void History::finished(const Finished& exchange, base::Instant now)
+{
+    recalled(exchange, now);
+    note_ever(exchange);
+}
+
+} // namespace herd::app::health

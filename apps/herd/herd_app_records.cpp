@@ -1,0 +1,145 @@
+// The part of the program that watches: the ledger, health, and what both are fed with.
+#include "herd/health/health_view.hpp"
+#include "herd/herd_app.hpp"
+#include "herd/on_loop.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+namespace herd::app {
+
+void HerdApp::build_ledger()
+{
+    LedgerOptions wanted;
+    wanted.keep = options_.store.enabled;
+    wanted.store.path = options_.store.path;
+    wanted.store.limits = {options_.store.retention, options_.store.max_size};
+    wanted.boot = fmt::format("{:x}", installation_.boot_id);
+    EventVoices voices;
+    voices.status = [this, started = main_loop().now()](const fleet::Snapshot& snapshot) {
+        return admin::status(snapshot, {version(), ledger_->loop().now() - started, controls_->counts()});
+    };
+    voices.node = [this](const fleet::Snapshot& snapshot, std::size_t i) {
+        return admin::node(snapshot, snapshot.nodes[i], ledger_->loop().now());
+    };
+    voices.request = [](const store::RequestRecord& one) { return record_json(one); };
+    EventLimits limits;
+    limits.viewers = options_.limits.event_viewers;
+    ledger_ = std::make_unique<Ledger>(std::move(wanted), std::move(voices), limits);
+    fleet_->on_snapshot([this](const std::shared_ptr<const fleet::Snapshot>& snapshot) { ledger_->snapshot(snapshot); });
+}
+
+void HerdApp::build_health()
+{
+    health::KeeperSources sources;
+    sources.glance = [this](net::Loop& asker) {
+        auto work = [this] { return glance(); };
+        return on_loop(asker, main_loop(), std::move(work));
+    };
+    sources.in_flight = [this](net::Loop& asker) { return in_flight_from(asker); };
+    sources.past = [this](net::Loop& asker) { return past_from(asker); };
+    sources.judged = [this](const health::Report& report, bool changed) {
+        ledger_->set_health_score(report.score);
+        if (changed) {
+            ledger_->hub().health(health::event_json(report));
+        }
+    };
+    health_ = std::make_unique<health::Keeper>(ledger_->loop(), health::KeeperOptions{.disk_path = options_.state_dir}, std::move(sources));
+    ledger_->on_record([this](const store::RequestRecord& record) { health_->ended(record); });
+    controls_->health = [this](net::Loop& asker) { return health_->report(asker); };
+    controls_->queue_counts = [this](net::Loop& asker) { return health_->counts(asker); };
+    controls_->fleet_limits = [this](net::Loop& asker) { return fleet_limits_from(asker); };
+    controls_->ask_records = [this](net::Loop& asker, Ledger::Question question) { return ledger_->ask(asker, std::move(question)); };
+    controls_->cancel = [this](net::Loop& asker, std::string id) { return cancel_from(asker, std::move(id)); };
+}
+
+net::Task<admin::FleetLimits> HerdApp::fleet_limits_from(net::Loop& asker)
+{
+    auto work = [this] {
+        return admin::FleetLimits{.retries = static_cast<int>(options_.scheduler.retries),
+                                  .queue_per_model = static_cast<std::size_t>(options_.scheduler.queue_per_model),
+                                  .client_in_flight = options_.limits.client_in_flight};
+    };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
+/// What health begins with: a week, or as much of it as can be read in a moment.
+net::Task<std::vector<health::Past>> HerdApp::past_from(net::Loop& asker)
+{
+    constexpr std::chrono::hours week{24 * 7};
+    constexpr std::size_t most = 50'000;
+    const auto all = std::make_shared<std::vector<health::Past>>();
+    auto take = [all](const store::RequestRecord& record) {
+        const auto took = std::chrono::duration_cast<std::chrono::microseconds>(record.total);
+        all->push_back({record.at + took, health::finished_of(record)});
+    };
+    co_await ledger_->past(asker, clock_.wall() - week, most, std::move(take));
+    co_return std::move(*all);
+}
+
+net::Task<bool> HerdApp::cancel_from(net::Loop& asker, std::string id)
+{
+    for (const auto& relay : relays_) {
+        auto work = [&unit = *relay, id] { return unit.cancel(id); };
+        if (co_await on_loop(asker, relay->loop(), std::move(work))) {
+            co_return true;
+        }
+    }
+    co_return false;
+}
+
+/// What health looks at. Thread: the main loop.
+health::Glance HerdApp::glance()
+{
+    const store::TraceHealth store = ledger_->store_health();
+    health::Glance now{.fleet = fleet_->publish(), .records_lost = store.dropped + ledger_->dropped()};
+    now.own.version = version();
+    now.own.discovery = beacon_ != nullptr;
+    now.own.discovery_port = options_.discovery.port;
+    now.own.queue_per_model = static_cast<int>(options_.scheduler.queue_per_model);
+    now.own.records_error = store.working ? std::string{} : store.fault;
+    if (beacon_) {
+        now.own.open_join = beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require;
+        now.own.port_heard = beacon_->herd().options().listens;
+        now.own.blocked_interfaces = beacon_->blocked_interfaces();
+    }
+    return now;
+}
+
+void HerdApp::record(proxy::ExchangeRecord&& record)
+{
+    requests_total_.fetch_add(1, std::memory_order_relaxed);
+    if (record.status >= 500 || record.termination.starts_with('N')) {
+        requests_failed_.fetch_add(1, std::memory_order_relaxed);
+    }
+    ledger_->put(std::move(record));
+}
+
+net::Task<std::vector<proxy::InFlight>> HerdApp::in_flight_from(net::Loop& asker)
+{
+    std::vector<proxy::InFlight> all;
+    for (const auto& relay : relays_) {
+        auto look = [&unit = *relay] { return unit.in_flight(); };
+        auto some = co_await on_loop(asker, relay->loop(), std::move(look));
+        std::ranges::move(some, std::back_inserter(all));
+    }
+    co_return all;
+}
+
+net::Task<MetricsScene> HerdApp::scene_from(net::Loop& asker)
+{
+    auto work = [this] {
+        MetricsScene scene{.version = version(), .counts = controls_->counts()};
+        if (beacon_) {
+            beacon_->herd().counters().each([&](std::string_view type, std::string_view result, std::uint64_t count) {
+                scene.datagrams.push_back({std::string{type}, std::string{result}, count});
+            });
+        }
+        return scene;
+    };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
+} // namespace herd::app

@@ -1,0 +1,127 @@
+"""What users and scripts of Ollama Herd ask for: /fleet/queue, /fleet/limits and /dashboard/api/*, in its shapes."""
+import threading
+import time
+
+from harness import request, wait_until
+from harness.programs import stream
+
+MODEL = "llama3.2:3b"
+
+
+def in_background(herd, **more):
+    """A chat whose connection an operator will close."""
+    def ask():
+        try:
+            herd.chat(MODEL, **more)
+        except OSError:
+            pass
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    return thread
+
+
+QUEUE_KEYS = {"pending", "in_flight", "concurrency", "model", "node_id", "backend", "completed", "failed", "rejected", "max_queue_depth",
+              "cache_hit_rate", "warm_hit_rate", "cold_request_pct", "cache_sample_count", "stats_samples", "avg_latency_ms",
+              "avg_prompt_tokens", "avg_completion_tokens"}
+TRACE_KEYS = {"request_id", "model", "original_model", "node_id", "score", "scores_breakdown", "status", "latency_ms", "time_to_first_token_ms",
+              "prompt_tokens", "completion_tokens", "retry_count", "fallback_used", "excluded_nodes", "client_ip", "original_format",
+              "error_message", "timestamp", "tags"}
+
+
+def queued(herd):
+    for line in herd.get("/metrics").body.decode().splitlines():
+        if line.startswith('herd_requests_queued{model="%s"}' % MODEL):
+            return float(line.split()[-1])
+    return None
+
+
+def test_a_client_can_see_how_long_it_would_wait(sim_fleet):
+    herd = sim_fleet.static(sim_fleet.sim(MODEL, "--decode", "100"))
+    assert herd.chat(MODEL, options={"num_predict": 5}).status == 200
+    idle = wait_until(lambda: (lambda said: said["completed"] == 1 and said)(herd.get("/fleet/queue").json()), "the request to be counted")
+    assert set(idle) >= {"queue_depth", "pending", "in_flight", "completed", "failed", "estimated_wait_ms", "nodes_online", "queues", "timestamp"}
+    assert idle["queue_depth"] == 0 and idle["estimated_wait_ms"] == 0 and idle["nodes_online"] == 1
+    assert herd.get("/fleet/queue?model=" + MODEL).json()["estimated_wait_ms"] == 0
+    for _ in range(4):
+        in_background(herd, options={"num_predict": 300})
+    busy = wait_until(lambda: (lambda said: said["pending"] == 3 and said["in_flight"] == 1 and said)(herd.get("/fleet/queue").json()), "three to wait")
+    assert busy["queue_depth"] == 4 and busy["model"] == MODEL and busy["estimated_wait_ms"] > 500, busy
+    assert busy["queues"]["*:" + MODEL]["pending"] == 3 and busy["queues"]["*:" + MODEL]["node_id"] == "*"
+    row = busy["queues"]["b1:" + MODEL]
+    assert set(row) == QUEUE_KEYS and row["in_flight"] == 1 and row["concurrency"] == 1 and row["backend"] == "ollama"
+    wait_until(lambda: queued(herd) == 3, "the metric to tell of it by model")
+    for one in herd.get("/herd/v1/requests?status=in_flight").json()["requests"]:
+        request(herd.url, "DELETE", "/herd/v1/requests/" + one["id"])
+    wait_until(lambda: queued(herd) == 0, "the queue to be seen empty")
+    assert herd.get("/fleet/queue?model=nobody-has-it").status == 404
+    assert herd.get("/fleet/queue?modell=x").status == 400
+
+
+def test_limits_are_told_by_node(sim_fleet):
+    herd, nodes, sims = sim_fleet.simulated(2, MODEL, "--num-parallel", "3")
+    herd.chat(MODEL)
+    limits = herd.get("/fleet/limits").json()
+    assert limits["max_retries"] == 2 and limits["queue_per_model"] == 256 and limits["client_in_flight"] == 0
+    assert [node["node_id"] for node in limits["nodes"]] == ["n1", "n2"] and limits["timestamp"] > 1e9
+    for node in limits["nodes"]:
+        assert set(node) == {"node_id", "status", "hot_model_cap", "models_loaded", "free_slots", "slots_total", "slots_free"}
+        assert node["status"] == "online" and node["hot_model_cap"] >= 1
+
+
+def test_the_past_is_told_in_their_shapes(sim_fleet):
+    herd = sim_fleet.static(sim_fleet.sim(), sim_fleet.sim())
+    for i in range(3):
+        assert herd.chat(MODEL, options={"num_predict": 4}, headers={"X-Herd-Tags": "app%d" % (i % 2)}).status == 200
+    assert herd.chat("nobody-has-it").status == 404
+    traces = herd.get("/dashboard/api/traces?limit=2").json()["traces"]
+    assert len(traces) == 2 and all(set(trace) == TRACE_KEYS for trace in traces)
+    assert traces[0]["status"] == "rejected" and traces[1]["status"] == "completed"
+    assert traces[1]["scores_breakdown"]["total"] > 0 and abs(traces[1]["timestamp"] - time.time()) < 60
+
+    def told(name):
+        return herd.get("/dashboard/api/" + name).json()
+    wait_until(lambda: told("overview")["total_requests"] == 4, "all to be on the disk")
+    overview = told("overview")
+    assert overview["models_count"] >= 1 and overview["total_tokens"] == overview["total_prompt_tokens"] + overview["total_completion_tokens"]
+    assert overview["total_completion_tokens"] == 12
+    trends = told("trends?hours=1")
+    assert trends["hours"] == 1 and sum(row["request_count"] for row in trends["data"]) == 4
+    models = told("models")
+    assert models["days"] == 7 and [row["model_name"] for row in models["summary"] if row["total_requests"] == 3] == [MODEL]
+    usage = told("usage?days=1")["data"]
+    assert sum(row["completed_count"] for row in usage) == 3 and {row["node_id"] for row in usage} <= {"b1", "b2"}
+    tags = told("tags")
+    assert {row["tag"]: row["request_count"] for row in tags["data"]} == {"app0": 2, "app1": 1} and tags == told("apps")
+    assert told("tags/daily")["data"][0]["day_bucket"] % 86400 == 0
+    contexts = told("context-usage")["models"]
+    assert contexts[0]["model"] == MODEL and contexts[0]["request_count"] == 3 and contexts[0]["recommended_ctx"] == 4096
+    management = told("model-management")["nodes"]
+    assert {node["node_id"] for node in management} == {"b1", "b2"} and any(model["total_requests"] for node in management for model in node["models"])
+    assert herd.get("/dashboard/api/briefing").status == 404
+    wrong = herd.get("/dashboard/api/trends?hour=3")
+    assert wrong.status == 400 and "hours" in wrong.json()["error"]
+
+
+def test_an_operator_can_end_what_runs_and_what_waits(sim_fleet):
+    sim = sim_fleet.sim(MODEL, "--decode", "50")
+    herd = sim_fleet.static(sim)
+    connection, answer, pieces = stream(herd.url, "/api/chat", {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "options": {"num_predict": 5000}})
+    next(pieces)
+    in_background(herd)
+    seen = wait_until(lambda: (lambda all: len(all) == 2 and all)(herd.get("/herd/v1/requests?status=in_flight").json()["requests"]), "two in flight")
+    for one in sorted(seen, key=lambda one: one["phase"]):  # the one that waits first
+        assert request(herd.url, "DELETE", "/herd/v1/requests/" + one["id"]).json() == {"status": "ended"}
+    wait_until(lambda: not herd.get("/herd/v1/requests?status=in_flight").json()["requests"], "both to end")
+    ended = {one["termination"]: one for one in herd.get("/herd/v1/requests").json()["requests"]}
+    assert set(ended) == {"PD", "PQ"} and ended["PD"]["status"] == 200 and ended["PQ"]["status"] == 499
+    assert all(one["error"] == "ended by an operator" for one in ended.values())
+    assert herd.chat(MODEL, options={"num_predict": 1}).status == 200, "its slot is free again"
+    assert request(herd.url, "DELETE", "/herd/v1/requests/" + seen[0]["id"]).status == 404
+    connection.close()
+
+
+def test_a_node_can_be_probed_at_once(sim_fleet):
+    herd, nodes, sims = sim_fleet.simulated(1)
+    probed = herd.post("/herd/v1/nodes/n1/probe").json()
+    assert probed["name"] == "n1" and probed["state"] == "online" and probed["latency_ms"] is not None
+    assert herd.post("/herd/v1/nodes/nobody/probe").status == 404
