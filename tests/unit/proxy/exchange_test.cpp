@@ -314,6 +314,20 @@ TEST_CASE("without a limit a node may take an hour to load")
     CHECK(starts(patient.read(), "200"));
 }
 
+TEST_CASE("an operator ends what waits, and the record says who")
+{
+    World w(1);
+    w.books.slots = 0;
+    CHECK(w.post("/api/chat", chat, "X-Request-Id: r1\r\n").empty());
+    CHECK_FALSE(w.proxy->cancel("r2"));
+    CHECK(w.proxy->cancel("r1"));
+    w.settle(10ms);
+    CHECK(w.books.waiting == 0);
+    CHECK(w.records.at(0).termination == "PQ");
+    CHECK(w.records.at(0).error == "ended by an operator");
+    CHECK_FALSE(w.proxy->cancel("r1"));
+}
+
 TEST_CASE("a client that leaves ends the node's work at once, whatever the phase")
 {
     SECTION("while its body comes")
