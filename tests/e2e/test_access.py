@@ -41,7 +41,7 @@ def verb(herd, *words, key=None, **more):
 def all_routes():
     done = subprocess.run([program("herd"), "--dump-routes"], capture_output=True, text=True, timeout=10, check=True)
     routes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(routes) > 60 and {route["scope"] for route in routes} == {"open", "node", "user", "admin", "proxied"}
+    assert len(routes) > 60 and {route["scope"] for route in routes} == {"open", "node", "user", "fleet", "admin", "proxied"}
     return routes
 
 
@@ -321,6 +321,9 @@ def test_a_key_sees_and_uses_its_models_only(keyed):
     assert keyed.post("/api/show", {"model": MODEL}, headers=mine).status == 200
     assert keyed.get("/v1/models/other:1b", headers=mine).status == 403
     assert keyed.post("/api/copy", {"source": "other:1b", "destination": MODEL}, headers=mine).status == 403
+    for path in ("/herd/v1/nodes", "/herd/v1/nodes/b1", "/fleet/status"):
+        assert keyed.get(path, headers=mine).status == 403 and keyed.get(path).status == 200
+    assert keyed.post("/herd/v1/route", {"model": "other:1b"}, headers=mine).status == 403
     assert len(keyed.get("/api/tags").json()["models"]) == 2
 
 

@@ -70,14 +70,19 @@ Verdict judge(const http::RequestHead& head, const base::Endpoint& peer, const p
         return verdict;
     }
     proxy::Shown shown = access->look(head, wall);
-    if (shown.what == proxy::Shown::What::good && (route.scope == Scope::user || shown.key->admin)) {
+    const bool for_users = route.scope == Scope::user || route.scope == Scope::fleet;
+    if (shown.what == proxy::Shown::What::good && route.scope == Scope::fleet && !shown.key->models.empty()) {
+        verdict.refused = no_admin("this key is for certain models only and may not see the whole fleet");
+        return verdict;
+    }
+    if (shown.what == proxy::Shown::What::good && (for_users || shown.key->admin)) {
         shown.key->use->last_used.store(wall.time_since_epoch().count(), std::memory_order_relaxed);
         verdict.key = std::move(shown.key);
         verdict.by_cookie = shown.by_cookie;
         return verdict;
     }
     const bool nothing = shown.what == proxy::Shown::What::nothing;
-    if (route.scope == Scope::user && !access->require_key() && shown.what != proxy::Shown::What::ambiguous) {
+    if (for_users && !access->require_key() && shown.what != proxy::Shown::What::ambiguous) {
         return verdict; // as open as what is relayed
     }
     if (!has_admin && keys_route(head.path()) && write_refusal(head, {peer.address, peer.port}, {}).empty()) {

@@ -16,9 +16,9 @@ constexpr std::array table{
     OwnRoute{"GET", "/healthz", open},
     OwnRoute{"GET", "/readyz", open},
     OwnRoute{"GET", "/metrics", Scope::admin},
-    OwnRoute{"GET", "/fleet/status", Scope::admin},
-    OwnRoute{"GET", "/fleet/queue", user}, // for clients that back off
-    OwnRoute{"GET", "/fleet/limits", user},
+    OwnRoute{"GET", "/fleet/status", Scope::fleet},
+    OwnRoute{"GET", "/fleet/queue", Scope::fleet}, // for clients that back off
+    OwnRoute{"GET", "/fleet/limits", Scope::fleet},
     OwnRoute{"GET", "/dashboard/api/:", Scope::admin},
     OwnRoute{"GET", "/dashboard/api/:/daily", Scope::admin},
     OwnRoute{"GET", "/dashboard", Scope::admin},
@@ -31,8 +31,8 @@ constexpr std::array table{
     OwnRoute{"GET", "/herd/v1/whoami", user},
     OwnRoute{"GET", "/herd/v1/status", user},
     OwnRoute{"GET", "/herd/v1/models", user},
-    OwnRoute{"GET", "/herd/v1/nodes", Scope::admin},
-    OwnRoute{"GET", "/herd/v1/nodes/:", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/nodes", Scope::fleet},
+    OwnRoute{"GET", "/herd/v1/nodes/:", Scope::fleet},
     OwnRoute{"GET", "/herd/v1/health", Scope::admin},
     OwnRoute{"GET", "/herd/v1/config", Scope::admin},
     OwnRoute{"GET", "/herd/v1/requests", Scope::admin},
@@ -45,7 +45,7 @@ constexpr std::array table{
     OwnRoute{"GET", "/herd/v1/keys/:", Scope::admin, true},
     OwnRoute{"DELETE", "/herd/v1/keys/:", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/announce", node},
-    OwnRoute{"POST", "/herd/v1/route", Scope::admin}, // asks, changes nothing
+    OwnRoute{"POST", "/herd/v1/route", Scope::fleet}, // asks, changes nothing
     OwnRoute{"POST", "/herd/v1/nodes", Scope::admin, true},
     OwnRoute{"DELETE", "/herd/v1/nodes/:", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/nodes/:/drain", Scope::admin, true},
@@ -98,6 +98,7 @@ std::string_view to_string(Scope scope)
     case open: return "open";
     case node: return "node";
     case user: return "user";
+    case Scope::fleet: return "fleet";
     case Scope::admin: return "admin";
     }
     return "admin";

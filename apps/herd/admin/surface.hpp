@@ -13,6 +13,7 @@ enum class Scope : std::uint8_t {
     open,  ///< nobody is asked: liveness, the login form
     node,  ///< herd-node talks here; discovery's own rules decide (docs/adr/0004)
     user,  ///< any good key, where keys are required; tells nothing of other people's requests
+    fleet, ///< the same, but not for keys of certain models: tells which nodes and models there are
     admin, ///< a key with admin scope
 };
 

@@ -227,6 +227,7 @@ Login KeyKeeper::open_session(const std::string& secret, const base::IpAddress& 
     const auto key = published_.access ? published_.access->find(secret) : nullptr;
     if (!key || !key->lives(wall)) {
         (void)memory_->failures.failed(peer, now);
+        log::warn("keys", "login_failed", {{"client", peer.text()}});
         return {.said = !key ? "This key is not known here." : key->revoked ? "This key was revoked." : "This key has expired."};
     }
     if (!key->admin) {
@@ -241,6 +242,7 @@ Login KeyKeeper::open_session(const std::string& secret, const base::IpAddress& 
     }
     sessions_.push_back({net::sha256(login.cookie), key->id, wall + std::chrono::duration_cast<std::chrono::microseconds>(session_life)});
     key->use->last_used.store(wall.time_since_epoch().count(), std::memory_order_relaxed);
+    log::info("keys", "logged_in", {{"name", key->name}, {"client", peer.text()}});
     return login;
 }
 

@@ -16,8 +16,6 @@ const base::Endpoint elsewhere{base::IpAddress::v4({192, 168, 1, 5}), 40000};
 const base::WallTime wall{std::chrono::hours{500'000}};
 const base::Instant now{1000s};
 
-enum class Who : std::uint8_t { nobody, wrong, user, revoked, expired, admin, old_admin };
-
 std::shared_ptr<proxy::Key> key(std::string name, bool admin)
 {
     auto made = std::make_shared<proxy::Key>();
@@ -32,7 +30,9 @@ std::shared_ptr<proxy::Key> key(std::string name, bool admin)
 std::shared_ptr<const proxy::Access> access(bool require, bool with_admin)
 {
     proxy::AccessRules rules{.require_key = require};
-    rules.keys = {key("user", false)};
+    auto limited = key("limited", false);
+    limited->models = {"registry.ollama.ai/library/m:latest"};
+    rules.keys = {key("user", false), limited};
     auto revoked = key("revoked", true);
     revoked->revoked = true;
     auto expired = key("expired", true);
@@ -77,11 +77,13 @@ TEST_CASE("every route of herd's own, with keys required and an admin key made")
         for (const auto& peer : {here, elsewhere}) {
             const auto rules = access(true, true);
             const bool open = route.scope == Scope::open || route.scope == Scope::node;
+            const bool for_users = route.scope == Scope::user || route.scope == Scope::fleet;
             for (const auto& who : nobodies) {
                 CAPTURE(who);
                 CHECK(status(request(route.method, route.pattern, who), peer, rules.get()) == (open ? 200 : 401));
             }
-            CHECK(status(request(route.method, route.pattern, "user"), peer, rules.get()) == (open || route.scope == Scope::user ? 200 : 403));
+            CHECK(status(request(route.method, route.pattern, "user"), peer, rules.get()) == (open || for_users ? 200 : 403));
+            CHECK(status(request(route.method, route.pattern, "limited"), peer, rules.get()) == (open || route.scope == Scope::user ? 200 : 403));
             CHECK(status(request(route.method, route.pattern, "admin"), peer, rules.get()) == 200);
         }
     }
