@@ -2,6 +2,7 @@
 
 #include "fleet/knowledge.hpp"
 #include "fleet/model_name.hpp"
+#include "fleet/one_slot.hpp"
 
 #include <algorithm>
 
@@ -119,6 +120,7 @@ void Catalog::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, St
         model.index = i;
         model.digest = digest_hash(row.digest);
         model.size = row.size;
+        model.one_slot = is_one_slot(row.row);
         add_holder(node, key, model, step);
     }
     for (auto at = node.models.begin(); at != node.models.end();) {

@@ -64,6 +64,9 @@ void ModelOnNode::unloaded()
 
 int NodeRecord::slots_of(const ModelOnNode& model) const
 {
+    if (!model.slots && model.one_slot) {
+        return 1; // what is set for all models does not hold for it
+    }
     const auto told = model.slots ? model.slots : facts->slots ? facts->slots : configured_slots;
     const int slots = std::clamp(told.value_or(1), 1, slots_max);
     return model.slots_seen > 0 ? std::min(slots, model.slots_seen) : slots;
@@ -71,8 +74,7 @@ int NodeRecord::slots_of(const ModelOnNode& model) const
 
 int NodeRecord::foreign_of(const ModelOnNode& model) const
 {
-    const bool only_one = facts->loaded.size() <= 1;
-    return foreign > 0 && only_one && (model.loaded || model.in_flight > 0) ? foreign : 0;
+    return foreign > 0 && facts->loaded.size() <= 1 && (model.loaded || model.in_flight > 0) ? foreign : 0;
 }
 
 int NodeRecord::free_slots_of(const ModelOnNode& model) const

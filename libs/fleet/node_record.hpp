@@ -25,6 +25,7 @@ struct ModelOnNode {
     bool loaded{false};  ///< in the node's newest list of loaded models
     bool warm{false};    ///< served by it since that list was read
     std::optional<int> slots{};
+    bool one_slot{false};                         ///< of a kind that Ollama runs one at a time
     int context_length{0};
     std::optional<std::uint64_t> options_class{}; ///< what our last request there was loaded with
     std::size_t index{0};                         ///< in facts->models, while listed

@@ -24,7 +24,7 @@ double Dispatcher::slot_free_in(const Candidate& candidate, base::Instant now)
     if (model.pass == pass_) {
         return *std::ranges::min_element(queues_[model.queue]);
     }
-    if (candidate.node->free_slots_of(model) > 0) {
+    if (candidate.free_slots > 0) {
         return 0;
     }
     const int slots = candidate.node->slots_of(model);

@@ -257,6 +257,29 @@ TEST_CASE("slots come from the running server first, then from the node, then fr
     CHECK(slots() == 2);
 }
 
+TEST_CASE("a model of a kind that Ollama runs one at a time has one slot, unless its running server tells otherwise")
+{
+    World world{14};
+    auto& a = world.add_box("a", {"m"}, 4);
+    world.start(a);
+    world.run_for(2s);
+    Model model;
+    model.name = "m";
+    model.row = R"({"name":"m","details":{"format":"gguf","family":"qwen3next","families":["qwen3next"]}})";
+    world.feed(ModelsRead{a.id, {model}});
+    const auto slots = [&] { return world.snapshot()->models.begin()->second[0].slots; };
+    CHECK(slots() == 1);
+    LoadedModel loaded;
+    loaded.name = "m";
+    loaded.slots = 2;
+    world.feed(LoadedRead{a.id, {loaded}});
+    CHECK(slots() == 2);
+    model.row = R"({"name":"m","details":{"family":"llama"}})";
+    world.feed(LoadedRead{a.id, {}});
+    world.feed(ModelsRead{a.id, {model}});
+    CHECK(slots() == 4);
+}
+
 TEST_CASE("more slots on a node serve those who wait")
 {
     World world{15};
