@@ -144,6 +144,47 @@ def test_the_drain_button_drains_and_resumes(sim_fleet, start_browser):
     assert browser.troubles() == []
 
 
+def test_what_runs_is_ended_from_its_page_and_queues_are_shown(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1, MODEL, "--decode", "20")
+
+    def ask():
+        try:
+            herd.chat(MODEL, options={"num_predict": 4000})
+        except OSError:
+            pass  # its connection is closed: that is what is tested
+    for _ in range(3):
+        threading.Thread(target=ask, daemon=True).start()
+    wait_until(lambda: herd.status()["requests"]["queued"] == 2, "two to wait")
+    browser = start_browser(herd).visit("/dashboard/requests")
+    browser.wait(selector="[aria-label='Queues'] .chip:has-text('%s'):has-text('2')" % MODEL)
+    one = next(each for each in herd.get("/herd/v1/requests?status=in_flight").json()["requests"] if each["node"])
+    browser.goto(path="/dashboard/requests/" + one["id"])
+    browser.click(selector="button:has-text('End it')")
+    browser.click(selector="button:has-text('Yes, end it')")
+    browser.wait(selector=".trouble:has-text('ended by an operator')")
+    browser.wait(selector=".timeline")
+    assert herd.get("/herd/v1/requests/" + one["id"]).json()["termination"].startswith("P")
+    assert browser.troubles() == []
+
+
+def test_a_node_is_probed_from_its_page(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1)
+    browser = start_browser(herd).visit("/dashboard/nodes/n1")
+    browser.click(selector="button:text-is('Probe')")
+    browser.wait(selector="[role=status]:has-text('answered in')")
+    assert browser.troubles() == []
+
+
+def test_ollama_herds_pages_lead_to_ours(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1)
+    assert herd.chat(MODEL, options={"num_predict": 2}, headers=[("X-Herd-Tags", "from-a-test")]).status == 200
+    browser = start_browser(herd).visit("/dashboard/tags")
+    browser.wait(selector=".table-rows .table-row:has-text('from-a-test')")
+    browser.goto(path="/dashboard/benchmarks")
+    browser.wait(selector=".load-test")
+    assert browser.troubles() == []
+
+
 def test_a_refusal_is_shown_where_the_button_is(sim_fleet, start_browser):
     herd, _, _ = sim_fleet.simulated(1)
     browser = start_browser(herd).visit("/dashboard")
