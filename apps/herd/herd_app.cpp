@@ -27,6 +27,15 @@ base::Result<std::vector<StaticNode>> configured_nodes(const HerdOptions& option
 }
 } // namespace
 
+std::vector<sync::Requirement> requirements(const HerdOptions& options)
+{
+    std::vector<sync::Requirement> all;
+    for (const RequiredModel& each : options.required) {
+        all.push_back({each.model, each.replicas, each.nodes, each.labels});
+    }
+    return all;
+}
+
 HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticator authenticator,
                  Installation installation, Reload reload)
     : options_(std::move(serve.options)), shown_(std::move(serve.effective_json)), installation_(installation),
@@ -157,6 +166,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
     inquiry.authenticator = authenticator;
     inquiry.udp_port = udp_port;
     scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, std::move(inquiry), std::move(hooks));
+    sync_ = std::make_unique<sync::Keeper>(loop, *network_, *fleet_, base::Rng(rng_.next()));
     rates_ = std::make_unique<RatesKeeper>(loop, *fleet_, options_.state_dir + "/rates.json");
     pool_ = std::make_unique<PoolKeeper>(loop, *fleet_, *scout_, options_.state_dir + "/fleet.json");
 }
@@ -190,6 +200,7 @@ base::Result<void> HerdApp::start()
     scout_->replace_configured(std::move(*nodes));
     pool_->recall();
     rates_->restore();
+    sync_->require(requirements(options_));
     if (beacon_) {
         if (beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require) {
             log::warn("discovery", "fleet_open",
@@ -341,6 +352,7 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     }
     scout_->replace_configured(std::move(*nodes));
     fleet_->set_options(fleet_options(fresh));
+    sync_->require(requirements(fresh));
     ledger_->set_limits({fresh.store.retention, fresh.store.max_size});
     const auto proxy = proxy_options(fresh, installation_.id);
     const auto gate = gate_rules(fresh);
@@ -402,6 +414,7 @@ net::Task<void> HerdApp::shut_down()
     }
     co_await drained->wait();
     co_await health_->stop(loop);
+    co_await sync_->stop();
     co_await scout_->stop();
     fleet_->stop();
     lateness_timer_->cancel();

@@ -12,6 +12,7 @@
 #include "herd/records/ledger.hpp"
 #include "herd/relay_unit.hpp"
 #include "herd/scout.hpp"
+#include "herd/sync/keeper.hpp"
 
 #include <atomic>
 #include <functional>
@@ -90,6 +91,7 @@ private:
     net::Task<admin::FleetLimits> fleet_limits_from(net::Loop& asker);
     net::Task<std::vector<health::Past>> past_from(net::Loop& asker);
     net::Task<bool> cancel_from(net::Loop& asker, std::string id);
+    net::Task<std::string> sync_from(net::Loop& asker, admin::SyncRetry retry);
     void record(proxy::ExchangeRecord&& record);
     net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
     net::Task<MetricsScene> scene_from(net::Loop& asker);
@@ -107,6 +109,7 @@ private:
     std::unique_ptr<Scout> scout_;
     std::unique_ptr<PoolKeeper> pool_;
     std::unique_ptr<RatesKeeper> rates_;
+    std::unique_ptr<sync::Keeper> sync_;
     std::unique_ptr<discovery::HerdBeacon> beacon_;
     std::unique_ptr<Ledger> ledger_; // outlives the relays
     std::unique_ptr<health::Keeper> health_; // on the ledger's loop
@@ -127,6 +130,7 @@ private:
 /// What the options mean for each room.
 [[nodiscard]] fleet::FleetOptions fleet_options(const HerdOptions& options);
 [[nodiscard]] std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& options, const base::Uuid& id);
+[[nodiscard]] std::vector<sync::Requirement> requirements(const HerdOptions& options);
 [[nodiscard]] http::ServerOptions server_options(const HerdOptions& options);
 [[nodiscard]] keys::KeyRules key_rules(const HerdOptions& options);
 [[nodiscard]] std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options);

@@ -52,6 +52,7 @@ void HerdApp::build_health()
     controls_->queue_counts = [this](net::Loop& asker) { return health_->counts(asker); };
     controls_->fleet_limits = [this](net::Loop& asker) { return fleet_limits_from(asker); };
     controls_->ask_records = [this](net::Loop& asker, Ledger::Question question) { return ledger_->ask(asker, std::move(question)); };
+    controls_->sync = [this](net::Loop& asker, admin::SyncRetry retry) { return sync_from(asker, std::move(retry)); };
     controls_->cancel = [this](net::Loop& asker, std::string id) { return cancel_from(asker, std::move(id)); };
 }
 
@@ -79,6 +80,17 @@ net::Task<std::vector<health::Past>> HerdApp::past_from(net::Loop& asker)
     co_return std::move(*all);
 }
 
+net::Task<std::string> HerdApp::sync_from(net::Loop& asker, admin::SyncRetry retry)
+{
+    auto work = [this, retry = std::move(retry)] {
+        if (retry.wanted) {
+            sync_->retry(retry.model, retry.node);
+        }
+        return sync_->json();
+    };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
 net::Task<bool> HerdApp::cancel_from(net::Loop& asker, std::string id)
 {
     for (const auto& relay : relays_) {
@@ -100,6 +112,11 @@ health::Glance HerdApp::glance()
     now.own.discovery_port = options_.discovery.port;
     now.own.queue_per_model = static_cast<int>(options_.scheduler.queue_per_model);
     now.own.records_error = store.working ? std::string{} : store.fault;
+    for (const sync::Entry& entry : sync_->plan().entries()) {
+        if (entry.state == sync::State::failed) {
+            now.own.required_failed.push_back({entry.node_name, entry.model, entry.reason, entry.failures, entry.next_try});
+        }
+    }
     if (beacon_) {
         now.own.open_join = beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require;
         now.own.port_heard = beacon_->herd().options().listens;

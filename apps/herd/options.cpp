@@ -4,6 +4,7 @@
 #include "config/backend_url.hpp"
 #include "config/show.hpp"
 #include "config/values.hpp"
+#include "fleet/model_name.hpp"
 
 #include <algorithm>
 
@@ -51,6 +52,20 @@ void frontend_rows(Table& table, ConfiguredFrontend& frontend)
 {
     config::add_name(table, {.key = "name", .sentence = "Its name. Required."}, frontend.name);
     table.list({.key = "hostnames", .sentence = "Host names that belong to it."}, frontend.hostnames);
+}
+
+base::Result<std::string> parse_model_name(std::string_view text)
+{
+    return fleet::ModelName::parse(text).valid ? base::Result<std::string>{std::string{text}} : base::fail(base::Errc::bad_config);
+}
+
+void required_rows(Table& table, RequiredModel& required)
+{
+    table.parsed({.key = "model", .sentence = "Its name, as `ollama pull` takes it. Required."}, required.model, "the name of a model",
+                 parse_model_name, [](const std::string& name) { return name; });
+    table.number({.key = "replicas", .sentence = "On so many nodes; 0: on all."}, required.replicas, 0, 4096);
+    table.list({.key = "nodes", .sentence = "Names or ids of the nodes it may be on; none: any."}, required.nodes);
+    config::add_labels(table, {.key = "labels", .sentence = "Labels that those nodes must carry, all of them."}, required.labels);
 }
 
 void serving_rows(Table& t, HerdOptions& o)
@@ -357,6 +372,10 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
                        options.frontends, frontend_rows);
     frontends.required = {"name"};
     frontends.unique = {"name"};
+    table
+        .repeated("required", "A model that nodes are to have: herd has them pull it. `GET /herd/v1/sync` tells how that goes.",
+                  options.required, required_rows)
+        .required = {"model"};
     return table;
 }
 

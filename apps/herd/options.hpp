@@ -34,6 +34,14 @@ struct ConfiguredFrontend {
     std::vector<std::string> hostnames{};
 };
 
+/// [[required]]: a model that is to be on some nodes, or on all.
+struct RequiredModel {
+    std::string model{};
+    std::uint32_t replicas{0}; ///< 0: on all
+    std::vector<std::string> nodes{};
+    std::vector<std::string> labels{};
+};
+
 struct HerdOptions {
     std::vector<base::Endpoint> listen{{base::IpAddress{}, 11435}};
     std::string state_dir{};  ///< absolute; not made yet
@@ -41,6 +49,7 @@ struct HerdOptions {
     std::string cluster{};    ///< fleet name; empty: the default fleet
     std::vector<ConfiguredNode> nodes{};
     std::vector<ConfiguredFrontend> frontends{};
+    std::vector<RequiredModel> required{};
 
     struct Discovery {
         bool enabled{true};

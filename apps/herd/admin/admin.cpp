@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 namespace herd::app::admin {
@@ -38,6 +39,25 @@ bool decode(std::string_view text, std::string& out)
 }
 
 } // namespace
+
+base::Result<SyncRetry> parse_sync_retry(std::string_view body)
+{
+    SyncRetry retry{.wanted = true};
+    if (base::trim(body).empty()) {
+        return retry;
+    }
+    const auto json = nlohmann::json::parse(body, nullptr, false);
+    if (!json.is_object()) {
+        return base::fail(base::Errc::malformed, "a JSON object is needed, or nothing");
+    }
+    for (const auto& [key, value] : json.items()) {
+        if ((key != "model" && key != "node") || !value.is_string()) {
+            return base::fail(base::Errc::malformed, "only \"model\" and \"node\" are understood, both texts; not \"" + key.substr(0, 100) + '"');
+        }
+        (key == "model" ? retry.model : retry.node) = value.get<std::string>();
+    }
+    return retry;
+}
 
 Admin::Admin(proxy::Scheduler& scheduler, std::function<std::shared_ptr<const proxy::ProxyOptions>()> options,
              std::shared_ptr<const Controls> controls)
@@ -113,6 +133,10 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
         const auto seen = [&key](std::string_view model) { return key->may_use_model(model); };
         co_return Reply{200, models(*snapshot, all ? proxy::ModelFilter{} : proxy::ModelFilter{seen})};
     }
+    if (path == "/herd/v1/sync") {
+        std::string text = co_await controls_->sync(exchange.loop(), {});
+        co_return Reply{200, std::move(text)};
+    }
     if (path == "/herd/v1/config") {
         std::string settings = co_await controls_->config(exchange.loop());
         co_return Reply{200, std::move(settings)};
@@ -159,6 +183,9 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
         std::string id;
         const bool ended = decode(path.substr(request.size()), id) && co_await controls_->cancel(exchange.loop(), id);
         co_return ended ? Reply{200, R"({"status":"ended"})"} : Reply{404, error("no request in flight has the id " + id)};
+    }
+    if (path == "/herd/v1/sync/retry" && method == "POST") {
+        co_return co_await retry_sync(exchange);
     }
     if (path == "/herd/v1/stop" && method == "POST") {
         controls_->stop();
@@ -238,6 +265,21 @@ net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)
         }
         (void)co_await net::sleep_for(loop, std::chrono::milliseconds{20});
     }
+}
+
+/// {"model"?,"node"?}, or nothing at all: every failed pull.
+net::Task<Admin::Reply> Admin::retry_sync(http::ServerExchange& exchange)
+{
+    const auto body = co_await exchange.read_all(body_limit);
+    if (!body) {
+        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+    }
+    auto retry = parse_sync_retry(*body);
+    if (!retry) {
+        co_return Reply{400, error(retry.error().context)};
+    }
+    std::string text = co_await controls_->sync(exchange.loop(), std::move(*retry));
+    co_return Reply{200, std::move(text)};
 }
 
 /// Asks the node at once how it is, and tells what came of it.

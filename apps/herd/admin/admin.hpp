@@ -23,6 +23,13 @@ struct Twin {
     std::string mac{};   ///< Herd-MAC over nonce and body
 };
 
+/// POST /herd/v1/sync/retry: which of the failed pulls; empty: any.
+struct SyncRetry {
+    bool wanted{false};
+    std::string model{};
+    std::string node{};
+};
+
 /// What the rest of the program does for the admin API. All of them may be called on any relay loop.
 struct Controls {
     std::string version{};
@@ -40,6 +47,8 @@ struct Controls {
     std::function<net::Task<FleetLimits>(net::Loop& asker)> fleet_limits{};
     /// Asks the records of past requests.
     std::function<net::Task<LedgerAnswer>(net::Loop& asker, Ledger::Question question)> ask_records{};
+    /// How the required models stand, after the retry that was asked for, if one was.
+    std::function<net::Task<std::string>(net::Loop& asker, SyncRetry retry)> sync{};
     /// Ends the exchange of that id, if it is in flight.
     std::function<net::Task<bool>(net::Loop& asker, std::string id)> cancel{};
     std::function<void(StaticNode)> add_node{};
@@ -47,6 +56,9 @@ struct Controls {
     /// The JSON twin of an announcement; the answer's body, or why it is not taken.
     std::function<net::Task<base::Result<std::string>>(net::Loop& asker, Twin twin)> announce{};
 };
+
+/// Errors: malformed, one sentence.
+[[nodiscard]] base::Result<SyncRetry> parse_sync_retry(std::string_view body);
 
 /// Thread: its relay loop.
 class Admin {
@@ -72,6 +84,7 @@ private:
     net::Task<Reply> announce(http::ServerExchange& exchange);
     net::Task<Reply> route(http::ServerExchange& exchange);
     net::Task<Reply> add_node(http::ServerExchange& exchange);
+    net::Task<Reply> retry_sync(http::ServerExchange& exchange);
     net::Task<Reply> probe_node(net::Loop& loop, std::string name);
     net::Task<Reply> change_node(std::string name, std::string_view action, base::Instant now);
 

@@ -35,6 +35,8 @@ constexpr std::array table{
     OwnRoute{"GET", "/herd/v1/nodes/:", Scope::fleet},
     OwnRoute{"GET", "/herd/v1/health", Scope::admin},
     OwnRoute{"GET", "/herd/v1/config", Scope::admin},
+    OwnRoute{"GET", "/herd/v1/sync", Scope::admin},
+    OwnRoute{"POST", "/herd/v1/sync/retry", Scope::admin, true},
     OwnRoute{"GET", "/herd/v1/requests", Scope::admin},
     OwnRoute{"GET", "/herd/v1/requests/:", Scope::admin},
     OwnRoute{"DELETE", "/herd/v1/requests/:", Scope::admin, true},

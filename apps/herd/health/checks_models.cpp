@@ -432,6 +432,24 @@ void priority_model_not_loaded(const Evidence& e, Findings& out)
     }
 }
 
+void required_model_failed(const Evidence& e, Findings& out)
+{
+    for (const Own::RequiredFailed& each : e.own.required_failed) {
+        if (each.failures < 3) {
+            continue;
+        }
+        const double wait = std::max(0.0, base::seconds(each.next_try - e.now));
+        out.push_back({.severity = Severity::warning,
+                       .summary = fmt::format("{} could not be pulled to {} {} times: {}; next try in {:.0f} s", each.model, each.node, each.failures,
+                                              each.reason, wait),
+                       .advice = fmt::format("`curl -X POST http://127.0.0.1:11435/herd/v1/sync/retry` tries at once; or take {} out of [[required]]",
+                                             each.model),
+                       .node = each.node,
+                       .model = each.model,
+                       .data = {{"failures", std::int64_t{each.failures}}, {"reason", each.reason}, {"next_try_s", wait}}});
+    }
+}
+
 constexpr Check checks[] = {
     {"vram_spill", "Model partly on the CPU", "A loaded model does not fit into VRAM (size_vram < size) on a node with a GPU.",
      "a smaller context, quantisation or OLLAMA_NUM_PARALLEL", "warning", vram_spill, 5s, 10s},
@@ -462,6 +480,8 @@ constexpr Check checks[] = {
      "a model with a longer context, or a smaller num_ctx", "warning; info when none in the last hour", context_protection_insufficient, 0s, 60s},
     {"context_protection_active", "Contexts rounded up", "Requests of the last 24 h ran with a larger num_ctx than they asked for ([scheduler] num_ctx_buckets); costs no points.",
      "nothing", "info", context_protection_active, 0s, 60s},
+    {"required_model_failed", "Required model missing", "A pull of a model under [[required]] failed 3 times at a node.",
+     "the reason is told; `POST /herd/v1/sync/retry` tries at once", "warning", required_model_failed, 0s, 5s},
     {"priority_model_not_loaded", "Much used, not loaded",
      "A model is in no node's memory although 3 times its requests of 24 h and a seventh of those of the week make 10 or more.",
      "load it, and keep it loaded", "warning; info, without points, when nobody asked for it in the last hour", priority_model_not_loaded, 300s, 5s},

@@ -27,6 +27,15 @@ struct Own {
     bool keeps_records{false};
     std::string records_error{}; ///< why the last write failed; empty: it did not
     int queue_per_model{256};
+    /// A pull of a required model that failed and will be tried again.
+    struct RequiredFailed {
+        std::string node{};
+        std::string model{};
+        std::string reason{};
+        int failures{0};
+        base::Instant next_try{};
+    };
+    std::vector<RequiredFailed> required_failed{};
 };
 
 /// Everything a check may look at. Borrowed for the call.

@@ -280,3 +280,14 @@ TEST_CASE("priority_model_not_loaded: much used, on disk, in nobody's memory")
     w.node(1).state = fleet::NodeState::offline;
     CHECK(w.quiet("priority_model_not_loaded")); // nobody could load it
 }
+
+TEST_CASE("required_model_failed: after three failures, with the reason and the next try")
+{
+    World w;
+    w.own.required_failed.push_back({"n1", "m:1b", "no room: 1.0 GiB free", 2, w.now + 60s});
+    CHECK(w.quiet("required_model_failed"));
+    w.own.required_failed.front().failures = 3;
+    const auto found = w.one("required_model_failed");
+    CHECK(found.node == "n1");
+    CHECK(found.summary == "m:1b could not be pulled to n1 3 times: no room: 1.0 GiB free; next try in 60 s");
+}

@@ -153,6 +153,10 @@ export interface Decision {
   candidates: Candidate[]
 }
 
+/** One model that one node is to have. */
+export interface RequiredState { model: string, node: string, node_id: string, state: 'present' | 'missing' | 'queued' | 'pulling' | 'failed', percent?: number, reason?: string, failures?: number, next_try?: string }
+export interface Sync { required: { model: string }[], models: RequiredState[] }
+
 /** One of GET /fleet/queue; node_id "*": waiting in herd. */
 export interface Queue { node_id: string, model: string, pending: number, in_flight: number, concurrency: number, rejected: number }
 export interface Queues { pending: number, estimated_wait_ms: number | null, model?: string, queues: Record<string, Queue> }

@@ -10,6 +10,7 @@ import type { CatalogModel, Node } from '../core/types.ts'
 import { Loading, Mark, Notice, type Tone, TroubleNotice } from '../parts/basics.tsx'
 import { type Column, Table } from '../parts/table.tsx'
 import { DeleteModel, PullModel } from './model_change.tsx'
+import { Required } from './required.tsx'
 
 const sizeOf = (model: CatalogModel) => Math.max(0, ...model.nodes.map((each) => each.size))
 const inMemory = (model: CatalogModel) => model.nodes.filter((each) => each.loaded)
@@ -79,6 +80,7 @@ export function ModelsView() {
         <span class="grow quiet">{plural(data.models.length, 'model')}, {count(data.models.filter((model) => inMemory(model).length).length)} in memory{conflicts ? `, ${count(conflicts)} in different versions` : ''}{error ? ` · ${error.message}` : ''}</span>
         <PullModel fleet={fleet} />
       </div>
+      <Required />
       {chosen ? <ModelDetail model={chosen} fleet={fleet} /> : null}
       <Table label="Models" columns={columns} rows={rows} id={(model) => model.name} open={(model) => go(href('models', model.name === id ? '' : model.name))} empty="No model fits the filter." />
     </>

@@ -1,0 +1,58 @@
+#pragma once
+// Keeps models where they are required: looks at the fleet once a second while anything is, and has nodes pull what is
+// missing, through their own /api/pull. Nothing of it runs while nothing is required.
+#include "herd/fleet_owner.hpp"
+#include "herd/sync/plan.hpp"
+#include "http/pool.hpp"
+#include "net/task_group.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace herd::app::sync {
+
+struct KeeperOptions {
+    base::Duration every{std::chrono::seconds{1}};
+    base::Duration silence_max{std::chrono::seconds{600}}; ///< of a node that pulls: it may check what it fetched for long
+    base::Duration listing_max{std::chrono::seconds{10}};  ///< until its list shows what was pulled
+    PlanLimits limits{};
+};
+
+/// Thread: the fleet loop.
+class Keeper {
+public:
+    Keeper(net::Loop& loop, net::Network& network, FleetOwner& fleet, base::Rng rng, KeeperOptions options = {});
+
+    void require(std::vector<Requirement> wanted);
+    void retry(std::string_view model, std::string_view node);
+    /// It was deleted on purpose.
+    void drop(const std::string& key) { plan_.drop(key); }
+    [[nodiscard]] const Plan& plan() const { return plan_; }
+    /// {"required":[…],"models":[{model, node, state, …}]}.
+    [[nodiscard]] std::string json() const;
+    [[nodiscard]] net::Task<void> stop();
+
+private:
+    void look();
+    void arm(base::Duration in);
+    net::Task<void> pull(Pull wanted);
+    net::Task<std::string> ask(Pull wanted);
+    net::Task<void> until_listed(Pull wanted);
+
+    net::Loop& loop_;
+    FleetOwner& fleet_;
+    KeeperOptions options_;
+    base::SystemClock clock_;
+    http::Pool pool_;
+    Plan plan_;
+    net::Timer timer_;
+    net::TaskGroup tasks_;
+    bool armed_{false};
+    bool stopping_{false};
+};
+
+/// What an answer of the admin API says. Pure.
+[[nodiscard]] std::string plan_json(const Plan& plan, base::Instant now, base::WallTime wall);
+
+} // namespace herd::app::sync

@@ -1,0 +1,76 @@
+"""Models that are required: herd has nodes pull them, soon, within limits, and says how that goes."""
+import time
+
+from harness import request, wait_until
+
+MODEL = "llama3.2:3b"
+
+
+def states(herd):
+    return {(each["node"], each["model"]): each for each in herd.get("/herd/v1/sync").json()["models"]}
+
+
+def wait_for(herd, node, model, state, seconds=15.0):
+    return wait_until(lambda: (lambda found: found and found["state"] == state and found)(states(herd).get((node, model))),
+                      "%s on %s to be %s" % (model, node, state), seconds)
+
+
+def required(sim_fleet, text):
+    return sim_fleet.config(text)
+
+
+def test_required_models_appear_on_every_node_soon(sim_fleet):
+    sims = [sim_fleet.sim(MODEL), sim_fleet.sim(MODEL)]
+    herd = sim_fleet.herd(config=required(sim_fleet, '[[required]]\nmodel = "mistral:7b"\n'))
+    sim_fleet.node("n1", sims[0])
+    herd.wait_online(["n1"])
+    online = time.monotonic()
+    wait_until(lambda: states(herd).get(("n1", "mistral:7b"), {}).get("state") in ("pulling", "present"), "the pull to start", every=0.02)
+    assert time.monotonic() - online < 2.5
+    wait_for(herd, "n1", "mistral:7b", "present")
+    herd.wait_models(["mistral:7b"])
+    sim_fleet.node("n2", sims[1])
+    wait_for(herd, "n2", "mistral:7b", "present")
+    assert herd.get("/herd/v1/sync").json()["required"] == [{"model": "mistral:7b", "replicas": "all", "nodes": [], "labels": []}]
+
+
+def test_so_many_copies_and_no_more(sim_fleet):
+    sims = [sim_fleet.sim(MODEL), sim_fleet.sim(MODEL), sim_fleet.sim(MODEL)]
+    text = "".join('[[node]]\nname = "b%d"\nurl = "%s"\n' % (i, sim.url) for i, sim in enumerate(sims, 1))
+    herd = sim_fleet.herd(discovery=False, config=required(sim_fleet, text + '[[required]]\nmodel = "mistral:7b"\nreplicas = 2\n'))
+    herd.wait_online(["b1", "b2", "b3"])
+    wait_until(lambda: [each["state"] for each in states(herd).values()] == ["present"] * 2, "two copies")
+    time_is_up = time.monotonic() + 2.5
+    while time.monotonic() < time_is_up:
+        have = [node["name"] for node in herd.nodes() if any(model["name"] == "mistral:7b" for model in node["models"])]
+        assert len(have) <= 2, have
+
+
+def test_a_failure_is_told_and_retried_on_demand(sim_fleet):
+    sim = sim_fleet.sim(MODEL)
+    herd = sim_fleet.static(sim, config='[[required]]\nmodel = "missing-one"\n')  # no registry has it
+    name = "missing-one:latest"
+    failed = wait_for(herd, "b1", name, "failed")
+    assert failed["failures"] == 1 and "file does not exist" in failed["reason"] and failed["next_try"]
+    for failures in (2, 3):
+        assert herd.post("/herd/v1/sync/retry", {"model": "missing-one"}).status == 200
+        wait_until(lambda: states(herd)[("b1", name)].get("failures") == failures, "the next failure")
+    check = wait_until(lambda: (lambda all: all and all[0]["severity"] == "warning" and all[0])(
+        [each for each in herd.get("/herd/v1/health").json()["checks"] if each["id"] == "required_model_failed"]), "the check to warn")
+    assert check["nodes"] == ["b1"] and check["models"] == [name] and "file does not exist" in check["summary"]
+    assert request(sim.url, "POST", "/api/copy", {"source": MODEL, "destination": "missing-one"}).status == 200
+    wait_for(herd, "b1", name, "present")
+    assert herd.post("/herd/v1/sync/retry", {"nod": "b1"}).status == 400
+
+
+def test_an_edit_pulls_what_is_new_and_deletes_nothing(sim_fleet):
+    sim = sim_fleet.sim(MODEL)
+    node = '[[node]]\nname = "b1"\nurl = "%s"\n' % sim.url
+    path = required(sim_fleet, node + '[[required]]\nmodel = "mistral:7b"\n')
+    herd = sim_fleet.herd(discovery=False, config=path)
+    wait_for(herd, "b1", "mistral:7b", "present")
+    path.write_text(node + '[[required]]\nmodel = "qwen3:8b"\n')
+    assert herd.post("/herd/v1/reload").status == 200
+    wait_for(herd, "b1", "qwen3:8b", "present")
+    assert ("b1", "mistral:7b") not in states(herd)
+    assert {model["name"] for model in herd.node("b1")["models"]} >= {"mistral:7b", "qwen3:8b"}
