@@ -253,6 +253,19 @@ def test_a_failure_after_an_early_head_is_told_in_the_stream(sim_fleet):
     connection.close()
 
 
+def test_who_takes_nothing_after_an_early_head_holds_its_slot_no_longer_than_any_slow_client(sim_fleet):
+    sim = sim_fleet.sim("big=2GB", "--load-rate", "2GB", "--decode", 100000)
+    herd = sim_fleet.static(sim, config='[proxy]\nearly_head = "300ms"\nclient_write_timeout = "2s"\n')
+    connection, answer, pieces = stream(herd.url, "/v1/chat/completions", {"model": "big", "stream": True, "max_tokens": 500000,
+                                                                           "messages": [{"role": "user", "content": "x"}]})
+    assert next(pieces).startswith(b": ")  # and reads no more: tens of megabytes are to come, more than any buffer takes
+    began = time.monotonic()
+    assert where(ask(herd, model="big", tokens=2, timeout=30)) == "b1"
+    assert time.monotonic() - began < 15
+    wait_until(lambda: record(herd, answer).get("status"), "the record of the one who was cut off", 5)
+    connection.close()
+
+
 # ---------------------------------------------------------------------------------------------------- fallbacks
 
 def test_a_fallback_is_taken_when_nobody_has_the_model_and_never_silently(sim_fleet):
