@@ -43,6 +43,23 @@ void Agent::drain()
     refresh();
 }
 
+void Agent::set_keys(std::vector<std::uint8_t> ids)
+{
+    const auto before = document_;
+    document_.keys = std::move(ids);
+    publish(before);
+}
+
+void Agent::addresses_changed()
+{
+    const auto before = document_;
+    addresses_at_ = loop_.now() + addresses_every;
+    if (sources_.addresses) {
+        document_.addresses = sources_.addresses();
+    }
+    publish(before);
+}
+
 void Agent::refresh()
 {
     const auto before = document_;

@@ -50,6 +50,10 @@ public:
     void stop();
     /// The backend or its runners say something new.
     void refresh();
+    /// Other fleet keys are held.
+    void set_keys(std::vector<std::uint8_t> ids);
+    /// The network changed: our addresses are looked up at once, not in a few seconds.
+    void addresses_changed();
     /// From now on: draining.
     void drain();
     [[nodiscard]] const discovery::NodeDocument& document() const { return document_; }

@@ -26,6 +26,16 @@ bool matches(const http::Fields& fields, std::string_view etag)
 
 } // namespace
 
+void add_mac(const http::ServerExchange& exchange, const discovery::Authenticator& authenticator, std::string_view body,
+             http::ResponseHead& head)
+{
+    const auto field = exchange.head().fields.find("Herd-Nonce");
+    const auto nonce = field ? discovery::parse_nonce(*field) : std::nullopt;
+    if (const auto mac = nonce ? authenticator.http_mac(*nonce, body) : std::string{}; !mac.empty()) {
+        head.fields.add("Herd-MAC", mac);
+    }
+}
+
 http::ResponseHead answer_head(int status, std::string_view type)
 {
     http::ResponseHead head;
@@ -72,7 +82,8 @@ net::Task<void> AgentApi::handle(http::ServerExchange& exchange)
     const auto path = exchange.head().path();
     const bool node_path = path == "/herd/v1/node";
     const bool watch_path = path == "/herd/v1/watch";
-    if (!node_path && !watch_path && path != "/healthz") {
+    const bool herds_path = path == "/herd/v1/herds";
+    if (!node_path && !watch_path && !herds_path && path != "/healthz") {
         co_await respond_error(exchange, 404, "no such path on an agent");
         co_return;
     }
@@ -87,6 +98,8 @@ net::Task<void> AgentApi::handle(http::ServerExchange& exchange)
         co_await node(exchange);
     } else if (watch_path) {
         co_await watch(exchange);
+    } else if (herds_path) {
+        co_await herds(exchange);
     } else {
         co_await health(exchange);
     }
@@ -115,13 +128,7 @@ net::Task<void> AgentApi::node(http::ServerExchange& exchange)
     head.fields.add("ETag", etag);
     head.fields.add("Cache-Control", "no-cache");
     const std::string body = known ? std::string{} : discovery::to_json(document);
-    if (const auto nonce_field = exchange.head().fields.find("Herd-Nonce")) {
-        const auto nonce = discovery::parse_nonce(*nonce_field);
-        const auto mac = nonce ? sources_.authenticator().http_mac(*nonce, body) : std::string{};
-        if (!mac.empty()) {
-            head.fields.add("Herd-MAC", mac);
-        }
-    }
+    add_mac(exchange, sources_.authenticator(), body, head);
     if (known) {
         co_await respond_bare(exchange, std::move(head));
     } else {
@@ -178,11 +185,35 @@ net::Task<void> AgentApi::watch(http::ServerExchange& exchange)
 net::Task<void> AgentApi::health(http::ServerExchange& exchange)
 {
     const auto& document = sources_.document();
+    if (sources_.authenticator().primary() != 0 && !exchange.peer().address.is_loopback()) {
+        (void)co_await exchange.respond(answer_head(200, json_type), R"({"status":"ok"})"); // more is for members
+        co_return;
+    }
     const nlohmann::json body{{"status", "ok"},
                               {"state", std::string(discovery::to_string(document.state))},
                               {"reason", document.state_reason},
                               {"ollama_version", document.ollama_version}};
     const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    (void)co_await exchange.respond(answer_head(200, json_type), text);
+}
+
+net::Task<void> AgentApi::herds(http::ServerExchange& exchange)
+{
+    if (!exchange.peer().address.is_loopback()) {
+        co_await respond_error(exchange, 403, "asked from this machine only");
+        co_return;
+    }
+    nlohmann::json list = nlohmann::json::array();
+    for (const discovery::KnownHerd& herd : sources_.herds ? sources_.herds() : std::vector<discovery::KnownHerd>{}) {
+        list.push_back({{"id", herd.id.text()},
+                        {"at", herd.at.text()},
+                        {"acknowledged", herd.acknowledged || herd.over_http},
+                        {"over_http", herd.over_http},
+                        {"not_approved", (herd.flags & discovery::ack_flag::not_approved) != 0},
+                        {"api_unreachable", (herd.flags & discovery::ack_flag::api_unreachable) != 0},
+                        {"duplicate_id", (herd.flags & discovery::ack_flag::duplicate_id) != 0}});
+    }
+    const std::string text = nlohmann::json{{"herds", std::move(list)}, {"keyed", sources_.authenticator().primary() != 0}}.dump();
     (void)co_await exchange.respond(answer_head(200, json_type), text);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The agent's own HTTP surface: GET /herd/v1/node (the document), GET /herd/v1/watch (one line per change, and
-// the connection whose end tells a herd that this agent is gone) and GET /healthz.
+// the connection whose end tells a herd that this agent is gone), GET /herd/v1/herds (whom this agent knows and what
+// they think of it; for this machine alone) and GET /healthz.
 #include "discovery/authenticator.hpp"
 #include "discovery/node_document.hpp"
 #include "http/server.hpp"
@@ -25,6 +26,7 @@ public:
         /// The seq of the last announcement.
         std::function<std::uint32_t()> seq{};
         std::function<const discovery::Authenticator&()> authenticator{};
+        std::function<std::vector<discovery::KnownHerd>()> herds{};
         /// A herd that fetches our document named itself.
         std::function<void(const base::Uuid& id, const base::IpAddress& peer, const base::Endpoint& udp)>
             herd_asked{};
@@ -47,6 +49,7 @@ private:
     net::Task<void> node(http::ServerExchange& exchange);
     net::Task<void> watch(http::ServerExchange& exchange);
     net::Task<void> health(http::ServerExchange& exchange);
+    net::Task<void> herds(http::ServerExchange& exchange);
     void note_herd(const http::ServerExchange& exchange);
 
     net::Loop& loop_;
@@ -56,6 +59,9 @@ private:
     bool stopping_{false};
 };
 
+/// Herd-MAC over the request's Herd-Nonce, if it has one and we have a key, and `body`.
+void add_mac(const http::ServerExchange& exchange, const discovery::Authenticator& authenticator, std::string_view body,
+             http::ResponseHead& head);
 /// Head of a small answer of ours.
 [[nodiscard]] http::ResponseHead answer_head(int status, std::string_view type);
 /// A 204 or a 304: a head and nothing behind it.

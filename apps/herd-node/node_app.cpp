@@ -1,6 +1,8 @@
 #include "herd-node/node_app.hpp"
 
 #include "base/log.hpp"
+#include "base/seldom.hpp"
+#include "discovery/proof.hpp"
 #include "herd-node/addresses.hpp"
 #include "herd-node/agent.hpp"
 #include "herd-node/agent_api.hpp"
@@ -147,7 +149,15 @@ struct NodeApp::Impl {
     void on_http_announce(const discovery::HttpAnnounce& request);
     net::Task<void> launch();
     net::Task<void> post_announce(discovery::HttpAnnounce request);
-    net::Task<bool> post_to(base::Endpoint herd);
+    struct Heard {
+        base::Uuid herd{}; ///< nil: nobody took it
+        std::uint16_t flags{0};
+    };
+    net::Task<Heard> post_to(base::Endpoint herd);
+    void mark_proofs();
+    [[nodiscard]] bool may_pass(const http::ServerExchange& exchange);
+    net::Task<void> refuse_stranger(http::ServerExchange& exchange);
+    void set_keys(discovery::Authenticator keys);
     net::Task<void> handle(http::ServerExchange& exchange);
     net::Task<void> drain_gateway(base::Duration grace);
     [[nodiscard]] std::vector<discovery::Subnet> addresses() const;
@@ -173,6 +183,9 @@ struct NodeApp::Impl {
     Agent agent;
     AgentApi api;
     std::unique_ptr<discovery::NodeBeacon> beacon;
+    discovery::ProofGate gate;
+    net::Timer proof_timer;
+    base::Seldom tell_stranger{std::chrono::minutes{1}};
     http::Server server;
     net::Event backend_known;
     net::Timer launch_timer;
@@ -213,6 +226,7 @@ AgentOptions NodeApp::Impl::agent_options(const NodeSeams& seams) const
     made.constant =
         constant_part(options, identity, listening.empty() ? std::uint16_t{0} : listening.front().port);
     made.constant.addresses = addresses();
+    made.constant.keys = authenticator.key_ids();
     made.slots = options.slots > 0 ? std::optional{static_cast<int>(options.slots)} : std::nullopt;
     made.root = seams.root;
     made.nvml = seams.nvml;
@@ -250,11 +264,14 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
           {[this]() -> const discovery::NodeDocument& { return agent.document(); },
            [this] { return beacon ? beacon->announcer().seq() : 0U; },
            [this]() -> const discovery::Authenticator& { return authenticator; },
+           [this] { return beacon ? beacon->announcer().herds() : std::vector<discovery::KnownHerd>{}; },
            [this](const base::Uuid& id, const base::IpAddress& peer, const base::Endpoint& udp) {
                if (announcing) {
                    beacon->herd_asked(id, peer, udp);
                }
            }}),
+      gate(identity.id, identity.boot_id),
+      proof_timer(loop),
       server(
           loop, server_options(options.relay), [this](http::ServerExchange& e) { return handle(e); },
           error_body),
@@ -281,7 +298,7 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
         options.herds,
         discovery::NodeBeaconHandlers{
             [this](const discovery::HttpAnnounce& request) { on_http_announce(request); },
-            [this](const discovery::Notice& notice) { on_notice(notice); }});
+            [this](const discovery::Notice& notice) { on_notice(notice); }, [this] { agent.addresses_changed(); }});
 }
 
 std::vector<discovery::Subnet> NodeApp::Impl::addresses() const
@@ -359,6 +376,9 @@ void NodeApp::Impl::on_notice(const discovery::Notice& notice)
                    {"at", at},
                    {"advice", "approve this node there: herd nodes approve " + identity.id.text()}});
         break;
+    case Kind::approved:
+        log::info("discovery", "approved", {{"herd", notice.herd.text()}, {"at", at}});
+        break;
     case Kind::api_unreachable:
         log::warn(
             "discovery", "api_unreachable",
@@ -394,20 +414,20 @@ void NodeApp::Impl::on_http_announce(const discovery::HttpAnnounce& request)
 
 net::Task<void> NodeApp::Impl::post_announce(discovery::HttpAnnounce request)
 {
-    bool heard = false;
+    Heard heard;
     for (const auto& herd : request.candidates) {
         heard = co_await post_to(herd);
-        if (heard || stopping) {
+        if (!heard.herd.is_nil() || stopping) {
             break;
         }
     }
     if (!stopping) {
-        beacon->http_announced(request.herd, heard);
+        beacon->http_announced(request.herd, heard.herd, heard.flags);
     }
 }
 
-/// The JSON twin of an announcement. True when the herd took it.
-net::Task<bool> NodeApp::Impl::post_to(base::Endpoint herd)
+/// The JSON twin of an announcement. Who holds the key must hear it from one that holds it, too.
+net::Task<NodeApp::Impl::Heard> NodeApp::Impl::post_to(base::Endpoint herd)
 {
     auto document = agent.document();
     document.seq = beacon->announcer().seq();
@@ -426,11 +446,15 @@ net::Task<bool> NodeApp::Impl::post_to(base::Endpoint herd)
     }
     const http::FetchOptions limits{announce_timeout, 64 * 1024, true};
     const auto answer = co_await http::fetch(loop, pool, herd, std::move(head), body, limits);
-    if (!answer) {
-        co_return false;
+    if (!answer || answer->head.status != 200) {
+        co_return Heard{};
+    }
+    const bool keyed = authenticator.primary() != 0;
+    if (keyed && !authenticator.http_check(nonce, answer->body, answer->head.fields.find("Herd-MAC").value_or(""))) {
+        co_return Heard{};
     }
     const auto parsed = discovery::parse_announce_answer(answer->body);
-    co_return answer->head.status == 200 && parsed.has_value();
+    co_return parsed ? Heard{parsed->herd, parsed->flags} : Heard{};
 }
 
 net::Task<void> NodeApp::Impl::handle(http::ServerExchange& exchange)
@@ -440,12 +464,67 @@ net::Task<void> NodeApp::Impl::handle(http::ServerExchange& exchange)
         http::ResponseHead head;
         head.status = host == proxy::HostPolicy::Verdict::options ? 204 : 403;
         (void)co_await exchange.respond(std::move(head), {});
+    } else if (!may_pass(exchange)) {
+        co_await refuse_stranger(exchange);
     } else if (AgentApi::owns(exchange.head().path())) {
         co_await api.handle(exchange);
     } else if (options.gateway) {
         co_await gateway.handle(exchange);
     } else {
         co_await respond_error(exchange, 404, "the gateway is off: ask Ollama itself");
+    }
+}
+
+/// With a fleet key: who is on this machine, and herds that prove that they hold the key. Liveness is nobody's secret.
+bool NodeApp::Impl::may_pass(const http::ServerExchange& exchange)
+{
+    if (authenticator.primary() == 0 || exchange.peer().address.is_loopback() || exchange.head().path() == "/healthz") {
+        return true;
+    }
+    const auto& fields = exchange.head().fields;
+    const std::uint32_t seq = beacon ? beacon->announcer().seq() : 0U;
+    const auto shown = fields.count(discovery::proof_field) == 1 ? fields.find(discovery::proof_field) : std::nullopt;
+    const auto verdict = gate.judge(loop.now(), seq, shown, exchange.peer().address, authenticator);
+    if (verdict == discovery::ProofGate::Verdict::good) {
+        return true;
+    }
+    const bool expected = verdict == discovery::ProofGate::Verdict::other_life; // this agent was started anew
+    if (!expected && tell_stranger.due(loop.now())) {
+        log::warn("agent", "stranger_refused",
+                  {{"from", exchange.peer().address.text()},
+                   {"path", exchange.head().path()},
+                   {"proof", discovery::to_string(verdict)},
+                   {"again", "in a minute at the earliest"}});
+    }
+    return false;
+}
+
+/// A herd learns from this which announcement its proof must name; the MAC tells it that a member says so.
+net::Task<void> NodeApp::Impl::refuse_stranger(http::ServerExchange& exchange)
+{
+    const discovery::Tick tick{identity.boot_id, beacon ? beacon->announcer().seq() : 0U};
+    const std::string body = discovery::challenge_json("this node serves only the herds of its fleet: ask a herd instead", tick);
+    auto head = answer_head(403, "application/json; charset=utf-8");
+    head.fields.add(discovery::proof_field, "refused");
+    add_mac(exchange, authenticator, body, head);
+    exchange.close_after();
+    (void)co_await exchange.respond(std::move(head), body);
+}
+
+/// When an announcement was made is known to some seconds, which is enough.
+void NodeApp::Impl::mark_proofs()
+{
+    gate.said(loop.now(), beacon ? beacon->announcer().seq() : 0U);
+    proof_timer.call_after(discovery::proof_mark_interval, [this] { mark_proofs(); });
+}
+
+void NodeApp::Impl::set_keys(discovery::Authenticator keys)
+{
+    authenticator = std::move(keys);
+    gate.forget();
+    agent.set_keys(authenticator.key_ids());
+    if (beacon) {
+        beacon->set_authenticator(authenticator);
     }
 }
 
@@ -485,6 +564,7 @@ base::Result<void> NodeApp::start()
     app.runners.start();
     app.backend.start();
     app.agent.start();
+    app.mark_proofs();
     app.tasks.spawn("launch", app.launch());
     return {};
 }
@@ -501,6 +581,7 @@ net::Task<void> NodeApp::stop(base::Duration grace)
     app.api.stop();
     app.agent.stop();
     app.launch_timer.cancel();
+    app.proof_timer.cancel();
     app.backend_known.notify();
     co_await app.server.drain(app.loop.now() + (app.hurry ? base::Duration{} : last_words));
     co_await app.backend.stop();
@@ -516,10 +597,7 @@ void NodeApp::hurry() { impl_->hurry = true; }
 
 void NodeApp::set_authenticator(discovery::Authenticator authenticator)
 {
-    impl_->authenticator = authenticator;
-    if (impl_->beacon) {
-        impl_->beacon->set_authenticator(std::move(authenticator));
-    }
+    impl_->set_keys(std::move(authenticator));
 }
 
 void NodeApp::set_herds(std::vector<base::HostPort> herds)

@@ -13,14 +13,11 @@
 #include <cstdio>
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace herd::node {
 
 namespace {
-
-constexpr std::size_t key_file_bytes_max = 64 * 1024;
 
 /// One sentence on standard error, and the exit code of a failure at run time or of bad configuration.
 int fail_with(const base::Error& error)
@@ -35,20 +32,16 @@ int fail_with(const base::Error& error)
     return error.code == base::Errc::bad_config ? 2 : 1;
 }
 
-/// With a key, herds without one are still heard: a beacon cannot make a node do more than announce itself.
+/// Who has a key speaks with those alone who have it, too.
 base::Result<discovery::Authenticator> load_keys(const NodeOptions::Discovery& options)
 {
     std::string text = options.fleet_key;
     if (!options.fleet_key_file.empty()) {
-        struct ::stat status{};
-        if (::stat(options.fleet_key_file.c_str(), &status) == 0 && (status.st_mode & 077) != 0) {
-            return base::fail(base::Errc::bad_config,
-                              options.fleet_key_file + " can be read by others: chmod 600 "
-                                  + options.fleet_key_file);
-        }
-        auto read = store::read_state_file(options.fleet_key_file, key_file_bytes_max);
+        auto read = store::read_secret_file(options.fleet_key_file, discovery::fleet_key_file_bytes_max);
         if (!read) {
-            return base::fail(base::Errc::bad_config, "cannot read the fleet key: " + read.error().message());
+            return read.error().code == base::Errc::bad_config
+                ? std::unexpected(read.error())
+                : base::fail(base::Errc::bad_config, "cannot read the fleet key: " + read.error().message());
         }
         text = std::move(*read);
     }
@@ -59,7 +52,7 @@ base::Result<discovery::Authenticator> load_keys(const NodeOptions::Discovery& o
     if (!keys) {
         return std::unexpected(keys.error());
     }
-    return discovery::Authenticator::make(discovery::AuthMode::permissive, *keys);
+    return discovery::Authenticator::make(discovery::AuthMode::require, *keys);
 }
 
 store::IdentityOptions identity_options(const NodeOptions& options, std::uint16_t port)

@@ -4,6 +4,8 @@
 #include "herd/cli/verbs.hpp"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -13,6 +15,16 @@ namespace herd::app {
 namespace {
 
 constexpr std::uint16_t herd_port = 11435;
+
+struct KeyPlaceFlag {
+    const char* flag;
+    const char* value;
+    const char* sentence;
+};
+constexpr std::array<KeyPlaceFlag, 3> key_place_flags{
+    {{"--fleet-key-file", "FILE", "The file, if it is not where the running herd has it."},
+     {"--state-dir", "DIR", "As for `herd serve`: the file is fleet.key in there."},
+     {"--config", "FILE", "As for `herd serve`: the settings name the file."}}};
 
 std::vector<std::string> verb_names()
 {
@@ -108,6 +120,13 @@ config::Table verb_table(Verb& verb)
                      verb.node, "a name or id", node_name, [](const std::string& name) { return name; });
         table.boolean({.key = "all", .flags = "--all", .sentence = "On every node.", .in_environment = false}, verb.all);
     }
+    if (verb.name == "fleet-key") {
+        table.boolean({.key = "force", .flags = "--force", .sentence = "Also when that loses nodes.", .in_environment = false}, verb.force);
+        // Where herd itself would look for the file; read by key_file_of().
+        for (const auto& [flag, value, sentence] : key_place_flags) {
+            table.text({.key = flag + 2, .flags = flag, .value_name = value, .sentence = sentence, .in_environment = false}, verb.places[flag]);
+        }
+    }
     if (verb.name == "route") {
         table.text({.key = "body",
                     .flags = "--body",
@@ -151,8 +170,27 @@ std::string verb_help(const VerbInfo& info)
     return text + config::help_options(verb_table(verb));
 }
 
+/// The file as `herd serve` would find it with the same words.
+base::Result<void> find_key_file(Verb& verb, const config::Environment& environment, const std::string& directory)
+{
+    std::vector<std::string> words;
+    for (const auto& [flag, value, sentence] : key_place_flags) {
+        if (const std::string said = std::exchange(verb.places[flag], {}); !said.empty()) {
+            words.insert(words.end(), {flag, said});
+        }
+    }
+    const auto loaded = load_herd_options(words, environment, directory, KeyNeeded::no);
+    if (!loaded) {
+        return std::unexpected(loaded.error());
+    }
+    const std::string& named = loaded->options.discovery.fleet_key_file;
+    verb.key_file_said = !words.empty();
+    verb.key_file = named.empty() ? default_fleet_key_file(loaded->options) : named;
+    return {};
+}
+
 CommandLine parse_verb(const VerbInfo& info, const std::vector<std::string>& arguments,
-                       const config::Environment& environment)
+                       const config::Environment& environment, const std::string& directory)
 {
     Verb verb{.name = info.name, .url = {.port = herd_port}};
     config::Table table = verb_table(verb);
@@ -169,6 +207,11 @@ CommandLine parse_verb(const VerbInfo& info, const std::vector<std::string>& arg
     verb.words = loaded->words;
     if (const std::string wrong = check_words(verb); !wrong.empty()) {
         return usage_error(fmt::format("{} (usage: herd {})", wrong, info.usage));
+    }
+    if (verb.name == "fleet-key") {
+        if (const auto found = find_key_file(verb, environment, directory); !found) {
+            return usage_error(found.error().context);
+        }
     }
     return verb;
 }
@@ -253,7 +296,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments,
         return usage_error(fmt::format("unknown command \"{}\"{}; herd --help lists them", wanted,
                                        config::suggestion(wanted, verb_names())));
     }
-    return help ? CommandLine{ExitNow{0, verb_help(*known)}} : parse_verb(*known, rest, environment);
+    return help ? CommandLine{ExitNow{0, verb_help(*known)}} : parse_verb(*known, rest, environment, directory);
 }
 
 base::Result<ServeOptions> reload_serve_options(const std::vector<std::string>& arguments,

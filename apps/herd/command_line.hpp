@@ -47,6 +47,10 @@ struct Verb {
     bool all{false};                   ///< `pull`, `rm` --all
     KeyWords key_words{};
     std::string body_file{};           ///< `route --body`; "-": standard input
+    std::map<std::string, std::string> places{}; ///< of `fleet-key`: flags that say where herd looks for the file
+    std::string key_file{};            ///< of `fleet-key`: absolute
+    bool key_file_said{false};         ///< a flag, variable or file names it, or the state directory it is in
+    bool force{false};                 ///< `fleet-key --force`
 };
 
 /// Print `text` (to standard output when `code` is 0, else to standard error) and exit.

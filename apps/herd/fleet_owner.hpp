@@ -40,6 +40,7 @@ public:
     /// Takes a picture now, publishes and returns it.
     std::shared_ptr<const fleet::Snapshot> publish();
     [[nodiscard]] std::vector<fleet::SavedNode> saved_pool() const { return fleet_.saved_pool(); }
+    [[nodiscard]] std::vector<fleet::NodeId> approved() const { return fleet_.approved(); }
     [[nodiscard]] std::vector<fleet::Learned> learned() const { return fleet_.learned(); }
     [[nodiscard]] fleet::Decision explain(const fleet::Profile& profile) { return fleet_.explain(profile, loop_.now()); }
     [[nodiscard]] std::optional<fleet::Standing> standing(fleet::Ticket ticket) const

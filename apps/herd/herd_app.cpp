@@ -1,6 +1,7 @@
 #include "herd/herd_app.hpp"
 
 #include "base/log.hpp"
+#include "herd/fleet_keys.hpp"
 #include "herd/on_loop.hpp"
 #include "herd/translate.hpp"
 
@@ -50,6 +51,9 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
     lateness_timer_ = std::make_unique<net::Timer>(loop);
     fleet_ = std::make_unique<FleetOwner>(loop, fleet_options(options_), base::Rng(rng_.next()));
     fleet_->on_effect([this](const fleet::Effect& effect) { carry_out(effect); });
+    proofs_ = std::make_unique<discovery::ProofBook>(installation_.id, authenticator, [this](const fleet::NodeId& node, std::shared_ptr<const std::string> proof) {
+        fleet_->apply(fleet::ProofMade{node, std::move(proof)});
+    });
     build_ledger();
     build_health();
     build_keys();
@@ -153,19 +157,17 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
                                                           discovery::HerdSide(std::move(side), base::Rng(rng_.next())),
                                                           std::move(handlers));
         hooks.solicit = [this](const base::Endpoint& udp) { beacon_->solicit(udp); };
-        hooks.confirmed = [this](const discovery::NodeDocument& document, const base::IpAddress& from) {
-            beacon_->herd().confirmed(main_loop().now(), document.sender_id, document.boot_id, document.seq, from);
-            beacon_->herd().set_ack_flags(document.sender_id, 0);
+        hooks.confirmed = [this](const discovery::NodeDocument& document, const base::IpAddress& from, bool authenticated) {
+            beacon_->herd().confirmed(main_loop().now(), document.sender_id, document.boot_id, document.seq, from, authenticated);
         };
         hooks.unreachable = [this](const fleet::NodeId& id, bool unreachable) {
-            beacon_->herd().set_ack_flags(id, unreachable ? discovery::ack_flag::api_unreachable : std::uint16_t{0});
+            beacon_->herd().set_ack_flag(id, discovery::ack_flag::api_unreachable, unreachable);
         };
     }
     discovery::InquiryOptions inquiry;
     inquiry.herd_id = installation_.id;
-    inquiry.authenticator = authenticator;
     inquiry.udp_port = udp_port;
-    scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, std::move(inquiry), std::move(hooks));
+    scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, inquiry, *proofs_, std::move(hooks));
     sync_ = std::make_unique<sync::Keeper>(loop, *network_, *fleet_, base::Rng(rng_.next()));
     rates_ = std::make_unique<RatesKeeper>(loop, *fleet_, options_.state_dir + "/rates.json");
     pool_ = std::make_unique<PoolKeeper>(loop, *fleet_, *scout_, options_.state_dir + "/fleet.json");
@@ -202,15 +204,21 @@ base::Result<void> HerdApp::start()
     rates_->restore();
     sync_->require(requirements(options_));
     if (beacon_) {
-        if (beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require) {
-            log::warn("discovery", "fleet_open",
-                      {{"what", "anyone on this LAN can join and will see prompts"},
-                       {"remedy", "set [discovery] join = \"key\" and fleet_key_file on herd and every herd-node"}});
-        }
+        tell_openness();
         beacon_->start();
     }
     watch_lateness();
     return {};
+}
+
+/// The one line of join mode `open`.
+void HerdApp::tell_openness() const
+{
+    if (beacon_ && options_.discovery.join == JoinMode::open) {
+        log::warn("discovery", "fleet_open",
+                  {{"what", "anyone on this LAN can join and will see prompts"},
+                   {"remedy", "make a fleet key and switch to keyed mode with `herd fleet-key new`"}});
+    }
 }
 
 void HerdApp::run()
@@ -244,6 +252,12 @@ void HerdApp::carry_out(const fleet::Effect& effect)
         for (const auto& relay : relays_) {
             relay->loop().dispatch([&unit = *relay, gone = *drop] { unit.drop_connections(gone.endpoint, gone.host_lost); });
         }
+    } else if (const auto* approval = std::get_if<fleet::ApprovalWanted>(&effect)) {
+        if (beacon_) {
+            beacon_->herd().set_ack_flag(approval->id, discovery::ack_flag::not_approved, approval->wanted);
+        }
+        log::info("fleet", approval->wanted ? "node_waits_for_approval" : "node_approved",
+                  {{"node", approval->name}, {"id", approval->id.text()}, {"at", approval->agent.text()}});
     } else if (std::holds_alternative<fleet::SavePool>(effect)) {
         pool_->save_soon();
     } else if (const auto* confirm = std::get_if<fleet::Confirm>(&effect)) {
@@ -263,6 +277,9 @@ void HerdApp::heard(const discovery::Sighting& sighting)
 {
     if (!stopping_) {
         fleet_->apply(event_of(sighting));
+        if (sighting.authenticated && sighting.announce() != nullptr) {
+            proofs_->heard(main_loop().now(), sighting.id(), {sighting.header.boot_id, sighting.header.seq});
+        }
         health_->heard(sighting, clock_.wall());
     }
 }
@@ -278,7 +295,7 @@ void HerdApp::watch_lateness()
     });
 }
 
-base::Result<std::string> HerdApp::take_announcement(const admin::Twin& twin)
+base::Result<admin::TwinAnswer> HerdApp::take_announcement(const admin::Twin& twin)
 {
     if (!beacon_) {
         return base::fail(base::Errc::forbidden, "discovery is switched off on this herd");
@@ -289,7 +306,7 @@ base::Result<std::string> HerdApp::take_announcement(const admin::Twin& twin)
     }
     discovery::HerdSide& side = beacon_->herd();
     const auto nonce = discovery::parse_nonce(twin.nonce);
-    const bool authenticated = nonce && side.options().authenticator.http_check(*nonce, twin.body, twin.mac);
+    const bool authenticated = nonce && side.authenticator().http_check(*nonce, twin.body, twin.mac);
     auto sighting = side.on_http_announce(main_loop().now(), beacon_->arrival_of(twin.peer), discovery::header_of(*document),
                                           discovery::facts_of(*document).announce, authenticated);
     if (!sighting) {
@@ -300,10 +317,13 @@ base::Result<std::string> HerdApp::take_announcement(const admin::Twin& twin)
     answer.herd = installation_.id;
     answer.boot_id = installation_.boot_id;
     answer.wanted_interval_ms = side.wanted_interval_ms();
-    return discovery::to_json(answer);
+    answer.flags = side.ack_flags(sighting->id());
+    admin::TwinAnswer said{.body = discovery::to_json(answer)};
+    said.mac = nonce ? side.authenticator().http_mac(*nonce, said.body) : std::string{};
+    return said;
 }
 
-net::Task<base::Result<std::string>> HerdApp::announce_from(net::Loop& asker, admin::Twin twin)
+net::Task<base::Result<admin::TwinAnswer>> HerdApp::announce_from(net::Loop& asker, admin::Twin twin)
 {
     auto work = [this, twin = std::move(twin)] { return take_announcement(twin); };
     co_return co_await on_loop(asker, main_loop(), std::move(work));
@@ -346,6 +366,10 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     if (!nodes) {
         return std::unexpected(nodes.error());
     }
+    auto keys = load_fleet_keys(fresh.discovery);
+    if (!keys) {
+        return std::unexpected(keys.error());
+    }
     needs_restart_ = restart_differences(options_, fresh);
     for (const std::string& key : needs_restart_) {
         log::warn("app", "reload_needs_restart", {{"key", key}});
@@ -366,10 +390,35 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     });
     log::set_level(fresh.log.level);
     log::reopen();
+    apply_join_rules(fresh, std::move(*keys));
     options_ = fresh;
     shown_ = std::move(serve.effective_json);
     log::info("app", "configuration_reloaded", {{"file", options_.config_file}});
     return {};
+}
+
+/// Who may join from now on. Whoever is in by rules that no longer hold must show himself again.
+void HerdApp::apply_join_rules(const HerdOptions& fresh, discovery::Authenticator keys)
+{
+    const discovery::Authenticator& before = proofs_->authenticator();
+    const JoinMode join = fresh.discovery.join;
+    const bool stricter = keys.mode() == discovery::AuthMode::require
+        && (before.mode() != discovery::AuthMode::require || !before.is_part_of(keys));
+    const bool other = join != options_.discovery.join || !before.is_part_of(keys) || !keys.is_part_of(before) || keys.primary() != before.primary();
+    if (beacon_) {
+        beacon_->herd().set_authenticator(keys);
+        beacon_->herd().set_allow_nat(fresh.discovery.allow_nat);
+    }
+    const bool keyed = keys.primary() != 0;
+    const base::Instant now = main_loop().now();
+    proofs_->set_authenticator(now, std::move(keys));
+    if (other) {
+        log::info("discovery", "join_rules_changed",
+                  {{"join", join == JoinMode::key ? "key" : join == JoinMode::approve ? "approve" : "open"},
+                   {"keys", proofs_->authenticator().key_ids().size()},
+                   {"key_in_use", proofs_->authenticator().primary()}});
+        fleet_->apply(fleet::JoinChanged{join == JoinMode::approve, keyed, stricter});
+    }
 }
 
 void HerdApp::request_stop()

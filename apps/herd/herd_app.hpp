@@ -80,9 +80,11 @@ private:
     base::Result<void> reload();
     base::Result<void> apply_options(ServeOptions fresh);
     net::Task<std::string> config_from(net::Loop& asker);
-    base::Result<std::string> take_announcement(const admin::Twin& twin);
+    void apply_join_rules(const HerdOptions& fresh, discovery::Authenticator keys);
+    void tell_openness() const;
+    base::Result<admin::TwinAnswer> take_announcement(const admin::Twin& twin);
     net::Task<base::Result<std::vector<std::string>>> reload_from(net::Loop& asker);
-    net::Task<base::Result<std::string>> announce_from(net::Loop& asker, admin::Twin twin);
+    net::Task<base::Result<admin::TwinAnswer>> announce_from(net::Loop& asker, admin::Twin twin);
     void build_ledger();
     void build_health();
     void build_keys();
@@ -106,6 +108,7 @@ private:
     std::vector<std::thread> threads_; // tidy: allow(banned-call) the relay loops but the first
     std::unique_ptr<net::Network> network_; // of the main loop, for errands
     std::unique_ptr<FleetOwner> fleet_;
+    std::unique_ptr<discovery::ProofBook> proofs_;
     std::unique_ptr<Scout> scout_;
     std::unique_ptr<PoolKeeper> pool_;
     std::unique_ptr<RatesKeeper> rates_;

@@ -118,7 +118,7 @@ health::Glance HerdApp::glance()
         }
     }
     if (beacon_) {
-        now.own.open_join = beacon_->herd().options().authenticator.mode() != discovery::AuthMode::require;
+        now.own.open_join = options_.discovery.join == JoinMode::open;
         now.own.port_heard = beacon_->herd().options().listens;
         now.own.blocked_interfaces = beacon_->blocked_interfaces();
     }

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 namespace herd::app {
 
@@ -143,23 +144,23 @@ void serving_rows(Table& t, HerdOptions& o)
     t.choice({.key = "discovery.join",
               .flags = "--join",
               .value_name = "MODE",
-              .sentence = "Who may join: open (anyone on this LAN), approve (not in this version), "
-                          "key (who has the fleet key).", .restart = true},
+              .sentence = "Who may join: open (anyone on this LAN), approve (whom `herd nodes approve` lets in), key "
+                          "(who has the fleet key). Default: key where there is one in the state directory, else open."},
              d.join,
              std::vector<std::pair<std::string, JoinMode>>{
                  {"open", JoinMode::open}, {"approve", JoinMode::approve}, {"key", JoinMode::key}});
     t.text({.key = "discovery.fleet_key_file",
             .flags = "--fleet-key-file",
             .value_name = "FILE",
-            .sentence = "File with the fleet key or keys, the first in use; readable by its owner alone.", .restart = true},
+            .sentence = "File with the fleet key or keys, the first in use; readable by its owner alone. Default: "
+                        "`fleet.key` in the state directory, where `herd fleet-key new` puts it, if it is there."},
            d.fleet_key_file);
     t.text({.key = "discovery.fleet_key",
             .sentence = "The fleet key itself, in hexadecimal; a file is safer.",
-            .restart = true,
-             .secret = true},
+            .secret = true},
            d.fleet_key);
     t.boolean({.key = "discovery.allow_nat",
-               .sentence = "Accept keyed nodes whose announcements come from an address they do not list.", .restart = true},
+               .sentence = "Accept keyed nodes whose announcements come from an address they do not list."},
               d.allow_nat);
 }
 
@@ -394,20 +395,37 @@ base::Result<void> join_nodes(HerdOptions& options, const std::vector<Configured
     return {};
 }
 
+struct KeyRules {
+    bool join_said{false}; ///< `join` was set by a person
+    KeyNeeded needed{KeyNeeded::yes};
+};
+
+/// A key in the state directory is the fleet's, and then it is asked for: that is how `herd fleet-key new` switches.
+base::Result<void> find_fleet_key(HerdOptions& options, KeyRules rules)
+{
+    auto& discovery = options.discovery;
+    discovery.fleet_key_file = config::absolute_path(discovery.fleet_key_file, options.directory);
+    if (discovery.fleet_key_file.empty() && discovery.fleet_key.empty()) {
+        const std::string own = default_fleet_key_file(options);
+        struct ::stat status{};
+        if (::stat(own.c_str(), &status) == 0) {
+            discovery.fleet_key_file = own;
+            discovery.join = rules.join_said ? discovery.join : JoinMode::key;
+        }
+    }
+    const bool missing = discovery.fleet_key_file.empty() && discovery.fleet_key.empty();
+    if (discovery.join == JoinMode::key && missing && rules.needed == KeyNeeded::yes) {
+        return base::fail(base::Errc::bad_config,
+                          "discovery.join = \"key\" needs a fleet key: make one with `herd fleet-key new`, or set discovery.fleet_key_file");
+    }
+    return {};
+}
+
 /// What only the whole can tell, and what is derived.
-base::Result<void> finish(HerdOptions& options, const config::Environment& environment)
+base::Result<void> finish(HerdOptions& options, const config::Environment& environment, KeyRules keys)
 {
     if (options.listen.empty()) {
         return base::fail(base::Errc::bad_config, "listen: at least one address is needed");
-    }
-    if (options.discovery.join == JoinMode::approve) { // never quietly more open than what was asked for
-        return base::fail(base::Errc::bad_config,
-                          "discovery.join = \"approve\" is not in this version: use \"key\", or \"open\" on a trusted LAN");
-    }
-    if (options.discovery.join == JoinMode::key && options.discovery.fleet_key_file.empty()
-        && options.discovery.fleet_key.empty()) {
-        return base::fail(base::Errc::bad_config,
-                          "discovery.join = \"key\" needs a fleet key: set discovery.fleet_key_file");
     }
     if (!options.discovery.fleet_key_file.empty() && !options.discovery.fleet_key.empty()) {
         return base::fail(base::Errc::bad_config,
@@ -430,9 +448,7 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
     options.store.path = config::absolute_path(options.store.path, options.state_dir);
     options.pid_file = config::absolute_path(options.pid_file, options.directory);
     options.log.file = config::absolute_path(options.log.file, options.directory);
-    options.discovery.fleet_key_file =
-        config::absolute_path(options.discovery.fleet_key_file, options.directory);
-    return {};
+    return find_fleet_key(options, keys);
 }
 
 void collect_warnings(HerdOptions& options, const Table& table, const config::Environment& environment)
@@ -449,7 +465,7 @@ void collect_warnings(HerdOptions& options, const Table& table, const config::En
 
 base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>& arguments,
                                                   const config::Environment& environment,
-                                                  const std::string& directory)
+                                                  const std::string& directory, KeyNeeded key)
 {
     LoadedHerdOptions result;
     result.options.directory = directory;
@@ -469,7 +485,8 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
         return std::unexpected(joined.error());
     }
     file_nodes = result.options.nodes; // so that --check-config shows them all
-    if (auto done = finish(result.options, environment); !done) {
+    const bool join_said = table.find("discovery.join")->origin.from != config::From::built_in;
+    if (auto done = finish(result.options, environment, {join_said, key}); !done) {
         return std::unexpected(done.error());
     }
     collect_warnings(result.options, table, environment);
@@ -485,6 +502,8 @@ std::vector<std::string> restart_differences(const HerdOptions& before, const He
     std::vector<ConfiguredNode> unused;
     return config::restart_differences(herd_table(a, unused), herd_table(b, unused));
 }
+
+std::string default_fleet_key_file(const HerdOptions& options) { return options.state_dir + "/fleet.key"; }
 
 std::string herd_options_help()
 {

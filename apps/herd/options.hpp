@@ -130,6 +130,9 @@ struct HerdOptions {
     std::vector<std::string> warnings{};
 };
 
+/// Whether `join = "key"` without a key is an error; not for who is about to make one.
+enum class KeyNeeded : std::uint8_t { yes, no };
+
 struct LoadedHerdOptions {
     HerdOptions options{};
     config::Loaded loaded{};
@@ -141,11 +144,15 @@ struct LoadedHerdOptions {
 /// Errors: bad_config, one sentence naming the flag, variable, or file and line.
 [[nodiscard]] base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>& arguments,
                                                                 const config::Environment& environment,
-                                                                const std::string& directory);
+                                                                const std::string& directory,
+                                                                KeyNeeded key = KeyNeeded::yes);
 
 /// Keys that differ and need a restart: what a reload must refuse or report.
 [[nodiscard]] std::vector<std::string> restart_differences(const HerdOptions& before,
                                                            const HerdOptions& after);
+
+/// Where the fleet's key lies unless said otherwise.
+[[nodiscard]] std::string default_fleet_key_file(const HerdOptions& options);
 
 /// The options part of `herd --help`.
 [[nodiscard]] std::string herd_options_help();

@@ -44,10 +44,12 @@ std::size_t PoolKeeper::restore(bool announced_too)
     for (const store::SavedNode& node : loaded.state.nodes) {
         restored.nodes.push_back({.id = node.id, .name = node.name, .agent = node.agent, .boot_id = node.boot_id, .drained = node.drained});
     }
+    restored.approved = loaded.state.approved;
     const std::size_t count = restored.nodes.size();
-    if (announced_too) {
-        fleet_.apply(std::move(restored));
+    if (!announced_too) {
+        restored.nodes.clear(); // but what a human allowed is kept
     }
+    fleet_.apply(std::move(restored));
     for (const store::SavedStaticNode& saved : loaded.state.static_nodes) {
         auto node = make_static_node(saved.url, saved.name, saved.labels,
                                      saved.slots > 0 ? std::optional{saved.slots} : std::nullopt, saved.bearer);
@@ -85,6 +87,7 @@ store::FleetState PoolKeeper::current()
     const base::WallTime now = loop_.wall();
     const auto snapshot = fleet_.publish();
     store::FleetState state{.saved_at = now};
+    state.approved = fleet_.approved();
     for (const fleet::SavedNode& node : fleet_.saved_pool()) {
         const fleet::NodeView* view = snapshot->find(node.id);
         state.nodes.push_back({.id = node.id,

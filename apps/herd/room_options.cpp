@@ -27,6 +27,9 @@ fleet::FleetOptions fleet_options(const HerdOptions& options)
     fleet.load_margin = options.scheduler.load_margin;
     fleet.request_connect_timeout = options.proxy.connect_timeout;
     fleet.discovery = options.discovery.enabled;
+    fleet.approval = options.discovery.join == JoinMode::approve;
+    fleet.keyed = !options.discovery.fleet_key_file.empty() || !options.discovery.fleet_key.empty();
+    fleet.ids_per_source = options.discovery.join == JoinMode::key ? 0 : fleet.ids_per_source;
     return fleet;
 }
 

@@ -43,11 +43,11 @@ std::string unreachable_hint(const base::Endpoint& agent, const base::Error& err
 } // namespace
 
 Scout::Scout(net::Loop& loop, net::Network& network, FleetOwner& fleet, discovery::InquiryOptions inquiry,
-             ScoutHooks hooks)
+             discovery::ProofBook& proofs, ScoutHooks hooks)
     : loop_(loop), network_(network), fleet_(fleet), hooks_(std::move(hooks)),
       pool_(loop, network,
             {.idle_per_endpoint = 2, .idle_total = 4096, .connect_timeout = knock_timeout}),
-      inquiry_(loop, pool_, inquiry), herd_id_(inquiry.herd_id), tasks_(loop, "scout")
+      proofs_(proofs), inquiry_(loop, pool_, inquiry, proofs), herd_id_(inquiry.herd_id), tasks_(loop, "scout")
 {
 }
 
@@ -76,7 +76,7 @@ void Scout::carry_out(const fleet::Watch& wanted)
 {
     carry_out(fleet::Unwatch{wanted.id});
     if (!stopping_) {
-        auto canary = std::make_shared<discovery::WatchConnection>(loop_, network_, herd_id_);
+        auto canary = std::make_shared<discovery::WatchConnection>(loop_, network_, herd_id_, proofs_.proof(wanted.id));
         watches_[wanted.id] = canary;
         tasks_.spawn("watch", watch(wanted, std::move(canary)));
     }
@@ -101,7 +101,7 @@ net::Task<void> Scout::confirm(fleet::Confirm wanted)
     }
     if (!answer) {
         if (hooks_.unreachable) {
-            hooks_.unreachable(wanted.id, true);
+            hooks_.unreachable(wanted.id, answer.error().code != base::Errc::forbidden); // there, but no member
         }
         fleet_.apply(fleet::NodeConfirmFailed{wanted.id, wanted.agent, answer.error().code,
                                               unreachable_hint(wanted.agent, answer.error())});
@@ -114,8 +114,9 @@ net::Task<void> Scout::confirm(fleet::Confirm wanted)
     confirmed.not_modified = !answer->document;
     if (answer->document) {
         confirmed.facts = app::facts_of(*answer->document);
+        confirmed.facts.authenticated = answer->authenticated;
         if (hooks_.confirmed) {
-            hooks_.confirmed(*answer->document, wanted.agent.address);
+            hooks_.confirmed(*answer->document, wanted.agent.address, answer->authenticated);
         }
     }
     fleet_.apply(std::move(confirmed));

@@ -17,15 +17,16 @@ namespace herd::app {
 struct ScoutHooks {
     std::function<void(const base::Endpoint& udp)> solicit{};
     /// A document settled the doubts about a node.
-    std::function<void(const discovery::NodeDocument& document, const base::IpAddress& from)> confirmed{};
+    std::function<void(const discovery::NodeDocument& document, const base::IpAddress& from, bool authenticated)> confirmed{};
     std::function<void(const fleet::NodeId& id, bool unreachable)> unreachable{};
 };
 
 /// Thread: the fleet loop.
 class Scout {
 public:
+    /// `proofs` outlives this object.
     Scout(net::Loop& loop, net::Network& network, FleetOwner& fleet, discovery::InquiryOptions inquiry,
-          ScoutHooks hooks);
+          discovery::ProofBook& proofs, ScoutHooks hooks);
 
     void carry_out(const fleet::Confirm& wanted);
     void carry_out(const fleet::Probe& wanted);
@@ -55,6 +56,7 @@ private:
     FleetOwner& fleet_;
     ScoutHooks hooks_;
     http::Pool pool_;
+    discovery::ProofBook& proofs_;
     discovery::Inquiry inquiry_;
     struct Named {
         StaticNode node;

@@ -2,57 +2,28 @@
 
 #include "base/log.hpp"
 #include "herd/admin/surface.hpp"
+#include "herd/fleet_keys.hpp"
 #include "herd/herd_app.hpp"
 #include "net/process.hpp"
 #include "net/service.hpp"
 #include "net/signals.hpp"
 #include "store/identity.hpp"
-#include "store/state_file.hpp"
 
 #include <cstdio>
 #include <cstdlib>
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace herd::app {
 
 namespace {
 
-constexpr std::size_t key_file_bytes_max = 64 * 1024;
-
 /// One sentence on standard error, and the exit code of a failure at run time or of bad configuration.
 int fail_with(const base::Error& error)
 {
     fmt::print(stderr, "herd: {}\n", error.context.empty() ? error.message() : error.context);
     return error.code == base::Errc::bad_config ? 2 : 1;
-}
-
-base::Result<discovery::Authenticator> load_keys(const HerdOptions::Discovery& options)
-{
-    std::string text = options.fleet_key;
-    if (!options.fleet_key_file.empty()) {
-        struct ::stat status {};
-        if (::stat(options.fleet_key_file.c_str(), &status) == 0 && (status.st_mode & 077) != 0) {
-            return base::fail(base::Errc::bad_config,
-                              options.fleet_key_file + " can be read by others: chmod 600 " + options.fleet_key_file);
-        }
-        auto read = store::read_state_file(options.fleet_key_file, key_file_bytes_max);
-        if (!read) {
-            return base::fail(base::Errc::bad_config, "cannot read the fleet key: " + read.error().message());
-        }
-        text = std::move(*read);
-    }
-    const bool require = options.join == JoinMode::key;
-    if (text.empty() && !require) {
-        return discovery::Authenticator{};
-    }
-    const auto keys = discovery::parse_fleet_keys(text);
-    if (!keys) {
-        return std::unexpected(keys.error());
-    }
-    return discovery::Authenticator::make(require ? discovery::AuthMode::require : discovery::AuthMode::permissive, *keys);
 }
 
 std::string host_name()
@@ -182,7 +153,7 @@ int serve(ServeOptions serve)
     if (const auto made = config::make_private_dir(options.state_dir); !made) {
         return fail_with(made.error());
     }
-    auto keys = load_keys(options.discovery);
+    auto keys = load_fleet_keys(options.discovery);
     if (!keys) {
         return fail_with(keys.error());
     }

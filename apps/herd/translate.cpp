@@ -157,6 +157,7 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
     facts.api_port = document.api_port;
     facts.agent_port = document.agent_port;
     facts.gateway = document.gateway;
+    facts.keys = document.keys;
     facts.labels = document.labels;
     facts.host = {.cores = document.host.cores_logical.value_or(0),
                   .cpu_busy = document.host.cpu_busy,

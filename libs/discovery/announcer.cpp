@@ -61,6 +61,7 @@ std::string_view to_string(Notice::Kind kind)
     case Notice::Kind::herd_found: return "herd_found";
     case Notice::Kind::herd_lost: return "herd_lost";
     case Notice::Kind::not_approved: return "not_approved";
+    case Notice::Kind::approved: return "approved";
     case Notice::Kind::api_unreachable: return "api_unreachable";
     case Notice::Kind::duplicate_id: return "duplicate_id";
     }
@@ -105,7 +106,7 @@ std::shared_ptr<const Octets> Announcer::announcement(std::uint16_t flags, std::
         }
     }
     body.echo = echo;
-    return std::make_shared<const Octets>(options_.authenticator.sealed(header(flags), body));
+    return std::make_shared<const Octets>(listener_.authenticator().sealed(header(flags), body));
 }
 
 Duration Announcer::interval() const
@@ -332,7 +333,7 @@ NodeActions Announcer::leave(Instant now, LeaveReason reason)
     leave_at_ = now;
     facts_.state = State::draining;
     leave_bytes_ = std::make_shared<const Octets>(
-        options_.authenticator.sealed(header(0), Leave{static_cast<std::uint8_t>(reason), unknown<std::uint16_t>}));
+        listener_.authenticator().sealed(header(0), Leave{static_cast<std::uint8_t>(reason), unknown<std::uint16_t>}));
     send_leave(now, out);
     return out;
 }
@@ -362,7 +363,8 @@ std::vector<KnownHerd> Announcer::herds() const
     for (const auto& [id, herd] : herds_) {
         if (!herd.lost) {
             const auto fallback = fallbacks_.find(id.text());
-            result.push_back({id, herd.at, herd.http, herd.acked(), fallback != fallbacks_.end() && fallback->second.works,
+            const bool by_http = fallback != fallbacks_.end() && fallback->second.works;
+            result.push_back({id, herd.at, herd.http, herd.acked(), by_http, by_http ? fallback->second.ack_flags : herd.ack_flags,
                               herd.heard_at});
         }
     }

@@ -51,6 +51,7 @@ struct Notice {
         herd_found,      ///< a herd acknowledged us for the first time (or again, after a loss)
         herd_lost,       ///< nothing heard from it for 15 s, or it left
         not_approved,    ///< it hears us, but a human must approve this node there
+        approved,        ///< a human did
         api_unreachable, ///< it hears us, but cannot connect to our API: firewall, NAT, address?
         duplicate_id,    ///< another live node has our id: make a new one if it was generated
     };
@@ -90,6 +91,7 @@ struct KnownHerd {
     base::Endpoint http{}; ///< its API
     bool acknowledged{false};
     bool over_http{false}; ///< reached by the HTTP fallback only
+    std::uint16_t flags{0}; ///< ack_flag: why it sends us no work
     base::Instant heard_at{};
 };
 
@@ -116,8 +118,9 @@ public:
     /// address is `peer`; any other address than the peer's is ignored.
     [[nodiscard]] NodeActions herd_asked(base::Instant now, const base::Uuid& id, const base::IpAddress& peer,
                                          const base::Endpoint& udp);
-    /// Outcome of an HttpAnnounce.
-    [[nodiscard]] NodeActions http_announced(base::Instant now, const std::string& herd, bool ok);
+    /// Outcome of an HttpAnnounce: who answered there (nil: nobody), and its ack_flags.
+    [[nodiscard]] NodeActions http_announced(base::Instant now, const std::string& herd, const base::Uuid& id,
+                                             std::uint16_t flags);
     /// The ICMP answer to a datagram of ours: nobody listens there.
     [[nodiscard]] NodeActions unreachable(base::Instant now, const base::Endpoint& at);
 
@@ -166,6 +169,7 @@ private:
         bool waiting{false}; ///< an HttpAnnounce is out, at the latest until next_at
         bool works{false};
         int failures{0};
+        std::uint16_t ack_flags{0};
     };
     struct Answer {
         base::Instant at{};

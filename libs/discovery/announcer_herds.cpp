@@ -29,6 +29,23 @@ bool stands_on(const std::vector<base::Endpoint>& endpoints, const base::IpAddre
     return std::ranges::any_of(endpoints, [&](const base::Endpoint& e) { return e.address == address; });
 }
 
+/// Each flag is told when it appears, not with every ACK that repeats it.
+void tell_flags(const base::Uuid& herd, const base::Endpoint& at, std::uint16_t before, std::uint16_t now, NodeActions& out)
+{
+    constexpr std::array<std::pair<std::uint16_t, Notice::Kind>, 3> meanings{
+        {{ack_flag::duplicate_id, Notice::Kind::duplicate_id},
+         {ack_flag::not_approved, Notice::Kind::not_approved},
+         {ack_flag::api_unreachable, Notice::Kind::api_unreachable}}};
+    for (const auto& [bit, kind] : meanings) {
+        if ((now & bit) != 0 && (before & bit) == 0) {
+            out.emplace_back(Notice{kind, herd, at});
+        }
+    }
+    if ((before & ack_flag::not_approved) != 0 && (now & ack_flag::not_approved) == 0) {
+        out.emplace_back(Notice{Notice::Kind::approved, herd, at});
+    }
+}
+
 } // namespace
 
 NodeActions Announcer::on_datagram(Instant now, const Arrival& arrival, ByteView bytes)
@@ -204,15 +221,7 @@ void Announcer::take_ack(Instant now, const Sighting& sighting, NodeActions& out
     if (first) {
         out.emplace_back(Notice{Notice::Kind::herd_found, sighting.id(), herd->at});
     }
-    constexpr std::array<std::pair<std::uint16_t, Notice::Kind>, 3> meanings{
-        {{ack_flag::duplicate_id, Notice::Kind::duplicate_id},
-         {ack_flag::not_approved, Notice::Kind::not_approved},
-         {ack_flag::api_unreachable, Notice::Kind::api_unreachable}}};
-    for (const auto& [bit, kind] : meanings) {
-        if ((ack.flags & bit) != 0 && (herd->ack_flags & bit) == 0) {
-            out.emplace_back(Notice{kind, sighting.id(), herd->at});
-        }
-    }
+    tell_flags(sighting.id(), herd->at, herd->ack_flags, ack.flags, out);
     herd->ack_flags = ack.flags;
 }
 
@@ -283,7 +292,7 @@ void Announcer::drop_unnamed(Instant now, const base::Uuid& id, NodeActions& out
     Send send;
     send.type = Type::leave;
     send.to.push_back(herd->second.at);
-    send.bytes = std::make_shared<const Octets>(options_.authenticator.sealed(
+    send.bytes = std::make_shared<const Octets>(listener_.authenticator().sealed(
         header(0), Leave{static_cast<std::uint8_t>(LeaveReason::shutdown), unknown<std::uint16_t>}));
     for (int copy = 0; copy < leave_copies; ++copy) {
         listener_.counters().sent(Type::leave);
@@ -403,8 +412,10 @@ void Announcer::run_fallback(Instant now, const std::string& key, const std::vec
     out.emplace_back(HttpAnnounce{key, candidates});
 }
 
-NodeActions Announcer::http_announced(Instant now, const std::string& herd, bool ok)
+NodeActions Announcer::http_announced(Instant now, const std::string& herd, const base::Uuid& id, std::uint16_t flags)
 {
+    NodeActions out;
+    const bool ok = !id.is_nil();
     const auto found = fallbacks_.find(herd);
     if (found != fallbacks_.end()) {
         Fallback& fallback = found->second;
@@ -413,14 +424,16 @@ NodeActions Announcer::http_announced(Instant now, const std::string& herd, bool
         fallback.failures = ok ? 0 : fallback.failures + 1;
         fallback.next_at = now + (ok ? interval() * 7 / 8 : internal::backoff(fallback.failures));
         if (ok) {
-            for (auto& [id, known] : herds_) {
-                if (id.text() == herd) {
+            for (auto& [known_id, known] : herds_) {
+                if (known_id.text() == herd) {
                     known.heard_at = now;
                 }
             }
+            tell_flags(id, {}, fallback.ack_flags, flags, out);
+            fallback.ack_flags = flags;
         }
     }
-    return {};
+    return out;
 }
 
 } // namespace herd::discovery

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view mac_label = "herd/lana/v1/mac";
 constexpr std::string_view http_label = "herd/lana/v1/http";
+constexpr std::string_view proof_label = "herd/lana/v1/proof";
 constexpr std::size_t secret_bytes_min = 16;
 constexpr std::size_t secret_bytes_max = 256;
 
@@ -51,7 +52,8 @@ base::Result<Authenticator> Authenticator::make(AuthMode mode, const std::vector
             return base::fail(base::Errc::bad_config, name + " must be 16 to 256 bytes long");
         }
         result.ring_.push_back({key.id, net::hmac_sha256(key.secret, net::bytes_of(mac_label)),
-                                net::hmac_sha256(key.secret, net::bytes_of(http_label))});
+                                net::hmac_sha256(key.secret, net::bytes_of(http_label)),
+                                net::hmac_sha256(key.secret, net::bytes_of(proof_label))});
     }
     return result;
 }
@@ -107,6 +109,35 @@ bool Authenticator::http_check(const HttpNonce& nonce, std::string_view body, st
     });
 }
 
+std::optional<std::array<std::uint8_t, 32>> Authenticator::proof_mac(ByteView subject) const
+{
+    return ring_.empty() ? std::nullopt : std::optional{net::hmac_sha256(ring_.front().proof_key, subject)};
+}
+
+bool Authenticator::proof_check(ByteView subject, ByteView mac) const
+{
+    return std::ranges::any_of(ring_, [&](const Ring& key) {
+        return net::constant_time_equal(net::hmac_sha256(key.proof_key, subject), mac);
+    });
+}
+
+bool Authenticator::is_part_of(const Authenticator& other) const
+{
+    return std::ranges::all_of(ring_, [&](const Ring& key) {
+        const auto same = std::ranges::find(other.ring_, key.id, &Ring::id);
+        return same != other.ring_.end() && net::constant_time_equal(same->mac_key, key.mac_key);
+    });
+}
+
+std::vector<std::uint8_t> Authenticator::key_ids() const
+{
+    std::vector<std::uint8_t> ids;
+    for (const Ring& key : ring_) {
+        ids.push_back(key.id);
+    }
+    return ids;
+}
+
 base::Result<std::vector<FleetKey>> parse_fleet_keys(std::string_view text)
 {
     std::vector<FleetKey> keys;
@@ -145,6 +176,15 @@ base::Result<std::vector<FleetKey>> parse_fleet_keys(std::string_view text)
         return base::fail(base::Errc::bad_config, "the fleet key file holds no key: make one with `herd fleet-key new`");
     }
     return keys;
+}
+
+std::string format_fleet_keys(const std::vector<FleetKey>& keys)
+{
+    std::string text = "# The fleet's key, and others that are accepted beside it: ID KEY, the first is in use.\n";
+    for (const FleetKey& key : keys) {
+        text += std::to_string(key.id) + ' ' + base::to_hex(key.secret) + '\n';
+    }
+    return text;
 }
 
 std::string make_fleet_key_line(std::uint8_t id)

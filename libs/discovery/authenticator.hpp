@@ -21,6 +21,7 @@ struct FleetKey {
 };
 
 inline constexpr std::size_t key_ring_limit = 8;
+inline constexpr std::size_t fleet_key_file_bytes_max = 64 * 1024;
 using HttpNonce = std::array<std::uint8_t, 16>;
 
 /// Immutable; make a new one to rotate keys.  Thread: any.
@@ -49,12 +50,21 @@ public:
     /// True when any key of the ring made `hex`.
     [[nodiscard]] bool http_check(const HttpNonce& nonce, std::string_view body, std::string_view hex) const;
 
+    /// The MAC of a herd's proof (proof.hpp), by the primary key; nothing without a key.
+    [[nodiscard]] std::optional<std::array<std::uint8_t, 32>> proof_mac(ByteView subject) const;
+    [[nodiscard]] bool proof_check(ByteView subject, ByteView mac) const;
+    /// Whether each key of this ring is in `other` too.
+    [[nodiscard]] bool is_part_of(const Authenticator& other) const;
+    /// The ids of the ring, the primary first.
+    [[nodiscard]] std::vector<std::uint8_t> key_ids() const;
+
 private:
     using Digest = std::array<std::uint8_t, 32>;
     struct Ring {
         std::uint8_t id{0};
         Digest mac_key{};
         Digest http_key{};
+        Digest proof_key{};
     };
     AuthMode mode_{AuthMode::off};
     std::vector<Ring> ring_{};
@@ -63,6 +73,8 @@ private:
 /// The text of a fleet key file: one key per line, "[ID] HEX" (id by position when left out, first line =
 /// primary), '#' begins a comment. Errors: bad_config naming the line; the key itself is never repeated.
 [[nodiscard]] base::Result<std::vector<FleetKey>> parse_fleet_keys(std::string_view text);
+/// Such a text, for parse_fleet_keys().
+[[nodiscard]] std::string format_fleet_keys(const std::vector<FleetKey>& keys);
 /// One line of such a file with a fresh random key of 32 bytes.
 [[nodiscard]] std::string make_fleet_key_line(std::uint8_t id);
 

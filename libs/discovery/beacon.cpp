@@ -69,7 +69,12 @@ struct NodeBeacon::Impl {
             internal::SocketHandlers{
                 [this](const Arrival& arrival, ByteView bytes) { perform(announcer.on_datagram(loop.now(), arrival, bytes)); },
                 [this](const base::Endpoint& at) { perform(announcer.unreachable(loop.now(), at)); },
-                [this](bool) { perform(announcer.link_changed(loop.now())); },
+                [this](bool) {
+                    if (handlers.link_changed) {
+                        handlers.link_changed();
+                    }
+                    perform(announcer.link_changed(loop.now()));
+                },
                 [this] { perform(announcer.resumed(loop.now())); }});
     }
 
@@ -192,9 +197,9 @@ void NodeBeacon::herd_asked(const base::Uuid& id, const base::IpAddress& peer, c
     impl_->perform(impl_->announcer.herd_asked(impl_->loop.now(), id, peer, udp));
 }
 
-void NodeBeacon::http_announced(const std::string& herd, bool ok)
+void NodeBeacon::http_announced(const std::string& herd, const base::Uuid& id, std::uint16_t flags)
 {
-    impl_->perform(impl_->announcer.http_announced(impl_->loop.now(), herd, ok));
+    impl_->perform(impl_->announcer.http_announced(impl_->loop.now(), herd, id, flags));
 }
 
 void NodeBeacon::set_authenticator(Authenticator authenticator)

@@ -48,6 +48,8 @@ struct DiscoverySockets {
 struct NodeBeaconHandlers {
     std::move_only_function<void(const HttpAnnounce&)> http_announce{};
     std::move_only_function<void(const Notice&)> notice{};
+    /// Interfaces or their addresses changed; called before that is announced.
+    std::move_only_function<void()> link_changed{};
 };
 
 /// Drives an Announcer. Thread: its loop's.
@@ -65,7 +67,7 @@ public:
     void start();
     void set_facts(Facts facts);
     void herd_asked(const base::Uuid& id, const base::IpAddress& peer, const base::Endpoint& udp);
-    void http_announced(const std::string& herd, bool ok);
+    void http_announced(const std::string& herd, const base::Uuid& id, std::uint16_t flags);
     void set_authenticator(Authenticator authenticator);
     /// Other named herds (a reload): those that are new are called at once, those that are gone no more.
     void set_herds(std::vector<base::HostPort> herds);
@@ -102,7 +104,7 @@ public:
     void start();
     /// Unicast BEACON with SOLICIT.
     void solicit(const base::Endpoint& node);
-    /// For confirmed(), forget(), set_ack_flags(), set_pool_size(), on_http_announce() and counters().
+    /// For confirmed(), forget(), set_ack_flag(), set_pool_size(), on_http_announce() and counters().
     [[nodiscard]] HerdSide& herd();
     /// What an HTTP peer looks like to the on-link test (connected subnet, loopback, configured).
     [[nodiscard]] Arrival arrival_of(const base::Endpoint& peer) const;

@@ -128,7 +128,7 @@ std::string_view to_string(Drop drop)
         "empty",      "oversize",  "bad_magic",  "short",           "bad_version", "bad_length",
         "bad_header", "bad_type",  "bad_id",     "self",            "other_fleet", "bad_source",
         "rate",       "bad_key",   "bad_mac",    "unauthenticated", "off_link",    "addr_mismatch",
-        "replay",     "stale_boot", "bad_tlv",   "unknown_critical", "legacy",     "not_for_us",
+        "downgrade", "replay",     "stale_boot", "bad_tlv",   "unknown_critical", "legacy",     "not_for_us",
         "other_path", "bad_leave", "table_full", "unconfirmed"};
     return names[static_cast<std::size_t>(drop)];
 }

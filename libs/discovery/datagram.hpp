@@ -212,6 +212,7 @@ enum class Drop : std::uint8_t {
     bad_id, self, other_fleet,                                                            // rule 5
     bad_source, rate,                                                                     // rule 6
     bad_key, bad_mac, unauthenticated, off_link, addr_mismatch,                           // rule 7
+    downgrade,    ///< without a MAC, from a node that had one
     replay, stale_boot,                                                                   // rule 8
     bad_tlv, unknown_critical,                                                            // rule 9
     legacy,       ///< the bare 4-byte LANA of Ollana: counted, never answered

@@ -264,7 +264,7 @@ void HerdSide::acknowledge(const Sighting& sighting, std::vector<Send>& out)
     node.since_ack = 0;
     const base::Endpoint& from = sighting.arrival.from;
     Send send = make_send(Type::ack, flag::reply,
-                          Ack{sighting.header.boot_id, sighting.header.seq, wanted_interval_ms(), node.ack_flags});
+                          Ack{sighting.header.boot_id, sighting.header.seq, wanted_interval_ms(), ack_flags(sighting.id())});
     send.to.push_back({from.address, sighting.header.udp_port != 0 ? sighting.header.udp_port : from.port});
     out.push_back(std::move(send));
 }
@@ -291,22 +291,33 @@ std::optional<base::Endpoint> HerdSide::udp_of(const base::NodeId& id) const
 // ------------------------------------------------------------------------------- what the fleet decided
 
 void HerdSide::confirmed(Instant now, const base::NodeId& id, std::uint64_t boot_id, std::uint32_t seq,
-                         const base::IpAddress& address)
+                         const base::IpAddress& address, bool authenticated)
 {
-    listener_.confirmed(now, id, boot_id, seq, address);
+    listener_.confirmed(now, id, boot_id, seq, address, authenticated);
 }
 
 void HerdSide::forget(const base::NodeId& id)
 {
     listener_.forget(id);
     nodes_.erase(id);
+    ack_flags_.erase(id);
 }
 
-void HerdSide::set_ack_flags(const base::NodeId& id, std::uint16_t flags)
+void HerdSide::set_ack_flag(const base::NodeId& id, std::uint16_t flag, bool on)
 {
-    if (const auto known = nodes_.find(id); known != nodes_.end()) {
-        known->second.ack_flags = flags;
+    const std::uint16_t before = ack_flags(id);
+    const auto after = static_cast<std::uint16_t>(on ? before | flag : before & ~flag);
+    if (after == 0) {
+        ack_flags_.erase(id);
+    } else if (before != 0 || ack_flags_.size() < options_.nodes_limit + strangers_limit) {
+        ack_flags_[id] = after;
     }
+}
+
+std::uint16_t HerdSide::ack_flags(const base::NodeId& id) const
+{
+    const auto found = ack_flags_.find(id);
+    return found == ack_flags_.end() ? std::uint16_t{0} : found->second;
 }
 
 void HerdSide::set_configured_agents(std::vector<base::Endpoint> agents) { configured_ = std::move(agents); }

@@ -1,7 +1,7 @@
 #pragma once
 // The coordinator's side of LANA, without I/O: it beacons, acknowledges, probes on request and turns
 // datagrams into Sightings. What a sighting does to a node's membership is decided in libs/fleet; what that
-// decides comes back here as confirmed(), forget(), solicit() and set_ack_flags().
+// decides comes back here as confirmed(), forget(), solicit() and set_ack_flag().
 #include "base/random.hpp"
 #include "base/time.hpp"
 #include "discovery/announcer.hpp"
@@ -58,14 +58,17 @@ public:
 
     /// The node's HTTP answer settled the doubts about this boot and address.
     void confirmed(base::Instant now, const base::NodeId& id, std::uint64_t boot_id, std::uint32_t seq,
-                   const base::IpAddress& address);
+                   const base::IpAddress& address, bool authenticated = false);
     void forget(const base::NodeId& id);
-    /// ack_flag bits told to the node with each ACK: why it does not get work.
-    void set_ack_flags(const base::NodeId& id, std::uint16_t flags);
+    /// One ack_flag bit, told to the node with each ACK while it is set: why it does not get work.
+    void set_ack_flag(const base::NodeId& id, std::uint16_t flag, bool on);
+    [[nodiscard]] std::uint16_t ack_flags(const base::NodeId& id) const;
     void set_pool_size(std::uint32_t nodes) { options_.pool_size = nodes; }
     /// Agents that a human named: beaconed by unicast too, and exempt from the on-link test.
     void set_configured_agents(std::vector<base::Endpoint> agents);
     void set_authenticator(Authenticator authenticator) { listener_.set_authenticator(std::move(authenticator)); }
+    [[nodiscard]] const Authenticator& authenticator() const { return listener_.authenticator(); }
+    void set_allow_nat(bool allowed) { listener_.set_allow_nat(allowed); }
 
     [[nodiscard]] std::vector<Send> link_changed(base::Instant now);
     [[nodiscard]] std::vector<Send> resumed(base::Instant now);
@@ -84,7 +87,6 @@ private:
         base::Endpoint udp{};
         std::uint64_t acked_boot{0};
         std::uint32_t since_ack{0};
-        std::uint16_t ack_flags{0};
         base::Instant heard_at{};
     };
     struct Probe {
@@ -105,6 +107,7 @@ private:
     base::Rng rng_;
     Listener listener_;
     std::unordered_map<base::NodeId, Node> nodes_{};
+    std::unordered_map<base::NodeId, std::uint16_t> ack_flags_{}; ///< none of them 0
     base::Instant swept_at_{};
     std::deque<Probe> probes_{};          ///< the last nonces, newest last
     std::vector<base::Endpoint> configured_{};

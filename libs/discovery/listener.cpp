@@ -125,6 +125,9 @@ std::expected<Sighting, Drop> Listener::receive(base::Instant now, const Arrival
     if (!authenticated) {
         return count(header.type, authenticated.error());
     }
+    if (is_downgrade(header, *authenticated)) {
+        return count(header.type, Drop::downgrade);
+    }
     // The TLVs are parsed before the order is judged, so that a malformed datagram leaves no trace in the
     // window; what is judged needs nothing of them but ADDR.
     auto body = parse_body(*parsed, bytes);
@@ -132,11 +135,8 @@ std::expected<Sighting, Drop> Listener::receive(base::Instant now, const Arrival
         return count(header.type, body.error());
     }
     if (const auto* announce = std::get_if<Announce>(&*body); announce != nullptr) {
-        const bool listed = std::ranges::any_of(announce->addresses, [&](const Subnet& own) {
-            return own.address == arrival.from.address.without_scope();
-        });
-        if (*authenticated && !listed && !options_.allow_nat && !arrival.on_loopback && !arrival.configured_peer) {
-            return count(header.type, Drop::addr_mismatch);
+        if (const auto own = check_address(arrival, *announce, *authenticated); !own) {
+            return count(header.type, own.error());
         }
     }
     const auto doubts = judge(now, arrival, header, *authenticated);
@@ -161,6 +161,12 @@ std::expected<Sighting, Drop> Listener::receive_http(base::Instant now, const Ar
     if (!authenticated && options_.authenticator.mode() == AuthMode::require) {
         return count(header.type, Drop::unauthenticated);
     }
+    if (is_downgrade(header, authenticated)) {
+        return count(header.type, Drop::downgrade);
+    }
+    if (const auto own = check_address(arrival, body, authenticated); !own) {
+        return count(header.type, own.error());
+    }
     // TCP shows no TTL, but its handshake proves the source address: a connected subnet is what is left.
     const bool near = arrival.connected && (!options_.private_sources_only || arrival.from.address.is_private());
     if (!authenticated && !arrival.configured_peer && !near) {
@@ -173,6 +179,35 @@ std::expected<Sighting, Drop> Listener::receive_http(base::Instant now, const Ar
     Sighting sighting = commit(now, arrival, header, std::move(body), authenticated, *doubts);
     sighting.over_http = true;
     return sighting;
+}
+
+void Listener::set_authenticator(Authenticator authenticator)
+{
+    options_.authenticator = std::move(authenticator);
+    if (options_.authenticator.mode() == AuthMode::off) {
+        for (auto& [id, sender] : senders_) {
+            sender.keyed = false;
+        }
+    }
+}
+
+/// A MAC does not cover where a datagram comes from: who copies one and sends it again from elsewhere must not become
+/// its sender (lana.md 5).
+std::expected<void, Drop> Listener::check_address(const Arrival& arrival, const Announce& announce, bool authenticated) const
+{
+    const bool listed = std::ranges::any_of(announce.addresses, [&](const Subnet& own) {
+        return own.address == arrival.from.address.without_scope();
+    });
+    if (authenticated && !listed && !options_.allow_nat && !arrival.on_loopback && !arrival.configured_peer) {
+        return std::unexpected(Drop::addr_mismatch);
+    }
+    return {};
+}
+
+bool Listener::is_downgrade(const Header& header, bool authenticated) const
+{
+    const auto known = authenticated ? senders_.end() : senders_.find(header.sender_id);
+    return known != senders_.end() && known->second.keyed;
 }
 
 /// Rule 5, and who is spoken to.
@@ -326,6 +361,7 @@ Sighting Listener::commit(base::Instant now, const Arrival& arrival, const Heade
         sender.window.take(header.seq);
         sender.accepted_at = now;
         sender.other_ticks = 0;
+        sender.keyed = sender.keyed || authenticated;
     }
     Sighting sighting;
     sighting.at = now;
@@ -436,7 +472,7 @@ void Listener::verify(Sender& sender)
 }
 
 void Listener::confirmed(base::Instant now, const base::NodeId& id, std::uint64_t boot_id, std::uint32_t seq,
-                         const base::IpAddress& address)
+                         const base::IpAddress& address, bool authenticated)
 {
     if (id.is_nil() || id == options_.own_id) {
         return;
@@ -457,6 +493,7 @@ void Listener::confirmed(base::Instant now, const base::NodeId& id, std::uint64_
     sender.address = address;
     sender.other_ticks = 0;
     sender.accepted_at = now;
+    sender.keyed = sender.keyed || authenticated;
 }
 
 void Listener::forget(const base::NodeId& id) { erase(id); }

@@ -123,12 +123,14 @@ public:
                                                              bool authenticated);
 
     /// The sender's own HTTP answer settled the doubts: from now on this boot, seq and source are the truth.
+    /// `authenticated`: under a right MAC.
     void confirmed(base::Instant now, const base::NodeId& id, std::uint64_t boot_id, std::uint32_t seq,
-                   const base::IpAddress& address);
+                   const base::IpAddress& address, bool authenticated = false);
     /// The sender is gone for good.
     void forget(const base::NodeId& id);
-    /// New keys (SIGHUP).
-    void set_authenticator(Authenticator authenticator) { options_.authenticator = std::move(authenticator); }
+    /// New keys (SIGHUP). Without any, nobody is known to have one.
+    void set_authenticator(Authenticator authenticator);
+    void set_allow_nat(bool allowed) { options_.allow_nat = allowed; }
     [[nodiscard]] const Authenticator& authenticator() const { return options_.authenticator; }
 
     [[nodiscard]] Counters& counters() { return counters_; }
@@ -158,6 +160,7 @@ private:
         base::IpAddress doubted_address{};
         base::IpAddress counted_at{}; ///< whose Source::ids it stands in
         bool verified{false};
+        bool keyed{false}; ///< once heard or confirmed under a MAC: never again without one
         std::list<base::NodeId>::iterator place{}; ///< in unverified_, unless verified
     };
     struct Bucket {
@@ -171,6 +174,8 @@ private:
     };
 
     std::expected<void, Drop> check_identity(const Header& header) const;
+    std::expected<void, Drop> check_address(const Arrival& arrival, const Announce& announce, bool authenticated) const;
+    [[nodiscard]] bool is_downgrade(const Header& header, bool authenticated) const;
     std::expected<void, Drop> check_source(base::Instant now, const Arrival& arrival, const Header& header);
     std::expected<bool, Drop> check_trust(const Arrival& arrival, const ParsedHeader& parsed, ByteView bytes) const;
     std::expected<std::uint8_t, Drop> judge(base::Instant now, const Arrival& arrival, const Header& header,

@@ -140,6 +140,12 @@ std::string to_json(const NodeDocument& doc)
     for (const Subnet& own : doc.addresses) {
         json["addresses"].push_back(own.address.without_scope().text() + '/' + std::to_string(own.prefix_length));
     }
+    if (!doc.keys.empty()) {
+        json["keys"] = doc.keys;
+    }
+    if (!doc.tls_fingerprint.empty()) {
+        json["tls_fingerprint"] = doc.tls_fingerprint;
+    }
     json["interval_ms"] = doc.interval_ms;
     json["detect_mult"] = doc.detect_mult;
     json["host"] = host_json(doc.host);

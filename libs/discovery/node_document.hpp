@@ -113,6 +113,8 @@ struct NodeDocument {
     bool watch{true};             ///< serves /herd/v1/watch
     std::vector<std::string> labels{};
     std::vector<Subnet> addresses{};
+    std::vector<std::uint8_t> keys{};  ///< ids of the fleet keys it holds, the one it signs with first
+    std::string tls_fingerprint{};     ///< SHA-256 of its certificate, 64 lower-case hex digits; empty: no TLS
     std::uint16_t interval_ms{1000};
     std::uint8_t detect_mult{3};
 

@@ -22,6 +22,7 @@ constexpr std::size_t loaded_limit = 512;
 constexpr std::size_t gpus_limit = 64;
 constexpr std::size_t labels_limit = 64;
 constexpr std::size_t addresses_limit = 64;
+constexpr std::size_t fingerprint_digits = 64;
 constexpr int depth_limit = 64;
 
 /// Thrown and caught inside this file only: the sentence that says what is wrong.
@@ -359,6 +360,14 @@ NodeDocument read(const Json& json, std::string_view raw)
                  [&](const Json& e, const std::string& where) { doc.labels.push_back(text(e, where)); });
     in.read_list("addresses", addresses_limit,
                  [&](const Json& e, const std::string& where) { doc.addresses.push_back(subnet(e, where)); });
+    in.read_list("keys", key_ring_limit, [&](const Json& e, const std::string& where) {
+        doc.keys.push_back(whole<std::uint8_t>(e, where));
+    });
+    in.read_text("tls_fingerprint", doc.tls_fingerprint);
+    const bool hex = doc.tls_fingerprint.find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (!doc.tls_fingerprint.empty() && (doc.tls_fingerprint.size() != fingerprint_digits || !hex)) {
+        throw Wrong{"tls_fingerprint must be 64 lower-case hex digits"};
+    }
     in.read_whole("interval_ms", doc.interval_ms);
     in.read_whole("detect_mult", doc.detect_mult);
     doc.interval_ms = std::clamp<std::uint16_t>(doc.interval_ms, 100, 60000);

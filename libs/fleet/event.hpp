@@ -90,6 +90,22 @@ struct StaticPolled {
 struct NodeRemoved {
     NodeId id{};
 };
+/// A human lets an announced node in, or takes that back (lana.md 5, join mode `approve`).
+struct ApproveNode {
+    NodeId id{};
+    bool approve{true};
+};
+/// What the requests to a node's agent must show from now on; null: nothing.
+struct ProofMade {
+    NodeId id{};
+    std::shared_ptr<const std::string> proof{};
+};
+/// Who may join has changed. `ask_again`: nobody who announced himself is believed until he has answered once more.
+struct JoinChanged {
+    bool approval{false};
+    bool keyed{false};
+    bool ask_again{false};
+};
 struct DrainNode {
     NodeId id{};
     bool drain{true}; ///< false: resume
@@ -104,6 +120,7 @@ struct SavedNode {
 };
 struct PoolRestored {
     std::vector<SavedNode> nodes{};
+    std::vector<NodeId> approved{}; ///< by a human, whether known now or not
 };
 /// The figures of Fleet::learned(), kept by the app over a restart. Bounded by who restores them.
 struct LearnedRestored {
@@ -138,7 +155,7 @@ struct LeaseFinished {
 struct Tick {};
 
 using Event = std::variant<NodeSeen, NodeLeft, NodeConfirmed, NodeConfirmFailed, ProbeDone, CanaryLost, NodeChanged,
-                           StaticAdded, StaticPolled, NodeRemoved, DrainNode, PoolRestored, ModelsRead, LoadedRead,
+                           StaticAdded, StaticPolled, NodeRemoved, DrainNode, ApproveNode, ProofMade, JoinChanged, PoolRestored, ModelsRead, LoadedRead,
                            EarsImpaired, LearnedRestored, AcquireWanted, AcquireCancelled, LeaseFinished,
                            Tick>;
 
@@ -188,6 +205,13 @@ struct StateFlipped {
     NodeState to{NodeState::unknown};
     std::string reason{};
 };
+/// A node that answered waits for a human's approval, or no longer does. Told once.
+struct ApprovalWanted {
+    NodeId id{};
+    std::string name{};
+    base::Endpoint agent{};
+    bool wanted{true};
+};
 /// Idle connections to that endpoint are of no more use. `host_lost`: neither are those in use, for neither UDP
 /// nor TCP reaches the host; whoever waits for an answer from there should stop waiting (lana.md 14, T4).
 struct DropConnections {
@@ -200,7 +224,7 @@ struct SavePool {};
 struct SnapshotChanged {};
 
 using Effect = std::variant<Confirm, Probe, Watch, Unwatch, PollStatic, Granted, Refused, StateFlipped,
-                            DropConnections, SavePool, SnapshotChanged>;
+                            ApprovalWanted, DropConnections, SavePool, SnapshotChanged>;
 using Effects = std::vector<Effect>;
 
 } // namespace herd::fleet

@@ -127,6 +127,7 @@ NodeView Fleet::State::view_of(const NodeRecord& node) const
     view.name = node.name;
     view.source = node.source;
     view.state = node.state;
+    view.trust = membership.trust_of(node);
     view.state_reason = node.reason;
     view.since = node.since;
     view.last_seen = node.last_seen;
@@ -193,6 +194,8 @@ std::vector<SavedNode> Fleet::saved_pool() const
     }
     return out;
 }
+
+std::vector<NodeId> Fleet::approved() const { return state_->membership.approved(); }
 
 std::vector<Learned> Fleet::learned() const
 {

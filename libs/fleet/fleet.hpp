@@ -27,6 +27,8 @@ struct FleetOptions {
     bool discovery{true};       ///< false: only static nodes, nothing to settle for
     std::size_t unverified_max{1024}; ///< announced but never confirmed; the least recently heard makes room
     int ids_per_source{8};      ///< per source address, loopback exempt; 0: no limit (keyed mode)
+    bool approval{false};       ///< announced nodes wait until a human approves them
+    bool keyed{false};          ///< the fleet has a key
 };
 
 /// Where a waiting request stands.
@@ -55,6 +57,8 @@ public:
 
     /// What is worth keeping over a restart.
     [[nodiscard]] std::vector<SavedNode> saved_pool() const;
+    /// Ids that a human approved, known now or not.
+    [[nodiscard]] std::vector<NodeId> approved() const;
     /// Speeds learned, the same; at most `learned_max`, those with most evidence. O(nodes x models).
     [[nodiscard]] std::vector<Learned> learned() const;
 

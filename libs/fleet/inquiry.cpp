@@ -47,7 +47,7 @@ void Membership::fetch(NodeRecord& node, Step& step)
         node.fetch_again = true;
         return;
     }
-    const bool have = node.ever_confirmed && node.facts->boot_id == node.boot_id;
+    const bool have = node.ever_confirmed && node.facts->boot_id == node.boot_id && !node.facts_cut;
     ask(node, node.boot_id, have ? node.facts->state_rev : 0, {}, step);
 }
 
@@ -132,6 +132,10 @@ void Membership::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts,
         kept->models = node.facts->models;
         facts = std::move(kept);
     }
+    node.facts_cut = node.waits;
+    if (node.waits) {
+        facts = seen_from_the_door(std::move(facts));
+    }
     node.labels = normalized_labels(facts->labels, {});
     if (!facts->name.empty()) {
         nodes_.rename(node, facts->name);
@@ -141,9 +145,10 @@ void Membership::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts,
         if (node.address.endpoint.port != 0) {
             step.emit(DropConnections{node.address.endpoint});
         }
-        node.address = Address{api, api.text(), {}, {}};
+        node.address = Address{api, api.text(), {}, {}, {}};
         node.tcp_proven = facts->gateway;
     }
+    node.address.proof = facts->gateway ? node.proof : nullptr; // without the gateway that is Ollama itself
     node.host = facts->host;
     node.gpus = facts->gpus;
     node.load_is_newer = false;
@@ -215,6 +220,10 @@ void Membership::not_answered(NodeRecord& node, base::Errc why, const std::strin
     }
     node.timers.confirm = step.now + timing::retry_in(timing::confirm_retry, node.confirm_failures);
     const auto reason = failure(node, why, hint);
+    if (why == base::Errc::forbidden && (node.liveness == Liveness::alive || node.liveness == Liveness::suspect)) {
+        become(node, Liveness::unreachable, reason, step); // it is no member, or not any more
+        return;
+    }
     switch (node.liveness) {
     case Liveness::verifying:
         if (node.saved && node.confirm_failures < timing::saved_tries_max) {
@@ -303,7 +312,7 @@ void Membership::apply(const NodeChanged& event, Step& step)
 
 void Membership::apply(const ModelsRead& event, Step& step)
 {
-    if (auto* node = find(event.id)) {
+    if (auto* node = find(event.id); node != nullptr && !node->waits) {
         auto facts = std::make_shared<NodeFacts>(*node->facts);
         facts->models = event.models;
         nodes_.catalog().adopt(*node, std::move(facts), step);

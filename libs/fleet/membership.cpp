@@ -34,7 +34,8 @@ Shown shown(const NodeRecord& node)
 {
     switch (node.liveness) {
     case Liveness::verifying: return {NodeState::unknown, node.liveness_reason};
-    case Liveness::alive: return shown_while_alive(node);
+    case Liveness::alive:
+        return node.waits ? Shown{NodeState::unknown, "waits for approval: herd nodes approve " + node.id.text()} : shown_while_alive(node);
     case Liveness::suspect: return {NodeState::suspect, node.liveness_reason};
     case Liveness::gone: return {NodeState::offline, node.liveness_reason};
     case Liveness::unreachable: return {NodeState::unreachable, node.liveness_reason};
@@ -45,7 +46,8 @@ Shown shown(const NodeRecord& node)
 } // namespace
 
 Membership::Membership(const FleetOptions& options, base::Rng& rng, NodeTable& nodes, base::Instant now)
-    : options_(options), rng_(rng), nodes_(nodes), settles_at_(now + options.settle_time)
+    : options_(options), rng_(rng), nodes_(nodes), settles_at_(now + options.settle_time), approval_(options.approval),
+      keyed_(options.keyed)
 {
 }
 
@@ -72,6 +74,9 @@ void Membership::settle_state(NodeRecord& node, Step& step)
         changed(step);
     }
     node.reason = std::move(reason);
+    if (node.waits != node.told_waiting) {
+        tell_waiting(node, step);
+    }
 }
 
 void Membership::become(NodeRecord& node, Liveness liveness, std::string reason, Step& step)
@@ -257,6 +262,7 @@ void Membership::apply(const DrainNode& event, Step& step)
 
 void Membership::apply(const PoolRestored& event, Step& step)
 {
+    approved_.insert(event.approved.begin(), event.approved.end());
     const auto spread_ms = event.nodes.size() / 4; // U(0, N/4 ms), lana.md 4
     for (const auto& saved : event.nodes) {
         if (saved.agent.port == 0) {
@@ -282,6 +288,7 @@ void Membership::apply(const PoolRestored& event, Step& step)
         node.boot_id = saved.boot_id;
         node.drained_by_operator = saved.drained;
         node.saved = true;
+        node.waits = must_wait(node);
         node.last_seen = node.last_beat = step.now;
         node.since = step.wall;
         become(node, Liveness::verifying, "known from before the restart", step);
@@ -306,7 +313,7 @@ std::string Membership::check() const
             return "node " + id.text() + " is shown as " + std::string(to_string(node.state)) + ", which is stale";
         }
         if (node.state == NodeState::online
-            && (node.liveness != Liveness::alive || !routable(node.announced) || node.drained_by_operator)) {
+            && (node.liveness != Liveness::alive || !routable(node.announced) || node.drained_by_operator || node.waits)) {
             return "node " + id.text() + " is online although it must not be";
         }
         if (node.liveness == Liveness::alive && !node.is_static() && node.timers.silence == never

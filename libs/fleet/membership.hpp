@@ -3,9 +3,9 @@
 // owns no socket and no clock; what it wants done (confirm, probe, watch, poll) it asks for as effects and
 // learns the answers as events. Every wait has a limit of its own, so that a lost answer cannot stop it.
 //
-// In four files by what happens: membership.cpp (life: states, timers), sighting.cpp (announcements and
-// leaves), inquiry.cpp (answers over TCP: confirmations, moves), silence.cpp (probes, faults, verdicts) and
-// polling.cpp (plain Ollamas without an agent).
+// In six files by what happens: membership.cpp (life: states, timers), sighting.cpp (announcements and leaves),
+// inquiry.cpp (answers over TCP: confirmations, moves), silence.cpp (probes, faults, verdicts), polling.cpp (plain
+// Ollamas without an agent) and guests.cpp (who may join: approvals, keys).
 #include "fleet/ears.hpp"
 #include "fleet/fleet.hpp"
 #include "fleet/node_table.hpp"
@@ -33,6 +33,9 @@ public:
     void apply(const ModelsRead& event, Step& step);
     void apply(const LoadedRead& event, Step& step);
     void apply(const EarsImpaired& event, Step& step);
+    void apply(const ApproveNode& event, Step& step);
+    void apply(const ProofMade& event, Step& step);
+    void apply(const JoinChanged& event, Step& step);
     void tick(Step& step);
 
     /// An attempt at that node could not connect, went silent or broke: nothing new goes there until TCP is
@@ -53,6 +56,9 @@ public:
     [[nodiscard]] base::Instant settle_limit(base::Instant now) const;
     /// Nodes that ever answered us.
     [[nodiscard]] std::size_t confirmed() const { return confirmed_; }
+    [[nodiscard]] Trust trust_of(const NodeRecord& node) const;
+    /// Ids that a human let in, known now or not.
+    [[nodiscard]] std::vector<NodeId> approved() const { return {approved_.begin(), approved_.end()}; }
     [[nodiscard]] std::string check() const;
 
 private:
@@ -65,6 +71,12 @@ private:
     void ring(NodeRecord& node, Step& step);
     void note_expected(const NodeRecord& node);
     void changed(Step& step) { step.emit(SnapshotChanged{}); }
+
+    // guests.cpp: who may join
+    [[nodiscard]] bool must_wait(const NodeRecord& node) const;
+    void settle_guest(NodeRecord& node, Step& step);
+    static void tell_waiting(NodeRecord& node, Step& step);
+    static std::shared_ptr<const NodeFacts> seen_from_the_door(std::shared_ptr<const NodeFacts> facts);
 
     // sighting.cpp: announcements
     [[nodiscard]] bool make_room(const base::Endpoint& agent, Step& step);
@@ -120,6 +132,9 @@ private:
     std::size_t live_{0};                    ///< nodes with Liveness::alive
     base::Instant load_told_at_{};
     std::size_t confirmed_{0};               ///< nodes with ever_confirmed
+    std::set<NodeId> approved_{};            ///< by a human; bounded by approvals_max
+    bool approval_;                          ///< as options.approval, until JoinChanged
+    bool keyed_;
 };
 
 } // namespace herd::fleet

@@ -15,6 +15,19 @@ std::string_view to_string(NodeState state)
     return "unknown";
 }
 
+std::string_view to_string(Trust trust)
+{
+    switch (trust) {
+    case Trust::open: return "open";
+    case Trust::configured: return "configured";
+    case Trust::key: return "key";
+    case Trust::unauthenticated: return "unauthenticated";
+    case Trust::waiting: return "waiting";
+    case Trust::approved: return "approved";
+    }
+    return "open";
+}
+
 std::string_view to_string(NodeSource source)
 {
     switch (source) {

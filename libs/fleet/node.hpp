@@ -6,6 +6,7 @@
 #include "base/units.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,17 @@ enum class AnnouncedState : std::uint8_t { init, ready, busy, draining, backend_
 
 enum class NodeSource : std::uint8_t { lana, configured, http };
 [[nodiscard]] std::string_view to_string(NodeSource source); ///< "lana", "static", "http"
+
+/// What vouches for a node (lana.md 5).
+enum class Trust : std::uint8_t {
+    open,            ///< nothing: anyone on this LAN may join
+    configured,      ///< a human named it
+    key,             ///< it holds the fleet's key
+    unauthenticated, ///< the fleet has a key, the node has none, and that is allowed
+    waiting,         ///< for a human's approval
+    approved,        ///< by a human
+};
+[[nodiscard]] std::string_view to_string(Trust trust);
 
 struct Gpu {
     std::string name{};
@@ -99,6 +111,8 @@ struct NodeFacts {
     std::uint16_t api_port{0};
     std::uint16_t agent_port{0};
     bool gateway{true};
+    bool authenticated{false};        ///< told under a MAC of the fleet's key
+    std::vector<std::uint8_t> keys{}; ///< ids of the fleet keys it holds, its primary first
     std::vector<std::string> labels{};
     HostLoad host{};
     OllamaSettings settings{};
@@ -116,6 +130,8 @@ struct Address {
     std::string host_header{}; ///< what to send as Host; Ollama on loopback checks it
     std::string path_prefix{}; ///< of a configured URL, else empty
     std::string bearer{};      ///< a secret: never shown
+    /// What an agent wants to see with each request (X-Herd-Proof); null where nobody asks for it. Never shown.
+    std::shared_ptr<const std::string> proof{};
 };
 
 } // namespace herd::fleet

@@ -20,7 +20,7 @@ base::Instant NodeTimers::earliest() const
 
 bool NodeRecord::last_resort() const
 {
-    return liveness == Liveness::suspect && tcp_proven && !drained_by_operator && routable(announced);
+    return liveness == Liveness::suspect && tcp_proven && !waits && !drained_by_operator && routable(announced);
 }
 
 bool NodeRecord::carries(const std::vector<std::string>& wanted) const

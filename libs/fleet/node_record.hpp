@@ -139,6 +139,10 @@ struct NodeRecord {
     base::Instant last_beat{}; ///< an announcement
     std::optional<base::Duration> latency{};
     bool drained_by_operator{false};
+    bool waits{false};        ///< for a human's approval
+    bool told_waiting{false};
+    bool facts_cut{false};    ///< it waited when it told them: its models were left out
+    std::shared_ptr<const std::string> proof{};
     bool ever_confirmed{false};
     bool saved{false};        ///< from the saved pool, not yet answered
     bool left{false};         ///< gone because it said so

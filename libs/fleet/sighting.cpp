@@ -98,6 +98,7 @@ void Membership::first_sighting(const NodeSeen& event, Step& step)
     }
     auto& node = nodes_.add(event.id, event.via_http ? NodeSource::http : NodeSource::lana, agent_of(event));
     nodes_.rename(node, event.name);
+    node.waits = must_wait(node);
     take_claim(node, event);
     node.last_seen = node.last_beat = step.now;
     node.since = step.wall;

@@ -15,6 +15,7 @@ struct NodeView {
     std::string name{};
     NodeSource source{NodeSource::lana};
     NodeState state{NodeState::unknown};
+    Trust trust{Trust::open};
     std::string state_reason{};
     base::WallTime since{}; ///< when the state was entered
     base::Instant last_seen{};

@@ -19,6 +19,9 @@ http::RequestHead head_for(const Question& question, const fleet::Address& addre
     if (!address.bearer.empty()) {
         head.fields.add("Authorization", "Bearer " + address.bearer);
     }
+    if (address.proof != nullptr) {
+        head.fields.append("X-Herd-Proof", *address.proof);
+    }
     http::add_via(head.fields, own_id);
     return head;
 }

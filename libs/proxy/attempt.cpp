@@ -140,7 +140,10 @@ net::Task<void> try_node(http::ServerExchange& exchange, http::Pool& pool, const
     } else {
         attempt.phase = Phase::answered;
         attempt.head = std::move(*head);
-        if (looks_failed(attempt.head.status)) {
+        if (attempt.head.status == 403 && input.address->proof != nullptr && attempt.head.fields.find("X-Herd-Proof")) {
+            attempt.error = base::Error{base::Errc::forbidden, base::Source::node, base::Retry::never, "its agent refused this herd's proof", {}};
+            connection.close();
+        } else if (looks_failed(attempt.head.status)) {
             silence.disarm();
             co_await read_failure(exchange, attempt);
         } else if (auto first = connection.try_read_body()) {

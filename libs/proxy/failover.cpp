@@ -24,6 +24,11 @@ Decision broken(const AttemptFacts& facts)
     if (error == Errc::cancelled) {
         return {Verdict::give_up, Result::cancelled, "cancelled"};
     }
+    if (error == Errc::forbidden) { // the agent wanted another proof and did nothing: as good as not connected
+        decision.result = Result::refused;
+        decision.verdict = facts.body_kept ? Verdict::elsewhere : Verdict::give_up;
+        return decision;
+    }
     if (facts.phase == Phase::connecting) {
         decision.result = error == Errc::timed_out ? Result::timed_out : Result::refused;
         decision.verdict = Verdict::elsewhere; // not a byte of the request has been used up

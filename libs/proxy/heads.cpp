@@ -66,6 +66,9 @@ http::RequestHead node_head(const http::RequestHead& client, const fleet::Addres
     if (!address.bearer.empty()) {
         head.fields.add("Authorization", "Bearer " + address.bearer);
     }
+    if (address.proof != nullptr) {
+        head.fields.append("X-Herd-Proof", *address.proof); // one of the names that never come from a client
+    }
     head.fields.append("X-Forwarded-For", peer.address.without_scope().text());
     head.fields.append("X-Forwarded-Proto", "http");
     http::add_via(head.fields, own_id);

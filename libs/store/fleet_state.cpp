@@ -118,6 +118,27 @@ bool read_static(const Json& json, SavedStaticNode& node)
     return reader.good && !node.url.empty();
 }
 
+Json ids_json(const std::vector<base::NodeId>& ids)
+{
+    Json list = Json::array();
+    for (const base::NodeId& id : ids) {
+        list.push_back(id.text());
+    }
+    return list;
+}
+
+bool read_ids(const std::vector<std::string>& texts, std::vector<base::NodeId>& ids)
+{
+    for (const std::string& text : texts) {
+        const auto parsed = base::Uuid::parse(text);
+        if (!parsed || ids.size() >= nodes_max) {
+            return false;
+        }
+        ids.push_back(*parsed);
+    }
+    return true;
+}
+
 Json models_json(const SavedModels& models) { return {{"node", models.node.text()}, {"names", models.names}}; }
 
 /// `left` names may follow.
@@ -150,10 +171,6 @@ std::string to_json(const FleetState& state)
     for (const SavedStaticNode& node : state.static_nodes) {
         statics.push_back(static_json(node));
     }
-    Json drained = Json::array();
-    for (const base::NodeId& id : state.drained_configured) {
-        drained.push_back(id.text());
-    }
     Json models = Json::array();
     for (const SavedModels& element : state.models) {
         models.push_back(models_json(element));
@@ -162,7 +179,8 @@ std::string to_json(const FleetState& state)
                     {"saved_at_us", micros(state.saved_at)},
                     {"nodes", std::move(nodes)},
                     {"static_nodes", std::move(statics)},
-                    {"drained_configured", std::move(drained)},
+                    {"drained_configured", ids_json(state.drained_configured)},
+                    {"approved", ids_json(state.approved)},
                     {"models", std::move(models)}};
     // Names come from the network; what is not UTF-8 becomes the replacement character.
     return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -205,12 +223,10 @@ base::Result<FleetState> parse_fleet_state(std::string_view text)
             return malformed(fmt::format("the models of node {} are damaged", state.models.size()));
         }
     }
-    for (const std::string& id : reader.texts("drained_configured")) {
-        const auto parsed = base::Uuid::parse(id);
-        reader.good = reader.good && parsed;
-        state.drained_configured.push_back(parsed.value_or(base::Uuid{}));
-    }
-    if (!reader.good) {
+    const bool drained = read_ids(reader.texts("drained_configured"), state.drained_configured);
+    // Files of older versions have no approvals.
+    const bool approved = !json.contains("approved") || read_ids(reader.texts("approved"), state.approved);
+    if (!reader.good || !drained || !approved) {
         return malformed("a member is missing or of the wrong type");
     }
     return state;

@@ -45,6 +45,8 @@ struct FleetState {
     std::vector<SavedStaticNode> static_nodes{};
     /// Configured nodes (of flags and file, which are not kept here) that an operator drained.
     std::vector<base::NodeId> drained_configured{};
+    /// Announced nodes that an operator let in (join mode `approve`), known now or not.
+    std::vector<base::NodeId> approved{};
     /// Of announced, added and configured nodes. Within the limits below; files of older versions have none.
     std::vector<SavedModels> models{};
     base::WallTime saved_at{};

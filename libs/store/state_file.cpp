@@ -42,6 +42,28 @@ std::string directory_of(const std::string& path)
     return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
+base::Result<std::string> read_whole(const net::Fd& fd, const std::string& path, std::size_t bytes_max)
+{
+    std::string content;
+    std::string piece(65536, '\0');
+    for (;;) {
+        const ssize_t length = ::read(fd.get(), piece.data(), piece.size());
+        if (length < 0 && errno == EINTR) {
+            continue;
+        }
+        if (length < 0) {
+            return os_error("cannot read " + path);
+        }
+        if (length == 0) {
+            return content;
+        }
+        content.append(piece, 0, static_cast<std::size_t>(length));
+        if (content.size() > bytes_max) {
+            return base::fail(base::Errc::too_large, path + " is too large");
+        }
+    }
+}
+
 } // namespace
 
 base::Result<void> write_state_file(const std::string& path, std::string_view content)
@@ -68,27 +90,20 @@ base::Result<void> write_state_file(const std::string& path, std::string_view co
 base::Result<std::string> read_state_file(const std::string& path, std::size_t bytes_max)
 {
     const net::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!fd.valid()) {
+    return fd.valid() ? read_whole(fd, path, bytes_max) : os_error("cannot read " + path);
+}
+
+base::Result<std::string> read_secret_file(const std::string& path, std::size_t bytes_max)
+{
+    const net::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    struct ::stat status{};
+    if (!fd.valid() || ::fstat(fd.get(), &status) != 0) {
         return os_error("cannot read " + path);
     }
-    std::string content;
-    std::string piece(65536, '\0');
-    for (;;) {
-        const ssize_t length = ::read(fd.get(), piece.data(), piece.size());
-        if (length < 0 && errno == EINTR) {
-            continue;
-        }
-        if (length < 0) {
-            return os_error("cannot read " + path);
-        }
-        if (length == 0) {
-            return content;
-        }
-        content.append(piece, 0, static_cast<std::size_t>(length));
-        if (content.size() > bytes_max) {
-            return base::fail(base::Errc::too_large, path + " is too large");
-        }
+    if ((status.st_mode & 077) != 0) { // of the file that is open: nobody can exchange it in between
+        return base::fail(base::Errc::bad_config, path + " can be read by others: chmod 600 " + path);
     }
+    return read_whole(fd, path, bytes_max);
 }
 
 void set_aside(const std::string& path) { ::rename(path.c_str(), (path + ".bad").c_str()); }

@@ -15,6 +15,9 @@ namespace herd::store {
 /// Errors: not_found, too_large (more than `bytes_max`), io. Blocks.
 [[nodiscard]] base::Result<std::string> read_state_file(const std::string& path, std::size_t bytes_max);
 
+/// The same for a file with a secret in it. Errors: bad_config, one sentence: others may read it, too; or as above.
+[[nodiscard]] base::Result<std::string> read_secret_file(const std::string& path, std::size_t bytes_max);
+
 /// Renames a file that made no sense to `path`.bad, so that a person can look at it. Best effort.
 void set_aside(const std::string& path);
 

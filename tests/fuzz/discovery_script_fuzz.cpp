@@ -71,7 +71,7 @@ private:
         default:
             take(node_.herd_asked(now_, id(next()), herd_at.address, {base::IpAddress{}, next()}));
             take(node_.set_configured_herds(now_, {{"h", {herd_at}, {herd_at}}}));
-            take(node_.http_announced(now_, "h", next() % 2 == 0));
+            take(node_.http_announced(now_, "h", next() % 2 == 0 ? id(2) : base::Uuid{}, next() % 8));
             break;
         }
     }

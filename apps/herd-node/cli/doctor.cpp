@@ -39,6 +39,8 @@ std::string member(const std::string& body, const char* key)
         : std::string{};
 }
 
+bool is_true(const nlohmann::json& json, const char* key) { return json.is_object() && json.contains(key) && json[key] == true; }
+
 /// What else may stand where Ollama should (lana.md 4.1, 12.7); empty when it is none of them.
 std::string impostor(const config::BackendUrl& url)
 {
@@ -219,6 +221,34 @@ void check_herds(const NodeOptions& options, Checks& checks)
     }
 }
 
+/// What the agent that runs here was told by its herds.
+void check_admission(const NodeOptions& options, Checks& checks)
+{
+    for (const base::Endpoint& at : options.listen) {
+        config::BackendUrl local;
+        local.host = at.address.is_unspecified() ? "127.0.0.1" : at.address.text();
+        local.port = at.port;
+        const auto answer = at.port == 0 ? base::fail(base::Errc::refused) : get(local, "/herd/v1/herds");
+        const auto node = answer && answer->status == 200 ? get(local, "/herd/v1/node") : base::fail(base::Errc::refused);
+        const auto json = nlohmann::json::parse(node ? answer->body : std::string{}, nullptr, false);
+        if (!json.is_object() || !json.contains("herds") || !json["herds"].is_array()) {
+            continue;
+        }
+        for (const auto& herd : json["herds"]) {
+            if (is_true(herd, "not_approved")) {
+                checks.push_back({"admission", Severity::warning,
+                                  fmt::format("the herd at {} has not let this node in yet", member(herd.dump(), "at")),
+                                  "run there: herd nodes approve " + member(node->body, "sender_id")});
+            }
+        }
+        if (json["herds"].empty() && is_true(json, "keyed")) {
+            checks.push_back({"admission", Severity::info, "no herd was heard that holds this node's fleet key",
+                              "is one running, and was the key copied from there? (herd fleet-key)"});
+        }
+        return;
+    }
+}
+
 void check_files(const NodeOptions& options, Checks& checks)
 {
     const std::string& key = options.discovery.fleet_key_file;
@@ -228,7 +258,7 @@ void check_files(const NodeOptions& options, Checks& checks)
                           fmt::format("{} cannot be read ({})", key, std::strerror(errno)),
                           "the agent needs it to start"});
     } else if (!key.empty() && ::stat(key.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
-        checks.push_back({"fleet_key", Severity::warning, fmt::format("{} is readable by others", key),
+        checks.push_back({"fleet_key", Severity::critical, fmt::format("{} is readable by others: the agent refuses it", key),
                           fmt::format("chmod 600 {}", key)});
     } else if (!key.empty()) {
         checks.push_back(
@@ -264,6 +294,7 @@ std::vector<Check> examine(const NodeOptions& options)
     check_agent_port(options, checks);
     check_network(options, interfaces, checks);
     check_herds(options, checks);
+    check_admission(options, checks);
     check_files(options, checks);
     return checks;
 }

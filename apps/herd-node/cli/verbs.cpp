@@ -84,6 +84,11 @@ int status(const Verb& verb, const cli::Terminal& terminal)
         terminal.err << fmt::format("herd-node: {}\n", printed.error().context);
         return 1;
     }
+    // Only this machine is told; an agent elsewhere, or an older one, says nothing of it.
+    const auto herds = cli::ask({verb.url, {}}, "GET", "/herd/v1/herds", {}, std::chrono::seconds{10});
+    if (herds && herds->status == 200) {
+        print_herds(herds->body, answer->body, terminal);
+    }
     return 0;
 }
 
@@ -171,6 +176,28 @@ base::Result<void> print_node(std::string_view body, std::string_view url, const
     line(terminal, "requests",
          fmt::format("{:.0f} running, {:.0f} waiting", number(json, "in_flight"), number(json, "queued")));
     return {};
+}
+
+void print_herds(std::string_view body, std::string_view node, const cli::Terminal& terminal)
+{
+    const Json json = Json::parse(body, nullptr, false);
+    const std::string id = text(Json::parse(node, nullptr, false), "sender_id");
+    if (list(json, "herds").empty()) {
+        line(terminal, "herds", at(json, "keyed") == true ? "none heard that holds the fleet's key" : "none heard");
+    }
+    for (const Json& herd : list(json, "herds")) {
+        std::string how = "takes this node";
+        if (at(herd, "not_approved") == true) {
+            how = "waits for approval; run there: herd nodes approve " + id;
+        } else if (at(herd, "duplicate_id") == true) {
+            how = "knows another node with this id";
+        } else if (at(herd, "api_unreachable") == true) {
+            how = "cannot connect to this agent: a firewall?";
+        } else if (at(herd, "acknowledged") != true) {
+            how = "has not answered yet";
+        }
+        line(terminal, "herd", fmt::format("{} {}", text(herd, "at"), how));
+    }
 }
 
 int run_verb(const Verb& verb, const cli::Terminal& terminal)

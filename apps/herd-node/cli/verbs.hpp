@@ -15,4 +15,7 @@ namespace herd::node {
 [[nodiscard]] base::Result<void> print_node(std::string_view body, std::string_view url,
                                             const cli::Terminal& terminal);
 
+/// What its herds make of it, of GET /herd/v1/herds; `node` is its document.
+void print_herds(std::string_view body, std::string_view node, const cli::Terminal& terminal);
+
 } // namespace herd::node

@@ -80,6 +80,9 @@ net::Task<void> Admin::handle(http::ServerExchange& exchange, proxy::KeyPtr key)
     if (!reply.allow.empty()) {
         head.fields.add("Allow", reply.allow);
     }
+    if (!reply.mac.empty()) {
+        head.fields.add("Herd-MAC", reply.mac);
+    }
     (void)co_await exchange.respond(std::move(head), reply.body); // a client that left needs no answer
 }
 
@@ -170,7 +173,7 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
         }
         const std::string_view action = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash + 1);
         const bool known = (action.empty() && method == "DELETE")
-            || (method == "POST" && (action == "drain" || action == "resume" || action == "probe"));
+            || (method == "POST" && (action == "drain" || action == "resume" || action == "approve" || action == "probe"));
         if (known && action == "probe") {
             co_return co_await probe_node(exchange.loop(), std::move(name));
         }
@@ -213,7 +216,7 @@ net::Task<Admin::Reply> Admin::announce(http::ServerExchange& exchange)
     if (!taken) {
         co_return Reply{taken.error().code == base::Errc::malformed ? 400 : 403, error(taken.error().context)};
     }
-    co_return Reply{200, std::move(*taken)};
+    co_return Reply{200, std::move(taken->body), {}, std::move(taken->mac)};
 }
 
 net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange)
@@ -315,13 +318,24 @@ net::Task<Admin::Reply> Admin::change_node(std::string name, std::string_view ac
     }
     const fleet::NodeId id = view->id;
     if (action.empty()) {
+        if (view->source != fleet::NodeSource::configured && view->trust == fleet::Trust::approved) {
+            scheduler_.tell(fleet::ApproveNode{id, false});
+            co_return Reply{200, R"({"status":"its approval is withdrawn"})"};
+        }
         if (view->source != fleet::NodeSource::configured) {
             co_return Reply{409, error(name + " announces itself; stop its herd-node, or drain it")};
         }
         controls_->remove_node(id);
         co_return Reply{200, R"({"status":"removed"})"};
     }
-    scheduler_.tell(fleet::DrainNode{id, action == "drain"});
+    if (action == "approve") {
+        if (view->trust != fleet::Trust::waiting && view->trust != fleet::Trust::approved) {
+            co_return Reply{409, error(name + " needs no approval: that is asked for with [discovery] join = \"approve\"")};
+        }
+        scheduler_.tell(fleet::ApproveNode{id, true});
+    } else {
+        scheduler_.tell(fleet::DrainNode{id, action == "drain"});
+    }
     const auto after = co_await scheduler_.fresh_snapshot();
     const fleet::NodeView* changed = after->find(id);
     co_return changed == nullptr ? Reply{404, error("no node is called " + name)}

@@ -30,6 +30,12 @@ struct SyncRetry {
     std::string node{};
 };
 
+/// What herd says to it.
+struct TwinAnswer {
+    std::string body{};
+    std::string mac{}; ///< Herd-MAC over the request's nonce and this body; empty without a key
+};
+
 /// What the rest of the program does for the admin API. All of them may be called on any relay loop.
 struct Controls {
     std::string version{};
@@ -53,8 +59,8 @@ struct Controls {
     std::function<net::Task<bool>(net::Loop& asker, std::string id)> cancel{};
     std::function<void(StaticNode)> add_node{};
     std::function<void(fleet::NodeId)> remove_node{};
-    /// The JSON twin of an announcement; the answer's body, or why it is not taken.
-    std::function<net::Task<base::Result<std::string>>(net::Loop& asker, Twin twin)> announce{};
+    /// The JSON twin of an announcement; the answer, or why it is not taken.
+    std::function<net::Task<base::Result<TwinAnswer>>(net::Loop& asker, Twin twin)> announce{};
 };
 
 /// Errors: malformed, one sentence.
@@ -77,6 +83,7 @@ private:
         int status{200};
         std::string body{};
         std::string allow{};
+        std::string mac{}; ///< Herd-MAC
     };
     net::Task<Reply> answer(http::ServerExchange& exchange, proxy::KeyPtr key);
     net::Task<Reply> read(http::ServerExchange& exchange, std::string_view path, proxy::KeyPtr key);

@@ -132,6 +132,7 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
               {"url", view.url},
               {"state", fleet::to_string(view.state)},
               {"state_reason", view.state_reason},
+              {"trust", fleet::to_string(view.trust)},
               {"since", timestamp(view.since)},
               {"last_seen_ms", seen ? Json(base::milliseconds(now - view.last_seen)) : Json(nullptr)},
               {"latency_ms", view.latency ? Json(base::seconds(*view.latency) * 1000) : Json(nullptr)},
@@ -147,6 +148,9 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
     json["loaded"] = loaded_of(facts);
     json["rates"] = rates_of(view);
     json["source"] = fleet::to_string(view.source);
+    if (!facts.keys.empty()) {
+        json["keys"] = facts.keys;
+    }
     return json;
 }
 

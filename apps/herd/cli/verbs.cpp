@@ -4,6 +4,7 @@
 #include "cli/input.hpp"
 #include "cli/process_end.hpp"
 #include "herd/cli/explain.hpp"
+#include "herd/cli/fleet_key.hpp"
 #include "herd/cli/follow.hpp"
 #include "herd/cli/key_verbs.hpp"
 #include "herd/cli/model_verbs.hpp"
@@ -108,6 +109,9 @@ int nodes(const Context& c)
     }
     const std::string& what = words[1];
     const std::string path = "/herd/v1/nodes/" + cli::path_segment(what);
+    if (words[0] == "approve") {
+        return run(c, {"POST", path + "/approve", {}, saying(c, fmt::format("{} is let in", what))});
+    }
     if (words[0] == "add") {
         return run(c,
                    {"POST", "/herd/v1/nodes", node_json(what, c.verb.node_name, c.verb.labels),
@@ -196,6 +200,8 @@ int rm(const Context& c) { return remove_model(c.verb, c.terminal); }
 
 int key(const Context& c) { return key_verb(c.verb, c.terminal); }
 
+int fleet_key(const Context& c) { return change_fleet_keys(c.verb, c.terminal); }
+
 int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
 
 /// Calls `done` until it says so, for at most `stop_patience`; tells once that it may take a while.
@@ -241,15 +247,16 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 16>& entries()
+const std::array<Entry, 17>& entries()
 {
-    static const std::array<Entry, 16> all{
+    static const std::array<Entry, 17> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
-         {{"nodes", "nodes [add URL | remove NODE]",
-           "Every node with its state and load; or add or remove one.",
+         {{"nodes", "nodes [add URL | remove NODE | approve NODE]",
+           "Every node with its state and load; or add, remove or let in one.",
            "  nodes                                     list them\n"
            "  nodes add URL [--name NAME] [--label L]   a plain Ollama, until it is removed\n"
-           "  nodes remove NODE                         forget one that was added"},
+           "  nodes remove NODE                         forget one that was added, or take an approval back\n"
+           "  nodes approve NODE                        let in one that waits ([discovery] join = \"approve\")"},
           nodes,
           0,
           2},
@@ -298,6 +305,16 @@ const std::array<Entry, 16>& entries()
           key,
           0,
           2},
+         {{"fleet-key", "fleet-key new | add [FILE] | rotate [ID] | remove ID",
+           "The key that nodes must have to join; on the machine herd runs on.",
+           "  fleet-key new           make the fleet's key and ask every node for it from now on\n"
+           "  fleet-key add [FILE]    accept one more, fresh or out of FILE (\"-\": standard input)\n"
+           "  fleet-key rotate [ID]   use the newest of those that are accepted, or ID\n"
+           "  fleet-key remove ID     accept it no more\n"
+           "  add, rotate, remove, each followed by the nodes, change a key without losing one of them."},
+          fleet_key,
+          1,
+          2},
          {{"reload", "reload", "Read the configuration file again, as SIGHUP does.", ""}, reload},
          {{"stop", "stop", "Finish running answers and end; returns when the port is closed.", ""}, stop}}};
     return all;
@@ -324,6 +341,9 @@ std::string check_words(const Verb& verb)
     if (entry == entries().end()) {
         return "no such command";
     }
+    if (verb.name == "fleet-key") {
+        return check_fleet_key_words(verb.words);
+    }
     if (verb.words.size() < entry->words_min) {
         return fmt::format("{} needs {}", verb.name,
                            verb.name == "route" || verb.name == "pull" || verb.name == "rm" ? "a model"
@@ -337,7 +357,7 @@ std::string check_words(const Verb& verb)
         return "--node and --all exclude each other";
     }
     if (verb.name == "nodes" && !verb.words.empty()) {
-        const std::vector<std::string> actions{"add", "remove"};
+        const std::vector<std::string> actions{"add", "remove", "approve"};
         if (std::ranges::find(actions, verb.words[0]) == actions.end()) {
             return fmt::format("nodes does not know \"{}\"{}", verb.words[0],
                                config::suggestion(verb.words[0], actions));

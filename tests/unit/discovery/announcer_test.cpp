@@ -349,7 +349,7 @@ TEST_CASE("a configured herd gets unicast from the first moment and HTTP after t
     REQUIRE(posts.size() == 1);
     CHECK(posts[0].first - begin <= 4s);
     CHECK(posts[0].second.candidates == std::vector{far_http});
-    b.take(b.core.http_announced(b.now, "herd.example", true));
+    b.take(b.core.http_announced(b.now, "herd.example", vectors::herd_id, 0));
     b.run(10s); // never reported back: tried again every five seconds
     CHECK(b.all<HttpAnnounce>().size() >= 2);
     // UDP starts to work, though routed: then HTTP is over.
@@ -423,7 +423,7 @@ TEST_CASE("HTTP announcements that work are repeated within each interval")
         const std::size_t so_far = b.all<HttpAnnounce>().size();
         if (so_far != posts) {
             posts = so_far;
-            b.take(b.core.http_announced(b.now, "h", true));
+            b.take(b.core.http_announced(b.now, "h", vectors::herd_id, 0));
         }
     }
     CHECK(posts >= 10);

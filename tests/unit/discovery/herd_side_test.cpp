@@ -159,7 +159,7 @@ TEST_CASE("flags for a node travel with its acknowledgements")
     b.take(b.core.start(b.now));
     (void)b.hear(0, Bench::knowing());
     b.confirm();
-    b.core.set_ack_flags(vectors::node_id, ack_flag::api_unreachable);
+    b.core.set_ack_flag(vectors::node_id, ack_flag::api_unreachable, true);
     (void)b.hear(flag::want_ack, Bench::knowing());
     CHECK(body_of<Ack>(b.sent(Type::ack).back()).flags == ack_flag::api_unreachable);
 }
