@@ -55,7 +55,7 @@ bool not_older(std::uint32_t a, std::uint32_t b) { return static_cast<std::int32
 
 std::optional<Proof> parse_proof(std::string_view text)
 {
-    if (text.size() > text_bytes_max) {
+    if (text.size() > text_bytes_max || text.find_first_of("ABCDEF") != std::string_view::npos) {
         return std::nullopt;
     }
     const auto first = text.find(' ');

@@ -107,9 +107,10 @@ private:
         auto json = answer && answer->status == 200 ? answer::parse(answer->body) : refuse("");
         config_ = json ? std::optional{std::move(*json)} : std::nullopt;
     }
-    [[nodiscard]] std::string setting(std::string_view key) const
+    [[nodiscard]] std::string setting(const std::string& key) const
     {
-        return config_ ? answer::text(answer::at(*config_, "discovery"), key) : std::string{};
+        const answer::Json value = config_ ? answer::at(answer::at(*config_, "discovery." + key), "value") : answer::Json{};
+        return value.is_string() ? value.get<std::string>() : std::string{}; // whole: a path is compared, not shown
     }
 
     const Verb& verb_;

@@ -20,8 +20,8 @@ void open_join(const Evidence& e, Findings& out)
     if (joined > 0) {
         out.push_back({.severity = Severity::info,
                        .summary = fmt::format("{} nodes joined without a key: anyone on this LAN can join and will see prompts", joined),
-                       .advice = "set [discovery] join = \"key\" and fleet_key_file on herd and every herd-node (the same file of 32 random "
-                                 "bytes in hex: `openssl rand -hex 32`)",
+                       .advice = "make a fleet key with `herd fleet-key new` and copy it to every herd-node, as that says; or let in each "
+                                 "node by hand with [discovery] join = \"approve\"",
                        .data = {{"nodes", static_cast<std::int64_t>(joined)}}});
     }
 }
@@ -66,7 +66,7 @@ constexpr Check checks[] = {
      "check room and permissions of the state directory", "warning; critical from 50", trace_write_failures, 0s, 30s},
     {"herd_overloaded", "herd is short of time", "herd's fleet loop was late by 250 ms or more, 3 times within 5 minutes.", "give herd more CPU",
      "warning", herd_overloaded, 0s, 60s},
-    {"open_join", "Open fleet", "Nodes may join without a key, and some did.", "set [discovery] join = \"key\" and fleet_key_file", "info",
+    {"open_join", "Open fleet", "Nodes may join without a key, and some did.", "`herd fleet-key new`, or [discovery] join = \"approve\"", "info",
      open_join, 0s, 5s},
 };
 

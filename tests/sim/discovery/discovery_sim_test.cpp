@@ -8,6 +8,7 @@
 
 using namespace herd;
 using namespace herd::sim;
+using namespace herd::discovery;
 using namespace std::chrono_literals;
 
 namespace {
@@ -42,6 +43,24 @@ std::vector<base::Duration> join_times(double loss, int runs)
         times.push_back(*node.confirmed_at - node.started_at);
     }
     return times;
+}
+
+FleetKey key(std::uint8_t id) { return {id, Octets(32, static_cast<std::uint8_t>(0x10 + id))}; }
+
+Authenticator ring(AuthMode mode, const std::vector<std::uint8_t>& ids)
+{
+    std::vector<FleetKey> keys;
+    for (const std::uint8_t id : ids) {
+        keys.push_back(key(id));
+    }
+    return *Authenticator::make(mode, keys);
+}
+
+void give_all(World& world, const std::vector<std::uint8_t>& ids)
+{
+    for (SimNode& node : world.nodes()) {
+        node.core->set_authenticator(ring(AuthMode::require, ids));
+    }
 }
 
 } // namespace
@@ -191,4 +210,91 @@ TEST_CASE("doubled, delayed and reordered datagrams change nothing")
         CHECK(node.silence_max < 3s);
     }
     CHECK(world.herd()->counters().of(discovery::Drop::replay) > 0);
+}
+
+TEST_CASE("in a keyed fleet of three hundred nothing that a stranger sends is believed")
+{
+    CAPTURE(seed());
+    for (const AuthMode mode : {AuthMode::require, AuthMode::permissive}) {
+        World world(seed(), {.loss = 0.02});
+        world.set_keys(ring(mode, {1}));
+        world.overheard_max = 64;
+        for (int i = 0; i < 300; ++i) {
+            world.add_node(world.now() + std::chrono::milliseconds{i});
+        }
+        world.start_herd();
+        world.run_for(10s);
+        REQUIRE(world.known() == 300);
+        base::Rng rng(seed());
+        const base::Endpoint stranger{base::IpAddress::v4({10, 2, 0, 1}), 5000};
+        for (int round = 0; round < 200; ++round) {
+            world.run_for(100ms);
+            const auto& [index, bytes] = world.overheard[rng.between(0, world.overheard.size() - 1)];
+            const base::Endpoint node_at = world.nodes()[index].at;
+            Octets forged = *bytes;
+            forged[rng.between(0, forged.size() - 1)] ^= static_cast<std::uint8_t>(rng.between(1, 255));
+            Octets bare(bytes->begin(), bytes->end() - mac_bytes);
+            bare[8] = static_cast<std::uint8_t>(bare.size() >> 8);
+            bare[9] = static_cast<std::uint8_t>(bare.size());
+            bare[11] = 0;
+            for (const base::Endpoint& from : {stranger, node_at}) {
+                world.inject(*bytes, from); // a copy
+                world.inject(forged, from);
+                world.inject(bare, from);   // a downgrade
+            }
+        }
+        world.run_for(5s);
+        const auto& counters = world.herd()->counters();
+        std::printf("keyed (%s), N = 300: 1200 forgeries; replay %llu, bad_mac %llu, addr_mismatch %llu, downgrade %llu, unauthenticated %llu; believed %llu\n",
+                    std::string{to_string(mode)}.c_str(), static_cast<unsigned long long>(counters.of(Drop::replay)),
+                    static_cast<unsigned long long>(counters.of(Drop::bad_mac)), static_cast<unsigned long long>(counters.of(Drop::addr_mismatch)),
+                    static_cast<unsigned long long>(counters.of(Drop::downgrade)), static_cast<unsigned long long>(counters.of(Drop::unauthenticated)),
+                    static_cast<unsigned long long>(world.accepted_forgeries));
+        CHECK(world.accepted_forgeries == 0);
+        CHECK(counters.of(Drop::addr_mismatch) > 0);
+        CHECK(counters.of(mode == AuthMode::require ? Drop::unauthenticated : Drop::downgrade) > 0);
+        for (const SimNode& node : world.nodes()) {
+            CHECK(node.losses == 0);
+            CHECK(node.doubts == 0);
+            CHECK(node.silence_max < 3s);
+        }
+    }
+}
+
+TEST_CASE("a key is changed in a fleet of three hundred and nobody misses a beat")
+{
+    CAPTURE(seed());
+    World world(seed(), {.loss = 0.0});
+    world.set_keys(ring(AuthMode::require, {1}));
+    for (int i = 0; i < 300; ++i) {
+        world.add_node(world.now() + std::chrono::milliseconds{i});
+    }
+    world.start_herd();
+    world.run_for(10s);
+    REQUIRE(world.known() == 300);
+    const auto herd = [&](const std::vector<std::uint8_t>& ids) { world.herd()->set_authenticator(ring(AuthMode::require, ids)); };
+    herd({1, 2}); // added everywhere, node by node
+    for (SimNode& node : world.nodes()) {
+        node.core->set_authenticator(ring(AuthMode::require, {1, 2}));
+        world.run_for(20ms);
+    }
+    herd({2, 1}); // in use
+    world.run_for(5s);
+    for (SimNode& node : world.nodes()) {
+        node.core->set_authenticator(ring(AuthMode::require, {2, 1}));
+        world.run_for(20ms);
+    }
+    herd({2}); // the old one goes
+    give_all(world, {2});
+    world.run_for(10s);
+    for (const SimNode& node : world.nodes()) {
+        CHECK(node.losses == 0);
+        CHECK(node.silence_max < 2s);
+        CHECK(node.core->herds().size() == 1);
+    }
+    CHECK(world.herd()->counters().of(Drop::bad_key) == 0);
+    CHECK(world.herd()->counters().of(Drop::bad_mac) == 0);
+    give_all(world, {1}); // whoever missed the change is heard no more
+    world.run_for(5s);
+    CHECK(world.herd()->counters().of(Drop::bad_key) > 300);
 }

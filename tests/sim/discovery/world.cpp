@@ -66,7 +66,9 @@ std::size_t World::add_node(base::Instant start)
     AnnouncerOptions options;
     options.id = base::Uuid::random(rng_);
     options.boot_id = first_boot;
+    options.authenticator = keys_;
     Facts facts;
+    facts.announce.addresses = {{node.at.address, 16}};
     facts.state = State::ready;
     facts.api_port = 11436;
     facts.announce.host = Host{};
@@ -91,6 +93,7 @@ void World::start_herd()
     options.id = *base::Uuid::parse("7c9e6679-7425-40de-944b-e07fc1f90ae7");
     options.boot_id = first_boot + herd_life_;
     options.pool_size = static_cast<std::uint32_t>(nodes_.size());
+    options.authenticator = keys_;
     herd_ = std::make_unique<HerdSide>(options, base::Rng(rng_.next()));
     herd_does(herd_->start(now_));
 }
@@ -189,6 +192,10 @@ void World::to_herd(std::size_t index, std::shared_ptr<const Octets> bytes, bool
         return;
     }
     ++datagrams;
+    if (overheard_max > 0) {
+        overheard.resize(std::min(overheard.size(), overheard_max - 1));
+        overheard.emplace(overheard.begin(), index, bytes);
+    }
     Heard heard = herd_->on_datagram(now_, arrival_from(nodes_[index].at, to_group), *bytes);
     if (heard.sighting) {
         SimNode& node = nodes_[index];
@@ -210,6 +217,12 @@ void World::to_herd(std::size_t index, std::shared_ptr<const Octets> bytes, bool
     herd_does(heard.sends);
 }
 
+void World::inject(const Octets& bytes, const base::Endpoint& from)
+{
+    const Heard heard = herd_->on_datagram(now_, arrival_from(from, false), bytes);
+    accepted_forgeries += heard.sighting && heard.sighting->doubts == 0 ? 1U : 0U;
+}
+
 void World::confirm(std::size_t index)
 {
     SimNode& node = nodes_[index];
@@ -217,7 +230,7 @@ void World::confirm(std::size_t index)
         return;
     }
     const auto id = std::ranges::find(by_id_, index, [](const auto& entry) { return entry.second; })->first;
-    herd_->confirmed(now_, id, first_boot, node.core->seq(), node.at.address);
+    herd_->confirmed(now_, id, first_boot, node.core->seq(), node.at.address, keys_.primary() != 0);
     if (!node.confirmed_at) {
         node.confirmed_at = now_;
         node.heard_at = now_;

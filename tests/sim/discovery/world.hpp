@@ -52,6 +52,15 @@ public:
     void run_until(base::Instant until);
     void run_for(base::Duration span) { run_until(now_ + span); }
 
+    /// The keys of everybody who is added or started from now on.
+    void set_keys(discovery::Authenticator keys) { keys_ = std::move(keys); }
+    /// Somebody on the LAN sends this to the herd, from an address of his choice.
+    void inject(const discovery::Octets& bytes, const base::Endpoint& from);
+    /// The last announcements that the herd was sent, as somebody on its LAN sees them.
+    std::vector<std::pair<std::size_t, std::shared_ptr<const discovery::Octets>>> overheard{};
+    std::size_t overheard_max{0};
+    std::uint64_t accepted_forgeries{0}; ///< injected, and believed without a doubt
+
     [[nodiscard]] base::Instant now() const { return now_; }
     [[nodiscard]] std::vector<SimNode>& nodes() { return nodes_; }
     [[nodiscard]] discovery::HerdSide* herd() { return herd_.get(); }
@@ -79,6 +88,7 @@ private:
     void confirm(std::size_t index);
 
     base::Rng rng_;
+    discovery::Authenticator keys_{};
     base::Instant now_{std::chrono::seconds{10000}};
     std::priority_queue<Event> events_{};
     std::uint64_t order_{0};

@@ -158,6 +158,7 @@ NodeFacts World::facts(const Box& box) const
     facts.api_port = box.api().port;
     facts.agent_port = box.agent.port;
     facts.gateway = box.gateway;
+    facts.authenticated = box.keyed;
     facts.labels = box.labels;
     facts.slots = box.slots;
     facts.host.cores = 8;
@@ -243,7 +244,7 @@ std::vector<Box*> World::boxes()
 
 void World::restart_herd(bool with_saved_pool)
 {
-    PoolRestored pool{fleet_->saved_pool()};
+    PoolRestored pool{fleet_->saved_pool(), fleet_->approved()};
     ++life_;
     heard_.clear();
     watched_.clear();
@@ -464,6 +465,8 @@ void World::act(const Effect& effect)
 {
     if (const auto* confirm = std::get_if<Confirm>(&effect)) {
         act_confirm(*confirm);
+    } else if (const auto* approval = std::get_if<ApprovalWanted>(&effect)) {
+        approvals.push_back(*approval);
     } else if (const auto* probe = std::get_if<Probe>(&effect)) {
         act_probe(*probe);
     } else if (const auto* poll = std::get_if<PollStatic>(&effect)) {
@@ -507,6 +510,14 @@ void World::act_confirm(const Confirm& confirm)
         const auto* box = box_at(confirm.agent, false);
         const auto failed = box != nullptr && (box->id != confirm.id || box->stranger) ? std::optional{base::Errc::malformed}
                                                                    : connect(box, false);
+        if (!failed && !box->member) {
+            at(latency, [this, confirm, life] {
+                if (life == life_) {
+                    feed(NodeConfirmFailed{confirm.id, confirm.agent, base::Errc::forbidden, "no member"});
+                }
+            });
+            return;
+        }
         if (failed) {
             const auto wait = *failed == base::Errc::timed_out ? 300ms : 1ms;
             at(wait, [this, confirm, why = *failed, life] {

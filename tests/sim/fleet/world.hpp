@@ -39,6 +39,8 @@ struct Box {
     bool cabled{true};    ///< false: partitioned, nothing passes either way
     bool udp{true};       ///< false: datagrams are filtered
     bool stranger{false}; ///< who answers at its address is not it
+    bool member{true};    ///< false: it cannot prove that it belongs to the fleet, and that is asked for
+    bool keyed{false};    ///< it tells its facts under a MAC
     bool is_static{false};
     [[nodiscard]] base::Endpoint api() const;
 };
@@ -119,6 +121,7 @@ public:
     std::size_t confirms{0};
     std::size_t steps{0};
     std::vector<base::Endpoint> dropped{};
+    std::vector<fleet::ApprovalWanted> approvals{};
     std::vector<std::pair<base::Instant, base::Endpoint>> lost_hosts{}; ///< when, and where work was given up
     std::function<void(fleet::Ticket, const Answer&)> on_answer{};
 

@@ -297,3 +297,21 @@ TEST_CASE("a reload tells what needs a restart")
     CHECK(app::restart_differences(before, options_of({"--listen", ":1", "--threads", "2"}))
           == std::vector<std::string>{"listen", "threads"});
 }
+
+TEST_CASE("a key in the state directory is asked for, unless the settings say otherwise")
+{
+    std::string pattern = (std::filesystem::temp_directory_path() / "herd-state-XXXXXX").string();
+    const std::string state = ::mkdtemp(pattern.data());
+    CHECK(options_of({"--state-dir", state}).discovery.join == app::JoinMode::open);
+    CHECK(options_of({"--state-dir", state}).discovery.fleet_key_file.empty());
+    std::ofstream(state + "/fleet.key") << "1 x\n";
+    const auto keyed = options_of({"--state-dir", state}).discovery;
+    CHECK(keyed.join == app::JoinMode::key);
+    CHECK(keyed.fleet_key_file == state + "/fleet.key");
+    CHECK(options_of({"--state-dir", state, "--join", "open"}).discovery.join == app::JoinMode::open);
+    CHECK(options_of({"--state-dir", state, "--join", "approve"}).discovery.join == app::JoinMode::approve);
+    const auto elsewhere = options_of({"--state-dir", state, "--fleet-key-file", "/x.key"}).discovery;
+    CHECK(elsewhere.fleet_key_file == "/x.key");
+    CHECK(elsewhere.join == app::JoinMode::open); // a file that was named by hand: so is the mode
+    std::filesystem::remove_all(state);
+}

@@ -556,3 +556,55 @@ TEST_CASE("a node feeds at most eight herds, whatever beacons")
     b.run(30ms);
     CHECK(b.all<Send>().size() <= 16);
 }
+
+TEST_CASE("new keys sign what is said from then on, the goodbye too")
+{
+    Bench b;
+    b.take(b.core.start(b.now));
+    b.run(1s);
+    const auto key_of = [&] { return Bench::header_of(b.all<Send>().back().second).key_id; };
+    CHECK(key_of() == 0);
+    b.core.set_authenticator(vectors::lab());
+    b.run(2s);
+    CHECK(key_of() == 1);
+    auto second = vectors::fleet_key(2);
+    second.secret.assign(16, 0x55);
+    b.core.set_authenticator(*Authenticator::make(AuthMode::require, {second, vectors::fleet_key(1)}));
+    b.take(b.core.leave(b.now, LeaveReason::shutdown));
+    CHECK(key_of() == 2);
+}
+
+TEST_CASE("that a node waits for approval is told once, and once that it was approved")
+{
+    Bench b;
+    b.take(b.core.start(b.now));
+    b.run(1s);
+    b.ack(ack_flag::not_approved);
+    b.ack(ack_flag::not_approved);
+    const auto count = [&](Notice::Kind kind) {
+        return std::ranges::count_if(b.log, [kind](const auto& entry) {
+            const auto* notice = std::get_if<Notice>(&entry.second);
+            return notice != nullptr && notice->kind == kind;
+        });
+    };
+    CHECK(count(Notice::Kind::not_approved) == 1);
+    CHECK(b.core.herds().front().flags == ack_flag::not_approved);
+    b.ack();
+    b.ack();
+    CHECK(count(Notice::Kind::approved) == 1);
+    CHECK(b.core.herds().front().flags == 0);
+}
+
+TEST_CASE("who is reached by HTTP alone is told by HTTP that he waits for approval")
+{
+    Bench b;
+    b.take(b.core.start(b.now));
+    b.take(b.core.set_configured_herds(b.now, {{"herd.example", {{herd_at.address, 11436}}, {{herd_at.address, 11435}}}}));
+    b.run(5s);
+    REQUIRE_FALSE(b.all<HttpAnnounce>().empty());
+    b.take(b.core.http_announced(b.now, "herd.example", vectors::herd_id, ack_flag::not_approved));
+    CHECK(b.noticed(Notice::Kind::not_approved));
+    b.run(2s);
+    b.take(b.core.http_announced(b.now, "herd.example", vectors::herd_id, 0));
+    CHECK(b.noticed(Notice::Kind::approved));
+}

@@ -102,6 +102,33 @@ TEST_CASE("Herd-MAC covers the nonce and the body")
     CHECK_FALSE(parse_nonce("12"));
 }
 
+TEST_CASE("a ring is part of another when each of its keys is there, id and secret")
+{
+    auto second = vectors::fleet_key(2);
+    second.secret.assign(16, 0x55);
+    const auto one = vectors::lab();
+    const auto both = *Authenticator::make(AuthMode::require, {second, vectors::fleet_key(1)});
+    auto changed = vectors::fleet_key(1);
+    changed.secret[0] ^= 1;
+    CHECK(one.is_part_of(both));
+    CHECK_FALSE(both.is_part_of(one));
+    CHECK(Authenticator{}.is_part_of(one));
+    CHECK_FALSE(one.is_part_of(*Authenticator::make(AuthMode::require, {changed})));
+    CHECK(both.key_ids() == std::vector<std::uint8_t>{2, 1});
+}
+
+TEST_CASE("a ring that is written is read as it was")
+{
+    auto second = vectors::fleet_key(200);
+    second.secret.assign(16, 0x55);
+    const auto read = parse_fleet_keys(format_fleet_keys({second, vectors::fleet_key(1)}));
+    REQUIRE(read);
+    REQUIRE(read->size() == 2);
+    CHECK(read->at(0).id == 200);
+    CHECK(read->at(0).secret == second.secret);
+    CHECK(read->at(1).id == 1);
+}
+
 TEST_CASE("a fleet key file is read strictly")
 {
     const std::string hex = base::to_hex(vectors::fleet_key().secret);

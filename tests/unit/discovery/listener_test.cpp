@@ -333,13 +333,46 @@ TEST_CASE("the JSON twin follows the same rules without a TTL")
     CHECK(seen->doubts == doubt::new_id);
     tcp.connected = false;
     CHECK(b.listener.receive_http(b.now, tcp, b.header(6), Announce{}, false).error() == Drop::off_link);
-    CHECK(b.listener.receive_http(b.now + 1s, tcp, b.header(6), Announce{}, true));
+    Announce own;
+    own.addresses = {{node_address, 24}};
+    CHECK(b.listener.receive_http(b.now + 1s, tcp, b.header(6), own, true));
     b.listener.confirmed(b.now, vectors::node_id, vectors::boot_id, 6, node_address);
     CHECK(b.listener.receive_http(b.now, lan(), b.header(6), Announce{}, false).error() == Drop::replay);
     CHECK(b.listener.receive_http(b.now, lan(), b.header(7), Announce{}, false)->doubts == 0);
     Bench strict(vectors::lab());
     CHECK(strict.listener.receive_http(strict.now, lan(), strict.header(7), Announce{}, false).error()
           == Drop::unauthenticated);
+}
+
+TEST_CASE("a keyed twin that comes from an address it does not list is a copy")
+{
+    Bench b(vectors::lab());
+    Announce own;
+    own.addresses = {{node_address, 24}};
+    const Arrival elsewhere = lan(*base::IpAddress::parse("192.168.7.66"));
+    CHECK(b.listener.receive_http(b.now, elsewhere, b.header(5), own, true).error() == Drop::addr_mismatch);
+    CHECK(b.listener.receive_http(b.now, lan(), b.header(5), own, true));
+    b.listener.set_allow_nat(true);
+    CHECK(b.listener.receive_http(b.now + 1s, elsewhere, b.header(6), own, true));
+}
+
+TEST_CASE("who had a MAC is not believed without one, by datagram or by HTTP")
+{
+    Bench b(vectors::lab(AuthMode::permissive));
+    b.settle(5);
+    REQUIRE(b.hear(b.announce(6))); // under a MAC, and no doubt about it
+    CHECK(b.hear(encode(b.header(7), Announce{})).error() == Drop::downgrade);
+    CHECK(b.hear(encode(b.header(1, vectors::boot_id + 1), Announce{})).error() == Drop::downgrade);
+    CHECK(b.hear(encode(b.header(8), Leave{})).error() == Drop::downgrade);
+    CHECK(b.listener.receive_http(b.now, lan(), b.header(9), Announce{}, false).error() == Drop::downgrade);
+    CHECK(b.hear(b.announce(10)));
+    Bench confirmed(vectors::lab(AuthMode::permissive)); // its document said so
+    confirmed.listener.confirmed(confirmed.now, vectors::node_id, vectors::boot_id, 1, node_address, true);
+    CHECK(confirmed.hear(encode(confirmed.header(2), Announce{})).error() == Drop::downgrade);
+    confirmed.listener.set_authenticator({}); // nobody has a key any more
+    Header plain = confirmed.header(2);
+    plain.cluster = cluster_of("lab");
+    CHECK(confirmed.hear(encode(plain, Announce{})));
 }
 
 TEST_CASE("a node hears herds and nobody else")

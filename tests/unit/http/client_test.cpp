@@ -523,3 +523,26 @@ TEST_CASE("a cancelled fetch ends without an answer or a connection")
     CHECK(world.connections_open() == 0);
     CHECK(pool.idle() == 0);
 }
+
+TEST_CASE("giving up an endpoint while a connection to it is being made disturbs nobody")
+{
+    World w;
+    MemoryWorld world(w.loop);
+    world.stream_options.latency = 20ms;
+    auto network = world.host(base::IpAddress::v4({10, 0, 0, 1}));
+    Pool pool(w.loop, *network, {});
+    const auto fetch_and_give_up = [&] {
+        net::Timer meanwhile(w.loop);
+        meanwhile.call_after(10ms, [&] { pool.give_up(node_at); }); // connecting takes 40
+        return run(w.time, w.loop, get(w, pool));
+    };
+    auto answer = fetch_and_give_up();
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().code == base::Errc::refused); // the network's own word, in its own time
+    FakeNode node(w, world);
+    answer = fetch_and_give_up();
+    REQUIRE(answer); // who connects after all was not meant: he found the node alive
+    CHECK(answer->head.status == 200);
+    pool.give_up(node_at); // idle ones go with it
+    CHECK(pool.idle() == 0);
+}

@@ -592,3 +592,38 @@ TEST_CASE("whatever operation of the network fails, there is one outcome and not
         }
     }
 }
+
+TEST_CASE("an agent is shown herd's proof and never a client's, and the client sees none")
+{
+    World w(2);
+    w.node(0).proof = std::make_shared<const std::string>("of herd");
+    w.node(0).scripts = {{send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Herd-Proof: echoed\r\nContent-Length: 2\r\n\r\n{}")}};
+    const auto got = w.post("/api/chat", chat, "X-Herd-Proof: of a client\r\nx-herd-proof: again\r\n");
+    CHECK(starts(got, "200"));
+    CHECK(field_of(got, "X-Herd-Proof").empty());
+    REQUIRE(w.node(0).seen.size() == 1);
+    CHECK(w.node(0).seen[0].has("X-Herd-Proof: of herd\r\n"));
+    CHECK_FALSE(w.node(0).seen[0].has("of a client"));
+    CHECK_FALSE(w.node(0).seen[0].has("again"));
+}
+
+TEST_CASE("a request whose proof an agent refuses is served by another node, and the client never hears of it")
+{
+    World w(2);
+    w.node(0).proof = std::make_shared<const std::string>("too old");
+    w.node(0).scripts = {{send("HTTP/1.1 403 Forbidden\r\nX-Herd-Proof: refused\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"), close()}};
+    w.node(1).scripts = {stream()};
+    const auto got = w.post("/api/chat", chat);
+    CHECK(starts(got, "200"));
+    CHECK(field_of(got, "X-Herd-Node") == "n2");
+    CHECK(w.books.outcomes.at(0).result == Result::refused);
+}
+
+TEST_CASE("a node's own 403 is the client's answer")
+{
+    World w(2);
+    w.node(0).proof = std::make_shared<const std::string>("fine");
+    w.node(0).scripts = {answer(403, R"({"error":"no"})")};
+    CHECK(starts(w.post("/api/chat", chat), "403"));
+    CHECK(w.node(1).seen.empty());
+}

@@ -45,6 +45,15 @@ TEST_CASE("who could not be reached is replaced, whatever the route")
     CHECK(decide(broken(Phase::connecting, Errc::timed_out)).result == Result::timed_out);
 }
 
+TEST_CASE("an agent that refused our proof did nothing: another node, if the body is still there, whatever the route")
+{
+    for (const bool replayable : {true, false}) {
+        CHECK(decide(broken(Phase::answered, Errc::forbidden, replayable)).verdict == Verdict::elsewhere);
+        CHECK(decide(broken(Phase::answered, Errc::forbidden, replayable)).result == Result::refused);
+        CHECK(decide(broken(Phase::answered, Errc::forbidden, replayable, false, false)).verdict == Verdict::give_up);
+    }
+}
+
 TEST_CASE("who broke off after we spoke is replaced only if that may be repeated")
 {
     for (const auto phase : {Phase::sent, Phase::answered}) {

@@ -154,6 +154,7 @@ std::optional<std::expected<fleet::Lease, fleet::Refusal>> BookKeeper::choose(co
         lease.node = node->id;
         lease.node_name = node->name;
         lease.address.endpoint = node->endpoint;
+        lease.address.proof = node->proof;
         lease.model_key = instead.empty() ? profile.model_key : fleet::ModelName::parse(instead).key;
         lease.model = instead.empty() ? profile.model : instead;
         out[lease.id] = node->name;

@@ -58,6 +58,7 @@ public:
     std::string name;
     base::NodeId id{};
     base::Endpoint endpoint{};
+    std::shared_ptr<const std::string> proof{}; ///< what its agent wants to see
     std::vector<Script> scripts{};
     std::function<Script(const Seen&)> answers{}; ///< used when set, instead of scripts
     bool reads_bodies{true}; ///< false: the script begins as soon as the head is there

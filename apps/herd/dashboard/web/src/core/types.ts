@@ -29,6 +29,7 @@ export interface Node {
   url?: string
   state: NodeState
   state_reason?: string
+  trust?: string
   since?: string
   last_seen_ms?: number | null
   latency_ms?: number | null

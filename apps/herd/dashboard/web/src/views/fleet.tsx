@@ -14,16 +14,22 @@ import { AddNode } from './add_node.tsx'
 const layout = stored<'cards' | 'rows'>('fleet.layout', 'cards', (value) => value === 'cards' || value === 'rows')
 const cardsMax = 120
 
-/** Drain and resume, with the answer herd gives. */
+const nodeActions = {
+  approve: { word: 'Approve', hint: 'Let it join: from then on it is sent requests' },
+  drain: { word: 'Drain', hint: 'Give it no new requests; what runs there finishes' },
+  resume: { word: 'Resume', hint: 'Let it take requests again' }
+}
+
+/** Drain and resume, or let in who waits for it, with the answer herd gives. */
 export function DrainButton({ node }: { node: Node }) {
   const [busy, setBusy] = useState(false)
   const [trouble, setTrouble] = useState('')
-  const draining = node.state === 'draining'
+  const action = node.trust === 'waiting' ? 'approve' : node.state === 'draining' ? 'resume' : 'drain'
   const act = async () => {
     setBusy(true)
     setTrouble('')
     try {
-      takeNode(await ask<Node>(`/herd/v1/nodes/${encodeURIComponent(node.id)}/${draining ? 'resume' : 'drain'}`, { method: 'POST' }))
+      takeNode(await ask<Node>(`/herd/v1/nodes/${encodeURIComponent(node.id)}/${action}`, { method: 'POST' }))
     } catch (error) {
       setTrouble(error instanceof ApiError ? error.message : String(error))
     }
@@ -32,8 +38,8 @@ export function DrainButton({ node }: { node: Node }) {
   }
   return (
     <span class="act">
-      <button class="button small" disabled={busy} onClick={act} aria-label={`${draining ? 'Resume' : 'Drain'} ${node.name}`}
-        title={draining ? 'Let it take requests again' : 'Give it no new requests; what runs there finishes'}>{draining ? 'Resume' : 'Drain'}</button>
+      <button class="button small" disabled={busy} onClick={act} aria-label={`${nodeActions[action].word} ${node.name}`}
+        title={nodeActions[action].hint}>{nodeActions[action].word}</button>
       {trouble ? <span class="act-trouble" role="alert">{trouble}</span> : null}
     </span>
   )
