@@ -60,7 +60,9 @@ class Guests(Site):
             self.add_sim("n%d" % i)
         nodes = [self.add_node("n%d" % i, "--fleet-key-file", self.copy_key("n%d" % i)) for i in range(1, count + 1)]
         with inside(self.herd_host):
-            herd.wait_online(["n%d" % i for i in range(1, count + 1)]).wait_models([MODEL])
+            wait_until(lambda: herd.status(), "herd")
+            if count:
+                herd.wait_online(["n%d" % i for i in range(1, count + 1)]).wait_models([MODEL])
         return lan, herd, nodes
 
     def stranger(self, lan, last=66):
@@ -268,7 +270,7 @@ def test_an_unkeyed_announcement_of_a_keyed_node_is_refused_where_both_are_accep
         herd.wait_online(["n1", "n2"]).wait_models([MODEL])
         assert {node["name"]: node["trust"] for node in herd.nodes()} == {"n1": "key", "n2": "unauthenticated"}
     with Sniffer(site.hosts["n1"]) as wire:
-        announces = wait_until(lambda: wire.datagrams(1), "announcements", 10)
+        announces = wait_until(lambda: [one for one in wire.datagrams(1) if one[11]], "announcements under a MAC", 10)
     with inside(site.stranger(lan)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
         plain.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
         plain.sendto(without_key(announces[-1]), ("10.77.0.1", 11436))

@@ -148,6 +148,7 @@ Result<Done> add(const Verb& verb)
     if (!ring) {
         return std::unexpected(ring.error());
     }
+    const std::uint8_t in_use = ring->front().id;
     KeyRing more{{next_id(*ring), discovery::Octets(32)}};
     net::random_bytes(more.front().secret);
     if (verb.words.size() > 1) {
@@ -167,7 +168,8 @@ Result<Done> add(const Verb& verb)
         }
     }
     std::string next = copying(verb.key_file) + "and let each agent read it (systemctl reload herd-node, or SIGHUP). Then: herd fleet-key rotate\n";
-    return Done{std::move(*ring), fmt::format("key {} is accepted beside key {}, which stays in use", fmt::join(ids, ", "), ring->front().id), std::move(next)};
+    std::string what = fmt::format("key {} is accepted beside key {}, which stays in use", fmt::join(ids, ", "), in_use);
+    return Done{std::move(*ring), std::move(what), std::move(next)};
 }
 
 /// Nodes that a step would lose; empty when it is safe, or asked for with --force.
