@@ -53,6 +53,7 @@ constexpr std::array table{
     OwnRoute{"POST", "/herd/v1/nodes/:/drain", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/nodes/:/resume", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/nodes/:/probe", Scope::admin, true},
+    OwnRoute{"POST", "/herd/v1/nodes/:/approve", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/reload", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/stop", Scope::admin, true},
 };
