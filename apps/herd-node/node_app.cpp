@@ -172,7 +172,6 @@ struct NodeApp::Impl {
     std::vector<base::Endpoint> listening;
     proxy::HostPolicy hosts;
     AddressRules address_rules;
-    std::vector<std::string> warnings;
     std::string root;
     base::Duration first_look;
     std::function<void()> duplicate_id;
@@ -282,7 +281,6 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
     if (!sockets_in.discovery) {
         return;
     }
-    warnings = sockets_in.discovery->warnings;
     static const base::SystemClock clock;
     discovery::AnnouncerOptions announcer;
     announcer.id = identity.id;
@@ -550,9 +548,6 @@ NodeApp::~NodeApp() = default;
 base::Result<void> NodeApp::start()
 {
     auto& app = *impl_;
-    for (const auto& warning : app.warnings) {
-        log::warn("discovery", "degraded", {{"what", warning}});
-    }
     for (auto& socket : app.sockets) {
         auto listener = app.network.listen(std::move(socket));
         if (!listener) {

@@ -479,3 +479,32 @@ def test_what_another_host_may_do(site):
         assert statuses(changes + [("GET", path) for path in reads]) == {401}
         assert statuses([("GET", path) for path in reads + ["/herd/v1/keys"]] + [("POST", "/herd/v1/reload")], [("Authorization", "Bearer " + secret)]) == {200}
         assert statuses([("GET", "/api/tags"), ("GET", "/healthz"), ("GET", "/herd/v1/status")]) == {200}
+
+
+def test_a_port_that_ollana_holds_degrades_both_programs_with_one_warning(site):
+    """Ollana binds UDP 11436 without sharing it (lana.md 12.7): herd works from another port, an agent announces only.
+    Where both ends are deaf they cannot meet by broadcast: there the agent is told its herd."""
+    import socket
+    lan = site.network.lan()
+    site.herd_host = site.network.host("herd", lan, addresses=["10.77.0.1/24"])
+    for i in (1, 2):
+        site.add_host("n%d" % i, lan, addresses=["10.77.0.%d/24" % (10 + i)])
+        site.add_sim("n%d" % i)
+    held = []
+    for host in (site.herd_host, site.hosts["n1"]):
+        with inside(host):
+            held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            held[-1].bind(("0.0.0.0", 11436))
+    herd = site.start_herd()
+    nodes = [site.add_node("n1", "--herd", "10.77.0.1"), site.add_node("n2")]
+    with inside(site.herd_host):
+        started = time.monotonic()
+        herd.wait_online(["n1", "n2"], 10).wait_models([MODEL])
+        report("UDP 11436 held by another program on herd's host and on one node: both nodes routable after %.1f s" % (time.monotonic() - started))
+        assert ask(herd).status == 200
+    for program, told in ((herd, 1), (nodes[0], 1), (nodes[1], 0)):
+        warnings = [line for line in program.output().splitlines() if "degraded" in line]
+        assert len(warnings) == told, warnings
+        assert all("UDP port 11436 is held by a program that does not share it" in line and "Ollana" in line for line in warnings)
+    for socket_ in held:
+        socket_.close()
