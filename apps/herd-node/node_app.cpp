@@ -486,7 +486,9 @@ bool NodeApp::Impl::may_pass(const http::ServerExchange& exchange)
     if (verdict == discovery::ProofGate::Verdict::good) {
         return true;
     }
-    const bool expected = verdict == discovery::ProofGate::Verdict::other_life; // this agent was started anew
+    // A herd that was started anew asks without a proof, and shows an old one to an agent that was.
+    const bool expected = verdict == discovery::ProofGate::Verdict::other_life
+        || (verdict == discovery::ProofGate::Verdict::missing && exchange.head().path() == "/herd/v1/node");
     if (!expected && tell_stranger.due(loop.now())) {
         log::warn("agent", "stranger_refused",
                   {{"from", exchange.peer().address.text()},

@@ -52,7 +52,8 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
     fleet_ = std::make_unique<FleetOwner>(loop, fleet_options(options_), base::Rng(rng_.next()));
     fleet_->on_effect([this](const fleet::Effect& effect) { carry_out(effect); });
     proofs_ = std::make_unique<discovery::ProofBook>(installation_.id, authenticator, [this](const fleet::NodeId& node, std::shared_ptr<const std::string> proof) {
-        fleet_->apply(fleet::ProofMade{node, std::move(proof)});
+        // Later: the announcement that brought it may be the one that makes the node known.
+        main_loop().post([this, node, proof = std::move(proof)] { fleet_->apply(fleet::ProofMade{node, proof}); });
     });
     build_ledger();
     build_health();
@@ -276,10 +277,10 @@ void HerdApp::carry_out(const fleet::Effect& effect)
 void HerdApp::heard(const discovery::Sighting& sighting)
 {
     if (!stopping_) {
-        fleet_->apply(event_of(sighting));
         if (sighting.authenticated && sighting.announce() != nullptr) {
-            proofs_->heard(main_loop().now(), sighting.id(), {sighting.header.boot_id, sighting.header.seq});
+            proofs_->heard(main_loop().now(), sighting.id(), {sighting.header.boot_id, sighting.header.seq}); // before anybody asks it
         }
+        fleet_->apply(event_of(sighting));
         health_->heard(sighting, clock_.wall());
     }
 }
