@@ -257,7 +257,7 @@ void HerdApp::carry_out(const fleet::Effect& effect)
         if (beacon_) {
             beacon_->herd().set_ack_flag(approval->id, discovery::ack_flag::not_approved, approval->wanted);
         }
-        log::info("fleet", approval->wanted ? "node_waits_for_approval" : "node_approved",
+        log::info("fleet", approval->wanted ? "node_waits_for_approval" : "node_waits_no_more",
                   {{"node", approval->name}, {"id", approval->id.text()}, {"at", approval->agent.text()}});
     } else if (std::holds_alternative<fleet::SavePool>(effect)) {
         pool_->save_soon();

@@ -134,6 +134,9 @@ void Membership::note_expected(const NodeRecord& node)
 
 void Membership::forget(NodeRecord& node, Step& step)
 {
+    if (node.told_waiting) {
+        step.emit(ApprovalWanted{node.id, node.name, node.agent, false});
+    }
     if (node.watching) {
         step.emit(Unwatch{node.id});
     }

@@ -108,6 +108,23 @@ TEST_CASE("a waiting node is no last resort, whatever else is down")
     CHECK_FALSE(world.answer(ticket)->lease);
 }
 
+TEST_CASE("a waiting node that is forgotten waits no more, and does again when it comes back")
+{
+    World world{12, by_approval()};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    REQUIRE(world.approvals.size() == 1);
+    world.stop(box);
+    world.run_for(std::chrono::hours{25});
+    REQUIRE(world.approvals.size() == 2);
+    CHECK_FALSE(world.approvals.back().wanted);
+    world.restart(box);
+    world.run_for(2s);
+    REQUIRE(world.approvals.size() == 3);
+    CHECK(world.approvals.back().wanted);
+}
+
 TEST_CASE("plain Ollamas that a human named need no approval")
 {
     World world{6, by_approval()};
