@@ -29,6 +29,9 @@ http::RequestHead head_of(const fleet::Address& address, std::size_t body_bytes)
     if (!address.bearer.empty()) {
         head.fields.add("Authorization", "Bearer " + address.bearer);
     }
+    if (address.proof != nullptr) {
+        head.fields.add("X-Herd-Proof", *address.proof);
+    }
     return head;
 }
 
