@@ -119,6 +119,12 @@ void Server::serve(std::unique_ptr<net::Listener> listener)
 
 void Server::serve_stream(std::unique_ptr<net::Stream> stream) { impl_->add(std::move(stream)); }
 
+void Server::set_tls(std::shared_ptr<const net::TlsContext> tls, bool tls_only)
+{
+    impl_->core->options.tls = std::move(tls);
+    impl_->core->options.tls_only = tls_only;
+}
+
 std::size_t Server::connections() const { return impl_->core->connections; }
 std::size_t Server::exchanges() const { return impl_->core->exchanges; }
 

@@ -5,6 +5,7 @@
 #include "http/parser.hpp"
 #include "net/network.hpp"
 #include "net/task_group.hpp"
+#include "net/tls.hpp"
 
 #include <functional>
 #include <optional>
@@ -22,6 +23,10 @@ struct ServerOptions {
     /// A rest of a body that was not read when the answer ended is read and dropped up to this many bytes, so
     /// that the connection can live on; beyond, it is closed after the answer.
     std::size_t drain_body_bytes{64 * 1024};
+    /// When set, a connection whose first byte says so is served inside TLS; others as ever, or with `tls_only`
+    /// they are told, and closed.
+    std::shared_ptr<const net::TlsContext> tls{};
+    bool tls_only{false};
 };
 
 /// One request and its answer. Thread: the connection's loop. Lives until the handler returns.
@@ -36,6 +41,8 @@ public:
     [[nodiscard]] virtual base::Endpoint peer() const = 0;
     [[nodiscard]] virtual base::Endpoint local() const = 0;
     [[nodiscard]] virtual net::Loop& loop() = 0;
+    /// The client is connected through TLS.
+    [[nodiscard]] virtual bool secure() const { return false; }
 
     /// The next pieces of the request body (payload only, chunk framing removed); empty means it is complete.
     /// Sends "100 Continue" first when the client waits for it. Views hold until the next call; the call that
@@ -105,8 +112,10 @@ public:
 
     /// Accepts from `listener` until drain() or stop().
     void serve(std::unique_ptr<net::Listener> listener);
-    /// Serves one stream that exists already (tests, TLS).
+    /// Serves one stream that exists already (tests).
     void serve_stream(std::unique_ptr<net::Stream> stream);
+    /// For connections from now on; those that are there keep what they have.
+    void set_tls(std::shared_ptr<const net::TlsContext> tls, bool tls_only);
     /// Stops accepting, closes idle connections, lets exchanges finish until `deadline`, then aborts them.
     /// To be called once, before the server is destroyed (unless the loop has ended).
     [[nodiscard]] net::Task<void> drain(base::Instant deadline);

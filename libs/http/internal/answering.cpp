@@ -131,7 +131,7 @@ void Connection::abort()
     stream_->abort();
 }
 
-net::Task<void> Connection::answer_error(int status)
+net::Task<void> Connection::answer_error(int status, std::string_view sentence)
 {
     if (begun_) {
         co_return;
@@ -145,7 +145,7 @@ net::Task<void> Connection::answer_error(int status)
         in_.parser().request() = {};
     }
     std::string body;
-    ResponseHead answer = core_->error_body(status, reason_phrase(status), target, body);
+    ResponseHead answer = core_->error_body(status, sentence.empty() ? reason_phrase(status) : sentence, target, body);
     answer.status = status;
     answer.framing = Framing::length;
     answer.content_length = body.size();

@@ -52,7 +52,10 @@ Connection::~Connection()
 net::Task<void> Connection::run(std::unique_ptr<Connection> self)
 {
     Connection& c = *self;
-    while (co_await c.read_request()) {
+    if (c.core_->options.tls != nullptr && !co_await c.choose_transport()) {
+        c.keep_ = false;
+    }
+    while (c.keep_ && co_await c.read_request()) {
         c.begin_exchange();
         if (const auto expect = c.head().fields.find("expect"); expect && !base::iequals(*expect, "100-continue")) {
             c.keep_ = false;

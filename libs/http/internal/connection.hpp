@@ -31,6 +31,7 @@ public:
     [[nodiscard]] base::Endpoint peer() const override { return stream_->peer(); }
     [[nodiscard]] base::Endpoint local() const override { return stream_->local(); }
     [[nodiscard]] net::Loop& loop() override { return core_->loop; }
+    [[nodiscard]] bool secure() const override { return secure_; }
     [[nodiscard]] net::Task<base::Result<std::span<const std::string_view>>> read_body() override;
     [[nodiscard]] std::optional<base::Result<std::span<const std::string_view>>> try_read_body() override;
     [[nodiscard]] bool body_complete() const override { return body_complete_; }
@@ -54,6 +55,8 @@ private:
     enum class Input : std::uint8_t { ready, ended, reset, expired, closed, interrupted };
 
     // Reading.
+    [[nodiscard]] net::Task<bool> choose_transport();
+    [[nodiscard]] net::Task<bool> shake_hands();
     [[nodiscard]] net::Task<bool> read_request();
     [[nodiscard]] net::Task<Input> more();
     [[nodiscard]] net::Io take_input();
@@ -69,7 +72,7 @@ private:
     // Answering.
     [[nodiscard]] net::Task<base::Result<void>> send(Outgoing out);
     [[nodiscard]] net::Task<base::Result<void>> put(std::span<const std::string_view> pieces, bool last);
-    [[nodiscard]] net::Task<void> answer_error(int status);
+    [[nodiscard]] net::Task<void> answer_error(int status, std::string_view sentence = {});
     [[nodiscard]] bool settled();
     [[nodiscard]] net::Task<void> settle();
     [[nodiscard]] net::Task<void> discard_body();
@@ -105,6 +108,7 @@ private:
     bool writing_{false};
     bool timed_out_{false};
     bool killed_{false};
+    bool secure_{false};
     bool unread_input_{false}; // the client may be sending what nobody will read: close gently
 };
 
