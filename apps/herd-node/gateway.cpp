@@ -179,8 +179,9 @@ net::Task<Gateway::Outcome> Gateway::attempt(http::ServerExchange& exchange, htt
 net::Task<bool> Gateway::send(http::ServerExchange& exchange, http::ClientConnection& connection,
                               base::Endpoint to)
 {
-    const fleet::Address address{to, backend_.url().authority(), backend_.url().path, {}};
-    const auto head = proxy::node_head(exchange.head(), address, exchange.peer(), options_.own_id);
+    const fleet::Address address{
+        .endpoint = to, .host_header = backend_.url().authority(), .path_prefix = backend_.url().path};
+    const auto head = proxy::node_head(exchange.head(), address, exchange.peer(), options_.own_id, exchange.secure());
     if (head.framing == http::Framing::none) {
         // A failure shows again when the answer is read, and is judged there.
         (void)co_await connection.send(head, {});

@@ -86,9 +86,10 @@ discovery::NodeDocument constant_part(const NodeOptions& options, const NodeIden
     return document;
 }
 
-http::ServerOptions server_options(const NodeOptions::Gateway& relay)
+http::ServerOptions server_options(const NodeOptions::Gateway& relay, std::shared_ptr<const net::TlsContext> tls)
 {
     http::ServerOptions options;
+    options.tls = std::move(tls);
     options.head_timeout = relay.client_header_timeout;
     options.body_idle_timeout = relay.client_body_timeout;
     options.keep_alive_timeout = relay.keep_alive_timeout;
@@ -226,6 +227,9 @@ AgentOptions NodeApp::Impl::agent_options(const NodeSeams& seams) const
         constant_part(options, identity, listening.empty() ? std::uint16_t{0} : listening.front().port);
     made.constant.addresses = addresses();
     made.constant.keys = authenticator.key_ids();
+    if (seams.tls && options.gateway) {
+        made.constant.tls_pin = seams.tls->fingerprint();
+    }
     made.slots = options.slots > 0 ? std::optional{static_cast<int>(options.slots)} : std::nullopt;
     made.root = seams.root;
     made.nvml = seams.nvml;
@@ -272,7 +276,7 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
       gate(identity.id, identity.boot_id),
       proof_timer(loop),
       server(
-          loop, server_options(options.relay), [this](http::ServerExchange& e) { return handle(e); },
+          loop, server_options(options.relay, seams.tls), [this](http::ServerExchange& e) { return handle(e); },
           error_body),
       backend_known(loop),
       launch_timer(loop),

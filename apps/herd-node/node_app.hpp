@@ -10,6 +10,7 @@
 #include "net/loop.hpp"
 #include "net/network.hpp"
 #include "net/socket.hpp"
+#include "net/tls.hpp"
 
 #include <functional>
 #include <memory>
@@ -43,6 +44,7 @@ struct NodeSeams {
     base::Duration watch_keep_alive{std::chrono::seconds{10}};
     /// How long the first announcement waits for the backend's first answer.
     base::Duration first_look{std::chrono::milliseconds{200}};
+    std::shared_ptr<const net::TlsContext> tls{}; ///< of the gateway; null: plain HTTP alone
     /// Another live node has our id; called at most once, and never for an ephemeral one.
     std::function<void()> on_duplicate_id{};
 };

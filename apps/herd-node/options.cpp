@@ -65,6 +65,14 @@ void agent_rows(Table& t, NodeOptions& o)
          .restart = true,
          .on_off = true},
         o.gateway);
+    t.boolean({.key = "tls",
+               .flags = "--tls",
+               .value_name = "on|off",
+               .sentence = "Let herds reach the gateway through TLS, with a certificate of the agent's own making (kept in "
+                           "`state_dir` as `tls-cert.pem`) whose fingerprint they learn with the node's other facts.",
+               .restart = true,
+               .on_off = true},
+              o.tls);
     config::add_name(t,
                      {.key = "name",
                       .flags = "--name",

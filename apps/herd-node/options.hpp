@@ -21,6 +21,7 @@ struct NodeOptions {
     std::string name{};                                             ///< empty: the host's name
     std::vector<std::string> labels{};
     bool gateway{true};
+    bool tls{false}; ///< of the gateway, beside plain HTTP
     std::uint32_t slots{0};                    ///< 0: found out from Ollama
     std::optional<base::HostPort> advertise{}; ///< port 0: the agent's own
     std::vector<base::HostPort> herds{};       ///< port 0: none was written

@@ -6,6 +6,7 @@
 #include "net/service.hpp"
 #include "net/signals.hpp"
 #include "net/task_group.hpp"
+#include "store/certificate.hpp"
 #include "store/identity.hpp"
 #include "store/state_file.hpp"
 
@@ -66,6 +67,18 @@ store::IdentityOptions identity_options(const NodeOptions& options, std::uint16_
             .now = base::SystemClock{}.wall()};
 }
 
+base::Result<std::shared_ptr<const net::TlsContext>> gateway_tls(const NodeOptions& options)
+{
+    if (!options.tls || !options.gateway) {
+        return nullptr;
+    }
+    auto own = store::own_certificate(options.state_dir, base::SystemClock{}.wall());
+    if (!own) {
+        return std::unexpected(own.error());
+    }
+    return net::TlsContext::server({own->certificate_file, own->key_file, {}});
+}
+
 /// The lines scripts wait for, before the program reports ready.
 void print_addresses(const std::vector<base::Endpoint>& addresses)
 {
@@ -111,12 +124,12 @@ enum class Ended : std::uint8_t {
 class Life {
 public:
     Life(const ServeOptions& serve, const store::Identity& identity, discovery::Authenticator keys,
-         NodeSockets sockets)
+         NodeSockets sockets, std::shared_ptr<const net::TlsContext> tls)
         : serve_(serve),
           network_(net::make_network(loop_)),
           tasks_(loop_, "serve"),
           app_(loop_, *network_, serve.options, {identity.id, identity.boot_id, identity.ephemeral},
-               std::move(keys), std::move(sockets), {.on_duplicate_id = [this] { end(Ended::duplicate_id); }})
+               std::move(keys), std::move(sockets), {.tls = std::move(tls), .on_duplicate_id = [this] { end(Ended::duplicate_id); }})
     {
     }
 
@@ -180,7 +193,7 @@ private:
 
 /// From here on the process may be a daemon.
 int run(ServeOptions serve, NodeSockets sockets, discovery::Authenticator keys, store::Identity identity,
-        net::Startup startup)
+        std::shared_ptr<const net::TlsContext> tls, net::Startup startup)
 {
     if (!log::start(serve.options.log)) {
         const std::string sentence = "cannot open the log file " + serve.options.log.file;
@@ -201,7 +214,7 @@ int run(ServeOptions serve, NodeSockets sockets, discovery::Authenticator keys, 
     const std::uint16_t port = serve.options.listen.front().port;
     log::info("app", "started",
               {{"version", version()}, {"id", identity.id.text()}, {"ollama", serve.options.ollama.text()}});
-    auto ended = Life(serve, identity, keys, std::move(sockets)).run(startup, true);
+    auto ended = Life(serve, identity, keys, std::move(sockets), tls).run(startup, true);
     if (ended == Ended::duplicate_id) {
         // Once: who is doubled again after that has a problem that no new id solves.
         identity = store::renew_identity(identity_options(serve.options, port), std::move(identity));
@@ -211,7 +224,7 @@ int run(ServeOptions serve, NodeSockets sockets, discovery::Authenticator keys, 
             log::error("app", "restart_failed", {{"why", again.error().message()}});
             ended = Ended::failed;
         } else {
-            ended = Life(serve, identity, std::move(keys), std::move(*again)).run(startup, false);
+            ended = Life(serve, identity, std::move(keys), std::move(*again), tls).run(startup, false);
         }
     }
     log::info("app", "stopped", {});
@@ -231,6 +244,10 @@ int serve(ServeOptions serve)
     auto keys = load_keys(options.discovery);
     if (!keys) {
         return fail_with(keys.error());
+    }
+    auto tls = gateway_tls(options);
+    if (!tls) {
+        return fail_with(tls.error());
     }
     std::optional<net::PidFile> pid_file;
     if (!options.pid_file.empty()) {
@@ -254,7 +271,7 @@ int serve(ServeOptions serve)
         }
         startup = std::move(*forked);
     }
-    return run(std::move(serve), std::move(*sockets), std::move(*keys), std::move(identity),
+    return run(std::move(serve), std::move(*sockets), std::move(*keys), std::move(identity), std::move(*tls),
                std::move(startup));
 }
 

@@ -1,8 +1,10 @@
 #include "herd/herd_app.hpp"
 
 #include "base/log.hpp"
+#include "herd/configured_nodes.hpp"
 #include "herd/fleet_keys.hpp"
 #include "herd/on_loop.hpp"
+#include "herd/tls.hpp"
 #include "herd/translate.hpp"
 
 #include <algorithm>
@@ -12,20 +14,6 @@ namespace herd::app {
 namespace {
 constexpr base::Duration lateness_interval = std::chrono::milliseconds{500};
 constexpr base::Duration lateness_alarm = std::chrono::milliseconds{250};
-
-base::Result<std::vector<StaticNode>> configured_nodes(const HerdOptions& options)
-{
-    std::vector<StaticNode> nodes;
-    for (const ConfiguredNode& configured : options.nodes) {
-        const auto slots = configured.slots != 0 ? std::optional{static_cast<int>(configured.slots)} : std::nullopt;
-        auto node = make_static_node(configured.url, configured.name, configured.labels, slots, configured.bearer);
-        if (!node) {
-            return std::unexpected(node.error());
-        }
-        nodes.push_back(std::move(*node));
-    }
-    return nodes;
-}
 } // namespace
 
 std::vector<sync::Requirement> requirements(const HerdOptions& options)
@@ -38,9 +26,9 @@ std::vector<sync::Requirement> requirements(const HerdOptions& options)
 }
 
 HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticator authenticator,
-                 Installation installation, Reload reload)
+                 Installation installation, Reload reload, std::shared_ptr<const net::TlsContext> tls)
     : options_(std::move(serve.options)), shown_(std::move(serve.effective_json)), installation_(installation),
-      reload_(std::move(reload)), rng_(base::random_seed())
+      tls_(std::move(tls)), reload_(std::move(reload)), rng_(base::random_seed())
 {
     for (std::size_t i = 0; i < sockets.listen.size(); ++i) {
         loops_.push_back(std::make_unique<net::Loop>());
@@ -97,6 +85,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
             pool_->save_soon();
         });
     };
+    controls_->make_node = [this](net::Loop& asker, ConfiguredNode settings) { return make_node_from(asker, std::move(settings)); };
     controls_->remove_node = [this](fleet::NodeId id) {
         main_loop().dispatch([this, id] {
             scout_->remove_static(id);
@@ -108,10 +97,13 @@ void HerdApp::build_relays(HerdSockets& sockets)
     http::PoolOptions pool;
     pool.idle_per_endpoint = options_.limits.idle_connections_per_node;
     pool.connect_timeout = options_.proxy.connect_timeout;
+    http::ServerOptions server = server_options(options_);
+    server.tls = tls_;
+    server.tls_only = options_.tls.only;
     for (std::size_t i = 0; i < loops_.size(); ++i) {
         RelayParts parts{.fleet = fleet_.get(),
                          .index = static_cast<std::uint16_t>(i),
-                         .server = server_options(options_),
+                         .server = server,
                          .pool = pool,
                          .proxy = proxy_options(options_, installation_.id),
                          .shared = shared_,
@@ -168,7 +160,8 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
     discovery::InquiryOptions inquiry;
     inquiry.herd_id = installation_.id;
     inquiry.udp_port = udp_port;
-    scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, inquiry, *proofs_, std::move(hooks));
+    scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, inquiry, *proofs_, std::move(hooks),
+                                     surroundings_of(sockets.local));
     sync_ = std::make_unique<sync::Keeper>(loop, *network_, *fleet_, base::Rng(rng_.next()));
     rates_ = std::make_unique<RatesKeeper>(loop, *fleet_, options_.state_dir + "/rates.json");
     pool_ = std::make_unique<PoolKeeper>(loop, *fleet_, *scout_, options_.state_dir + "/fleet.json");
@@ -196,7 +189,7 @@ base::Result<void> HerdApp::start()
     if (const std::size_t known = pool_->restore(beacon_ != nullptr); beacon_) {
         beacon_->herd().set_pool_size(static_cast<std::uint32_t>(known));
     }
-    auto nodes = configured_nodes(options_);
+    auto nodes = configured_nodes(options_, scout_->surroundings());
     if (!nodes) {
         return std::unexpected(nodes.error());
     }
@@ -330,6 +323,12 @@ net::Task<base::Result<admin::TwinAnswer>> HerdApp::announce_from(net::Loop& ask
     co_return co_await on_loop(asker, main_loop(), std::move(work));
 }
 
+net::Task<base::Result<StaticNode>> HerdApp::make_node_from(net::Loop& asker, ConfiguredNode settings)
+{
+    auto work = [this, settings = std::move(settings)] { return make_static_node(settings, scout_->surroundings()); };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
 net::Task<std::string> HerdApp::config_from(net::Loop& asker)
 {
     auto work = [this] { return shown_; };
@@ -363,7 +362,7 @@ base::Result<void> HerdApp::reload()
 base::Result<void> HerdApp::apply_options(ServeOptions serve)
 {
     const HerdOptions& fresh = serve.options;
-    auto nodes = configured_nodes(fresh); // everything is checked before anything changes
+    auto nodes = configured_nodes(fresh, scout_->surroundings()); // everything is checked before anything changes
     if (!nodes) {
         return std::unexpected(nodes.error());
     }
@@ -371,6 +370,11 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     if (!keys) {
         return std::unexpected(keys.error());
     }
+    const auto tls = listener_tls(fresh);
+    if (!tls) {
+        return std::unexpected(tls.error());
+    }
+    net::forget_certificate_authorities();
     needs_restart_ = restart_differences(options_, fresh);
     for (const std::string& key : needs_restart_) {
         log::warn("app", "reload_needs_restart", {{"key", key}});
@@ -382,7 +386,10 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     const auto proxy = proxy_options(fresh, installation_.id);
     const auto gate = gate_rules(fresh);
     for (const auto& relay : relays_) {
-        relay->loop().dispatch([&unit = *relay, proxy, gate] { unit.set_options(proxy, gate); });
+        relay->loop().dispatch([&unit = *relay, proxy, gate, tls = *tls, only = fresh.tls.only] {
+            unit.set_options(proxy, gate);
+            unit.set_tls(tls, only);
+        });
     }
     keys_->set_rules(key_rules(fresh), [this](const keys::Published& published) {
         for (const auto& relay : relays_) {

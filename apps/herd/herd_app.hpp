@@ -50,7 +50,7 @@ using Reload = std::function<base::Result<ServeOptions>()>;
 class HerdApp {
 public:
     HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticator authenticator, Installation installation,
-            Reload reload);
+            Reload reload, std::shared_ptr<const net::TlsContext> tls = {});
     HerdApp(const HerdApp&) = delete;
     HerdApp& operator=(const HerdApp&) = delete;
     ~HerdApp();
@@ -80,6 +80,7 @@ private:
     base::Result<void> reload();
     base::Result<void> apply_options(ServeOptions fresh);
     net::Task<std::string> config_from(net::Loop& asker);
+    net::Task<base::Result<StaticNode>> make_node_from(net::Loop& asker, ConfiguredNode settings);
     void apply_join_rules(const HerdOptions& fresh, discovery::Authenticator keys);
     void tell_openness() const;
     base::Result<admin::TwinAnswer> take_announcement(const admin::Twin& twin);
@@ -101,6 +102,7 @@ private:
     HerdOptions options_;
     std::string shown_; // the options as JSON, secrets masked
     Installation installation_;
+    std::shared_ptr<const net::TlsContext> tls_; // of the listeners at the start; null: plain
     Reload reload_;
     base::Rng rng_;
     base::SystemClock clock_;

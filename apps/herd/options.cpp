@@ -7,6 +7,7 @@
 #include "fleet/model_name.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -23,10 +24,17 @@ base::Result<std::string> parse_node_url(std::string_view text)
     if (!url) {
         return std::unexpected(url.error());
     }
-    if (url->tls) {
-        return base::fail(base::Errc::bad_config, "herd speaks http to nodes, not https");
-    }
     return url->text();
+}
+
+base::Result<double> parse_weight(std::string_view text)
+{
+    double weight = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), weight);
+    if (error != std::errc{} || end != text.data() + text.size() || !(weight >= 0.01 && weight <= 100)) {
+        return base::fail(base::Errc::bad_config);
+    }
+    return weight;
 }
 
 void node_rows(Table& table, ConfiguredNode& node)
@@ -43,10 +51,48 @@ void node_rows(Table& table, ConfiguredNode& node)
     table.number(
         {.key = "slots", .sentence = "Requests that one model runs at a time there; 0: herd finds out."},
         node.slots, 0, 65536);
+    table.choice({.key = "kind",
+                  .sentence = "`cloud` is Ollama Cloud, at `https://ollama.com` or `https://api.ollama.com` and nowhere else. It is "
+                              "used only by requests that a frontend or `X-Herd-Allow-Cloud: true` allows to leave the LAN."},
+                 node.kind,
+                 std::vector<std::pair<std::string, NodeKind>>{{"static", NodeKind::plain}, {"cloud", NodeKind::cloud}});
+    table.choice({.key = "api",
+                  .sentence = "`openai` for servers with the `/v1` paths alone, such as llama.cpp's, vLLM and LM Studio: "
+                              "models are read from `/v1/models`."},
+                 node.api,
+                 std::vector<std::pair<std::string, NodeDialect>>{{"ollama", NodeDialect::ollama}, {"openai", NodeDialect::openai}});
+    table
+        .parsed({.key = "weight", .sentence = "A node of weight 2 looks twice as good as it is predicted to be."},
+                node.weight, "a number from 0.01 to 100", parse_weight,
+                [](double weight) { return fmt::format("{}", weight); })
+        .kind = config::Kind::number;
     table.text({.key = "bearer",
-                .sentence = "Sent as `Authorization: Bearer …` when herd itself asks that node.",
+                .sentence = "Sent as `Authorization: Bearer …` to that node, and to no other place.",
                 .secret = true},
                node.bearer);
+    table.text({.key = "bearer_env", .sentence = "Name of the environment variable that holds it. For `kind = \"cloud\"`: `OLLAMA_API_KEY`."},
+               node.bearer_env);
+    table.text({.key = "bearer_file", .sentence = "File that holds it, readable by its owner alone."}, node.bearer_file);
+    table.list({.key = "headers",
+                .sentence = "Further fields of each request there, as a table or as `\"name=value\"`.",
+                .secret = true,
+                .pairs = true},
+               node.headers);
+    table.list({.key = "query",
+                .sentence = "Further parameters of each request there, as a table or as `\"name=value\"`.",
+                .secret = true,
+                .pairs = true},
+               node.query);
+    table.text({.key = "health_path",
+                .sentence = "Asked each second to see that it is there; by default `/api/version`, with `api = \"openai\"` `/v1/models`."},
+               node.health_path);
+    table.boolean({.key = "tls.verify", .sentence = "With https: `false` accepts any certificate."}, node.tls_verify);
+    table.text({.key = "tls.ca_file",
+                .sentence = "With https: PEM file of those who may have signed its certificate, or that certificate itself. By "
+                            "default whom this system trusts."},
+               node.tls_ca_file);
+    table.text({.key = "tls.pin", .sentence = "With https: SHA-256 of its certificate; then nothing else counts."},
+               node.tls_pin);
 }
 
 void frontend_rows(Table& table, ConfiguredFrontend& frontend)
@@ -327,6 +373,26 @@ void access_rows(Table& t, HerdOptions& o)
              std::vector<std::pair<std::string, AdminFrom>>{{"loopback", AdminFrom::loopback}, {"anywhere", AdminFrom::anywhere}});
 }
 
+void tls_rows(Table& t, HerdOptions& o)
+{
+    t.group("TLS");
+    t.text({.key = "tls.cert",
+            .flags = "--tls-cert",
+            .value_name = "FILE",
+            .sentence = "Serve HTTPS too, on the same ports, with the certificate (and its chain) in this PEM file."},
+           o.tls.cert);
+    t.text({.key = "tls.key", .flags = "--tls-key", .value_name = "FILE", .sentence = "The key of that certificate, PEM."},
+           o.tls.key);
+    t.boolean({.key = "tls.self_signed",
+               .flags = "--tls-self-signed",
+               .sentence = "Serve HTTPS with a certificate of herd's own making, kept in `state_dir` as `tls-cert.pem`."},
+              o.tls.self_signed);
+    t.text({.key = "tls.client_ca",
+            .sentence = "PEM file; when given, clients of HTTPS must show a certificate signed by one of these."},
+           o.tls.client_ca);
+    t.boolean({.key = "tls.only", .sentence = "Refuse plain HTTP; else one port serves both."}, o.tls.only);
+}
+
 void store_rows(Table& t, HerdOptions& o)
 {
     t.group("Request records");
@@ -352,6 +418,7 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
     scheduler_rows(table, options);
     proxy_rows(table, options);
     access_rows(table, options);
+    tls_rows(table, options);
     store_rows(table, options);
     config::add_config_rows(table, options.config_file, options.check_config, options.dump_config_docs,
                             "herd.toml");
@@ -431,6 +498,16 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
         return base::fail(base::Errc::bad_config,
                           "discovery.fleet_key and discovery.fleet_key_file exclude each other");
     }
+    if (options.tls.cert.empty() != options.tls.key.empty()) {
+        return base::fail(base::Errc::bad_config, "tls.cert and tls.key need each other");
+    }
+    if (options.tls.self_signed && !options.tls.cert.empty()) {
+        return base::fail(base::Errc::bad_config, "tls.self_signed and tls.cert exclude each other");
+    }
+    if ((options.tls.only || !options.tls.client_ca.empty()) && !options.tls.enabled()) {
+        return base::fail(base::Errc::bad_config, (options.tls.only ? "tls.only" : "tls.client_ca")
+                                                      + std::string{" needs tls.cert and tls.key, or tls.self_signed"});
+    }
     if (options.proxy.replay_body > options.proxy.replay_total) {
         return base::fail(base::Errc::bad_config, "proxy.replay_body is larger than proxy.replay_total");
     }
@@ -446,6 +523,9 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
         options.log.file = options.state_dir + "/herd.log";
     }
     options.store.path = config::absolute_path(options.store.path, options.state_dir);
+    for (std::string* path : {&options.tls.cert, &options.tls.key, &options.tls.client_ca}) {
+        *path = config::absolute_path(*path, options.directory);
+    }
     options.pid_file = config::absolute_path(options.pid_file, options.directory);
     options.log.file = config::absolute_path(options.log.file, options.directory);
     return find_fleet_key(options, keys);
@@ -483,6 +563,10 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
     result.options.config_file = result.loaded.file;
     if (auto joined = join_nodes(result.options, file_nodes); !joined) {
         return std::unexpected(joined.error());
+    }
+    for (ConfiguredNode& node : result.options.nodes) {
+        node.bearer_file = config::absolute_path(node.bearer_file, directory);
+        node.tls_ca_file = config::absolute_path(node.tls_ca_file, directory);
     }
     file_nodes = result.options.nodes; // so that --check-config shows them all
     const bool join_said = table.find("discovery.join")->origin.from != config::From::built_in;

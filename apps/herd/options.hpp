@@ -19,13 +19,29 @@ enum class JoinMode : std::uint8_t { open, approve, key };
 /// From where herd may be changed without a key, while no keys are on.
 enum class AdminFrom : std::uint8_t { loopback, anywhere };
 
-/// A plain Ollama that a person named: `--node URL` or [[node]].
+/// Which family of paths a named node serves.
+enum class NodeDialect : std::uint8_t { ollama, openai };
+enum class NodeKind : std::uint8_t { plain, cloud };
+
+/// A node that a person named: `--node URL`, [[node]] or POST /herd/v1/nodes.
 struct ConfiguredNode {
     std::string name{}; ///< empty: taken from the URL
     std::string url{};  ///< "http://host:port[/path]", the port always written
+    NodeKind kind{NodeKind::plain};
+    NodeDialect api{NodeDialect::ollama};
     std::vector<std::string> labels{};
     std::uint32_t slots{0}; ///< 0: not known, herd finds out
-    std::string bearer{};   ///< secret
+    double weight{1};
+    std::string bearer{};      ///< secret; of the three at most one is set
+    std::string bearer_env{};  ///< name of a variable
+    std::string bearer_file{}; ///< absolute
+    std::vector<std::string> headers{}; ///< "name=value", secret
+    std::vector<std::string> query{};   ///< "name=value", secret
+    std::string health_path{};          ///< empty: what the dialect has
+    bool tls_verify{true};
+    std::string tls_ca_file{}; ///< absolute
+    std::string tls_pin{};     ///< 64 hexadecimal digits
+    bool operator==(const ConfiguredNode&) const = default;
 };
 
 /// [[frontend]]: read and checked, without effect in this version.
@@ -117,6 +133,16 @@ struct HerdOptions {
         base::Duration retention{std::chrono::hours{24 * 30}};
         base::Bytes max_size{base::gib}; ///< 0: no limit
     } store{};
+
+    /// [tls]: of the listeners. Off when there is neither a certificate nor `self_signed`.
+    struct Tls {
+        std::string cert{};      ///< absolute, like the other two
+        std::string key{};
+        std::string client_ca{};
+        bool self_signed{false};
+        bool only{false};
+        [[nodiscard]] bool enabled() const { return self_signed || !cert.empty(); }
+    } tls{};
 
     log::Options log{};
     bool daemon{false};

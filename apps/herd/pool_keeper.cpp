@@ -27,6 +27,23 @@ std::vector<std::string> names_of(const fleet::NodeView& node, std::size_t limit
     }
     return names;
 }
+
+base::Result<StaticNode> make_saved(const store::SavedStaticNode& saved, const NodeSurroundings& around)
+{
+    ConfiguredNode settings{.name = saved.name,
+                            .url = saved.url,
+                            .labels = saved.labels,
+                            .slots = static_cast<std::uint32_t>(saved.slots),
+                            .bearer = saved.bearer};
+    if (!saved.settings.empty()) {
+        auto parsed = parse_static_node(saved.settings);
+        if (!parsed) {
+            return std::unexpected(parsed.error());
+        }
+        settings = std::move(*parsed);
+    }
+    return make_static_node(std::move(settings), around);
+}
 } // namespace
 
 PoolKeeper::PoolKeeper(net::Loop& loop, FleetOwner& fleet, Scout& scout, std::string path)
@@ -51,8 +68,7 @@ std::size_t PoolKeeper::restore(bool announced_too)
     }
     fleet_.apply(std::move(restored));
     for (const store::SavedStaticNode& saved : loaded.state.static_nodes) {
-        auto node = make_static_node(saved.url, saved.name, saved.labels,
-                                     saved.slots > 0 ? std::optional{saved.slots} : std::nullopt, saved.bearer);
+        auto node = make_saved(saved, scout_.surroundings());
         if (!node) {
             log::warn("store", "saved_node_refused", {{"why", node.error().context}});
             continue;
@@ -109,8 +125,9 @@ store::FleetState PoolKeeper::current()
                                       .name = node.name,
                                       .labels = node.labels,
                                       .slots = node.slots.value_or(0),
-                                      .bearer = node.bearer,
-                                      .drained = drained(node.id)});
+                                      .bearer = node.settings.bearer,
+                                      .drained = drained(node.id),
+                                      .settings = static_node_json(node.settings)});
     }
     std::size_t names_left = store::model_names_in_all;
     for (const fleet::NodeView& view : snapshot->nodes) {

@@ -44,6 +44,7 @@ public:
     void set_options(std::shared_ptr<const proxy::ProxyOptions> options, std::shared_ptr<const admin::GateRules> gate);
     /// From the next request on; an older generation than the one in force changes nothing.
     void set_access(keys::Published published);
+    void set_tls(std::shared_ptr<const net::TlsContext> tls, bool only) { server_.set_tls(std::move(tls), only); }
     /// `host_lost`: those in use too, so that what waits there fails over or says so to its client.
     void drop_connections(base::Endpoint endpoint, bool host_lost)
     {

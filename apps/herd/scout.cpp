@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "herd/translate.hpp"
 #include "net/timer.hpp"
+#include "proxy/heads.hpp"
 #include "proxy/model_rows.hpp"
 
 #include <algorithm>
@@ -18,6 +19,8 @@ constexpr base::Duration knock_timeout = std::chrono::milliseconds{300};
 constexpr base::Duration solicit_spacing = std::chrono::milliseconds{80};
 constexpr int solicits = 5;
 constexpr base::Duration poll_timeout = std::chrono::seconds{1};
+constexpr base::Duration tls_timeout = std::chrono::seconds{2}; // a handshake more, and perhaps a slow path
+constexpr base::Duration cloud_timeout = std::chrono::seconds{4};
 constexpr std::size_t list_bytes_max = 16 * base::mib;
 
 std::string version_in(std::string_view body)
@@ -43,8 +46,8 @@ std::string unreachable_hint(const base::Endpoint& agent, const base::Error& err
 } // namespace
 
 Scout::Scout(net::Loop& loop, net::Network& network, FleetOwner& fleet, discovery::InquiryOptions inquiry,
-             discovery::ProofBook& proofs, ScoutHooks hooks)
-    : loop_(loop), network_(network), fleet_(fleet), hooks_(std::move(hooks)),
+             discovery::ProofBook& proofs, ScoutHooks hooks, NodeSurroundings around)
+    : loop_(loop), network_(network), fleet_(fleet), hooks_(std::move(hooks)), around_(std::move(around)),
       pool_(loop, network,
             {.idle_per_endpoint = 2, .idle_total = 4096, .connect_timeout = knock_timeout}),
       proofs_(proofs), inquiry_(loop, pool_, inquiry, proofs), herd_id_(inquiry.herd_id), tasks_(loop, "scout")
@@ -173,6 +176,10 @@ net::Task<void> Scout::watch(fleet::Watch wanted, std::shared_ptr<discovery::Wat
 void Scout::enter(StaticNode node, bool configured)
 {
     const fleet::NodeId id = node.id;
+    if (const auto known = static_nodes_.find(id); known != static_nodes_.end()
+        && known->second.node.settings == node.settings && known->second.node.bearer == node.bearer) {
+        node.manner = known->second.node.manner; // kept connections are told apart by it
+    }
     fleet::StaticAdded event = added(node);
     static_nodes_[id] = {std::move(node), configured};
     fleet_.apply(std::move(event));
@@ -238,12 +245,10 @@ net::Task<void> Scout::poll(fleet::PollStatic wanted)
 net::Task<base::Result<http::Answer>> Scout::get(StaticNode node, fleet::Address address, std::string path)
 {
     http::RequestHead head;
-    head.target = address.path_prefix + path;
-    head.fields.add("Host", address.host_header);
-    if (!address.bearer.empty()) {
-        head.fields.add("Authorization", "Bearer " + address.bearer);
-    }
-    const http::FetchOptions options{.timeout = poll_timeout, .body_bytes_max = list_bytes_max};
+    head.target = path;
+    proxy::address_to(head, address);
+    const http::FetchOptions options{
+        .timeout = address.cloud() ? cloud_timeout : address.trust() ? tls_timeout : poll_timeout, .body_bytes_max = list_bytes_max, .trust = address.trust()};
     auto answer = co_await http::fetch(loop_, pool_, address.endpoint, std::move(head), {}, options);
     if (answer && answer->head.status != 200) {
         co_return base::fail(base::Errc::malformed,
@@ -262,44 +267,69 @@ net::Task<fleet::StaticPolled> Scout::poll_once(StaticNode node, bool full)
         polled.hint = error.context.empty() ? std::string{base::to_string(error.code)} : error.context;
         return polled;
     };
-    const auto addresses = co_await network_.resolve(node.url.host, loop_.now() + poll_timeout);
+    const auto addresses = co_await network_.resolve(node.url.host, loop_.now() + (node.cloud() ? cloud_timeout : poll_timeout));
     if (!addresses) {
         co_return failed(addresses.error());
     }
     polled.address.endpoint.address = addresses->front();
-    const auto version = co_await get(node, polled.address, "/api/version");
-    if (!version) {
-        co_return failed(version.error());
-    }
-    polled.round_trip = version->took;
     fleet::NodeFacts facts;
     if (const auto known = polled_.find(node.id); known != polled_.end()) {
         facts = known->second;
     }
     facts.name = node.name;
-    facts.ollama_version = version_in(version->body);
     facts.announced = fleet::AnnouncedState::ready;
     facts.api_port = node.url.port;
     facts.gateway = false;
     facts.labels = node.labels;
     facts.slots = node.slots;
+    const std::string path = !node.settings.health_path.empty() ? node.settings.health_path
+        : node.openai()                                         ? "/v1/models"
+        : node.cloud()                                          ? "/api/tags"
+                                                                : "/api/version";
+    const auto health = co_await get(node, polled.address, path);
+    if (!health) {
+        co_return failed(health.error());
+    }
+    polled.round_trip = health->took;
+    if (path == "/api/version") {
+        facts.ollama_version = version_in(health->body);
+    }
     if (full) {
-        const auto tags = co_await get(node, polled.address, "/api/tags");
-        if (!tags) {
-            co_return failed(tags.error());
+        auto read = co_await read_lists(node, polled.address, std::move(facts));
+        if (!read) {
+            co_return failed(read.error());
         }
-        auto models = proxy::parse_tags(tags->body);
-        if (!models) {
-            co_return failed({base::Errc::malformed, base::Source::node, base::Retry::never, "/api/tags is not a list of models", {}});
-        }
-        facts.models = std::move(*models);
-        // A stalled ps means busy, not dead: what was known of the loaded models stays.
-        if (const auto ps = co_await get(node, polled.address, "/api/ps")) {
-            facts.loaded = proxy::parse_ps(ps->body).value_or(std::move(facts.loaded));
-        }
+        facts = std::move(*read);
     }
     polled.facts = std::move(facts);
     co_return polled;
+}
+
+net::Task<base::Result<fleet::NodeFacts>> Scout::read_lists(const StaticNode& node, const fleet::Address& address,
+                                                            fleet::NodeFacts facts)
+{
+    const std::string path = node.openai() ? "/v1/models" : "/api/tags";
+    const auto list = co_await get(node, address, path);
+    if (!list) {
+        co_return std::unexpected(list.error());
+    }
+    auto models = node.openai() ? proxy::parse_openai_models(list->body) : proxy::parse_tags(list->body);
+    if (!models) {
+        co_return base::fail(base::Errc::malformed, path + " is not a list of models", base::Source::node);
+    }
+    facts.models = std::move(*models);
+    if (node.openai() || node.cloud()) {
+        facts.loaded.clear(); // what is served there is ready: nobody of ours decides what is in memory
+        for (const fleet::Model& model : facts.models) {
+            facts.loaded.push_back({.name = model.name, .key = model.key, .digest = model.digest});
+        }
+        co_return facts;
+    }
+    // A stalled ps means busy, not dead: what was known of the loaded models stays.
+    if (const auto ps = co_await get(node, address, "/api/ps")) {
+        facts.loaded = proxy::parse_ps(ps->body).value_or(std::move(facts.loaded));
+    }
+    co_return facts;
 }
 
 net::Task<void> Scout::stop()

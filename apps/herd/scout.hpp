@@ -26,7 +26,7 @@ class Scout {
 public:
     /// `proofs` outlives this object.
     Scout(net::Loop& loop, net::Network& network, FleetOwner& fleet, discovery::InquiryOptions inquiry,
-          discovery::ProofBook& proofs, ScoutHooks hooks);
+          discovery::ProofBook& proofs, ScoutHooks hooks, NodeSurroundings around = {});
 
     void carry_out(const fleet::Confirm& wanted);
     void carry_out(const fleet::Probe& wanted);
@@ -39,6 +39,8 @@ public:
     void remove_static(const fleet::NodeId& id);
     /// Those of flags and file: what is new appears, what is gone leaves.
     void replace_configured(std::vector<StaticNode> nodes);
+    /// What named nodes are checked against.
+    [[nodiscard]] const NodeSurroundings& surroundings() const { return around_; }
     /// Those named at run time: worth saving.
     [[nodiscard]] std::vector<StaticNode> added_at_run_time() const;
     [[nodiscard]] net::Task<void> stop();
@@ -49,12 +51,15 @@ private:
     net::Task<void> watch(fleet::Watch wanted, std::shared_ptr<discovery::WatchConnection> canary);
     net::Task<void> poll(fleet::PollStatic wanted);
     net::Task<fleet::StaticPolled> poll_once(StaticNode node, bool full);
+    net::Task<base::Result<fleet::NodeFacts>> read_lists(const StaticNode& node, const fleet::Address& address,
+                                                         fleet::NodeFacts facts);
     net::Task<base::Result<http::Answer>> get(StaticNode node, fleet::Address address, std::string path);
 
     net::Loop& loop_;
     net::Network& network_;
     FleetOwner& fleet_;
     ScoutHooks hooks_;
+    NodeSurroundings around_;
     http::Pool pool_;
     discovery::ProofBook& proofs_;
     discovery::Inquiry inquiry_;

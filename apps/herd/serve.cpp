@@ -4,6 +4,7 @@
 #include "herd/admin/surface.hpp"
 #include "herd/fleet_keys.hpp"
 #include "herd/herd_app.hpp"
+#include "herd/tls.hpp"
 #include "net/process.hpp"
 #include "net/service.hpp"
 #include "net/signals.hpp"
@@ -50,13 +51,18 @@ Reload reload_with(const ServeOptions& serve)
 }
 
 /// The one line scripts wait for, before the program reports ready.
-void announce_addresses(const std::vector<base::Endpoint>& addresses)
+void announce_addresses(const std::vector<base::Endpoint>& addresses, const HerdOptions::Tls& tls)
 {
-    for (base::Endpoint endpoint : addresses) {
-        if (endpoint.address.is_unspecified()) {
-            endpoint.address = endpoint.address.is_v6() ? endpoint.address : base::IpAddress{};
+    for (const bool secure : {false, true}) {
+        if (secure ? !tls.enabled() : tls.only) {
+            continue;
         }
-        fmt::print("herd listening on http://{}\n", endpoint.text());
+        for (base::Endpoint endpoint : addresses) {
+            if (endpoint.address.is_unspecified()) {
+                endpoint.address = endpoint.address.is_v6() ? endpoint.address : base::IpAddress{};
+            }
+            fmt::print("herd listening on {}://{}\n", secure ? "https" : "http", endpoint.text());
+        }
     }
     std::fflush(stdout);
 }
@@ -65,6 +71,7 @@ void announce_addresses(const std::vector<base::Endpoint>& addresses)
 struct Holdings {
     HerdSockets sockets{};
     discovery::Authenticator keys{};
+    std::shared_ptr<const net::TlsContext> tls{};
     store::Identity identity{};
     std::optional<net::PidFile> pid_file{};
     net::Startup startup{};
@@ -105,7 +112,7 @@ int run(ServeOptions serve, Holdings& holdings)
     const auto reload = reload_with(serve);
     {
         HerdApp app(std::move(serve), std::move(holdings.sockets), std::move(holdings.keys),
-                    {holdings.identity.id, holdings.identity.boot_id}, reload);
+                    {holdings.identity.id, holdings.identity.boot_id}, reload, std::move(holdings.tls));
         const auto environment = config::system_environment();
         net::ServiceNotifier notifier(config::lookup(environment, "NOTIFY_SOCKET"),
                                       config::lookup(environment, "WATCHDOG_USEC"),
@@ -127,7 +134,7 @@ int run(ServeOptions serve, Holdings& holdings)
         }
         log::info("app", "started",
                   {{"version", version()}, {"id", holdings.identity.id.text()}, {"listen", addresses.front().text()}});
-        announce_addresses(addresses);
+        announce_addresses(addresses, options.tls);
         notifier.start_watchdog(app.main_loop());
         notifier.ready("serving");
         holdings.startup.ready();
@@ -157,7 +164,11 @@ int serve(ServeOptions serve)
     if (!keys) {
         return fail_with(keys.error());
     }
-    Holdings holdings{.keys = std::move(*keys)};
+    auto tls = listener_tls(options);
+    if (!tls) {
+        return fail_with(tls.error());
+    }
+    Holdings holdings{.keys = std::move(*keys), .tls = std::move(*tls)};
     if (!options.pid_file.empty()) {
         auto taken = net::PidFile::take(options.pid_file);
         if (!taken) {

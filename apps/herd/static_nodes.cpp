@@ -1,13 +1,16 @@
 #include "herd/static_nodes.hpp"
 
 #include "base/text.hpp"
+#include "herd/node_url.hpp"
 #include "net/crypto.hpp"
+#include "net/tls.hpp"
+#include "store/state_file.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 
-#include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 namespace herd::app {
 
@@ -15,11 +18,48 @@ namespace {
 
 constexpr int slots_max = 65536;
 constexpr std::size_t text_bytes_max = 4096;
+constexpr std::size_t pairs_max = 32;
+constexpr std::string_view cloud_key_variable = "OLLAMA_API_KEY";
+
+std::unexpected<base::Error> refuse(const http::Url& url, std::string_view why)
+{
+    return base::fail(base::Errc::bad_config, "node " + url.text() + ": " + std::string{why});
+}
 
 bool printable(const std::string& text)
 {
     return text.size() <= text_bytes_max
         && std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+}
+
+bool is_token(std::string_view text)
+{
+    constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
+    return !text.empty() && std::ranges::all_of(text, [&](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || marks.find(c) != marks.npos;
+    });
+}
+
+/// Fields that say how a message travels, or that have a key of their own here.
+bool is_reserved(std::string_view name)
+{
+    static constexpr std::array<std::string_view, 11> names{
+        "host", "connection", "keep-alive", "content-length", "transfer-encoding", "te",
+        "trailer", "upgrade", "expect", "authorization", "via"};
+    return std::ranges::any_of(names, [name](std::string_view one) { return base::iequals(one, name); });
+}
+
+std::string percent_encoded(std::string_view text)
+{
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.'
+            || c == '_' || c == '~';
+        plain ? out.push_back(c) : void(out.append("%").append(1, digits[byte >> 4U]).append(1, digits[byte & 15U]));
+    }
+    return out;
 }
 
 base::NodeId id_of(const http::Url& url)
@@ -31,87 +71,191 @@ base::NodeId id_of(const http::Url& url)
     return base::Uuid::from_hash(bytes, 8);
 }
 
+std::optional<net::Digest> parse_pin(std::string text)
+{
+    std::erase(text, ':');
+    net::Digest pin{};
+    const std::string_view digits = "0123456789abcdef";
+    if (text.size() != 2 * pin.size()) {
+        return std::nullopt;
+    }
+    const std::string low = base::lower(text);
+    for (std::size_t i = 0; i < pin.size(); ++i) {
+        const auto high = digits.find(low[2 * i]);
+        const auto rest = digits.find(low[2 * i + 1]);
+        if (high == std::string_view::npos || rest == std::string_view::npos) {
+            return std::nullopt;
+        }
+        pin[i] = static_cast<std::uint8_t>(high * 16 + rest);
+    }
+    return pin;
+}
+
+base::Result<void> add_pairs(const ConfiguredNode& settings, const http::Url& url, fleet::Manner& manner)
+{
+    if (settings.headers.size() > pairs_max || settings.query.size() > pairs_max) {
+        return refuse(url, "headers and query may hold 32 entries each");
+    }
+    for (const std::string& pair : settings.headers) {
+        const std::string name = pair.substr(0, pair.find('='));
+        if (name.size() == pair.size() || !is_token(name) || is_reserved(name) || !printable(pair)) {
+            return refuse(url, "headers: \"" + (printable(name) ? name : "?")
+                                   + "\" is no field that may be set here, or it has no value (write name=value)");
+        }
+        manner.headers.emplace_back(name, pair.substr(name.size() + 1));
+    }
+    for (const std::string& pair : settings.query) {
+        const auto equals = pair.find('=');
+        if (equals == std::string::npos || equals == 0 || !printable(pair)) {
+            return refuse(url, "query: write name=value");
+        }
+        manner.query += (manner.query.empty() ? "" : "&") + percent_encoded(pair.substr(0, equals)) + "="
+            + percent_encoded(pair.substr(equals + 1));
+    }
+    return {};
+}
+
+base::Result<void> add_trust(const ConfiguredNode& settings, const http::Url& url, fleet::Manner& manner)
+{
+    const bool said = !settings.tls_verify || !settings.tls_ca_file.empty() || !settings.tls_pin.empty();
+    if (url.scheme != "https") {
+        return said ? base::Result<void>{refuse(url, "tls.verify, tls.ca_file and tls.pin need an https URL")} : base::Result<void>{};
+    }
+    auto trust = std::make_shared<base::PeerTrust>();
+    trust->host = url.host;
+    trust->ca_file = settings.tls_ca_file;
+    trust->verify = settings.tls_verify;
+    if (!settings.tls_pin.empty()) {
+        trust->pin = parse_pin(settings.tls_pin);
+        if (!trust->pin) {
+            return refuse(url, "tls.pin: expected the 64 hexadecimal digits of a SHA-256");
+        }
+    }
+    if (manner.cloud && (!trust->verify || trust->pin)) {
+        return refuse(url, "tls.verify and tls.pin: the certificate of Ollama Cloud is always verified");
+    }
+    if (!settings.tls_ca_file.empty()) {
+        if (const auto readable = net::TlsContext::client(settings.tls_ca_file); !readable) {
+            return refuse(url, readable.error().context);
+        }
+    }
+    manner.trust = std::move(trust);
+    return {};
+}
+
+/// As browsers write it: without the port that goes without saying.
+std::string host_header_of(const http::Url& url)
+{
+    const std::string text = url.authority();
+    const bool usual = url.port == (url.scheme == "https" ? 443 : 80);
+    std::string host = usual ? text.substr(0, text.rfind(':')) : text;
+    if (host.ends_with('.')) {
+        host.pop_back();
+    }
+    return host;
+}
+
+/// The first line of a file that its owner alone can read. A file that is not there is for `lacking`.
+base::Result<std::string> read_bearer_file(const std::string& path, const http::Url& url)
+{
+    struct ::stat status {};
+    if (::stat(path.c_str(), &status) == 0 && (status.st_mode & 077) != 0) {
+        return refuse(url, "bearer_file " + path + " can be read by others: chmod 600 " + path);
+    }
+    const auto text = store::read_state_file(path, text_bytes_max);
+    return text ? std::string{base::trim(std::string_view(*text).substr(0, text->find('\n')))} : std::string{};
+}
+
+/// Finds the bearer where it was said to be; `manner.lacking` says what to do when it is not there.
+base::Result<std::string> find_bearer(const ConfiguredNode& settings, const http::Url& url, const NodeSurroundings& around,
+                                      fleet::Manner& manner)
+{
+    const int sources = int{!settings.bearer.empty()} + int{!settings.bearer_env.empty()} + int{!settings.bearer_file.empty()};
+    if (sources > 1) {
+        return refuse(url, "bearer, bearer_env and bearer_file exclude each other");
+    }
+    std::string bearer = settings.bearer;
+    if (!settings.bearer_file.empty()) {
+        auto read = read_bearer_file(settings.bearer_file, url);
+        if (!read) {
+            return read;
+        }
+        bearer = std::move(*read);
+        manner.lacking = bearer.empty() ? "no key: put it into " + settings.bearer_file : "";
+    } else if (!settings.bearer_env.empty() || (sources == 0 && manner.cloud)) {
+        const std::string name = settings.bearer_env.empty() ? std::string{cloud_key_variable} : settings.bearer_env;
+        bearer = around.variable ? around.variable(name) : std::string{};
+        if (bearer.empty() && manner.cloud && around.keyring) {
+            bearer = around.keyring();
+        }
+        manner.lacking = bearer.empty() ? "no key: set " + name : "";
+    }
+    if (!printable(bearer)) {
+        return refuse(url, "the bearer must not hold control characters");
+    }
+    return bearer;
+}
+
 } // namespace
 
-base::Result<StaticNode> make_static_node(std::string_view url, std::string name, std::vector<std::string> labels,
-                                          std::optional<int> slots, std::string bearer)
+base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSurroundings& around)
 {
-    auto parsed = http::Url::parse(url);
+    auto parsed = http::Url::parse(settings.url);
     if (!parsed) {
         return std::unexpected(parsed.error());
     }
-    if (parsed->scheme != "http") {
-        return base::fail(base::Errc::bad_config, "node URL " + std::string{url} + ": this herd speaks http to nodes, not https");
+    const http::Url& url = *parsed;
+    if (const std::string why = why_no_node(url, around.listeners, around.own_addresses); !why.empty()) {
+        return refuse(url, "that " + why);
     }
-    if (slots && (*slots < 1 || *slots > slots_max)) {
-        return base::fail(base::Errc::bad_config, "node " + parsed->text() + ": slots must be between 1 and 65536");
+    if (settings.slots > slots_max) {
+        return refuse(url, "slots must be between 1 and 65536");
     }
-    // Names, labels and bearers travel in header fields.
-    if (!printable(name) || !printable(bearer) || !std::ranges::all_of(labels, printable)) {
-        return base::fail(base::Errc::bad_config,
-                          "node " + parsed->text() + ": name, labels and bearer must not hold control characters");
+    // Names and labels travel in header fields.
+    if (!printable(settings.name) || !std::ranges::all_of(settings.labels, printable)) {
+        return refuse(url, "name and labels must not hold control characters");
     }
-    StaticNode node{.id = id_of(*parsed),
-                    .name = name.empty() ? parsed->authority() : std::move(name),
-                    .url = std::move(*parsed),
-                    .labels = std::move(labels),
-                    .slots = slots,
-                    .bearer = std::move(bearer)};
+    if (!settings.health_path.empty() && (!settings.health_path.starts_with('/') || !printable(settings.health_path)
+                                          || settings.health_path.find(' ') != std::string::npos)) {
+        return refuse(url, "health_path: expected a path such as /health");
+    }
+    auto manner = std::make_shared<fleet::Manner>();
+    manner->api = settings.api == NodeDialect::openai ? fleet::NodeApi::openai : fleet::NodeApi::ollama;
+    manner->cloud = settings.kind == NodeKind::cloud || is_cloud_origin(url);
+    manner->weight = settings.weight;
+    if (!is_cloud_origin(url) && (manner->cloud || is_cloud_host(url))) {
+        return refuse(url, "Ollama Cloud is at https://ollama.com or https://api.ollama.com, port 443; its key goes nowhere else");
+    }
+    for (const auto& step : {add_pairs(settings, url, *manner), add_trust(settings, url, *manner)}) {
+        if (!step) {
+            return std::unexpected(step.error());
+        }
+    }
+    auto bearer = find_bearer(settings, url, around, *manner);
+    if (!bearer) {
+        return std::unexpected(bearer.error());
+    }
+    const bool usual = !manner->trust && !manner->cloud && manner->api == fleet::NodeApi::ollama && manner->headers.empty()
+        && manner->query.empty() && manner->lacking.empty() && manner->weight == 1;
+    StaticNode node{.id = id_of(url),
+                    .settings = {},
+                    .name = settings.name.empty() ? url.authority() : settings.name,
+                    .url = url,
+                    .labels = settings.labels,
+                    .slots = settings.slots > 0 ? std::optional{static_cast<int>(settings.slots)} : std::nullopt,
+                    .bearer = std::move(*bearer),
+                    .manner = usual ? nullptr : std::move(manner)};
+    node.settings = std::move(settings);
     return node;
-}
-
-base::Result<StaticNode> parse_static_node(std::string_view text)
-{
-    const auto json = nlohmann::json::parse(text, nullptr, false);
-    if (!json.is_object()) {
-        return base::fail(base::Errc::bad_config, "the body must be a JSON object such as {\"url\":\"http://10.0.0.7:11434\"}");
-    }
-    static const std::vector<std::string> known{"url", "name", "labels", "slots", "bearer"};
-    for (const auto& [key, value] : json.items()) {
-        if (std::ranges::find(known, key) == known.end()) {
-            const std::string near = base::nearest(key, known);
-            return base::fail(base::Errc::bad_config,
-                              "unknown field \"" + key + '"' + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
-        }
-    }
-    const auto url = json.find("url");
-    if (url == json.end() || !url->is_string()) {
-        return base::fail(base::Errc::bad_config, "url: a string such as \"http://10.0.0.7:11434\" is required");
-    }
-    std::string name;
-    std::string bearer;
-    for (const auto& [key, target] : {std::pair{"name", &name}, std::pair{"bearer", &bearer}}) {
-        if (const auto found = json.find(key); found != json.end()) {
-            if (!found->is_string()) {
-                return base::fail(base::Errc::bad_config, std::string{key} + ": must be a string");
-            }
-            *target = found->get<std::string>();
-        }
-    }
-    std::vector<std::string> labels;
-    if (const auto found = json.find("labels"); found != json.end()) {
-        const bool texts = found->is_array() && std::ranges::all_of(*found, [](const auto& l) { return l.is_string(); });
-        if (!texts) {
-            return base::fail(base::Errc::bad_config, "labels: must be an array of strings");
-        }
-        labels = found->get<std::vector<std::string>>();
-    }
-    std::optional<int> slots;
-    if (const auto found = json.find("slots"); found != json.end()) {
-        if (!found->is_number_integer() || found->get<std::int64_t>() < 1 || found->get<std::int64_t>() > slots_max) {
-            return base::fail(base::Errc::bad_config, "slots: must be a whole number between 1 and 65536");
-        }
-        slots = found->get<int>();
-    }
-    return make_static_node(url->get<std::string>(), std::move(name), std::move(labels), slots, std::move(bearer));
 }
 
 fleet::StaticAdded added(const StaticNode& node)
 {
     fleet::StaticAdded event{.id = node.id, .name = node.name, .url = node.url.text(), .labels = node.labels, .slots = node.slots};
-    event.address.host_header = node.url.authority();
+    event.address.host_header = host_header_of(node.url);
     event.address.path_prefix = node.url.path;
     event.address.bearer = node.bearer;
+    event.address.manner = node.manner;
     event.address.endpoint.port = node.url.port;
     if (const auto numeric = base::IpAddress::parse(node.url.host)) {
         event.address.endpoint.address = *numeric;

@@ -1,9 +1,11 @@
 #pragma once
-// Plain Ollamas that a human named: by flag, file or admin API.
+// Nodes that a human named: by flag, file or admin API. Plain Ollamas, servers with OpenAI's paths, Ollama Cloud.
 #include "base/error.hpp"
 #include "fleet/event.hpp"
+#include "herd/options.hpp"
 #include "http/url.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,21 +15,34 @@ namespace herd::app {
 
 struct StaticNode {
     fleet::NodeId id{}; ///< derived from the URL, so that it survives restarts
+    ConfiguredNode settings{};
     std::string name{};
     http::Url url{};
     std::vector<std::string> labels{};
     std::optional<int> slots{};
-    std::string bearer{};
+    std::string bearer{}; ///< as found: secret
+    std::shared_ptr<const fleet::Manner> manner{}; ///< null: plain HTTP, Ollama, on this LAN
+
+    [[nodiscard]] bool openai() const { return settings.api == NodeDialect::openai; }
+    [[nodiscard]] bool cloud() const { return manner && manner->cloud; }
 };
 
-/// Checks and completes what was written. `name` may be empty: the URL's host and port then.
-/// Errors: bad_config, one sentence.
-[[nodiscard]] base::Result<StaticNode> make_static_node(std::string_view url, std::string name,
-                                                        std::vector<std::string> labels, std::optional<int> slots,
-                                                        std::string bearer);
+/// What the world around has to do with it.
+struct NodeSurroundings {
+    std::vector<base::Endpoint> listeners{};      ///< this herd's own
+    std::vector<base::IpAddress> own_addresses{}; ///< this host's
+    /// The value of a variable, or of the OS keyring's entry for Ollama Cloud; empty when there is none.
+    std::function<std::string(const std::string& name)> variable{};
+    std::function<std::string()> keyring{};
+};
 
-/// The body of POST /herd/v1/nodes.
-[[nodiscard]] base::Result<StaticNode> parse_static_node(std::string_view json);
+/// Checks and completes what was written, and reads its bearer. Blocks for its files. Errors: bad_config, one sentence.
+[[nodiscard]] base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSurroundings& around);
+
+/// The body of POST /herd/v1/nodes. Errors: bad_config, naming the field.
+[[nodiscard]] base::Result<ConfiguredNode> parse_static_node(std::string_view json);
+/// The same back, secrets included, for the state file.
+[[nodiscard]] std::string static_node_json(const ConfiguredNode& settings);
 
 /// As the fleet wants it; the address is filled in when it is a numeric one.
 [[nodiscard]] fleet::StaticAdded added(const StaticNode& node);

@@ -158,6 +158,9 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
     facts.agent_port = document.agent_port;
     facts.gateway = document.gateway;
     facts.keys = document.keys;
+    if (document.gateway) {
+        facts.tls_pin = document.tls_pin;
+    }
     facts.labels = document.labels;
     facts.host = {.cores = document.host.cores_logical.value_or(0),
                   .cpu_busy = document.host.cpu_busy,

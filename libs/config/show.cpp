@@ -107,10 +107,11 @@ std::string section_of(const std::string& key)
     return dot == std::string::npos ? std::string{} : key.substr(0, dot);
 }
 
-void append_line(std::string& out, const Option& option)
+void append_line(std::string& out, const Option& option, bool whole_key = false)
 {
     const auto dot = option.row.key.rfind('.');
-    const std::string name = dot == std::string::npos ? option.row.key : option.row.key.substr(dot + 1);
+    const std::string name =
+        whole_key || dot == std::string::npos ? option.row.key : option.row.key.substr(dot + 1);
     const std::string line = fmt::format("{} = {}", name, toml_value(option));
     out +=
         option.origin.from == From::built_in ? line : fmt::format("{:<40} # {}", line, option.origin.place);
@@ -235,7 +236,7 @@ std::string effective_toml(const Table& table)
             out += fmt::format("\n[[{}]]\n", repeated.key);
             for (const Option& option : rows.options()) {
                 if (option.is_list ? !option.show().empty() : !option.show().front().empty()) {
-                    append_line(out, option);
+                    append_line(out, option, true);
                 }
             }
         }

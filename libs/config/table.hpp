@@ -48,6 +48,7 @@ struct Row {
     bool in_file{true};  ///< false: not a key of the file
     bool in_environment{true};
     bool negated{false}; ///< a boolean whose bare flag means false (`--no-discovery`)
+    bool pairs{false};   ///< a list of "name=value" that the file may write as a table: { name = "value" }
     bool on_off{false};  ///< a boolean whose flag takes `on` or `off`
 };
 

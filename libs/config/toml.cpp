@@ -47,7 +47,9 @@ std::optional<std::string> text_of(const Option& option, const toml::node& node)
         return node.is_boolean() ? std::optional<std::string>{node.as_boolean()->get() ? "true" : "false"}
                                  : std::nullopt;
     case Kind::number:
-        return node.is_integer() ? std::optional{fmt::format("{}", node.as_integer()->get())} : std::nullopt;
+        return node.is_integer()          ? std::optional{fmt::format("{}", node.as_integer()->get())}
+            : node.is_floating_point()    ? std::optional{fmt::format("{}", node.as_floating_point()->get())}
+                                          : std::nullopt;
     case Kind::bytes:
     case Kind::duration: // a bare number is a count of bytes; for durations only 0 goes without a unit
         if (node.is_integer()) {
@@ -94,6 +96,14 @@ Result<void> Reader::value(Option& option, const std::string& key, const toml::n
                 return refuse(element.source(), fmt::format("{} expects a list of strings", key));
             }
             texts.push_back(*text);
+        }
+    } else if (node.is_table() && option.row.pairs) {
+        for (const auto& [name, element] : *node.as_table()) {
+            const auto text = text_of(option, element);
+            if (!text) {
+                return refuse(element.source(), fmt::format("{}.{} expects a string in quotes", key, name.str()));
+            }
+            texts.push_back(fmt::format("{}={}", name.str(), *text));
         }
     } else if (const auto text = text_of(option, node)) {
         texts.push_back(*text);

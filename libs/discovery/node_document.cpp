@@ -134,6 +134,15 @@ std::string to_json(const NodeDocument& doc)
     json["api_port"] = doc.api_port;
     json["agent_port"] = doc.agent_port;
     json["gateway"] = doc.gateway;
+    if (doc.tls_pin) {
+        std::string hex;
+        for (const std::uint8_t byte : *doc.tls_pin) {
+            constexpr std::string_view digits = "0123456789abcdef";
+            hex += digits[byte >> 4U];
+            hex += digits[byte & 15U];
+        }
+        json["tls_sha256"] = hex;
+    }
     json["watch"] = doc.watch;
     json["labels"] = doc.labels;
     json["addresses"] = Json::array();

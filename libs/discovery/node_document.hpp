@@ -11,6 +11,7 @@
 #include "discovery/announcer.hpp"
 #include "discovery/datagram.hpp"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -110,6 +111,7 @@ struct NodeDocument {
     std::uint16_t api_port{0};
     std::uint16_t agent_port{0};
     bool gateway{true};
+    std::optional<std::array<std::uint8_t, 32>> tls_pin{}; ///< SHA-256 of its certificate, when it speaks TLS too
     bool watch{true};             ///< serves /herd/v1/watch
     std::vector<std::string> labels{};
     std::vector<Subnet> addresses{};

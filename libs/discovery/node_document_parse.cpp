@@ -69,6 +69,21 @@ std::string text(const Json& value, const std::string& where)
     return result;
 }
 
+/// 64 lower-case hexadecimal digits.
+std::array<std::uint8_t, 32> digest(const Json& value, const std::string& where)
+{
+    constexpr std::string_view digits = "0123456789abcdef";
+    const std::string hex = text(value, where);
+    std::array<std::uint8_t, 32> result{};
+    if (hex.size() != 2 * result.size() || hex.find_first_not_of(digits) != std::string::npos) {
+        throw Wrong{where + " must be 64 hexadecimal digits in lower case"};
+    }
+    for (std::size_t i = 0; i < result.size(); ++i) {
+        result[i] = static_cast<std::uint8_t>(digits.find(hex[2 * i]) * 16 + digits.find(hex[2 * i + 1]));
+    }
+    return result;
+}
+
 /// One JSON object being read: names its members in errors.
 class Members {
 public:
@@ -355,6 +370,9 @@ NodeDocument read(const Json& json, std::string_view raw)
         throw Wrong{"agent_port, and api_port of a ready node, must not be 0"};
     }
     in.read_truth("gateway", doc.gateway);
+    if (const Json* found = in.find("tls_sha256")) {
+        doc.tls_pin = digest(*found, "tls_sha256");
+    }
     in.read_truth("watch", doc.watch);
     in.read_list("labels", labels_limit,
                  [&](const Json& e, const std::string& where) { doc.labels.push_back(text(e, where)); });

@@ -94,6 +94,14 @@ void price(Candidate& candidate, const Task& task, const Knowledge& knowledge, b
     }
     const double chance = (learning != nullptr ? learning->risk.chance(now) : 0.01)
         + (node.half_weight() ? half_weight_chance : 0);
+    if (node.address.manner && node.address.manner->weight != 1) { // as if its speeds were those of a better node
+        const double weight = node.address.manner->weight;
+        cost.load_s /= weight;
+        cost.prefill_s /= weight;
+        cost.decode_s /= weight;
+        candidate.alone_s /= weight;
+        candidate.each_s /= weight;
+    }
     cost.risk_s = std::min(chance, 1.0) * std::max(failover_least_s, cost.load_s + cost.prefill_s + cost.decode_s);
 }
 

@@ -29,6 +29,8 @@ enum class Exclusion : std::uint8_t {
     cannot_fit,    ///< the model is larger than its memory
     held_back,     ///< this model failed there lately
     loading,       ///< another load is in progress there
+    other_api,     ///< serves other paths than the one asked
+    cloud,         ///< outside of this LAN, and the request does not allow that, or a node of the LAN can do it
     reserved,      ///< kept free for others: this client lately used far more than its share
 };
 [[nodiscard]] std::string_view to_string(Exclusion exclusion);

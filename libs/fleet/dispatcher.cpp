@@ -2,6 +2,7 @@
 #include "fleet/dispatcher.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace herd::fleet {
 
@@ -129,9 +130,10 @@ void Dispatcher::review(const LineKey& key, Step& step)
     if (line == lines_.end()) {
         return;
     }
-    std::optional<Fate> plain;
+    std::array<std::optional<Fate>, 2> plains; // without and with the paths that more servers have
     std::vector<std::pair<Ticket, Judgement>> leaving; // answered once the line is no longer walked
     line->second.each([&](Waiter& waiter) {
+        auto& plain = plains[waiter.profile.openai ? 1 : 0];
         if (plain && waiter.plain() && key.need == Need::slot) {
             place(waiter, *plain, step.now);
             return;

@@ -95,6 +95,8 @@ private:
     void gather_one(NodeRecord& node, const Profile& profile);
     [[nodiscard]] bool mark(Need need, bool last_resort, base::Instant now);
     void hold_back(base::Instant now);
+    void keep_on_lan();
+    [[nodiscard]] const NodeRecord* lacking_node(const Profile& profile) const;
     [[nodiscard]] Judgement unfit(const Profile& profile) const;
     /// One of candidates_ may serve it as far as memory goes.
     [[nodiscard]] bool fits_somewhere(const Profile& profile, base::Instant now) const;

@@ -14,6 +14,23 @@ std::string failure(const NodeRecord& node, base::Errc why, const std::string& h
     return hint.empty() ? node.agent.text() + " does not answer: " + std::string(base::to_string(why)) : hint;
 }
 
+/// The certificate that this node's gateway is known by.
+std::optional<std::array<std::uint8_t, 32>> pin_of(const NodeRecord& node)
+{
+    const auto& trust = node.address.trust();
+    return trust ? trust->pin : std::nullopt;
+}
+
+std::shared_ptr<const Manner> pinned(const base::Endpoint& api, const std::optional<std::array<std::uint8_t, 32>>& pin)
+{
+    if (!pin) {
+        return nullptr;
+    }
+    Manner manner;
+    manner.trust = std::make_shared<const base::PeerTrust>(base::PeerTrust{.host = api.address.without_scope().text(), .pin = pin});
+    return std::make_shared<const Manner>(std::move(manner));
+}
+
 } // namespace
 
 void Membership::ask(NodeRecord& node, std::uint64_t boot_id, std::uint32_t state_rev, base::Duration delay,
@@ -141,11 +158,11 @@ void Membership::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts,
         nodes_.rename(node, facts->name);
     }
     const base::Endpoint api{node.agent.address, facts->api_port};
-    if (api != node.address.endpoint) {
+    if (api != node.address.endpoint || facts->tls_pin != pin_of(node)) {
         if (node.address.endpoint.port != 0) {
             step.emit(DropConnections{node.address.endpoint});
         }
-        node.address = Address{api, api.text(), {}, {}, {}};
+        node.address = Address{.endpoint = api, .host_header = api.text(), .manner = pinned(api, facts->tls_pin)};
         node.tcp_proven = facts->gateway;
     }
     node.address.proof = facts->gateway ? node.proof : nullptr; // without the gateway that is Ollama itself

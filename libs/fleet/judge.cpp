@@ -12,7 +12,13 @@ namespace {
 
 bool is_meant(const Candidate& candidate)
 {
-    return candidate.exclusion != Exclusion::label_missing && candidate.exclusion != Exclusion::not_pinned;
+    switch (candidate.exclusion) {
+    case Exclusion::label_missing:
+    case Exclusion::not_pinned:
+    case Exclusion::other_api:
+    case Exclusion::cloud: return false;
+    default: return true;
+    }
 }
 
 } // namespace
@@ -61,10 +67,26 @@ bool Dispatcher::mark(Need need, bool last_resort, base::Instant now)
         }
         routable = routable || candidate.exclusion == Exclusion::none;
     }
+    keep_on_lan();
     if (routable && need == Need::slot) {
         hold_back(now);
     }
     return routable;
+}
+
+/// Nothing leaves the LAN as long as somebody on it can do the work.
+void Dispatcher::keep_on_lan()
+{
+    const auto eligible = [](const Candidate& c) { return c.exclusion == Exclusion::none; };
+    const auto outside = [](const Candidate& c) { return c.node->address.manner && c.node->address.manner->cloud; };
+    if (!std::ranges::any_of(candidates_, outside)) {
+        return;
+    }
+    if (std::ranges::any_of(candidates_, [&](const Candidate& c) { return eligible(c) && !outside(c); })) {
+        for (auto& candidate : candidates_) {
+            candidate.exclusion = eligible(candidate) && outside(candidate) ? Exclusion::cloud : candidate.exclusion;
+        }
+    }
 }
 
 /// Sets those aside that failed lately, but never the last one: then the one that may soonest be tried again.
@@ -117,12 +139,33 @@ Dispatcher::Judgement Dispatcher::judge_taken(const Profile& profile) const
     return {Fate::hold, base::Errc::no_node, {}};
 }
 
+/// A node that might serve it if it were set up: the one that is named, or the cloud where that is allowed.
+const NodeRecord* Dispatcher::lacking_node(const Profile& profile) const
+{
+    const auto lacks = [](const NodeRecord& node) { return node.address.manner && !node.address.manner->lacking.empty(); };
+    if (!profile.node.empty()) {
+        const auto* pinned = nodes_.find(profile.node).node;
+        return pinned != nullptr && lacks(*pinned) ? pinned : nullptr;
+    }
+    if (profile.allow_cloud) {
+        for (const auto& [id, node] : nodes_.all()) {
+            if (lacks(node) && node.address.cloud() && node.carries(profile.labels)) {
+                return &node;
+            }
+        }
+    }
+    return nullptr;
+}
+
 /// Nobody known is meant.
 Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Instant now, bool may_settle,
                                                bool pin_unknown) const
 {
     if (may_settle && (!membership_.settled(now) || membership_.expected() > 0)) {
         return {Fate::settle, base::Errc::no_node, {}};
+    }
+    if (const auto* node = lacking_node(profile)) {
+        return {Fate::refuse, base::Errc::bad_config, "node '" + node->name + "' cannot be used: " + node->address.manner->lacking};
     }
     if (membership_.confirmed() == 0) {
         return {Fate::refuse, base::Errc::no_node, "no node is known"};

@@ -118,7 +118,8 @@ void Membership::become(NodeRecord& node, Liveness liveness, std::string reason,
 /// Keeps the sets behind settled() and the caps.
 void Membership::note_expected(const NodeRecord& node)
 {
-    const bool waits = !node.ever_confirmed && node.liveness != Liveness::gone
+    const bool lacks = node.address.manner && !node.address.manner->lacking.empty(); // never asked, so never answers
+    const bool waits = !node.ever_confirmed && node.liveness != Liveness::gone && !lacks
         && (node.saved ? node.confirm_failures < timing::saved_tries_max : node.liveness == Liveness::verifying);
     const auto put = [&node](std::set<NodeId>& set, bool in) {
         if (in) {

@@ -38,4 +38,6 @@ std::string_view to_string(NodeSource source)
     return "lana";
 }
 
+std::string_view to_string(NodeApi api) { return api == NodeApi::openai ? "openai" : "ollama"; }
+
 } // namespace herd::fleet

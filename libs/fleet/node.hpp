@@ -2,13 +2,16 @@
 // What is known of one node: facts it told us, and the state we hold it in. Plain values.
 #include "base/ids.hpp"
 #include "base/ip.hpp"
+#include "base/peer_trust.hpp"
 #include "base/time.hpp"
 #include "base/units.hpp"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace herd::fleet {
@@ -113,6 +116,7 @@ struct NodeFacts {
     bool gateway{true};
     bool authenticated{false};        ///< told under a MAC of the fleet's key
     std::vector<std::uint8_t> keys{}; ///< ids of the fleet keys it holds, its primary first
+    std::optional<std::array<std::uint8_t, 32>> tls_pin{}; ///< SHA-256 of its certificate, when its gateway speaks TLS
     std::vector<std::string> labels{};
     HostLoad host{};
     OllamaSettings settings{};
@@ -124,6 +128,24 @@ struct NodeFacts {
     std::optional<int> slots{}; ///< per model, when a loaded row does not say (OLLAMA_NUM_PARALLEL or --slots)
 };
 
+/// Which of the two families of paths a node serves.
+enum class NodeApi : std::uint8_t {
+    ollama, ///< all of Ollama's
+    openai, ///< only /v1: llama.cpp's server, vLLM, LM Studio
+};
+[[nodiscard]] std::string_view to_string(NodeApi api);
+
+/// What a person said about how to speak to a node, beyond where it is. Made once, then shared.
+struct Manner {
+    std::shared_ptr<const base::PeerTrust> trust{}; ///< null: plain HTTP
+    NodeApi api{NodeApi::ollama};
+    bool cloud{false}; ///< outside of this LAN: only for requests that allow it, and last of all
+    double weight{1};  ///< of two nodes that are equally good, the one with twice the weight looks twice as good
+    std::string lacking{}; ///< what must be set before it can be asked anything; empty: nothing
+    std::vector<std::pair<std::string, std::string>> headers{}; ///< added to each request; secrets
+    std::string query{};                                        ///< "a=b&c=d", added to each target; secret
+};
+
 /// How to speak to a node's Ollama API.
 struct Address {
     base::Endpoint endpoint{};
@@ -132,6 +154,15 @@ struct Address {
     std::string bearer{};      ///< a secret: never shown
     /// What an agent wants to see with each request (X-Herd-Proof); null where nobody asks for it. Never shown.
     std::shared_ptr<const std::string> proof{};
+    std::shared_ptr<const Manner> manner{}; ///< null: plain HTTP, Ollama, on this LAN
+
+    [[nodiscard]] const std::shared_ptr<const base::PeerTrust>& trust() const
+    {
+        static const std::shared_ptr<const base::PeerTrust> plain;
+        return manner ? manner->trust : plain;
+    }
+    [[nodiscard]] NodeApi api() const { return manner ? manner->api : NodeApi::ollama; }
+    [[nodiscard]] bool cloud() const { return manner && manner->cloud; }
 };
 
 } // namespace herd::fleet

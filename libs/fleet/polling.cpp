@@ -5,6 +5,12 @@
 
 namespace herd::fleet {
 
+namespace {
+
+bool lacks_something(const NodeRecord& node) { return node.address.manner && !node.address.manner->lacking.empty(); }
+
+} // namespace
+
 void Membership::apply(const StaticAdded& event, Step& step)
 {
     auto* node = find(event.id);
@@ -22,19 +28,27 @@ void Membership::apply(const StaticAdded& event, Step& step)
         node->drained_by_operator = saved_drains_.erase(event.id) > 0;
         node->since = step.wall;
     }
-    const bool moved = node->url != event.url || node->address.endpoint != event.address.endpoint;
+    Address address = event.address;
+    if (node->url == event.url && address.endpoint.address.is_unspecified()) {
+        address.endpoint.address = node->address.endpoint.address; // a name: as it was resolved last
+    }
+    const bool moved = node->url != event.url || node->address.endpoint != address.endpoint;
     if (moved && node->address.endpoint.port != 0) {
         step.emit(DropConnections{node->address.endpoint});
     }
+    const bool lacked = lacks_something(*node);
     nodes_.rename(*node, event.name);
     node->url = event.url;
-    node->address = event.address;
+    node->address = std::move(address);
     node->announced = AnnouncedState::ready;
     node->configured_labels = event.labels;
     node->configured_slots = event.slots;
     node->labels = normalized_labels(event.labels, node->facts->labels);
     step.touched.push_back(node->id);
-    if (moved) {
+    if (lacks_something(*node)) {
+        node->timers.poll = never;
+        become(*node, Liveness::verifying, node->address.manner->lacking, step); // and it is sent nothing
+    } else if (moved || lacked) {
         node->poll_failures = 0;
         become(*node, Liveness::verifying, "configured, being asked", step); // a new address, a new verdict
         poll(*node, true, step);
@@ -53,6 +67,9 @@ bool Membership::full_poll_is_due(const NodeRecord& node, base::Instant now)
 
 void Membership::poll(NodeRecord& node, bool full, Step& step)
 {
+    if (lacks_something(node)) {
+        return;
+    }
     if (node.poll_out) {
         node.poll_again = true;
         return;
@@ -73,7 +90,9 @@ void Membership::apply(const StaticPolled& event, Step& step)
     const bool was_out = node->poll_out;
     node->poll_out = false;
     node->timers.poll_limit = never;
-    if (std::exchange(node->poll_again, false) && was_out) {
+    if (lacks_something(*node)) {
+        node->poll_again = false; // asked before its key was taken away: nothing is known of it any more
+    } else if (std::exchange(node->poll_again, false) && was_out) {
         poll(*node, true, step); // something happened since this one was sent
     } else if (event.facts) {
         poll_answered(*node, event, step);
@@ -107,7 +126,7 @@ void Membership::poll_answered(NodeRecord& node, const StaticPolled& event, Step
     } else if (facts->ollama_version != node.facts->ollama_version) {
         node.full_polled_at = {}; // another Ollama: read its lists at the next poll
     }
-    node.timers.poll = step.now + timing::static_poll;
+    node.timers.poll = step.now + (node.address.cloud() ? timing::cloud_poll : timing::static_poll);
     if (node.liveness != Liveness::alive) {
         if (!node.ever_confirmed) {
             node.ever_confirmed = true;
@@ -124,7 +143,8 @@ void Membership::poll_failed(NodeRecord& node, base::Errc why, const std::string
     node.poll_again = false;
     ++node.poll_failures;
     node.tcp_proven = false;
-    node.timers.poll = step.now + timing::retry_in(timing::probe_retry, node.poll_failures);
+    node.timers.poll = step.now
+        + (node.address.cloud() ? timing::cloud_retry : timing::retry_in(timing::probe_retry, node.poll_failures));
     auto reason = hint.empty() ? (node.url.empty() ? node.address.endpoint.text() : node.url) + ": "
                                      + std::string(base::to_string(why))
                                : hint;

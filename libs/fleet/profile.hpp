@@ -57,6 +57,8 @@ struct Profile {
     std::vector<std::string> labels{}; ///< lower case; the node must carry all of them
     std::string node{};                ///< name or id, when the client pins one
     std::vector<NodeId> exclude{};     ///< tried already
+    bool openai{false};                ///< one of the paths under /v1: nodes that serve only those will do too
+    bool allow_cloud{false};           ///< nodes outside of this LAN may serve it
     int attempt{0};                    ///< 0 first; > 0 spends the retry budget
     base::Instant deadline{};          ///< of waiting in the queue
 };
@@ -78,7 +80,8 @@ struct Lease {
 };
 
 /// Why no lease was granted. `error.code` ∈ no_such_model, no_node, no_such_label, queue_full,
-/// deadline_passed, attempts_failed (retry budget spent or nobody left), cancelled.
+/// deadline_passed, attempts_failed (retry budget spent or nobody left), cancelled, bad_config (the node that is meant
+/// lacks what the context says).
 struct Refusal {
     base::Error error{};
     base::Duration retry_after{}; ///< 0: do not say

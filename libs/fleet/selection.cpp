@@ -35,6 +35,8 @@ std::string_view to_string(Exclusion exclusion)
     case Exclusion::cannot_fit: return "cannot_fit";
     case Exclusion::held_back: return "held_back";
     case Exclusion::loading: return "loading";
+    case Exclusion::other_api: return "other_api";
+    case Exclusion::cloud: return "cloud";
     case Exclusion::reserved: return "reserved";
     }
     return "none";
@@ -42,6 +44,14 @@ std::string_view to_string(Exclusion exclusion)
 
 Exclusion why_not(const NodeRecord& node, const Profile& profile)
 {
+    if (const Manner* manner = node.address.manner.get()) { // few nodes have one
+        if (manner->cloud && (!profile.allow_cloud || profile.need == Need::any)) {
+            return Exclusion::cloud; // and nothing is ever pulled to or made there
+        }
+        if (manner->api == NodeApi::openai && !profile.openai) {
+            return Exclusion::other_api;
+        }
+    }
     if (!node.carries(profile.labels)) {
         return Exclusion::label_missing;
     }

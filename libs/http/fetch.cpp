@@ -41,7 +41,7 @@ net::Task<base::Result<Answer>> fetch(net::Loop& loop, Pool& pool, base::Endpoin
         head.fields.add("Host", to.text());
     }
     for (bool fresh = options.fresh;; fresh = true) {
-        auto taken = co_await pool.take(to, fresh, deadline);
+        auto taken = co_await pool.take(to, fresh, deadline, options.trust);
         if (!taken) {
             co_return std::unexpected(std::move(taken.error()));
         }

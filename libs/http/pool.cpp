@@ -1,6 +1,7 @@
 #include "http/pool.hpp"
 
 #include "http/internal/place.hpp"
+#include "net/tls.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,8 +12,8 @@ namespace herd::http {
 
 struct Pool::Impl {
     struct Idle {
-        Idle(Impl& owner, base::Endpoint endpoint, std::unique_ptr<ClientConnection> c)
-            : to(endpoint), connection(std::move(c)),
+        Idle(Impl& owner, base::Endpoint endpoint, const base::PeerTrust* peer, std::unique_ptr<ClientConnection> c)
+            : to(endpoint), trust(peer), connection(std::move(c)),
               deadline(owner.loop, [&owner, this] { owner.forget(*this); })
         {
             deadline.set_after(owner.options.idle_timeout);
@@ -32,6 +33,7 @@ struct Pool::Impl {
             });
         }
         base::Endpoint to;
+        const base::PeerTrust* trust; // kept alive by the connection's stream
         std::unique_ptr<ClientConnection> connection;
         net::Deadline deadline;
     };
@@ -51,18 +53,26 @@ struct Pool::Impl {
         }
     }
 
-    std::unique_ptr<ClientConnection> take_idle(const base::Endpoint& to)
+    std::unique_ptr<ClientConnection> take_idle(const base::Endpoint& to, const base::PeerTrust* trust)
     {
         const auto found = idle_by_endpoint.find(to);
         if (found == idle_by_endpoint.end()) {
             return nullptr;
         }
         // The youngest: its socket is warm, and the oldest may time out.
-        auto connection = std::move(found->second.back()->connection);
+        auto& all_there = found->second;
+        auto last = std::prev(all_there.end());
+        while ((*last)->trust != trust) { // rare: the same endpoint, asked in more than one way
+            if (last == all_there.begin()) {
+                return nullptr;
+            }
+            --last;
+        }
+        auto connection = std::move((*last)->connection);
         connection->stream().unwatch();
-        found->second.pop_back();
+        all_there.erase(last);
         --idle_total;
-        if (found->second.empty()) {
+        if (all_there.empty()) {
             idle_by_endpoint.erase(found);
         }
         return connection;
@@ -102,29 +112,42 @@ void Pool::give_up(base::Endpoint to)
     }
 }
 
-net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, base::Instant deadline)
+net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, base::Instant deadline,
+                                               Trust trust)
 {
     Impl& p = *impl_;
     Taken taken;
     if (!fresh) {
-        taken.connection = p.take_idle(to);
+        taken.connection = p.take_idle(to, trust.get());
         if (taken.connection) {
             taken.reused = true;
             co_return taken;
         }
     }
     const auto started = p.loop.now();
-    auto stream = co_await p.network.connect(to, std::min(deadline, started + p.options.connect_timeout));
+    const auto patience = trust ? std::max(p.options.tls_timeout, p.options.connect_timeout) : p.options.connect_timeout;
+    const auto until = std::min(deadline, started + patience);
+    auto stream = co_await p.network.connect(to, until);
     if (!stream) {
         co_return std::unexpected(std::move(stream.error()));
     }
+    const base::PeerTrust* const peer = trust.get();
+    if (trust) {
+        stream = co_await net::tls_connect(p.loop, std::move(*stream), std::move(trust), until);
+        if (!stream) {
+            co_return std::unexpected(std::move(stream.error()));
+        }
+    }
     taken.connection = std::make_unique<ClientConnection>(p.loop, std::move(*stream));
-    taken.connection->place().join(p.all, *taken.connection, to);
+    taken.connection->place().join(p.all, *taken.connection, to, peer);
     taken.connect = p.loop.now() - started;
     co_return taken;
 }
 
-std::unique_ptr<ClientConnection> Pool::take_idle(const base::Endpoint& to) { return impl_->take_idle(to); }
+std::unique_ptr<ClientConnection> Pool::take_idle(const base::Endpoint& to, const base::PeerTrust* trust)
+{
+    return impl_->take_idle(to, trust);
+}
 
 void Pool::give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection)
 {
@@ -133,11 +156,12 @@ void Pool::give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connec
         || p.options.idle_per_endpoint == 0) {
         return;
     }
+    const base::PeerTrust* const trust = connection->place().trust;
     auto& idle = p.idle_by_endpoint[to];
     if (idle.size() >= p.options.idle_per_endpoint) {
         return;
     }
-    idle.push_back(std::make_unique<Impl::Idle>(p, to, std::move(connection)));
+    idle.push_back(std::make_unique<Impl::Idle>(p, to, trust, std::move(connection)));
     ++p.idle_total;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Kept-alive connections to nodes, one pool per loop. An idle connection that becomes readable is dead
 // (end, reset, or bytes nobody asked for) and is dropped at once, so stale ones are rarely handed out.
+#include "base/peer_trust.hpp"
 #include "http/client.hpp"
 #include "net/network.hpp"
 
@@ -13,7 +14,12 @@ struct PoolOptions {
     std::size_t idle_total{1024};
     base::Duration idle_timeout{std::chrono::seconds{55}};
     base::Duration connect_timeout{std::chrono::milliseconds{300}};
+    base::Duration tls_timeout{std::chrono::seconds{2}}; ///< for those behind TLS: connecting and its handshake
 };
+
+/// How a peer behind TLS is recognised; null is plain HTTP. Connections are shared among those that hold the same
+/// object, so one endpoint asked in two ways never mixes them up.
+using Trust = std::shared_ptr<const base::PeerTrust>;
 
 /// Thread: its loop.
 class Pool {
@@ -31,9 +37,10 @@ public:
     /// An idle connection, or a new one. Errors: as Network::connect. `fresh`: do not reuse.
     /// Connecting ends at `deadline`, or after the pool's connect_timeout if that is earlier.
     [[nodiscard]] net::Task<base::Result<Taken>> take(base::Endpoint to, bool fresh = false,
-                                                      base::Instant deadline = base::Instant::max());
+                                                      base::Instant deadline = base::Instant::max(), Trust trust = {});
     /// The half of take() that never waits: an idle connection, or nothing.
-    [[nodiscard]] std::unique_ptr<ClientConnection> take_idle(const base::Endpoint& to);
+    [[nodiscard]] std::unique_ptr<ClientConnection> take_idle(const base::Endpoint& to,
+                                                              const base::PeerTrust* trust = nullptr);
     /// Keeps the connection if it is reusable and there is room, else closes it.
     void give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection);
     /// Closes idle connections to a node that went away.

@@ -2,6 +2,7 @@
 
 #include "http/hop.hpp"
 #include "net/task_group.hpp"
+#include "proxy/heads.hpp"
 
 namespace herd::proxy {
 namespace {
@@ -10,17 +11,11 @@ http::RequestHead head_for(const Question& question, const fleet::Address& addre
 {
     http::RequestHead head;
     head.method = question.method;
-    head.target = address.path_prefix + question.path;
-    head.fields.add("Host", address.host_header.empty() ? address.endpoint.text() : address.host_header);
+    head.target = question.path;
+    address_to(head, address);
     head.fields.add("Accept", "application/json");
     if (!question.body.empty()) {
         head.fields.add("Content-Type", "application/json");
-    }
-    if (!address.bearer.empty()) {
-        head.fields.add("Authorization", "Bearer " + address.bearer);
-    }
-    if (address.proof != nullptr) {
-        head.fields.append("X-Herd-Proof", *address.proof);
     }
     http::add_via(head.fields, own_id);
     return head;
@@ -30,7 +25,8 @@ http::RequestHead head_for(const Question& question, const fleet::Address& addre
 net::Task<void> ask_one(Context& context, const Question& question, std::string_view own_id, Reply& reply)
 {
     auto head = head_for(question, reply.target.address, own_id);
-    const http::FetchOptions options{.timeout = question.timeout, .fresh = !question.may_repeat};
+    const http::FetchOptions options{
+        .timeout = question.timeout, .fresh = !question.may_repeat, .trust = reply.target.address.trust()};
     reply.answer = co_await http::fetch(context.loop, context.pool, reply.target.address.endpoint, std::move(head),
                                         question.body, options);
 }

@@ -21,7 +21,7 @@ base::Error timed_out(std::string context)
 net::Task<bool> upload(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
 {
     auto& connection = *attempt.connection;
-    const auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id);
+    const auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id, exchange.secure());
     const auto sent = co_await connection.send_head(head);
     if (!sent) {
         attempt.error = sent.error();
@@ -42,7 +42,7 @@ net::Task<bool> upload(http::ServerExchange& exchange, const AttemptInput& input
 /// Sends head and body as far as the socket takes them. True: all of it.
 bool send_at_once(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
 {
-    auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id);
+    auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id, exchange.secure());
     if (!input.body.empty() || head.framing != http::Framing::none) {
         head.framing = http::Framing::length;
         head.content_length = input.body.size();
@@ -102,10 +102,10 @@ void take_first(base::Result<std::span<const std::string_view>> pieces, Attempt&
 net::Task<void> try_node(http::ServerExchange& exchange, http::Pool& pool, const AttemptInput& input, Attempt& attempt)
 {
     const auto& to = input.address->endpoint;
-    attempt.connection = input.fresh ? nullptr : pool.take_idle(to);
+    attempt.connection = input.fresh ? nullptr : pool.take_idle(to, input.address->trust().get());
     attempt.reused = attempt.connection != nullptr;
     if (!attempt.reused) {
-        auto taken = co_await pool.take(to, true);
+        auto taken = co_await pool.take(to, true, base::Instant::max(), input.address->trust());
         if (!taken) {
             attempt.error = std::move(taken.error());
             attempt.client_gone = exchange.client_gone();

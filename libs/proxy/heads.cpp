@@ -34,6 +34,17 @@ bool stays_here(std::string_view name)
            || has_prefix(name, "Access-Control-Request-") || is_ours(name);
 }
 
+void add_manner(http::RequestHead& head, const fleet::Manner& manner)
+{
+    if (!manner.query.empty()) {
+        head.target.append(head.target.find('?') == std::string::npos ? "?" : "&").append(manner.query);
+    }
+    for (const auto& [name, value] : manner.headers) {
+        head.fields.remove(name); // what was configured counts, not what the client sent
+        head.fields.add(name, value);
+    }
+}
+
 bool goes_to_node(std::string_view name) { return !stays_here(name); }
 bool goes_to_client(std::string_view name) { return !has_prefix(name, "Access-Control-") && !is_ours(name); }
 
@@ -48,8 +59,23 @@ bool is_ours(std::string_view field_name)
            || has_prefix(field_name, "X-OllamaFlow-");
 }
 
+void address_to(http::RequestHead& head, const fleet::Address& address)
+{
+    head.target.insert(0, address.path_prefix);
+    head.fields.add("Host", address.host_header.empty() ? address.endpoint.text() : address.host_header);
+    if (!address.bearer.empty()) {
+        head.fields.add("Authorization", "Bearer " + address.bearer);
+    }
+    if (address.proof != nullptr) {
+        head.fields.add("X-Herd-Proof", *address.proof);
+    }
+    if (address.manner) {
+        add_manner(head, *address.manner);
+    }
+}
+
 http::RequestHead node_head(const http::RequestHead& client, const fleet::Address& address,
-                            const base::Endpoint& peer, std::string_view own_id)
+                            const base::Endpoint& peer, std::string_view own_id, bool secure)
 {
     http::RequestHead head;
     head.method = client.method;
@@ -69,8 +95,14 @@ http::RequestHead node_head(const http::RequestHead& client, const fleet::Addres
     if (address.proof != nullptr) {
         head.fields.append("X-Herd-Proof", *address.proof); // one of the names that never come from a client
     }
+    if (address.manner) {
+        add_manner(head, *address.manner);
+        if (address.manner->cloud) {
+            return head;
+        }
+    }
     head.fields.append("X-Forwarded-For", peer.address.without_scope().text());
-    head.fields.append("X-Forwarded-Proto", "http");
+    head.fields.append("X-Forwarded-Proto", secure ? "https" : "http");
     http::add_via(head.fields, own_id);
     return head;
 }

@@ -11,10 +11,15 @@ namespace herd::proxy {
 
 /// The head to send to a node: method and target as they came (behind the address's path prefix), the
 /// end-to-end fields without credentials, cookies, Origin, Referer and everything that is ours (X-Herd-*,
-/// X-Fleet-*, X-OllamaFlow-*); Host, Authorization and Via for the node, X-Forwarded-For and -Proto.
+/// X-Fleet-*, X-OllamaFlow-*); Host, Authorization and Via for the node, X-Forwarded-For and -Proto (`secure`: https). A node outside of this LAN
+/// hears neither who asked nor that it was us.
 /// Framing is the client's; set it to what will really be sent.
 [[nodiscard]] http::RequestHead node_head(const http::RequestHead& client, const fleet::Address& address,
-                                          const base::Endpoint& peer, std::string_view own_id);
+                                          const base::Endpoint& peer, std::string_view own_id, bool secure = false);
+
+/// What a person said about speaking to that node: prefix and query around the target, Host, Authorization and
+/// further fields. For heads of our own making; node_head() has it all.
+void address_to(http::RequestHead& head, const fleet::Address& address);
 
 /// The head to send to the client: the node's status and end-to-end fields without its CORS fields, which
 /// are answered by ourselves. Framing is the node's.

@@ -20,7 +20,7 @@ using fleet::Snapshot;
 /// Nodes whose models belong to the fleet: those that serve, or will again in a moment.
 bool listed(const NodeView& node)
 {
-    return node.facts
+    return node.facts && !node.address.cloud() // what leaves the LAN is nobody's who did not ask for it
            && (node.state == NodeState::online || node.state == NodeState::suspect
                || node.state == NodeState::draining);
 }
@@ -31,14 +31,14 @@ struct Copy {
     std::int64_t modified;
 };
 
-/// The copies of one model, the one to show first.
-std::vector<Copy> copies_of(const Snapshot& snapshot, const std::vector<fleet::Holder>& holders)
+/// The copies of one model, the one to show first. `of_openai`: those of servers with only OpenAI's paths too.
+std::vector<Copy> copies_of(const Snapshot& snapshot, const std::vector<fleet::Holder>& holders, bool of_openai)
 {
     std::vector<Copy> copies;
     std::map<std::string_view, int> count;
     for (const auto& holder : holders) {
         const auto& node = snapshot.nodes[holder.node];
-        if (listed(node)) {
+        if (listed(node) && (of_openai || node.address.api() == fleet::NodeApi::ollama)) {
             const auto& model = node.facts->models[holder.model];
             copies.push_back({&node, &model, parse_rfc3339(model.modified_at).value_or(0)});
             ++count[model.digest];
@@ -126,14 +126,14 @@ std::string openai_row(std::string_view id, const Copy& copy)
 }
 
 /// Every model of the fleet, newest first.
-std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const ModelFilter& seen)
+std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const ModelFilter& seen, bool of_openai)
 {
     std::vector<std::vector<Copy>> models;
     for (const auto& [key, holders] : snapshot.models) {
         if (seen && !seen(key)) {
             continue;
         }
-        auto copies = copies_of(snapshot, holders);
+        auto copies = copies_of(snapshot, holders, of_openai);
         if (!copies.empty()) {
             models.push_back(std::move(copies));
         }
@@ -161,7 +161,7 @@ std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen)
 {
     std::string out = "{\"models\":[";
     const bool several = snapshot.nodes.size() > 1;
-    for (const auto& copies : all_models(snapshot, seen)) {
+    for (const auto& copies : all_models(snapshot, seen, false)) {
         if (out.back() != '[') {
             out.push_back(',');
         }
@@ -174,7 +174,7 @@ std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen)
 
 std::string models_body(const Snapshot& snapshot, const ModelFilter& seen)
 {
-    const auto models = all_models(snapshot, seen);
+    const auto models = all_models(snapshot, seen, true);
     if (models.empty()) {
         return "{\"object\":\"list\",\"data\":null}\n";
     }
@@ -195,7 +195,7 @@ std::string model_body(const Snapshot& snapshot, std::string_view id, const Mode
     if (found == snapshot.models.end() || (seen && !seen(found->first))) {
         return {};
     }
-    const auto copies = copies_of(snapshot, found->second);
+    const auto copies = copies_of(snapshot, found->second, true);
     return copies.empty() ? std::string() : openai_row(id, copies.front()) + "\n";
 }
 
@@ -265,7 +265,7 @@ net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter 
     const auto snapshot = context.scheduler.snapshot();
     std::vector<Target> targets;
     for (const auto& node : snapshot->nodes) {
-        if (listed(node)) {
+        if (listed(node) && node.address.api() == fleet::NodeApi::ollama) {
             targets.push_back(target_of(node));
         }
     }
@@ -290,7 +290,9 @@ net::Task<std::string> ask_status(Context& context, std::string own_id)
     const auto snapshot = context.scheduler.snapshot();
     std::vector<Target> targets;
     for (const auto* node : snapshot->routable()) {
-        targets.push_back(target_of(*node));
+        if (listed(*node) && node->address.api() == fleet::NodeApi::ollama) {
+            targets.push_back(target_of(*node));
+        }
     }
     const auto replies = co_await ask_all(context, std::move(own_id), std::move(targets), {.path = "/api/status"});
     std::string disabled;

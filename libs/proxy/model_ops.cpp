@@ -16,9 +16,15 @@ using fleet::NodeView;
 
 constexpr base::Duration reread_timeout = std::chrono::seconds{3};
 
+/// Models are managed on Ollamas of this LAN alone.
+bool manages_models(const NodeView& node)
+{
+    return !node.address.cloud() && node.address.api() == fleet::NodeApi::ollama;
+}
+
 bool reachable(const NodeView& node)
 {
-    return node.state == NodeState::online || node.state == NodeState::suspect || node.state == NodeState::draining;
+    return manages_models(node) && (node.state == NodeState::online || node.state == NodeState::suspect || node.state == NodeState::draining);
 }
 
 bool carries(const NodeView& node, const std::vector<std::string>& labels)
@@ -50,7 +56,7 @@ std::vector<const NodeView*> candidates(const fleet::Snapshot& snapshot, const W
     const auto* pinned = wishes.node.empty() ? nullptr : snapshot.find(std::string_view(wishes.node));
     std::vector<const NodeView*> nodes;
     for (const auto& node : snapshot.nodes) {
-        if (node.takes_requests() && allowed(node, wishes, pinned) && !excluded(node, exclude)) {
+        if (manages_models(node) && node.takes_requests() && allowed(node, wishes, pinned) && !excluded(node, exclude)) {
             nodes.push_back(&node);
         }
     }

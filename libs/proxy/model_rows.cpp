@@ -104,6 +104,24 @@ std::optional<std::vector<Row>> parse_list(std::string_view body)
     return reader.broken() ? std::nullopt : std::move(rows);
 }
 
+/// One element of OpenAI's "data".
+std::string id_in(std::string_view row)
+{
+    JsonReader reader(row);
+    std::string id;
+    if (reader.kind() != Kind::object || !reader.enter()) {
+        return id;
+    }
+    while (const auto key = reader.next_key()) {
+        if (*key == "id") {
+            id = text_of(reader);
+        } else {
+            reader.skip();
+        }
+    }
+    return id;
+}
+
 std::optional<int> digits(std::string_view text, std::size_t at, std::size_t count)
 {
     if (text.size() < at + count) {
@@ -120,6 +138,36 @@ std::optional<std::vector<fleet::Model>> parse_tags(std::string_view body) { ret
 std::optional<std::vector<fleet::LoadedModel>> parse_ps(std::string_view body)
 {
     return parse_list<fleet::LoadedModel>(body);
+}
+
+std::optional<std::vector<fleet::Model>> parse_openai_models(std::string_view body)
+{
+    JsonReader reader(body);
+    if (reader.kind() != Kind::object || !reader.enter()) {
+        return std::nullopt;
+    }
+    std::optional<std::vector<fleet::Model>> models;
+    while (const auto key = reader.next_key()) {
+        if (*key != "data") {
+            reader.skip();
+            continue;
+        }
+        models.emplace();
+        if (reader.kind() != Kind::array) { // null: an empty list
+            reader.skip();
+            continue;
+        }
+        reader.enter();
+        while (reader.next_element()) {
+            fleet::Model model{.name = id_in(reader.skip())};
+            const auto name = fleet::ModelName::parse(model.name);
+            if (name.valid && models->size() < rows_max) {
+                model.key = name.key;
+                models->push_back(std::move(model));
+            }
+        }
+    }
+    return reader.broken() ? std::nullopt : std::move(models);
 }
 
 std::optional<std::int64_t> parse_rfc3339(std::string_view text)

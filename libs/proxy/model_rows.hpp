@@ -14,6 +14,9 @@ namespace herd::proxy {
 [[nodiscard]] std::optional<std::vector<fleet::Model>> parse_tags(std::string_view body);
 [[nodiscard]] std::optional<std::vector<fleet::LoadedModel>> parse_ps(std::string_view body);
 
+/// The same of OpenAI's /v1/models: names alone, the rows stay empty.
+[[nodiscard]] std::optional<std::vector<fleet::Model>> parse_openai_models(std::string_view body);
+
 /// Nanoseconds since 1970 of an RFC 3339 time with any zone; nothing when it is none. Years beyond 2262
 /// (keep_alive -1 gives 2318) are the largest value there is.
 [[nodiscard]] std::optional<std::int64_t> parse_rfc3339(std::string_view text);

@@ -53,6 +53,10 @@ Problem problem_of(const fleet::Refusal& refusal, const Route& route, std::strin
         return model_not_found(route, model);
     }
     auto problem = problem_of(refusal.error);
+    if (refusal.error.code == base::Errc::bad_config) {
+        problem.status = 503;
+        problem.code = "node_unconfigured";
+    }
     if (refusal.retry_after > base::Duration::zero()) {
         problem.retry_after = refusal.retry_after;
     }

@@ -115,6 +115,7 @@ Wishes read_wishes(const http::Fields& fields)
     wishes.session = first_of(fields, {"X-Herd-Session", "X-OpenWebUI-Chat-Id", "x-conversation-id", "x-thread-id"});
     take_words(fields, "X-Herd-Tags", wishes.tags, false);
     take_words(fields, "X-Herd-Fallback-Models", wishes.fallback_models, false);
+    wishes.allow_cloud = base::iequals(fields.find("X-Herd-Allow-Cloud").value_or(""), "true");
     wishes.no_fallback = base::iequals(fields.find("X-Fleet-No-Fallback").value_or(""), "true");
     wishes.product = product_of(fields.find("User-Agent").value_or(""));
     if (const auto priority = fields.find("X-Herd-Priority")) {
@@ -265,6 +266,8 @@ fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelRef
     profile.priority = wishes.priority;
     profile.labels = wishes.labels;
     profile.node = wishes.node;
+    profile.allow_cloud = wishes.allow_cloud;
+    profile.openai = route.pattern.starts_with("/v1/");
     profile.deadline = deadline;
     if (need == fleet::Need::slot && !wishes.no_fallback && !peek.no_fallback) {
         add_fallbacks(profile.fallbacks, peek.fallback_models, route, model.key);

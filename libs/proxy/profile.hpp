@@ -24,6 +24,7 @@ struct Wishes {
     std::vector<std::string> tags{};
     std::string product{}; ///< of User-Agent, lower case, without version: "open-webui"; may be empty
     std::vector<std::string> fallback_models{};
+    bool allow_cloud{false}; ///< X-Herd-Allow-Cloud: this request may leave the LAN
     bool no_fallback{false}; ///< X-Fleet-No-Fallback: this model or an error
     std::optional<base::Duration> deadline{};
     std::string request_id{}; ///< empty unless fit to be ours: 1 to 64 of [A-Za-z0-9._-]

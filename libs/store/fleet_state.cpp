@@ -103,7 +103,7 @@ bool read_node(const Json& json, SavedNode& node)
 Json static_json(const SavedStaticNode& node)
 {
     return {{"url", node.url},     {"name", node.name},     {"labels", node.labels},
-            {"slots", node.slots}, {"bearer", node.bearer}, {"drained", node.drained}};
+            {"slots", node.slots}, {"bearer", node.bearer}, {"drained", node.drained}, {"settings", node.settings}};
 }
 
 bool read_static(const Json& json, SavedStaticNode& node)
@@ -115,6 +115,9 @@ bool read_static(const Json& json, SavedStaticNode& node)
     node.slots = static_cast<int>(std::clamp<std::int64_t>(reader.number("slots"), 0, 65536));
     node.bearer = reader.text("bearer");
     node.drained = reader.flag("drained");
+    if (json.is_object() && json.contains("settings")) {
+        node.settings = reader.text("settings");
+    }
     return reader.good && !node.url.empty();
 }
 

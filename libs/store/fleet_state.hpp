@@ -31,6 +31,7 @@ struct SavedStaticNode {
     int slots{0};         ///< 0: not known
     std::string bearer{}; ///< secret; the file is 0600
     bool drained{false};
+    std::string settings{}; ///< all that was said of it, as JSON; empty in files of older versions
 };
 
 /// What a node had on its disk: a request for a model that only an absent node has is held, not told "not found"

@@ -240,7 +240,11 @@ net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)
     if (!body) {
         co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
     }
-    auto parsed = parse_static_node(*body);
+    auto settings = parse_static_node(*body);
+    if (!settings) {
+        co_return Reply{400, error(settings.error().context)};
+    }
+    auto parsed = co_await controls_->make_node(exchange.loop(), std::move(*settings));
     if (!parsed) {
         co_return Reply{400, error(parsed.error().context)};
     }
@@ -252,14 +256,15 @@ net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)
         co_return Reply{409, error("there is a node with that name already: " + parsed->name)};
     }
     const fleet::NodeId id = parsed->id;
+    const bool lacks_something = parsed->manner && !parsed->manner->lacking.empty(); // then it is never asked
     controls_->add_node(std::move(*parsed));
     // The answer carries the result of the first probe, so that the person sees at once what is wrong.
     net::Loop& loop = exchange.loop();
-    const base::Instant deadline = loop.now() + std::chrono::milliseconds{1500};
+    const base::Instant deadline = loop.now() + std::chrono::milliseconds{5000};
     for (;;) {
         const auto snapshot = co_await scheduler_.fresh_snapshot();
         const fleet::NodeView* view = snapshot->find(id);
-        const bool probed = view != nullptr && view->state != fleet::NodeState::unknown;
+        const bool probed = view != nullptr && (view->state != fleet::NodeState::unknown || lacks_something);
         if (view != nullptr && (probed || loop.now() >= deadline)) {
             co_return Reply{201, node(*snapshot, *view, loop.now())};
         }

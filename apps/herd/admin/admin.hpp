@@ -57,6 +57,8 @@ struct Controls {
     std::function<net::Task<std::string>(net::Loop& asker, SyncRetry retry)> sync{};
     /// Ends the exchange of that id, if it is in flight.
     std::function<net::Task<bool>(net::Loop& asker, std::string id)> cancel{};
+    /// Checks what was posted, without adding it. Errors: bad_config.
+    std::function<net::Task<base::Result<StaticNode>>(net::Loop& asker, ConfiguredNode settings)> make_node{};
     std::function<void(StaticNode)> add_node{};
     std::function<void(fleet::NodeId)> remove_node{};
     /// The JSON twin of an announcement; the answer, or why it is not taken.

@@ -148,6 +148,9 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
     json["loaded"] = loaded_of(facts);
     json["rates"] = rates_of(view);
     json["source"] = fleet::to_string(view.source);
+    json["api"] = fleet::to_string(view.address.api());
+    json["cloud"] = view.address.cloud();
+    json["tls"] = view.address.trust() != nullptr;
     if (!facts.keys.empty()) {
         json["keys"] = facts.keys;
     }

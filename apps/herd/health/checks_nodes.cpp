@@ -316,6 +316,18 @@ void discovery_blocked(const Evidence& e, Findings& out)
     }
 }
 
+void node_unconfigured(const Evidence& e, Findings& out)
+{
+    for (const fleet::NodeView& view : e.fleet.nodes) {
+        if (view.address.manner && !view.address.manner->lacking.empty()) {
+            out.push_back({.severity = Severity::warning,
+                           .summary = fmt::format("{} cannot be used: {}", view.name, view.address.manner->lacking),
+                           .advice = "set it where herd runs, then `herd reload` (a variable: restart herd)",
+                           .node = view.name});
+        }
+    }
+}
+
 constexpr Check checks[] = {
     {"no_nodes", "No node takes requests", "No routable node for 10 s: every request waits or fails.",
      "start herd-node on a machine with Ollama, or name one with --node URL; a firewall must let UDP and TCP 11436 through", "critical",
@@ -324,6 +336,8 @@ constexpr Check checks[] = {
      "check the machine and its agent", "critical; info after a goodbye", node_offline, 0s, 2s},
     {"node_unreachable", "Node unreachable", "A node announces itself (or is configured), but its port cannot be reached from here.",
      "open its TCP port in the firewall", "critical", node_unreachable, 2s, 2s},
+    {"node_unconfigured", "Node without its key", "A named node (Ollama Cloud, for one) lacks the key that it needs: it is sent nothing.",
+     "set the variable or the file that the reason names", "warning", node_unconfigured, 0s, 2s},
     {"node_degraded", "Node in doubt", "Something failed at a node for 5 s and it is being verified; it gets no requests while others can.",
      "check the network", "warning", node_degraded, 5s, 1s},
     {"node_flapping", "Node flapping", "A node went from online to suspect, offline or unreachable 3 times or more within 10 minutes.",

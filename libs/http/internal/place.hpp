@@ -2,6 +2,7 @@
 // A connection's place among all connections of its pool: a ring without memory of its own, which the connection
 // leaves by itself when it dies. So the pool can reach those in use without owning them.
 #include "base/ip.hpp"
+#include "base/peer_trust.hpp"
 
 namespace herd::http {
 class ClientConnection;
@@ -18,11 +19,12 @@ public:
     ~Place() { leave(); }
 
     /// Stands behind `head` from now on.
-    void join(Place& head, ClientConnection& who, base::Endpoint where)
+    void join(Place& head, ClientConnection& who, base::Endpoint where, const base::PeerTrust* recognised)
     {
         leave();
         connection = &who;
         to = where;
+        trust = recognised;
         next_ = head.next_;
         before_ = &head;
         next_->before_ = this;
@@ -38,6 +40,7 @@ public:
 
     ClientConnection* connection{nullptr}; ///< null at the head
     base::Endpoint to{};
+    const base::PeerTrust* trust{nullptr}; ///< null: plain
 
 private:
     Place* next_{this};

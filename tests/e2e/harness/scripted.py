@@ -75,16 +75,19 @@ class ScriptedOllama:
     PROBES = {("GET", "/"), ("HEAD", "/"), ("GET", "/api/version"), ("HEAD", "/api/version"), ("GET", "/api/tags"), ("GET", "/api/ps"),
               ("POST", "/api/show"), ("POST", "/ollana/api/authorize"), ("GET", "/herd/v1/node"), ("GET", "/herd/v1/status")}
 
-    def __init__(self, models=("m:latest",), script=None, version="0.11.4", loaded=()):
+    def __init__(self, models=("m:latest",), script=None, version="0.11.4", loaded=(), tls=None, host="127.0.0.1", port=0):
+        """`tls`: an ssl.SSLContext to serve with."""
+        self.tls = tls
         self.models, self.version, self.loaded = list(models), version, list(loaded)
         self.script = script or (lambda exchange: exchange.answer(200, {"model": "m", "done": True}))
         self.seen = []  # requests that are not probes, in order of arrival
         self.open_requests = 0
         self._lock = threading.Lock()
         self._closing = False
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.heads = []  # (method, target, headers) of everything that came, probes too
+        self._listener = socket.create_server((host, port), backlog=256)
         self.port = self._listener.getsockname()[1]
-        self.url = "http://127.0.0.1:%d" % self.port
+        self.url = "%s://%s:%d" % ("https" if tls else "http", host, self.port)
         self._connections = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -125,6 +128,10 @@ class ScriptedOllama:
     def _serve(self, connection):
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls:
+                self._connections.discard(connection)
+                connection = self.tls.wrap_socket(connection, server_side=True)
+                self._connections.add(connection)
             reader = connection.makefile("rb")
             while not self._closing and self._one(connection, reader):
                 pass
@@ -147,6 +154,7 @@ class ScriptedOllama:
             name, value = line.split(":", 1)
             headers.append((name, value.strip()))
         fields = {k.lower(): v for k, v in headers}
+        self.heads.append((method, target, fields))
         exchange = Exchange(connection, method, target, headers, b"")
         path = target.split("?", 1)[0]
         probe = (method, path) in self.PROBES

@@ -57,7 +57,7 @@ Box& World::add_static(const std::string& name, std::vector<std::string> models)
 
 void World::configure(const Box& box)
 {
-    feed(StaticAdded{box.id, box.name, "http://" + box.agent.text(), Address{box.agent, box.agent.text(), {}, {}},
+    feed(StaticAdded{box.id, box.name, "http://" + box.agent.text(), Address{.endpoint = box.agent, .host_header = box.agent.text()},
                      box.labels, box.slots});
 }
 

@@ -22,6 +22,7 @@ NodeDocument sample()
     doc.api_port = 11436;
     doc.agent_port = 11436;
     doc.labels = {"eu", "big"};
+    doc.tls_pin.emplace().fill(0xA5);
     doc.addresses = {{*base::IpAddress::parse("192.168.7.2"), 24}, {*base::IpAddress::parse("fd00::7"), 64}};
     doc.host.cores_logical = 32;
     doc.host.cores_physical = 16;
@@ -129,6 +130,17 @@ TEST_CASE("wrong types are one sentence each")
     CHECK(sentence(with(good, R"("api_port":11436)", R"("api_port":0)")).find("api_port") != std::string::npos);
     CHECK(sentence(with(good, R"("api_port":11436)", R"("api_port":70000)")).find("api_port") != std::string::npos);
     CHECK(sentence(with(good, R"("gateway":true)", R"("gateway":"yes")")) == "node document: gateway must be true or false");
+    const std::string pin = [] {
+        std::string hex;
+        for (int i = 0; i < 32; ++i) {
+            hex += "a5";
+        }
+        return hex;
+    }();
+    CHECK(good.find("\"tls_sha256\":\"" + pin + '"') != std::string::npos);
+    for (const std::string& wrong : {pin + "a5", std::string{"a5"}, "A5" + pin.substr(2), "g" + pin.substr(1)}) {
+        CHECK(sentence(with(good, pin, wrong)) == "node document: tls_sha256 must be 64 hexadecimal digits in lower case");
+    }
     CHECK(sentence(with(good, R"("name":"gpu-box-1")", R"("name":"a\nb")")).starts_with("node document: name must be"));
     CHECK(sentence(with(good, R"("eu")", "7")) == "node document: labels[0] must be a string");
     CHECK(sentence(with(good, "192.168.7.2/24", "192.168.7.2")).starts_with("node document: addresses[0] must be"));

@@ -85,7 +85,7 @@ TEST_CASE("another address of a configured node resets the verdict")
     const auto old = box.agent;
     box.agent.address = base::IpAddress::v4({10, 0, 5, 5});
     box.ollama = true;
-    world.feed(StaticAdded{box.id, "attic", "http://elsewhere", Address{box.agent, {}, {}, {}}, {}, {}});
+    world.feed(StaticAdded{box.id, "attic", "http://elsewhere", Address{.endpoint = box.agent}, {}, {}});
     CHECK(world.state(box) == NodeState::unknown);
     world.run_for(10ms);
     CHECK(world.state(box) == NodeState::online);
@@ -98,7 +98,7 @@ TEST_CASE("slots and labels of a configured node come from its configuration")
     World world{7};
     auto& box = world.add_static("attic", {"m"});
     box.slots.reset();
-    world.feed(StaticAdded{box.id, "attic", "http://" + box.agent.text(), Address{box.agent, {}, {}, {}}, {"EU"}, 3});
+    world.feed(StaticAdded{box.id, "attic", "http://" + box.agent.text(), Address{.endpoint = box.agent}, {"EU"}, 3});
     world.run_for(20ms);
     auto profile = World::profile_of("m");
     profile.labels = {"eu"};
@@ -118,7 +118,7 @@ TEST_CASE("a removed node takes nothing new, and its open lease ends without har
     world.feed(NodeRemoved{box.id});
     CHECK(world.snapshot()->nodes.empty());
     REQUIRE_FALSE(world.waits(waiting));
-    world.feed(StaticAdded{box.id, "attic", "http://x", Address{box.agent, {}, {}, {}}, {}, {}});
+    world.feed(StaticAdded{box.id, "attic", "http://x", Address{.endpoint = box.agent}, {}, {}});
     world.run_for(20ms);
     world.finish(world.lease(ticket).id);
     CHECK(world.snapshot()->nodes[0].in_flight == 0);

@@ -1,15 +1,66 @@
+#include "herd/node_url.hpp"
 #include "herd/static_nodes.hpp"
+#include "net/tls.hpp"
 
 #include "support/catch.hpp"
 
+#include <fstream>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
 using namespace herd;
+
+namespace {
+
+app::NodeSurroundings surroundings()
+{
+    app::NodeSurroundings around;
+    around.listeners = {*base::Endpoint::parse("0.0.0.0:11435"), *base::Endpoint::parse("10.0.0.1:80")};
+    around.own_addresses = {*base::IpAddress::parse("10.0.0.1"), *base::IpAddress::parse("fd00::1")};
+    around.variable = [](const std::string& name) { return name == "SET" || name == "OLLAMA_API_KEY" ? "key of " + name : ""; };
+    return around;
+}
+
+base::Result<app::StaticNode> from_json(std::string_view json)
+{
+    auto settings = app::parse_static_node(json);
+    return settings ? app::make_static_node(std::move(*settings), surroundings())
+                    : base::Result<app::StaticNode>{std::unexpected(settings.error())};
+}
+
+std::string refusal(std::string_view json)
+{
+    const auto node = from_json(json);
+    return node ? std::string{"accepted"} : node.error().context;
+}
+
+struct TempFile {
+    explicit TempFile(std::string_view text, ::mode_t mode = 0600)
+    {
+        std::array<char, 32> name{"/tmp/herd-node-XXXXXX"};
+        const int fd = ::mkstemp(name.data());
+        REQUIRE(fd >= 0);
+        ::close(fd);
+        path = name.data();
+        std::ofstream(path) << text;
+        REQUIRE(::chmod(path.c_str(), mode) == 0);
+    }
+    TempFile(const TempFile&) = delete;
+    TempFile& operator=(const TempFile&) = delete;
+    ~TempFile() { std::remove(path.c_str()); }
+    std::string path;
+};
+
+} // namespace
 
 TEST_CASE("a node is named after its address unless told otherwise, and its id follows from its URL")
 {
-    const auto node = app::parse_static_node(R"({"url":"http://10.0.0.7:11434"})");
+    const auto node = from_json(R"({"url":"http://10.0.0.7:11434"})");
     REQUIRE(node);
     CHECK(node->name == "10.0.0.7:11434");
-    const auto again = app::parse_static_node(R"({"url":"http://10.0.0.7:11434/","name":"attic","labels":["eu"],"slots":4})");
+    CHECK(node->manner == nullptr);
+    const auto again = from_json(R"({"url":"http://10.0.0.7:11434/","name":"attic","labels":["eu"],"slots":4})");
     REQUIRE(again);
     CHECK(again->id == node->id);
     CHECK(again->name == "attic");
@@ -27,17 +78,175 @@ TEST_CASE("a node that makes no sense is refused with one sentence that names th
         {R"({"ulr":"http://a"})", "did you mean \"url\"?"},
         {R"({"url":"ftp://a"})", "ftp"},
         {R"({"url":"http://user:pw@a"})", "user"},
-        {R"({"url":"https://a"})", "https"},
         {R"({"url":"http://a","slots":0})", "slots"},
         {R"({"url":"http://a","slots":"many"})", "slots"},
         {R"({"url":"http://a","labels":"eu"})", "labels"},
         {R"({"url":"http://a","name":7})", "name"},
+        {R"({"url":"http://a","api":"grpc"})", "api: must be ollama or openai"},
+        {R"({"url":"http://a","kind":"moon"})", "kind: must be static or cloud"},
+        {R"({"url":"http://a","weight":0})", "weight"},
+        {R"({"url":"http://a","headers":["a=b"]})", "headers: must be an object of strings"},
+        {R"({"url":"http://a","headers":{"Host":"b"}})", "headers: \"Host\""},
+        {R"({"url":"http://a","headers":{"Authorization":"b"}})", "headers: \"Authorization\""},
+        {R"({"url":"http://a","headers":{"X-A":"b\r\nX-B: c"}})", "headers"},
+        {R"({"url":"http://a","query":{"a":5}})", "query: must be an object of strings"},
+        {R"({"url":"http://a","health_path":"health"})", "health_path"},
+        {R"({"url":"https://a","tls":true})", "tls: must be an object"},
+        {R"({"url":"https://a","tls":{"verfy":false}})", "did you mean \"tls.verify\"?"},
+        {R"({"url":"https://a","tls":{"verify":"no"}})", "tls.verify: must be true or false"},
+        {R"({"url":"https://a","tls":{"pin":"abc"}})", "tls.pin"},
+        {R"({"url":"https://a","tls":{"ca_file":"/nowhere.pem"}})", "tls.ca_file: cannot read certificates from /nowhere.pem"},
+        {R"({"url":"http://a","tls":{"verify":false}})", "need an https URL"},
+        {R"({"url":"http://a","bearer_file":"/etc/shadow"})", "bearer_file: only in the configuration file"},
+        {R"({"url":"http://a","bearer_env":"HOME"})", "bearer_env: only in the configuration file"},
     };
     for (const auto& [json, expected] : cases) {
         CAPTURE(json);
-        const auto node = app::parse_static_node(json);
+        const auto node = from_json(json);
         REQUIRE_FALSE(node);
         CHECK(node.error().code == base::Errc::bad_config);
         CHECK(node.error().context.find(expected) != std::string::npos);
     }
+}
+
+TEST_CASE("where no node can be, and why")
+{
+    const std::vector<std::pair<const char*, const char*>> cases{
+        {"http://169.254.169.254", "link-local"},   {"http://169.254.1.1:11434", "link-local"},
+        {"http://[fe80::1]:11434", "link-local"},   {"http://[fd00:ec2::254]", "metadata"},
+        {"http://metadata.google.internal", "metadata"}, {"http://METADATA.google.internal.", "metadata"},
+        {"http://100.100.100.200", "metadata"},     {"http://224.0.0.1:11434", "one host"},
+        {"http://255.255.255.255", "one host"},     {"http://127.0.0.1:11435", "own address"},
+        {"http://localhost:11435", "own address"},  {"https://10.0.0.1:11435", "own address"},
+        {"http://[::1]:11435", "own address"},      {"http://0.0.0.0:11435", "own address"},
+        {"http://10.0.0.1:80", "own address"},
+    };
+    for (const auto& [url, why] : cases) {
+        CAPTURE(url);
+        CHECK(refusal(std::string(R"({"url":")") + url + "\"}").find(why) != std::string::npos);
+    }
+    for (const char* url : {"http://127.0.0.1:11434", "http://10.0.0.1:11434", "http://127.0.0.1:80", "http://10.0.0.7:11435",
+                            "http://node.lan", "https://node.lan", "http://[fd00::2]:11435"}) {
+        CAPTURE(url);
+        CHECK(refusal(std::string(R"({"url":")") + url + "\"}") == "accepted");
+    }
+}
+
+TEST_CASE("headers and parameters travel with a node's address, escaped")
+{
+    const auto node = from_json(
+        R"({"url":"https://gpu.lan/base","api":"openai","headers":{"X-Team":"a b"},"query":{"api-version":"1 & 2"},"bearer":"t","weight":2})");
+    REQUIRE(node);
+    const auto address = app::added(*node).address;
+    REQUIRE(address.manner);
+    CHECK(address.manner->headers == std::vector<std::pair<std::string, std::string>>{{"X-Team", "a b"}});
+    CHECK(address.manner->query == "api-version=1%20%26%202");
+    CHECK(address.manner->weight == 2);
+    CHECK(address.api() == fleet::NodeApi::openai);
+    CHECK(address.bearer == "t");
+    CHECK(address.path_prefix == "/base");
+    CHECK(address.endpoint.port == 443);
+    REQUIRE(address.trust());
+    CHECK(address.trust()->host == "gpu.lan");
+    CHECK(address.trust()->verify);
+}
+
+TEST_CASE("a pin may be written with colons and in either case")
+{
+    std::string pin;
+    for (int i = 0; i < 32; ++i) {
+        pin += i == 0 ? "aB" : ":0F";
+    }
+    const auto node = from_json(R"({"url":"https://a","tls":{"pin":")" + pin + "\"}}");
+    REQUIRE(node);
+    REQUIRE(node->manner->trust->pin);
+    CHECK(node->manner->trust->pin->front() == 0xAB);
+    CHECK(node->manner->trust->pin->back() == 0x0F);
+}
+
+TEST_CASE("a bearer comes from the text, a variable or a private file; without it the node waits and says why")
+{
+    const auto made = [](app::ConfiguredNode node) {
+        node.url = "http://10.0.0.7:11434";
+        return app::make_static_node(std::move(node), surroundings());
+    };
+    CHECK(made({.bearer = "x"})->bearer == "x");
+    CHECK(made({.bearer_env = "SET"})->bearer == "key of SET");
+    const auto without = made({.bearer_env = "UNSET"});
+    REQUIRE(without);
+    CHECK(without->manner->lacking == "no key: set UNSET");
+    const TempFile file("secret\nrest");
+    CHECK(made({.bearer_file = file.path})->bearer == "secret");
+    CHECK(made({.bearer_file = "/nowhere"})->manner->lacking == "no key: put it into /nowhere");
+    const TempFile open_file("secret", 0644);
+    const auto open = made({.bearer_file = open_file.path});
+    REQUIRE_FALSE(open);
+    CHECK(open.error().context.find("chmod 600") != std::string::npos);
+    CHECK(open.error().context.find("secret") == std::string::npos);
+    CHECK_FALSE(made({.bearer = "x", .bearer_env = "SET"}));
+}
+
+TEST_CASE("the key for Ollama Cloud goes to exactly two origins")
+{
+    const auto made = [](const char* url, app::NodeKind kind, std::string bearer) {
+        return app::make_static_node({.url = url, .kind = kind, .bearer = std::move(bearer)}, surroundings());
+    };
+    for (const char* url : {"https://ollama.com", "https://api.ollama.com", "https://API.OLLAMA.COM/", "https://ollama.com.",
+                            "https://ollama.com:443/v1"}) {
+        CAPTURE(url);
+        for (const auto kind : {app::NodeKind::cloud, app::NodeKind::plain}) { // it is the cloud, however it is called
+            const auto node = made(url, kind, {});
+            REQUIRE(node);
+            CHECK(node->bearer == "key of OLLAMA_API_KEY");
+            CHECK(node->cloud());
+            REQUIRE(node->manner->trust);
+            CHECK(node->manner->trust->verify);
+            CHECK_FALSE(node->manner->trust->pin);
+        }
+    }
+    for (const char* url : {"http://ollama.com", "https://ollama.com.attacker.tld", "https://xollama.com", "https://x-api.ollama.com",
+                            "https://ollama.com@evil.tld", "https://evil.tld/ollama.com", "https://evil.tld?h=ollama.com",
+                            "https://ollama.com:8443", "http://ollama.com:443", "https://ollama.com..", "https://127.0.0.1",
+                            "https://www.ollama.com"}) {
+        CAPTURE(url);
+        const auto as_cloud = made(url, app::NodeKind::cloud, {});
+        CHECK_FALSE(as_cloud);
+        const auto as_plain = made(url, app::NodeKind::plain, {});
+        CHECK((!as_plain || (as_plain->bearer.empty() && !as_plain->cloud())));
+    }
+    CHECK_FALSE(made("http://ollama.com", app::NodeKind::plain, "key")); // not even when somebody asks for it
+    CHECK_FALSE(made("https://ollama.com:8443", app::NodeKind::plain, "key"));
+}
+
+TEST_CASE("the certificate of Ollama Cloud is always verified")
+{
+    CHECK(refusal(R"({"url":"https://ollama.com","tls":{"verify":false}})").find("always verified") != std::string::npos);
+    CHECK(refusal(R"({"url":"https://ollama.com","tls":{"pin":")" + std::string(64, 'a') + "\"}}").find("always verified")
+          != std::string::npos);
+}
+
+TEST_CASE("the cloud's key is looked for in the variable, then in the keyring; without it nothing is sent")
+{
+    auto around = surroundings();
+    around.variable = [](const std::string& /*name*/) { return std::string{}; };
+    const app::ConfiguredNode settings{.url = "https://ollama.com", .kind = app::NodeKind::cloud};
+    CHECK(app::make_static_node(settings, around)->manner->lacking == "no key: set OLLAMA_API_KEY");
+    around.keyring = [] { return std::string{"from the keyring"}; };
+    const auto node = app::make_static_node(settings, around);
+    REQUIRE(node);
+    CHECK(node->bearer == "from the keyring");
+    CHECK(node->manner->lacking.empty());
+    const auto elsewhere = app::make_static_node({.url = "https://node.lan"}, around);
+    REQUIRE(elsewhere);
+    CHECK(elsewhere->bearer.empty());
+}
+
+TEST_CASE("what the state file keeps of a node makes the same node")
+{
+    const auto first = app::parse_static_node(
+        R"({"url":"https://a","name":"n","kind":"static","api":"openai","labels":["x"],"slots":3,"weight":0.5,"bearer":"b","headers":{"X-A":"1=2"},"query":{"q":"v"},"health_path":"/h","tls":{"verify":false}})");
+    REQUIRE(first);
+    const auto second = app::parse_static_node(app::static_node_json(*first));
+    REQUIRE(second);
+    CHECK(*second == *first);
 }

@@ -53,6 +53,20 @@ TEST_CASE("node_unreachable and ollama_loopback_only are told apart by the gatew
     CHECK(w.quiet("ollama_loopback_only"));
 }
 
+TEST_CASE("node_unconfigured names what a node lacks")
+{
+    World w;
+    w.node(1);
+    w.see();
+    CHECK(w.quiet("node_unconfigured"));
+    fleet::Manner manner;
+    manner.lacking = "no key: set OLLAMA_API_KEY";
+    w.node(1).address.manner = std::make_shared<const fleet::Manner>(manner);
+    w.see();
+    CHECK(w.one("node_unconfigured").severity == Severity::warning);
+    CHECK(w.one("node_unconfigured").summary == "n1 cannot be used: no key: set OLLAMA_API_KEY");
+}
+
 TEST_CASE("node_degraded is about suspects, not about those whose Ollama is down")
 {
     World w;

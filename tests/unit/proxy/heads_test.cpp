@@ -100,6 +100,34 @@ TEST_CASE("credentials and what is ours go no further")
     CHECK(node_head(client, address, {}, "id").fields.find("Host") == "localhost:11434");
 }
 
+TEST_CASE("what a person said about a node is in every head for it, and the client's own word does not count")
+{
+    auto client = request({{"X-Team", "of the client"}, {"X-Mine", "1"}}, "POST");
+    client.target = "/v1/chat/completions?x=1";
+    auto manner = std::make_shared<fleet::Manner>();
+    manner->headers = {{"X-Team", "blue"}};
+    manner->query = "token=a%20b";
+    fleet::Address address;
+    address.endpoint = *base::Endpoint::parse("10.0.0.7:11434");
+    address.path_prefix = "/base";
+    address.manner = manner;
+    const auto head = node_head(client, address, *base::Endpoint::parse("192.168.1.2:5"), "id", true);
+    CHECK(head.target == "/base/v1/chat/completions?x=1&token=a%20b");
+    CHECK(head.fields.count("X-Team") == 1);
+    CHECK(head.fields.find("X-Team") == "blue");
+    CHECK(head.fields.find("X-Forwarded-Proto") == "https");
+    http::RequestHead own;
+    own.target = "/api/version";
+    address_to(own, address);
+    CHECK(own.target == "/base/api/version?token=a%20b");
+    CHECK(own.fields.find("X-Team") == "blue");
+    manner->cloud = true; // outside of the LAN nobody hears who asked, or through whom
+    const auto outside = node_head(client, address, *base::Endpoint::parse("192.168.1.2:5"), "id");
+    for (const auto* gone : {"X-Forwarded-For", "X-Forwarded-Proto", "Via"}) {
+        CHECK_FALSE(outside.fields.find(gone));
+    }
+}
+
 TEST_CASE("a node's CORS fields are not the client's, everything else is")
 {
     http::ResponseHead node;

@@ -1,0 +1,202 @@
+// A named node as JSON: what the admin API takes, and what the state file keeps of it.
+#include "base/text.hpp"
+#include "herd/static_nodes.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+namespace herd::app {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t slots_max = 65536;
+
+std::unexpected<base::Error> refuse(std::string why) { return base::fail(base::Errc::bad_config, std::move(why)); }
+
+const std::vector<std::string>& known_fields()
+{
+    static const std::vector<std::string> known{"url",    "name",    "kind",  "api",         "labels", "slots",
+                                                "weight", "bearer", "headers", "query", "health_path", "tls"};
+    return known;
+}
+
+base::Result<void> check_names(const Json& json, const std::vector<std::string>& known, const std::string& section)
+{
+    for (const auto& [key, value] : json.items()) {
+        if (std::ranges::find(known, key) == known.end()) {
+            const std::string near = base::nearest(key, known);
+            return refuse("unknown field \"" + section + key + '"' + (near.empty() ? "" : "; did you mean \"" + section + near + "\"?"));
+        }
+    }
+    return {};
+}
+
+base::Result<void> take_text(const Json& json, const std::string& key, const std::string& section, std::string& into)
+{
+    if (const auto found = json.find(key); found != json.end()) {
+        if (!found->is_string()) {
+            return refuse(section + key + ": must be a string");
+        }
+        into = found->get<std::string>();
+    }
+    return {};
+}
+
+/// {"name":"value"} as "name=value".
+base::Result<void> take_pairs(const Json& json, const std::string& key, std::vector<std::string>& into)
+{
+    const auto found = json.find(key);
+    if (found == json.end()) {
+        return {};
+    }
+    if (!found->is_object() || !std::ranges::all_of(*found, [](const Json& value) { return value.is_string(); })) {
+        return refuse(key + ": must be an object of strings");
+    }
+    for (const auto& [name, value] : found->items()) {
+        if (name.find('=') != std::string::npos) {
+            return refuse(key + ": a name must not hold '='");
+        }
+        into.push_back(name + "=" + value.get<std::string>());
+    }
+    return {};
+}
+
+template <class E>
+base::Result<void> take_word(const Json& json, const std::string& key, std::initializer_list<std::pair<const char*, E>> words, E& into)
+{
+    const auto found = json.find(key);
+    if (found == json.end()) {
+        return {};
+    }
+    std::string expected;
+    for (const auto& [word, value] : words) {
+        if (found->is_string() && found->get<std::string>() == word) {
+            into = value;
+            return {};
+        }
+        expected += (expected.empty() ? "" : " or ") + std::string{word};
+    }
+    return refuse(key + ": must be " + expected);
+}
+
+base::Result<void> take_numbers(const Json& json, ConfiguredNode& node)
+{
+    if (const auto found = json.find("slots"); found != json.end()) {
+        if (!found->is_number_integer() || found->get<std::int64_t>() < 1 || found->get<std::int64_t>() > slots_max) {
+            return refuse("slots: must be a whole number between 1 and 65536");
+        }
+        node.slots = found->get<std::uint32_t>();
+    }
+    if (const auto found = json.find("weight"); found != json.end()) {
+        if (!found->is_number() || found->get<double>() < 0.01 || found->get<double>() > 100) {
+            return refuse("weight: must be a number from 0.01 to 100");
+        }
+        node.weight = found->get<double>();
+    }
+    return {};
+}
+
+base::Result<void> take_tls(const Json& json, ConfiguredNode& node)
+{
+    const auto found = json.find("tls");
+    if (found == json.end()) {
+        return {};
+    }
+    if (!found->is_object()) {
+        return refuse("tls: must be an object");
+    }
+    if (auto names = check_names(*found, {"verify", "ca_file", "pin"}, "tls."); !names) {
+        return names;
+    }
+    if (const auto verify = found->find("verify"); verify != found->end()) {
+        if (!verify->is_boolean()) {
+            return refuse("tls.verify: must be true or false");
+        }
+        node.tls_verify = verify->get<bool>();
+    }
+    if (auto ca = take_text(*found, "ca_file", "tls.", node.tls_ca_file); !ca) {
+        return ca;
+    }
+    return take_text(*found, "pin", "tls.", node.tls_pin);
+}
+
+base::Result<void> take_labels(const Json& json, ConfiguredNode& node)
+{
+    if (const auto found = json.find("labels"); found != json.end()) {
+        const bool texts = found->is_array() && std::ranges::all_of(*found, [](const Json& label) { return label.is_string(); });
+        if (!texts) {
+            return refuse("labels: must be an array of strings");
+        }
+        node.labels = found->get<std::vector<std::string>>();
+    }
+    return {};
+}
+
+} // namespace
+
+base::Result<ConfiguredNode> parse_static_node(std::string_view text)
+{
+    const auto json = Json::parse(text, nullptr, false);
+    if (!json.is_object()) {
+        return refuse("the body must be a JSON object such as {\"url\":\"http://10.0.0.7:11434\"}");
+    }
+    for (const char* key : {"bearer_env", "bearer_file"}) {
+        if (json.contains(key)) { // or whoever may add a node could have any secret of ours sent to himself
+            return refuse(std::string{key} + ": only in the configuration file; here write bearer");
+        }
+    }
+    if (auto names = check_names(json, known_fields(), {}); !names) {
+        return std::unexpected(names.error());
+    }
+    const auto url = json.find("url");
+    if (url == json.end() || !url->is_string()) {
+        return refuse("url: a string such as \"http://10.0.0.7:11434\" is required");
+    }
+    ConfiguredNode node;
+    for (const auto& [key, target] : {std::pair{"url", &node.url}, std::pair{"name", &node.name}, std::pair{"bearer", &node.bearer},
+                                      std::pair{"health_path", &node.health_path}}) {
+        if (auto taken = take_text(json, key, {}, *target); !taken) {
+            return std::unexpected(taken.error());
+        }
+    }
+    const auto kind = take_word<NodeKind>(json, "kind", {{"static", NodeKind::plain}, {"cloud", NodeKind::cloud}}, node.kind);
+    const auto api = take_word<NodeDialect>(json, "api", {{"ollama", NodeDialect::ollama}, {"openai", NodeDialect::openai}}, node.api);
+    for (const auto& step : {kind, api, take_labels(json, node), take_numbers(json, node), take_pairs(json, "headers", node.headers),
+                             take_pairs(json, "query", node.query), take_tls(json, node)}) {
+        if (!step) {
+            return std::unexpected(step.error());
+        }
+    }
+    return node;
+}
+
+std::string static_node_json(const ConfiguredNode& node)
+{
+    const auto pairs = [](const std::vector<std::string>& from) {
+        Json all = Json::object();
+        for (const std::string& pair : from) {
+            all[pair.substr(0, pair.find('='))] = pair.substr(pair.find('=') + 1);
+        }
+        return all;
+    };
+    Json json{{"url", node.url},
+              {"name", node.name},
+              {"kind", node.kind == NodeKind::cloud ? "cloud" : "static"},
+              {"api", node.api == NodeDialect::openai ? "openai" : "ollama"},
+              {"labels", node.labels},
+              {"weight", node.weight},
+              {"bearer", node.bearer},
+              {"headers", pairs(node.headers)},
+              {"query", pairs(node.query)},
+              {"health_path", node.health_path},
+              {"tls", {{"verify", node.tls_verify}, {"ca_file", node.tls_ca_file}, {"pin", node.tls_pin}}}};
+    if (node.slots > 0) {
+        json["slots"] = node.slots;
+    }
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+} // namespace herd::app

@@ -1,0 +1,262 @@
+"""Nodes that a person named: over https, with keys, with OpenAI's paths alone, and outside of the LAN."""
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import need
+from harness import request, wait_until
+from harness.certificates import Authority, fingerprint
+from harness.lan import inside
+from harness.programs import Herd
+from harness.scripted import ScriptedOllama
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+class ScriptedOpenAI(ScriptedOllama):
+    """A server with OpenAI's paths alone, as llama.cpp's, vLLM and LM Studio are."""
+    PROBES = {("GET", "/v1/models"), ("GET", "/health")}
+
+    def _probe(self, exchange, path):
+        if path == "/health":
+            exchange.answer(200, {"status": "ok"})
+        else:
+            exchange.answer(200, {"object": "list", "data": [{"id": model, "object": "model", "created": 1, "owned_by": "x"} for model in self.models]})
+
+
+def not_found(exchange):
+    exchange.answer(404, {"error": "no"})
+
+
+def completion(exchange):
+    if exchange.target.startswith("/v1/chat/completions"):
+        exchange.answer(200, {"id": "x", "object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]})
+    else:
+        not_found(exchange)
+
+
+# ------------------------------------------------------------------------------------------------------- https
+@needs_openssl
+def test_an_https_node_is_recognised_by_its_authority_or_its_pin(fleet, authority):
+    with ScriptedOllama(tls=authority.server_context("127.0.0.1")) as backend:
+        pin = fingerprint(authority.folder / ("cert-%d.pem" % authority.count))
+        herd = fleet.herd(discovery=False, config=fleet.config('[[node]]\nname = "ca"\nurl = "%s"\ntls.ca_file = "%s"\nlabels = ["a"]\n' % (backend.url, authority.file)))
+        herd.wait_online(["ca"])
+        node = herd.node("ca")
+        assert node["tls"] is True and node["url"] == backend.url and node["latency_ms"] > 0
+        assert herd.chat("m").status == 200 and herd.chat("m", stream=True).status == 200
+        assert request(herd.url, "DELETE", "/herd/v1/nodes/ca").status in (200, 409)
+        for tls, state, words in (({"pin": pin}, "online", ""), ({"verify": False}, "online", ""), ({}, "unreachable", "its certificate is not accepted"),
+                                  ({"pin": "0" * 64}, "unreachable", "its certificate is not the pinned one")):
+            second = fleet.herd(discovery=False, state="state-%s" % len(fleet.running))
+            answer = second.post("/herd/v1/nodes", {"url": backend.url, "name": "x", "tls": tls})
+            assert answer.status == 201, answer
+            assert answer.json()["state"] == state and words in answer.json()["state_reason"], answer
+            assert (answer.json()["latency_ms"] is not None) == (state == "online")
+            if state != "online":
+                assert second.chat("m").status in (404, 503)
+
+
+@needs_openssl
+def test_a_certificate_for_another_name_is_not_accepted(fleet, authority):
+    with ScriptedOllama(tls=authority.server_context("other.lan")) as backend:
+        herd = fleet.herd(discovery=False)
+        answer = herd.post("/herd/v1/nodes", {"url": backend.url, "tls": {"ca_file": str(authority.file)}}).json()
+        assert answer["state"] == "unreachable" and "mismatch" in answer["state_reason"]
+        assert backend.heads == []
+
+
+def test_an_https_node_that_speaks_plain_http_is_sent_nothing(fleet):
+    with ScriptedOllama() as backend:
+        herd = fleet.herd(discovery=False)
+        answer = herd.post("/herd/v1/nodes", {"url": "https" + backend.url[4:], "bearer": "secret-bearer"}).json()
+        assert answer["state"] == "unreachable" and "TLS" in answer["state_reason"]
+        assert not any("secret-bearer" in str(head) for head in backend.heads)
+
+
+# ------------------------------------------------------------------------------------------------------ adding
+def test_a_posted_node_is_probed_before_the_answer(fleet):
+    with ScriptedOllama() as backend:
+        herd = fleet.herd(discovery=False)
+        added = herd.post("/herd/v1/nodes", {"url": backend.url, "name": "n", "labels": ["eu"], "weight": 2, "slots": 3})
+        assert added.status == 201
+        node = added.json()
+        assert node["state"] == "online" and node["latency_ms"] > 0 and node["labels"] == ["eu"] and node["slots"]["total"] == 3
+        assert herd.post("/herd/v1/nodes", {"url": backend.url}).status == 409
+
+
+def test_a_node_that_cannot_be_is_refused_with_the_reason(fleet):
+    herd = fleet.herd(discovery=False)
+    for url, words in (("http://169.254.169.254", "link-local"), ("http://[fe80::1]:11434", "link-local"), (herd.url, "own address"),
+                       ("http://user:pw@10.0.0.1", "user"), ("ftp://10.0.0.1", "scheme"), ("http://metadata.google.internal", "metadata")):
+        answer = herd.post("/herd/v1/nodes", {"url": url})
+        assert answer.status == 400 and words in answer.json()["error"], (url, answer)
+    for field in ("bearer_file", "bearer_env"):
+        answer = herd.post("/herd/v1/nodes", {"url": "http://10.0.0.1", field: "/etc/passwd"})
+        assert answer.status == 400 and field in answer.json()["error"]
+
+
+def test_settings_of_a_posted_node_survive_a_restart(fleet):
+    with ScriptedOpenAI(script=completion) as backend:
+        herd = fleet.herd(discovery=False)
+        assert herd.post("/herd/v1/nodes", {"url": backend.url, "name": "n", "api": "openai", "headers": {"X-Team": "blue"}, "bearer": "b"}).status == 201
+        herd.stop()
+        backend.heads.clear()
+        again = fleet.herd(discovery=False).wait_online(["n"])
+        assert again.node("n")["api"] == "openai"
+        assert all(head[2].get("x-team") == "blue" and head[2].get("authorization") == "Bearer b" for head in backend.heads)
+
+
+# ------------------------------------------------------------------------------------------------- credentials
+def test_a_bearer_belongs_to_its_own_origin(fleet, tmp_path):
+    key = tmp_path / "key"
+    key.write_text("from-a-file\n")
+    key.chmod(0o600)
+    with ScriptedOllama(script=lambda exchange: exchange.answer(503, {"error": "busy"})) as first, ScriptedOllama() as second, ScriptedOllama() as third:
+        config = fleet.config('[[node]]\nname = "one"\nurl = "%s"\nbearer_file = "%s"\nweight = 50\nheaders = { X-Secret = "hush" }\nquery = { token = "a b" }\n'
+                              '[[node]]\nname = "two"\nurl = "%s"\n[[node]]\nname = "three"\nurl = "%s"\nbearer_env = "THREES"\n' % (first.url, key, second.url, third.url))
+        herd = fleet.herd(discovery=False, config=config, env={"THREES": "from-the-environment"}).wait_online(["one", "two", "three"])
+        for _ in range(3):
+            assert herd.chat("m", headers={"Authorization": "Bearer of-the-client"}).status == 200
+        assert herd.chat("m", headers={"X-Herd-Node": "one"}).status in (502, 503)
+        assert first.seen and all(head[2].get("authorization") == "Bearer from-a-file" and head[2].get("x-secret") == "hush"
+                                  and head[1].endswith("token=a%20b") for head in first.heads)
+        assert all("authorization" not in head[2] and "x-secret" not in head[2] and "token" not in head[1] for head in second.heads)
+        assert all(head[2].get("authorization") == "Bearer from-the-environment" for head in third.heads)
+        everything = herd.output() + "".join(herd.get(path).body.decode() for path in ("/herd/v1/nodes", "/herd/v1/config", "/herd/v1/requests", "/metrics", "/herd/v1/health"))
+        for secret in ("from-a-file", "from-the-environment", "hush", "of-the-client"):
+            assert secret not in everything
+
+
+def test_a_redirect_is_not_followed_and_takes_no_key_along(fleet):
+    with ScriptedOllama() as elsewhere:
+        def redirect(exchange):
+            exchange.answer(307, b"", headers=[("Location", elsewhere.url + exchange.target)])
+        with ScriptedOllama(script=redirect) as backend:
+            herd = fleet.herd(discovery=False, config=fleet.config('[[node]]\nname = "n"\nurl = "%s"\nbearer = "secret-bearer"\n' % backend.url)).wait_online(["n"])
+            assert herd.chat("m").status == 307
+            assert elsewhere.heads == []
+
+
+def test_a_node_without_its_key_is_unknown_and_hears_nothing(fleet):
+    with ScriptedOllama() as backend:
+        config = fleet.config('[[node]]\nname = "n"\nurl = "%s"\nbearer_env = "NOT_SET_ANYWHERE"\n' % backend.url)
+        herd = fleet.herd(discovery=False, config=config)
+        node = herd.node("n")
+        assert node["state"] == "unknown" and node["state_reason"] == "no key: set NOT_SET_ANYWHERE" and node["latency_ms"] is None
+        answer = herd.chat("m", headers={"X-Herd-Node": "n"})
+        assert answer.status == 503 and "NOT_SET_ANYWHERE" in answer.json()["error"]
+        assert answer.header("Retry-After") is None
+        assert herd.chat("m").status in (404, 503)
+        assert backend.heads == []
+
+
+# ------------------------------------------------------------------------------------------------------ dialect
+def test_a_server_with_openais_paths_alone(fleet):
+    with ScriptedOpenAI(models=("qwen/Qwen2.5-7B-Instruct", "both"), script=completion) as vllm, ScriptedOllama(models=("m:latest", "both:latest")) as ollama:
+        config = fleet.config('[[node]]\nname = "vllm"\nurl = "%s"\napi = "openai"\nhealth_path = "/health"\n[[node]]\nname = "ollama"\nurl = "%s"\n' % (vllm.url, ollama.url))
+        herd = fleet.herd(discovery=False, config=config).wait_online(["vllm", "ollama"])
+        ids = {row["id"] for row in herd.get("/v1/models").json()["data"]}
+        assert {"qwen/Qwen2.5-7B-Instruct", "m:latest"} <= ids
+        assert {row["name"] for row in herd.get("/api/tags").json()["models"]} == {"m:latest", "both:latest"}
+        asked = {"model": "qwen/Qwen2.5-7B-Instruct", "messages": [{"role": "user", "content": "x"}]}
+        answer = herd.post("/v1/chat/completions", asked)
+        assert answer.status == 200 and answer.header("X-Herd-Node") == "vllm"
+        assert json.loads(vllm.seen[-1].body) == asked
+        assert herd.post("/api/chat", asked).status == 404
+        for _ in range(4):  # the model of both: Ollama's own paths go to the Ollama alone
+            assert herd.chat("both").header("X-Herd-Node") == "ollama"
+        assert herd.post("/api/show", {"model": "both"}).header("X-Herd-Node") == "ollama"
+        assert request(herd.url, "DELETE", "/api/delete", {"model": "qwen/Qwen2.5-7B-Instruct"}).status == 404
+        assert herd.get("/api/ps").status == 200
+        assert all(head[1].split("?")[0] in ("/v1/models", "/health", "/v1/chat/completions") for head in vllm.heads)
+        explained = herd.post("/herd/v1/route", {"model": "both", "messages": []}).json()
+        assert {row["node"]: row.get("reason") for row in explained["candidates"]}["vllm"] == "other_api"
+
+
+# -------------------------------------------------------------------------------------------------------- cloud
+def test_the_cloud_without_a_key_is_never_asked(fleet):
+    config = fleet.config('[[node]]\nname = "cloud"\nkind = "cloud"\nurl = "https://ollama.com"\n')
+    with ScriptedOllama() as backend:
+        herd = fleet.herd(discovery=False, config=config)
+        node = herd.node("cloud")
+        assert node["state"] == "unknown" and node["state_reason"] == "no key: set OLLAMA_API_KEY" and node["cloud"] is True
+        allowed = {"X-Herd-Allow-Cloud": "true"}
+        for headers in (allowed, {**allowed, "X-Herd-Node": "cloud"}):
+            answer = herd.chat("gpt-oss:120b", headers=headers)
+            assert answer.status == 503 and "OLLAMA_API_KEY" in answer.json()["error"], answer
+        compatible = herd.post("/v1/chat/completions", {"model": "gpt-oss:120b", "messages": []}, headers=allowed).json()
+        assert compatible["error"]["code"] == "node_unconfigured"
+        herd.post("/herd/v1/nodes", {"url": backend.url, "name": "box"})
+        assert herd.chat("gpt-oss:120b").status == 404
+
+
+@pytest.mark.parametrize("url", ["http://ollama.com", "https://ollama.com.attacker.tld", "https://evil.tld/ollama.com", "https://ollama.com:8443", "https://127.0.0.1"])
+def test_only_the_cloud_may_be_called_the_cloud(fleet, url):
+    herd = fleet.herd(discovery=False, env={"OLLAMA_API_KEY": "cloud-key"})
+    answer = herd.post("/herd/v1/nodes", {"url": url, "kind": "cloud"})
+    assert answer.status == 400 and "cloud-key" not in answer.body.decode()
+
+
+@pytest.mark.root
+@needs_openssl
+def test_the_cloud_is_used_only_where_that_is_allowed(network, tmp_path, authority):
+    """In a namespace where ollama.com is this machine: the real name, port and rules, and nothing leaves."""
+    need("herd")
+    lan = network.lan()
+    host = network.host("herd", lan, addresses=["10.77.0.1/24"])
+    hosts = Path("/etc/netns") / host
+    hosts.mkdir(parents=True)
+    try:
+        (hosts / "hosts").write_text("127.0.0.1 localhost\n127.0.0.1 ollama.com\n")
+        with inside(host):
+            cloud = ScriptedOllama(models=("gpt-oss:120b", "both:latest"), tls=authority.server_context("ollama.com"), port=443)
+            box = ScriptedOllama(models=("m:latest", "both:latest"))
+        config = tmp_path / "herd.toml"
+        config.write_text('[[node]]\nname = "cloud"\nkind = "cloud"\nurl = "https://ollama.com"\ntls.ca_file = "%s"\n[[node]]\nname = "box"\nurl = "%s"\n' % (authority.file, box.url))
+        herd = Herd(["serve", "--config", config, "--listen", "127.0.0.1:0", "--no-discovery", "--state-dir", tmp_path / "state"], tmp_path / "herd.log",
+                    namespace=host, env={"OLLAMA_API_KEY": "cloud-key"})
+        try:
+            with inside(host):
+                herd.wait_online(["cloud", "box"])
+                assert {row["name"] for row in herd.get("/api/tags").json()["models"]} == {"m:latest", "both:latest"}
+                assert herd.chat("gpt-oss:120b").status == 404
+                assert herd.chat("gpt-oss:120b", headers={"X-Herd-Node": "cloud"}).status == 404
+                assert not cloud.seen
+                allowed = {"X-Herd-Allow-Cloud": "true", "Authorization": "Bearer of-the-client"}
+                answer = herd.chat("gpt-oss:120b", headers=allowed)
+                assert answer.status == 200 and answer.header("X-Herd-Node") == "cloud"
+                fields = {name.lower(): value for name, value in cloud.seen[-1].headers}
+                assert fields["authorization"] == "Bearer cloud-key" and fields["host"] == "ollama.com"
+                assert not {"x-forwarded-for", "x-forwarded-proto", "via", "x-herd-allow-cloud"} & set(fields)
+                for _ in range(5):  # somebody on the LAN can do it
+                    assert herd.chat("both", headers=allowed).header("X-Herd-Node") == "box"
+                assert len(cloud.seen) == 1
+                # Pulling and deleting are for the LAN alone.
+                assert request(herd.url, "DELETE", "/api/delete", {"model": "both"}, headers=allowed).status in (200, 404)
+                assert herd.post("/api/pull", {"model": "new", "stream": False}, headers={**allowed, "X-Herd-Node": "cloud"}).status >= 400
+                assert len(cloud.seen) == 1
+                # The box is gone: only then does what may leave leave.
+                box.close()
+                herd.wait_state("box", ("suspect", "offline", "unreachable"))
+                assert herd.chat("both").status in (502, 503, 404)
+                assert herd.chat("both", headers=allowed).header("X-Herd-Node") == "cloud"
+                assert all(head[2].get("authorization") == "Bearer cloud-key" for head in cloud.heads)
+                assert not any("cloud-key" in str(head) for head in box.heads)
+                everything = herd.output() + "".join(herd.get(path).body.decode() for path in ("/herd/v1/nodes", "/herd/v1/config", "/herd/v1/requests", "/metrics"))
+                assert "cloud-key" not in everything
+        finally:
+            herd.kill()
+            cloud.close()
+            box.close()
+    finally:
+        shutil.rmtree(hosts)
