@@ -1,6 +1,7 @@
 #include "herd/scout.hpp"
 
 #include "base/log.hpp"
+#include "herd/node_url.hpp"
 #include "herd/translate.hpp"
 #include "net/timer.hpp"
 #include "proxy/heads.hpp"
@@ -272,6 +273,12 @@ net::Task<fleet::StaticPolled> Scout::poll_once(StaticNode node, bool full)
         co_return failed(addresses.error());
     }
     polled.address.endpoint.address = addresses->front();
+    http::Url resolved = node.url;
+    resolved.host = addresses->front().text();
+    if (const std::string why = why_no_node(resolved, around_.listeners, around_.own_addresses); !why.empty()) {
+        co_return failed({base::Errc::forbidden, base::Source::node, base::Retry::never,
+                          node.url.host + " is " + resolved.host + ", which " + why, {}});
+    }
     fleet::NodeFacts facts;
     if (const auto known = polled_.find(node.id); known != polled_.end()) {
         facts = known->second;

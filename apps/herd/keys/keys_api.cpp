@@ -143,7 +143,7 @@ net::Task<void> KeysApi::login(http::ServerExchange& exchange)
     if (done.cookie.empty()) {
         co_return co_await page(exchange, done.status, done.said, done.retry_after);
     }
-    co_await go_to(exchange, "/dashboard", session_field(done.cookie, false));
+    co_await go_to(exchange, "/dashboard", session_field(done.cookie, exchange.secure()));
 }
 
 net::Task<void> KeysApi::logout(http::ServerExchange& exchange)
@@ -153,7 +153,7 @@ net::Task<void> KeysApi::logout(http::ServerExchange& exchange)
     if (!cookie.empty() && proxy::from_own_page(head)) {
         co_await keeper_.log_out(exchange.loop(), cookie);
     }
-    co_await go_to(exchange, login_path, session_field({}, false));
+    co_await go_to(exchange, login_path, session_field({}, exchange.secure()));
 }
 
 net::Task<void> refuse(http::ServerExchange& exchange, proxy::Problem problem)
