@@ -199,3 +199,13 @@ def test_agents_speak_tls_with_the_certificate_they_tell_of(sim_fleet):
     with connection:
         assert json.loads(list(pieces)[-1].splitlines()[-1])["done"]
     assert answer.header("X-Herd-Node") == "n1"
+
+
+def test_ollamas_own_command(secure, authority, ollama_binary):
+    environment = dict(os.environ, OLLAMA_HOST=https(secure), SSL_CERT_FILE=str(authority.file))
+    listed = subprocess.run([str(ollama_binary), "list"], capture_output=True, text=True, env=environment, timeout=30)
+    assert listed.returncode == 0 and MODEL in listed.stdout, listed.stderr
+    answered = subprocess.run([str(ollama_binary), "run", MODEL, "hi"], capture_output=True, text=True, env=environment, timeout=60)
+    assert answered.returncode == 0 and answered.stdout.strip(), answered.stderr
+    del environment["SSL_CERT_FILE"]
+    assert subprocess.run([str(ollama_binary), "list"], capture_output=True, env=environment, timeout=30).returncode != 0

@@ -197,6 +197,31 @@ retention = "30d"
     CHECK(options_of({"--config", again.path}).nodes.size() == 1);
 }
 
+TEST_CASE("all that can be said of a node is read, and what is shown of it is read again")
+{
+    const File file("[[node]]\nname = \"gpu\"\nurl = \"https://gpu.lan:8443/base\"\napi = \"openai\"\nweight = 2.5\nslots = 16\n"
+                    "bearer_file = \"gpu.key\"\nheaders = { X-Team = \"blue\", \"X-B\" = \"a=b\" }\nquery = [\"v=1\"]\n"
+                    "health_path = \"/health\"\ntls.verify = false\ntls.ca_file = \"ca.pem\"\n[[node]]\nurl = \"ollama.com\"\nkind = \"cloud\"\n");
+    const auto options = options_of({"--config", file.path});
+    REQUIRE(options.nodes.size() == 2);
+    const auto& node = options.nodes.front();
+    CHECK(node.url == "https://gpu.lan:8443/base");
+    CHECK(node.api == app::NodeDialect::openai);
+    CHECK(node.weight == 2.5);
+    CHECK(node.headers == std::vector<std::string>{"X-B=a=b", "X-Team=blue"});
+    CHECK(node.query == std::vector<std::string>{"v=1"});
+    CHECK(node.bearer_file.ends_with("/gpu.key"));
+    CHECK(node.tls_ca_file.starts_with("/"));
+    CHECK_FALSE(node.tls_verify);
+    CHECK(options.nodes.back().url == "https://ollama.com:443");
+    CHECK(options.nodes.back().kind == app::NodeKind::cloud);
+    const auto checked = parse({"--config", file.path, "--check-config"});
+    const auto& exit = std::get<app::ExitNow>(checked);
+    CHECK(exit.code == 0);
+    CHECK(exit.text.find("\ntls.verify = false") != std::string::npos);
+    CHECK(exit.text.find("blue") == std::string::npos);
+}
+
 TEST_CASE("secrets are not shown")
 {
     const File file("[discovery]\nfleet_key = \"00112233445566778899aabbccddeeff\"\n[[node]]\nurl = "
@@ -228,7 +253,16 @@ TEST_CASE("mistakes are one sentence that names the place and the nearest word")
     CHECK(error_of({"--config", file.path})
           == "herd: " + file.path
               + " line 2: unknown key \"discovery.prot\" (did you mean \"discovery.port\"?)\n");
-    CHECK(error_of({"--node", "https://x"}).find("not https") != std::string::npos);
+    CHECK(error_of({"--tls-cert", "a.pem"}) == "herd: tls.cert and tls.key need each other\n");
+    CHECK(error_of({"--tls-cert", "a", "--tls-key", "b", "--tls-self-signed"}).find("exclude each other") != std::string::npos);
+    const File only("[tls]\nonly = true\n");
+    CHECK(error_of({"--config", only.path}) == "herd: tls.only needs tls.cert and tls.key, or tls.self_signed\n");
+    const File weight("[[node]]\nurl = \"a\"\nweight = 0\n");
+    CHECK(error_of({"--config", weight.path}).find("line 3: weight") != std::string::npos);
+    const File header("[[node]]\nurl = \"a\"\nheaders = { X-A = 5 }\n");
+    CHECK(error_of({"--config", header.path}).find("line 3: headers.X-A expects a string") != std::string::npos);
+    const File key("[[node]]\nurl = \"a\"\ntls.verfy = false\n");
+    CHECK(error_of({"--config", key.path}).find("did you mean \"tls.verify\"?") != std::string::npos);
     CHECK(error_of({"--node", "a", "--node", "http://a:11434"}).find("configured already")
           != std::string::npos);
     CHECK(error_of({"--join", "key"}).find("fleet_key_file") != std::string::npos);
