@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "herd/admin/views.hpp"
 #include "herd/sync/pull_stream.hpp"
+#include "proxy/heads.hpp"
 
 #include <algorithm>
 
@@ -21,17 +22,11 @@ http::RequestHead head_of(const fleet::Address& address, std::size_t body_bytes)
 {
     http::RequestHead head;
     head.method = "POST";
-    head.target = address.path_prefix + "/api/pull";
+    head.target = "/api/pull";
     head.framing = http::Framing::length;
     head.content_length = body_bytes;
-    head.fields.add("Host", address.host_header.empty() ? address.endpoint.text() : address.host_header);
     head.fields.add("Content-Type", "application/json");
-    if (!address.bearer.empty()) {
-        head.fields.add("Authorization", "Bearer " + address.bearer);
-    }
-    if (address.proof != nullptr) {
-        head.fields.add("X-Herd-Proof", *address.proof);
-    }
+    proxy::address_to(head, address);
     return head;
 }
 
@@ -119,7 +114,7 @@ net::Task<void> Keeper::until_listed(Pull wanted)
 net::Task<std::string> Keeper::ask(Pull wanted)
 {
     const std::string body = Json{{"model", wanted.model}, {"stream", true}}.dump();
-    auto taken = co_await pool_.take(wanted.address.endpoint, true, loop_.now() + connect_patience);
+    auto taken = co_await pool_.take(wanted.address.endpoint, true, loop_.now() + connect_patience, wanted.address.trust());
     if (!taken) {
         co_return words_of(taken.error());
     }

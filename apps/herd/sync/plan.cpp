@@ -107,7 +107,9 @@ std::vector<const fleet::NodeView*> Plan::places(const Wanted& wanted, const fle
     const Requirement& requirement = *wanted.requirement;
     std::vector<const fleet::NodeView*> fitting;
     for (const fleet::NodeView& node : snapshot.nodes) {
-        if (names(requirement.nodes, node) && carries(requirement.labels, node)) {
+        // Models are pulled to Ollamas of this LAN alone.
+        const bool pulls = !node.address.cloud() && node.address.api() == fleet::NodeApi::ollama;
+        if (pulls && names(requirement.nodes, node) && carries(requirement.labels, node)) {
             fitting.push_back(&node);
         }
     }

@@ -21,7 +21,7 @@ struct Nodes {
             const auto id = base::NodeId::random(rng);
             const base::Endpoint at{base::IpAddress::v4({10, 1, static_cast<std::uint8_t>(i >> 8),
                                                          static_cast<std::uint8_t>(i)}), 11434};
-            feed(StaticAdded{id, "node-" + std::to_string(i), "http://" + at.text(), Address{at, {}, {}, {}}, {}, slots});
+            feed(StaticAdded{id, "node-" + std::to_string(i), "http://" + at.text(), Address{.endpoint = at}, {}, slots});
             NodeFacts facts;
             facts.host.cores = 8;
             facts.host.memory_total = facts.host.memory_available = 64 * base::gib;
@@ -33,7 +33,7 @@ struct Nodes {
                 const auto& model = facts.models.front();
                 facts.loaded.push_back({model.name, model.key, model.digest, model.size, model.size, 8192, {}, {}, {}});
             }
-            feed(StaticPolled{id, facts, Address{at, {}, {}, {}}, 1ms, base::Errc::refused, {}});
+            feed(StaticPolled{id, facts, Address{.endpoint = at}, 1ms, base::Errc::refused, {}});
         }
         profile.model = "model-0:7b";
         profile.model_key = ModelName::parse(profile.model).key;

@@ -222,6 +222,19 @@ TEST_CASE("cloud models and nonsense are not pulled")
     CHECK(w.started().empty());
 }
 
+TEST_CASE("nothing is pulled to the cloud, or to a server with OpenAI's paths alone")
+{
+    World w(3);
+    fleet::Manner cloud;
+    cloud.cloud = true;
+    w.node(1).address.manner = std::make_shared<const fleet::Manner>(cloud);
+    fleet::Manner openai;
+    openai.api = fleet::NodeApi::openai;
+    w.node(2).address.manner = std::make_shared<const fleet::Manner>(openai);
+    w.plan.require({{.model = "m"}});
+    CHECK(w.started() == "n3:m:latest ");
+}
+
 TEST_CASE("the plan is told as JSON")
 {
     World w(2);
