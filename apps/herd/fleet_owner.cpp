@@ -27,6 +27,15 @@ void FleetOwner::post(fleet::Event event)
     loop_.dispatch([this, event = std::move(event)]() mutable { apply(std::move(event)); });
 }
 
+bool FleetOwner::apply_now(const fleet::Event& event)
+{
+    if (!loop_.executor().running_in_this_thread() || applying_) {
+        return false;
+    }
+    apply_all(event);
+    return true;
+}
+
 void FleetOwner::apply(fleet::Event event)
 {
     assert_on_loop();
@@ -34,6 +43,12 @@ void FleetOwner::apply(fleet::Event event)
         waiting_.push_back(std::move(event)); // raised by a handler of the event that is being applied
         return;
     }
+    apply_all(event);
+}
+
+/// The event, and what its handlers raise.
+void FleetOwner::apply_all(const fleet::Event& event)
+{
     applying_ = true;
     step(event);
     while (!waiting_.empty()) {

@@ -26,6 +26,9 @@ public:
     void apply(fleet::Event event);
     /// Applies on the fleet loop: at once when called there, else posted. Thread: any.
     void post(fleet::Event event);
+    /// The same for an event that its owner needs back. False: not now, because this is another thread or an event is
+    /// being applied; nothing was done. Thread: any.
+    [[nodiscard]] bool apply_now(const fleet::Event& event);
 
     /// Carries out what is not the owner's own business. Set once, before the first event.
     void on_effect(EffectHandler handler) { handler_ = std::move(handler); }
@@ -52,6 +55,7 @@ public:
     void stop();
 
 private:
+    void apply_all(const fleet::Event& event);
     void step(const fleet::Event& event);
     void carry_out(fleet::Effect& effect);
     void rearm();

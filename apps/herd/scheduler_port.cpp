@@ -12,10 +12,16 @@ SchedulerPort::SchedulerPort(net::Loop& loop, FleetOwner& owner, std::uint16_t i
     owner_.attach(*this);
 }
 
-std::optional<SchedulerPort::Answer> SchedulerPort::try_acquire(fleet::Ticket ticket, const fleet::Profile& profile)
+std::optional<SchedulerPort::Answer> SchedulerPort::try_acquire(fleet::Ticket ticket, fleet::Profile& profile)
 {
     asked_ = ticket;
-    owner_.post(fleet::AcquireWanted{ticket, profile});
+    fleet::Event event(std::in_place_type<fleet::AcquireWanted>, ticket, std::move(profile));
+    const bool applied = owner_.apply_now(event);
+    auto& lent = std::get<fleet::AcquireWanted>(event).profile;
+    if (!applied) {
+        owner_.post(fleet::AcquireWanted{ticket, lent});
+    }
+    profile = std::move(lent);
     if (answered_) {
         asked_ = 0;
     }

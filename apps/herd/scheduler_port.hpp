@@ -18,7 +18,7 @@ public:
     SchedulerPort(net::Loop& loop, FleetOwner& owner, std::uint16_t index);
 
     fleet::Ticket new_ticket() override { return (std::uint64_t{index_} << 48) | ++last_ticket_; }
-    std::optional<Answer> try_acquire(fleet::Ticket ticket, const fleet::Profile& profile) override;
+    std::optional<Answer> try_acquire(fleet::Ticket ticket, fleet::Profile& profile) override;
     net::Task<Answer> acquire(fleet::Ticket ticket, fleet::Profile profile) override;
     void cancel(fleet::Ticket ticket) override;
     void finished(fleet::LeaseId lease, fleet::Outcome outcome) override;

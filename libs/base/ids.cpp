@@ -1,8 +1,15 @@
 #include "base/ids.hpp"
 
+#include "base/request_id.hpp"
 #include "base/text.hpp"
 
 namespace herd::base {
+
+namespace {
+// Of a request's name.
+constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
+constexpr std::size_t of_time = 8; // 36^8 milliseconds end in 2059; then they begin anew
+} // namespace
 
 std::uint64_t Uuid::prefix() const
 {
@@ -15,9 +22,15 @@ std::uint64_t Uuid::prefix() const
 
 std::string Uuid::text() const
 {
-    const std::string hex = to_hex(bytes);
-    return hex.substr(0, 8) + '-' + hex.substr(8, 4) + '-' + hex.substr(12, 4) + '-' + hex.substr(16, 4) + '-'
-        + hex.substr(20);
+    constexpr std::string_view hex = "0123456789abcdef";
+    std::string out(36, '-');
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        at += i == 4 || i == 6 || i == 8 || i == 10 ? 1U : 0U;
+        out[at++] = hex[bytes[i] >> 4];
+        out[at++] = hex[bytes[i] & 0x0F];
+    }
+    return out;
 }
 
 std::optional<Uuid> Uuid::parse(std::string_view text)
@@ -62,19 +75,28 @@ Uuid Uuid::from_hash(const std::array<std::uint8_t, 16>& bytes, int version)
     return id;
 }
 
-std::string make_request_id(Rng& rng)
+std::string make_request_id(Rng& rng, WallTime at)
 {
-    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
-    std::string id(16, '0');
-    std::uint64_t word = rng.next();
-    for (std::size_t i = 0; i < id.size(); ++i) {
-        if (i == 8) {
-            word = rng.next();
+    std::string id(15, '0'); // as many as a string holds without memory of its own: it is passed on a lot
+    const auto write = [&id](std::size_t from, std::size_t to, std::uint64_t word) {
+        for (std::size_t i = to; i > from; --i) {
+            id[i - 1] = digits[word % digits.size()];
+            word /= digits.size();
         }
-        id[i] = digits[word % digits.size()];
-        word /= digits.size();
-    }
+    };
+    write(0, of_time, static_cast<std::uint64_t>(at.time_since_epoch().count()) / 1000);
+    write(of_time, id.size(), rng.next());
     return id;
+}
+
+WallTime time_of_request_id(std::string_view id)
+{
+    std::int64_t ms = 0;
+    for (const char c : id.substr(0, of_time)) {
+        const auto digit = digits.find(c);
+        ms = ms * static_cast<std::int64_t>(digits.size()) + (digit == std::string_view::npos ? 0 : static_cast<std::int64_t>(digit));
+    }
+    return WallTime{std::chrono::milliseconds{ms}};
 }
 
 } // namespace herd::base

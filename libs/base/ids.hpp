@@ -1,6 +1,7 @@
 #pragma once
 // Identities. A node is its UUID; names are labels for people and never decide anything.
 #include "base/random.hpp"
+#include "base/time.hpp"
 
 #include <array>
 #include <compare>
@@ -33,8 +34,9 @@ struct Uuid {
 
 using NodeId = Uuid;
 
-/// Names an exchange in headers, logs and records: 16 characters of [0-9a-z], unique per process life.
-[[nodiscard]] std::string make_request_id(Rng& rng);
+/// Names an exchange in headers, logs and records: 15 characters of [0-9a-z], unique per process life. Later ones
+/// sort behind earlier ones, so that an index over them grows at its end.
+[[nodiscard]] std::string make_request_id(Rng& rng, WallTime at);
 
 } // namespace herd::base
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <numeric>
 
 namespace herd::base {
@@ -23,6 +24,26 @@ int hex_digit(char c)
 }
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+/// Eight bytes at once.
+bool eight_are_iequal(const char* a, const char* b)
+{
+    constexpr std::uint64_t ones = 0x0101010101010101U;
+    constexpr std::uint64_t case_bits = ones * 0x20;
+    constexpr std::uint64_t high_bits = ones * 0x80;
+    std::uint64_t one = 0;
+    std::uint64_t other = 0;
+    std::memcpy(&one, a, sizeof one);
+    std::memcpy(&other, b, sizeof other);
+    const auto differs = one ^ other;
+    if ((differs & ~case_bits) != 0) {
+        return false;
+    }
+    // Where they differ there must be a letter. (A byte beyond ASCII would carry into its neighbour, and is none.)
+    const auto low = (one | case_bits) & ~high_bits;
+    const auto letters = (low + ones * (0x80 - 'a')) & ~(low + ones * (0x7f - 'z')) & ~one & high_bits;
+    return ((differs << 2) & ~letters) == 0;
+}
 
 std::size_t edit_distance(std::string_view a, std::string_view b)
 {
@@ -77,26 +98,22 @@ std::string lower(std::string_view text)
     return result;
 }
 
-bool iequals(std::string_view a, std::string_view b)
+bool iequals_of_one_length(const char* a, const char* b, std::size_t length)
 {
-    if (a.size() != b.size()) {
-        return false;
+    if (length < 8) {
+        for (std::size_t i = 0; i < length; ++i) {
+            if (a[i] != b[i] && lower(a[i]) != lower(b[i])) {
+                return false;
+            }
+        }
+        return true;
     }
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        if (a[i] != b[i] && lower(a[i]) != lower(b[i])) {
+    for (std::size_t i = 0; i + 8 < length; i += 8) {
+        if (!eight_are_iequal(a + i, b + i)) {
             return false;
         }
     }
-    return true;
-}
-
-std::string_view trim(std::string_view text)
-{
-    const auto first = text.find_first_not_of(" \t\r\n");
-    if (first == std::string_view::npos) {
-        return {};
-    }
-    return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+    return eight_are_iequal(a + length - 8, b + length - 8); // some of them once more
 }
 
 std::vector<std::string_view> split_list(std::string_view text, char separator)

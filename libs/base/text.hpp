@@ -14,8 +14,22 @@ namespace herd::base {
 [[nodiscard]] bool from_hex(std::string_view hex, std::span<std::uint8_t> out);
 
 [[nodiscard]] std::string lower(std::string_view text);
-[[nodiscard]] bool iequals(std::string_view a, std::string_view b);
-[[nodiscard]] std::string_view trim(std::string_view text);
+[[nodiscard]] bool iequals_of_one_length(const char* a, const char* b, std::size_t length);
+[[nodiscard]] inline bool iequals(std::string_view a, std::string_view b)
+{
+    return a.size() == b.size() && iequals_of_one_length(a.data(), b.data(), a.size());
+}
+[[nodiscard]] constexpr std::string_view trim(std::string_view text)
+{
+    constexpr auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+    while (!text.empty() && is_space(text.front())) {
+        text.remove_prefix(1);
+    }
+    while (!text.empty() && is_space(text.back())) {
+        text.remove_suffix(1);
+    }
+    return text;
+}
 /// "a, b,,c" → {"a","b","c"}: pieces trimmed, empty ones left out.
 [[nodiscard]] std::vector<std::string_view> split_list(std::string_view text, char separator = ',');
 

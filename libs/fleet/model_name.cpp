@@ -17,7 +17,7 @@ constexpr std::size_t host_length_max = 350;
 
 enum class Part { host, space, model, tag };
 
-bool is_alnum(char c)
+constexpr bool is_alnum(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
@@ -112,12 +112,43 @@ Parts split(std::string_view text)
     return parts;
 }
 
+constexpr bool is_plain(char c) { return is_alnum(c) || c == '_' || c == '-' || c == '.'; }
+
+/// "model" or "model:tag", as nearly all names are, in one go: nothing of a host, a namespace or a cloud. False: not
+/// one of them (which says nothing about whether it is a good name).
+bool parse_plain(std::string_view text, ModelName& name)
+{
+    const auto colon = std::min(text.find(':'), text.size());
+    const auto model = text.substr(0, colon);
+    const auto tag = colon < text.size() ? text.substr(colon + 1) : default_tag;
+    const auto good = [](std::string_view part) {
+        return !part.empty() && part.size() <= part_length_max && (is_alnum(part.front()) || part.front() == '_')
+            && std::ranges::all_of(part, is_plain);
+    };
+    if (!good(model) || !good(tag) || ends_with_ignoring_case(tag, "cloud") || ends_with_ignoring_case(tag, "local")) {
+        return false;
+    }
+    name.valid = true;
+    name.display.reserve(model.size() + 1 + tag.size());
+    name.display.append(model).append(1, ':').append(tag);
+    constexpr std::string_view place = "registry.ollama.ai/library/";
+    name.key.reserve(place.size() + name.display.size());
+    name.key = place;
+    for (const char c : name.display) {
+        name.key += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+    return true;
+}
+
 } // namespace
 
 ModelName ModelName::parse(std::string_view text)
 {
     ModelName name;
     text = base::trim(text);
+    if (parse_plain(text, name)) {
+        return name;
+    }
     auto bare = text;
     const auto origin = take_origin(bare);
     if (auto rest = bare; origin != Origin::none && bare.size() != text.size() && take_origin(rest) != Origin::none) {

@@ -5,6 +5,7 @@
 #include "fleet/knowledge.hpp"
 #include "fleet/profile.hpp"
 
+#include <deque>
 #include <vector>
 
 namespace herd::fleet {
@@ -41,17 +42,17 @@ public:
     [[nodiscard]] OpenLease* find(LeaseId id);
     [[nodiscard]] std::uint32_t place_of(const OpenLease& lease) const
     {
-        return static_cast<std::uint32_t>(&lease - table_.data());
+        return static_cast<std::uint32_t>(lease.id & ((1U << place_bits) - 1));
     }
     [[nodiscard]] const OpenLease& at(std::uint32_t place) const { return table_[place]; }
     void close(OpenLease& lease);
     [[nodiscard]] std::size_t size() const { return table_.size() - free_.size(); }
-    [[nodiscard]] const std::vector<OpenLease>& table() const { return table_; }
+    [[nodiscard]] const std::deque<OpenLease>& table() const { return table_; }
 
 private:
     static constexpr int place_bits = 24;
 
-    std::vector<OpenLease> table_{};
+    std::deque<OpenLease> table_{}; // grows without ever needing its memory twice
     std::vector<std::uint32_t> free_{};
     std::uint64_t last_{0};
 };

@@ -391,7 +391,13 @@ std::optional<base::Result<std::span<const std::string_view>>> ClientConnection:
     return impl_->next_pieces();
 }
 
-net::Task<bool> ClientConnection::body_readable() { return impl_->stream->readable(); }
+std::optional<base::Result<ResponseHead>> ClientConnection::try_read_head()
+{
+    impl_->stream->unwatch();
+    return impl_->next_head();
+}
+
+net::Task<bool> ClientConnection::readable() { return impl_->stream->readable(); }
 
 base::Error ClientConnection::closed_error() const { return impl_->error(impl_->why_closed, "closed"); }
 

@@ -45,14 +45,16 @@ public:
     /// The final head of the answer (1xx are read and dropped). Waits as long as it takes: headers come with
     /// the first token. Errors: closed (ended before a head), reset, malformed, too_large, cancelled.
     [[nodiscard]] net::Task<base::Result<ResponseHead>> read_head();
+    /// The same without waiting: nothing when read_head() would have to; then readable() says when to try again.
+    [[nodiscard]] std::optional<base::Result<ResponseHead>> try_read_head();
     /// The next pieces of the body; empty means complete. Holds no buffer while it waits.
     /// Views hold until the next call. Errors: closed (ended inside the body), reset, malformed, cancelled.
     [[nodiscard]] net::Task<base::Result<std::span<const std::string_view>>> read_body();
     /// The same without waiting: nothing when read_body() would have to.
     [[nodiscard]] std::optional<base::Result<std::span<const std::string_view>>> try_read_body();
-    /// After try_read_body() returned nothing: until it is worth another try. False: closed by us, see closed_error().
-    /// Together they are read_body() without a frame of its own, for those who wait by the thousand.
-    [[nodiscard]] net::Task<bool> body_readable();
+    /// After try_read_head() or try_read_body() returned nothing: until it is worth another try. False: closed by us,
+    /// see closed_error(). Together they are read_body() without a frame of its own, for those who wait by the thousand.
+    [[nodiscard]] net::Task<bool> readable();
     [[nodiscard]] base::Error closed_error() const;
     [[nodiscard]] net::Task<base::Result<std::string>> read_all(std::size_t limit);
 

@@ -79,9 +79,11 @@ void keep_end_to_end(Fields& fields, bool (*keep)(std::string_view name))
 
 void add_via(Fields& fields, std::string_view own_id)
 {
-    std::string value;
-    value.reserve(own_id.size() + 16);
-    fields.add("Via", value.append("1.1 herd-").append(own_id));
+    std::array<char, 64> value; // NOLINT: filled below
+    constexpr std::string_view before = "1.1 herd-";
+    HERD_ASSERT(own_id.size() <= value.size() - before.size());
+    auto* const end = std::ranges::copy(own_id, std::ranges::copy(before, value.begin()).out).out;
+    fields.append("Via", {value.data(), static_cast<std::size_t>(end - value.data())});
 }
 
 bool via_contains(const Fields& fields, std::string_view own_id)

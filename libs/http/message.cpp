@@ -88,6 +88,7 @@ void Fields::append(std::string_view name, std::string_view value)
     const auto name_size = static_cast<std::uint32_t>(name.size());
     const auto begin = static_cast<std::uint32_t>(at);
     spans_.push_back({begin, name_size, begin + name_size + 2, static_cast<std::uint32_t>(value.size())});
+    lengths_ |= bit_of(name.size());
 }
 
 void Fields::take(std::string_view head)
@@ -103,6 +104,7 @@ void Fields::mark(const char* head, std::string_view name, std::string_view valu
     const auto value_at = value.empty() ? at + name_size : static_cast<std::uint32_t>(value.data() - head);
     HERD_ASSERT(at + name_size <= block_.size() && value_at + value.size() <= block_.size());
     spans_.push_back({at, name_size, value_at, static_cast<std::uint32_t>(value.size())});
+    lengths_ |= bit_of(name.size());
 }
 
 /// "name: value" and the end of the line, side by side.
@@ -164,10 +166,14 @@ void Fields::clear()
 {
     block_.clear();
     spans_.clear();
+    lengths_ = 0;
 }
 
 std::optional<std::string_view> Fields::find(std::string_view name) const
 {
+    if (!may_have(name)) {
+        return std::nullopt;
+    }
     for (const Span& span : spans_) {
         if (is_named(span, name)) {
             return std::string_view{block_.data() + span.value_at, span.value_length};
@@ -179,6 +185,9 @@ std::optional<std::string_view> Fields::find(std::string_view name) const
 std::size_t Fields::count(std::string_view name) const
 {
     std::size_t found = 0;
+    if (!may_have(name)) {
+        return found;
+    }
     for (const Span& span : spans_) {
         found += is_named(span, name) ? 1 : 0;
     }
@@ -193,6 +202,9 @@ bool Fields::is_named(const Span& span, std::string_view name) const
 std::vector<std::string_view> Fields::list(std::string_view name) const
 {
     std::vector<std::string_view> values;
+    if (!may_have(name)) {
+        return values;
+    }
     for (const Field field : *this) {
         if (field.name.size() == name.size() && base::iequals(field.name, name)) {
             const auto pieces = base::split_list(field.value);
@@ -205,8 +217,7 @@ std::vector<std::string_view> Fields::list(std::string_view name) const
 Field Fields::at(std::size_t index) const
 {
     HERD_ASSERT(index < spans_.size());
-    const Span& span = spans_[index];
-    return {{block_.data() + span.name_at, span.name_length}, {block_.data() + span.value_at, span.value_length}};
+    return of(spans_[index]);
 }
 
 std::string_view RequestHead::path() const { return std::string_view(target).substr(0, target.find('?')); }

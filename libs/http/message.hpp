@@ -45,13 +45,15 @@ public:
     /// Names and values together: what reserve() would have needed.
     [[nodiscard]] std::size_t bytes() const { return block_.size(); }
     [[nodiscard]] Field at(std::size_t index) const;
+    /// False: no field has a name of that length, so none has that name.
+    [[nodiscard]] bool may_have(std::string_view name) const { return (lengths_ & bit_of(name.size())) != 0; }
     /// Appends them as lines of a head, but for those that say how the message is framed.
     void write(std::string& out) const;
 
     class Iterator {
     public:
         Iterator(const Fields* fields, std::size_t index) : fields_(fields), index_(index) {}
-        Field operator*() const { return fields_->at(index_); }
+        Field operator*() const { return fields_->of(fields_->spans_[index_]); }
         Iterator& operator++()
         {
             ++index_;
@@ -70,10 +72,16 @@ private:
     struct Span {
         std::uint32_t name_at, name_length, value_at, value_length;
     };
+    [[nodiscard]] static std::uint32_t bit_of(std::size_t length) { return 1U << (length < 31 ? length : 31); }
+    [[nodiscard]] Field of(const Span& span) const
+    {
+        return {{block_.data() + span.name_at, span.name_length}, {block_.data() + span.value_at, span.value_length}};
+    }
     [[nodiscard]] bool is_named(const Span& span, std::string_view name) const;
     [[nodiscard]] bool is_line(const Span& span) const;
     std::string block_; // whole lines where we made them, as is usual for those that came too
     std::vector<Span> spans_;
+    std::uint32_t lengths_{0}; // of all names there were, a bit each: most questions are answered by it
 };
 
 /// How the body of a message is delimited on the wire.

@@ -72,6 +72,10 @@ public:
     [[nodiscard]] virtual net::Task<base::Result<void>> write(std::span<const std::string_view> pieces) = 0;
     /// Writes body payload and the end of the message with it.
     [[nodiscard]] virtual net::Task<base::Result<void>> end(std::span<const std::string_view> pieces = {}) = 0;
+    /// write() or end() as far as they go without waiting. False: write() or end() must follow at once, with the same
+    /// pieces; they finish it, or tell what went wrong.
+    [[nodiscard]] virtual bool try_write(std::span<const std::string_view> /*pieces*/) { return false; }
+    [[nodiscard]] virtual bool try_end(std::span<const std::string_view> /*pieces*/) { return false; }
     /// Head, body and end in one write.
     [[nodiscard]] net::Task<base::Result<void>> respond(ResponseHead head, std::string_view body);
 

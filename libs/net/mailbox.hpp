@@ -31,7 +31,7 @@ public:
         state_->take = nullptr; // a wake that is on its way finds nobody
     }
 
-    void put(T value)
+    void put(T&& value)
     {
         {
             const std::lock_guard lock(state_->mutex);

@@ -298,6 +298,7 @@ public:
         if (failure || expired) {
             co_return connect_failed(to, failure, expired);
         }
+        forget_writing(socket, target);
         co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(loop_, std::move(socket), to));
     }
 
@@ -328,6 +329,20 @@ public:
     }
 
 private:
+    /// Waiting for the connection left the reactor interested in when the socket can be written to, for good; and as
+    /// it always can, every later wait for input would be woken once for nothing. Registered anew, it is not.
+    void forget_writing(TcpSocket& socket, const Tcp::endpoint& target)
+    {
+        std::error_code error;
+        const int fd = socket.release(error);
+        if (!error) {
+            socket.assign(target.protocol(), fd, error); // NOLINT(bugprone-unused-return-value)
+            if (error) {
+                ::close(fd); // the stream is made closed; its first use tells
+            }
+        }
+    }
+
     static std::unexpected<base::Error> connect_failed(const Endpoint& to, std::error_code cause, bool expired)
     {
         if (cause.category() == ::asio::error::get_system_category()) {

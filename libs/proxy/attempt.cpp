@@ -42,7 +42,8 @@ net::Task<bool> upload(http::ServerExchange& exchange, const AttemptInput& input
 /// Sends head and body as far as the socket takes them. True: all of it.
 bool send_at_once(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
 {
-    auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id, exchange.secure());
+    thread_local http::RequestHead head; // NOLINT: its memory serves every request of this loop
+    make_node_head(exchange.head(), *input.address, exchange.peer(), input.own_id, exchange.secure(), head);
     if (!input.body.empty() || head.framing != http::Framing::none) {
         head.framing = http::Framing::length;
         head.content_length = input.body.size();
@@ -86,6 +87,21 @@ net::Task<void> read_failure(http::ServerExchange& exchange, Attempt& attempt)
             attempt.failure_text.append(piece);
         }
     }
+}
+
+/// The answer's head, or why there will be none, if that is known already.
+bool take_head(Attempt& attempt)
+{
+    auto head = attempt.connection->try_read_head();
+    if (!head) {
+        return false;
+    }
+    if (*head) {
+        attempt.head = std::move(**head);
+    } else {
+        attempt.error = std::move(head->error());
+    }
+    return true;
 }
 
 void take_first(base::Result<std::span<const std::string_view>> pieces, Attempt& attempt)
@@ -134,12 +150,14 @@ net::Task<void> try_node(http::ServerExchange& exchange, http::Pool& pool, const
     const bool early = input.streamed && !exchange.body_complete();
     SilenceGuard silence(exchange.loop(), connection, early ? early_head_timeout : input.first_byte_timeout);
     silence.arm();
-    auto head = co_await connection.read_head();
-    if (!head) {
-        attempt.error = std::move(head.error());
-    } else {
+    while (!take_head(attempt)) {
+        if (!co_await connection.readable()) {
+            attempt.error = connection.closed_error();
+            break;
+        }
+    }
+    if (!attempt.error) {
         attempt.phase = Phase::answered;
-        attempt.head = std::move(*head);
         if (attempt.head.status == 403 && input.address->proof != nullptr && attempt.head.fields.find("X-Herd-Proof")) {
             attempt.error = base::Error{base::Errc::forbidden, base::Source::node, base::Retry::never, "its agent refused this herd's proof", {}};
             connection.close();

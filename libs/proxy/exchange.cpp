@@ -29,7 +29,7 @@ Exchange::Exchange(Visit& visit)
       phase_(visit.phase_), wishes_(read_wishes(client_.head().fields)),
       kept_(context_.shared->replay_bytes, options_.replay_total)
 {
-    record_.id = wishes_.request_id.empty() ? base::make_request_id(context_.rng) : wishes_.request_id;
+    record_.id = wishes_.request_id.empty() ? base::make_request_id(context_.rng, record_.at) : wishes_.request_id;
     record_.session = wishes_.session;
     record_.priority = wishes_.priority;
     record_.tags = wishes_.tags;
@@ -69,8 +69,9 @@ net::Task<void> Exchange::answer()
     if (!read_well) {
         co_return;
     }
-    const auto next = co_await understand();
-    if (visit_.caller_ && next != Next::over) {
+    const auto next = understand();
+    const bool goes_on = next != Next::refuse && next != Next::not_found && next != Next::local;
+    if (visit_.caller_ && goes_on) {
         if (auto refused = not_for_caller()) {
             co_return co_await say(std::move(*refused));
         }
@@ -78,11 +79,17 @@ net::Task<void> Exchange::answer()
         record_.priority = profile_.priority;
     }
     switch (next) {
-    case Next::ask: co_return co_await serve_aloud();
+    case Next::ask:
+        if (speaks_early()) {
+            co_return co_await serve_aloud();
+        }
+        co_return co_await serve();
     case Next::unload: co_return co_await unload();
     case Next::copy: co_return co_await copy();
     case Next::remove: co_return co_await remove();
-    case Next::over: co_return;
+    case Next::refuse: co_return co_await say(std::move(problem_));
+    case Next::not_found: co_return co_await say(not_found());
+    case Next::local: co_return co_await answer_locally();
     }
 }
 
@@ -200,7 +207,13 @@ void Exchange::peek()
 
 // ---- understand: which model, which place, or which answer right away ------------------------------------
 
-net::Task<Exchange::Next> Exchange::understand()
+Exchange::Next Exchange::refused(Problem problem)
+{
+    problem_ = std::move(problem);
+    return Next::refuse;
+}
+
+Exchange::Next Exchange::understand()
 {
     const auto& fields = client_.head().fields;
     const auto deadline = began_ + std::min(options_.queue_timeout, wishes_.deadline.value_or(options_.queue_timeout));
@@ -231,20 +244,18 @@ net::Task<Exchange::Next> Exchange::understand()
     case Handling::account:
     case Handling::any_node: {
         profile_ = make_profile(route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
-        co_return Next::ask;
+        return Next::ask;
     }
-    case Handling::copy: co_return Next::copy;
+    case Handling::copy: return Next::copy;
     case Handling::unknown_post:
         if (peek_.model.empty() || (peek_.broken && !streamed_)) {
-            co_await say(not_found());
-            co_return Next::over;
+            return Next::not_found;
         }
         break;
     case Handling::model_lookup:
         name = route_.parameter;
         if (name.find('/') != name.npos) { // Ollama's own router does not take these
-            co_await answer_locally();
-            co_return Next::over;
+            return Next::local;
         }
         need = fleet::Need::model;
         break;
@@ -263,23 +274,21 @@ net::Task<Exchange::Next> Exchange::understand()
                              || (reading.then == Reading::Then::refuse && route_.handling == Handling::create
                                  && !peek_.empty && !peek_.broken);
     if (reading.then == Reading::Then::refuse && !any_will_do) {
-        co_await say(std::move(reading.problem));
-        co_return Next::over;
+        return refused(std::move(reading.problem));
     }
     if (any_will_do) {
         if (streamed_ && readable) {
             client_.close_after();
-            co_await say(Problem{413, "too_large", "no model is named in the first part of so large a request"});
-            co_return Next::over;
+            return refused({413, "too_large", "no model is named in the first part of so large a request"});
         }
         profile_ = make_profile(route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
-        co_return Next::ask;
+        return Next::ask;
     }
     if (reading.then == Reading::Then::unload) {
-        co_return Next::unload;
+        return Next::unload;
     }
     if (route_.handling == Handling::remove) {
-        co_return Next::remove;
+        return Next::remove;
     }
     if (model_.cloud && need == fleet::Need::slot) { // costs no slot, and need not be installed to run
         need = snapshot->models.contains(model_.key) ? fleet::Need::model : fleet::Need::any;
@@ -294,7 +303,7 @@ net::Task<Exchange::Next> Exchange::understand()
     }
     model_written_ = profile_.model;
     record_.model = names_model_ ? model_.display : model_.text;
-    co_return Next::ask;
+    return Next::ask;
 }
 
 // ---- serve: acquire → attempt → judge, until somebody answers --------------------------------------------
@@ -343,7 +352,9 @@ net::Task<void> Exchange::serve()
         }
         const auto decision = judge();
         if (decision.verdict == Verdict::pass) {
-            co_await quiet();
+            if (early_) {
+                co_await early_->stop();
+            }
             if (client_.begun()) {
                 if (!fits_early_head()) {
                     co_return co_await tell_in_stream();

@@ -9,6 +9,7 @@
 #include "proxy/early_head.hpp"
 #include "proxy/kept_bytes.hpp"
 #include "proxy/model_ops.hpp"
+#include "proxy/problem.hpp"
 #include "proxy/profile.hpp"
 #include "proxy/routes.hpp"
 #include "proxy/visit.hpp"
@@ -33,7 +34,7 @@ public:
 
 private:
     using Stage = Visit::Stage;
-    enum class Next : std::uint8_t { ask, unload, copy, remove, over };
+    enum class Next : std::uint8_t { ask, unload, copy, remove, refuse, not_found, local };
     struct Failure {
         http::ResponseHead head{};
         std::string body{};
@@ -45,7 +46,8 @@ private:
     net::Task<bool> read();
     net::Task<base::Result<void>> fill(std::size_t limit);
     void peek();
-    net::Task<Next> understand();
+    Next understand();
+    Next refused(Problem problem);
     net::Task<void> serve();
     using Grant = std::expected<fleet::Lease, fleet::Refusal>;
     std::optional<Grant> acquire_at_once(fleet::Ticket ticket);
@@ -62,6 +64,7 @@ private:
     net::Task<void> refuse(const fleet::Refusal& refusal);
 
     // exchange_early.cpp: a stream that begins before its answer
+    [[nodiscard]] bool speaks_early() const;
     net::Task<void> serve_aloud();
     net::Task<void> quiet();
     [[nodiscard]] http::ResponseHead early_head() const;
@@ -105,6 +108,7 @@ private:
     ModelReference model_;
     fleet::Profile profile_;
     std::string route_name_; ///< for the memory of old nodes
+    Problem problem_{}; ///< with Next::refuse
     bool skipped_old_nodes_{false};
     bool names_model_{false}; ///< sent there because the catalog lists the model
 

@@ -95,24 +95,43 @@ void Visit::pass(Attempt attempt, const fleet::Lease& lease)
     client_.begin(std::move(head)); // the commit point: the head leaves with the first bytes
 }
 
-/// What was read already is all of the answer.
-net::Task<void> Visit::give_whole()
+/// The usual case of a short answer: what was read already is all of it.
+bool Visit::give_at_once()
 {
-    tail_.feed(first_);
-    const auto words = last_words(RelayEnd::complete);
+    if (!connection_->body_complete() || first_.empty() || !first_text_.empty() || reread_ || client_.client_gone()) {
+        return false;
+    }
+    tail_.feed_whole(first_);
+    first_text_ = last_words(RelayEnd::complete);
     node_done();
+    given_ = true;
+    if (!first_text_.empty() || !client_.try_end(first_)) {
+        return false;
+    }
+    gave_whole({}, false);
+    return true;
+}
+
+/// What give_at_once() could not write.
+net::Task<void> Visit::give_rest()
+{
     base::Result<void> done{};
-    if (words.empty()) {
+    if (first_text_.empty()) {
         done = co_await client_.end(first_);
     } else {
         client_.close_after();
         done = co_await client_.write(first_);
         if (done) {
-            const std::array last{std::string_view(words)};
+            const std::array last{std::string_view(first_text_)};
             done = co_await client_.end(last);
         }
     }
-    Relayed relayed{.end = RelayEnd::complete, .words_said = !words.empty(), .error = {}};
+    gave_whole(std::move(done), !first_text_.empty());
+}
+
+void Visit::gave_whole(base::Result<void> done, bool words_said)
+{
+    Relayed relayed{.end = RelayEnd::complete, .words_said = words_said, .error = {}};
     if (!done) {
         relayed.end = RelayEnd::client_gone;
         relayed.error = std::move(done.error());
@@ -125,8 +144,8 @@ net::Task<void> Visit::give_whole()
 
 net::Task<void> Visit::relay()
 {
-    if (connection_->body_complete() && !first_.empty() && first_text_.empty() && !reread_ && !client_.client_gone()) {
-        co_return co_await give_whole();
+    if (given_) {
+        co_return co_await give_rest();
     }
     const std::array kept{std::string_view(first_text_)};
     RelayExtras extras;
@@ -203,8 +222,8 @@ std::string Visit::field_value(std::string_view text)
 
 void Visit::stamp_proxied(http::Fields& fields, std::string_view node, std::size_t retries) const
 {
-    fields.add("X-Herd-Node", field_value(node));
-    fields.add("X-Herd-Model", field_value(record_.model));
+    fields.append("X-Herd-Node", field_value(node));
+    fields.append("X-Herd-Model", field_value(record_.model));
     fields.append("X-Herd-Retries", std::to_string(retries));
     fields.append("X-Herd-Queue-Ms", std::to_string(base::milliseconds(record_.queue)));
 }

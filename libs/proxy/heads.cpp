@@ -78,13 +78,23 @@ http::RequestHead node_head(const http::RequestHead& client, const fleet::Addres
                             const base::Endpoint& peer, std::string_view own_id, bool secure)
 {
     http::RequestHead head;
+    make_node_head(client, address, peer, own_id, secure, head);
+    return head;
+}
+
+void make_node_head(const http::RequestHead& client, const fleet::Address& address, const base::Endpoint& peer,
+                    std::string_view own_id, bool secure, http::RequestHead& head)
+{
+    head.minor = 1;
+    head.keep_alive = true;
+    head.fields.clear();
     head.method = client.method;
     head.target.assign(address.path_prefix).append(client.target);
     head.framing = client.framing;
     head.content_length = client.content_length;
     head.fields.reserve(client.fields.bytes() + 256, client.fields.size() + 8);
     if (address.host_header.empty()) {
-        head.fields.add("Host", address.endpoint.text());
+        head.fields.append("Host", address.endpoint.text());
     } else {
         head.fields.add("Host", address.host_header);
     }
@@ -98,13 +108,12 @@ http::RequestHead node_head(const http::RequestHead& client, const fleet::Addres
     if (address.manner) {
         add_manner(head, *address.manner);
         if (address.manner->cloud) {
-            return head;
+            return;
         }
     }
     head.fields.append("X-Forwarded-For", peer.address.without_scope().text());
     head.fields.append("X-Forwarded-Proto", secure ? "https" : "http");
     http::add_via(head.fields, own_id);
-    return head;
 }
 
 http::ResponseHead client_head(http::ResponseHead node)

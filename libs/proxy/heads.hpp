@@ -16,6 +16,9 @@ namespace herd::proxy {
 /// Framing is the client's; set it to what will really be sent.
 [[nodiscard]] http::RequestHead node_head(const http::RequestHead& client, const fleet::Address& address,
                                           const base::Endpoint& peer, std::string_view own_id, bool secure = false);
+/// The same into a head that was used before, for its memory.
+void make_node_head(const http::RequestHead& client, const fleet::Address& address, const base::Endpoint& peer,
+                    std::string_view own_id, bool secure, http::RequestHead& head);
 
 /// What a person said about speaking to that node: prefix and query around the target, Host, Authorization and
 /// further fields. For heads of our own making; node_head() has it all.

@@ -10,7 +10,7 @@
 
 namespace herd::proxy {
 
-/// Immutable. Thread: any.
+/// Thread: one at a time.
 class HostPolicy {
 public:
     /// Everything passes.
@@ -30,6 +30,7 @@ private:
 
     bool checks_{false};
     std::vector<std::string> names_{};
+    mutable std::string passed_{}; ///< an address that passed: the next request nearly always says the same
 };
 
 } // namespace herd::proxy

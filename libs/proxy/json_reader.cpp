@@ -261,6 +261,10 @@ std::string_view JsonReader::escape(std::string_view written, std::size_t& i, st
 
 bool JsonReader::unescape(std::string_view written, std::string& out, std::size_t limit)
 {
+    if (written.find('\\') == written.npos) {
+        out = written.substr(0, limit);
+        return written.size() <= limit;
+    }
     out.clear();
     std::array<char, 4> space{};
     std::size_t i = 0;

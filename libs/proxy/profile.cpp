@@ -104,11 +104,26 @@ Reading let_a_node_answer()
     return reading;
 }
 
+/// All fields that carry wishes, but User-Agent, begin so; most clients send none.
+bool has_extensions(const http::Fields& fields)
+{
+    for (const http::Field field : fields) {
+        if (field.name.starts_with('X') || field.name.starts_with('x')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 } // namespace
 
 Wishes read_wishes(const http::Fields& fields)
 {
     Wishes wishes;
+    wishes.product = product_of(fields.find("User-Agent").value_or(""));
+    if (!has_extensions(fields)) {
+        return wishes;
+    }
     wishes.node = first_of(fields, {"X-Herd-Node"});
     take_words(fields, "X-Herd-Label", wishes.labels, true);
     take_words(fields, "X-OllamaFlow-Label", wishes.labels, true);
@@ -117,7 +132,6 @@ Wishes read_wishes(const http::Fields& fields)
     take_words(fields, "X-Herd-Fallback-Models", wishes.fallback_models, false);
     wishes.allow_cloud = base::iequals(fields.find("X-Herd-Allow-Cloud").value_or(""), "true");
     wishes.no_fallback = base::iequals(fields.find("X-Fleet-No-Fallback").value_or(""), "true");
-    wishes.product = product_of(fields.find("User-Agent").value_or(""));
     if (const auto priority = fields.find("X-Herd-Priority")) {
         if (base::iequals(*priority, "interactive")) {
             wishes.priority = fleet::Priority::interactive;

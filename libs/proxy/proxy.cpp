@@ -107,7 +107,7 @@ net::Task<void> Proxy::handle(http::ServerExchange& exchange)
         const auto search = std::make_unique<Exchange>(*visit);
         co_await search->answer();
     } // its memory serves others while the answer flows
-    if (visit->passed()) {
+    if (visit->passed() && !visit->give_at_once()) {
         co_await visit->relay();
     }
     visit->record();

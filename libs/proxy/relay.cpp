@@ -80,7 +80,7 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
             const auto read = take(connection, pieces, out.error);
             if (read == Read::nothing_yet) {
                 silence.arm();
-                const bool open = co_await connection.body_readable();
+                const bool open = co_await connection.readable();
                 silence.disarm();
                 if (open) {
                     continue;
@@ -109,7 +109,7 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
         if (connection.body_complete()) {
             break; // complete: these pieces are the last, and leave together with the end
         }
-        if (!note(co_await exchange.write(pieces), out)) {
+        if (!exchange.try_write(pieces) && !note(co_await exchange.write(pieces), out)) {
             break;
         }
         pieces = {};

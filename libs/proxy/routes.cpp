@@ -155,6 +155,28 @@ bool allows(std::string_view allow, std::string_view method)
     return false;
 }
 
+/// The usual case: a path that stands in the table as it is. (None of them needs decoding or cleaning.)
+const Entry* find_literal(std::string_view path)
+{
+    if (path.ends_with(':')) {
+        return nullptr;
+    }
+    const auto* const entry = std::ranges::find(table, path, &Entry::pattern);
+    return entry == table.end() ? nullptr : entry;
+}
+
+void fill(Route& route, const Entry& entry, std::string_view method)
+{
+    route.pattern = entry.pattern;
+    route.allow = entry.allow;
+    route.handling = entry.handling;
+    route.stream = entry.stream;
+    route.embedding = entry.embedding;
+    route.replayable = entry.replayable || (entry.handling == blob && method == "HEAD");
+    route.streams_by_default = entry.streams_by_default;
+    route.multipart = entry.multipart;
+}
+
 std::string with_query(std::string location, std::string_view query)
 {
     if (!query.empty()) {
@@ -201,6 +223,11 @@ std::vector<std::pair<std::string_view, std::string_view>> route_list()
 Route classify(std::string_view method, std::string_view path, std::string_view query)
 {
     Route route;
+    if (const auto* entry = find_literal(path); entry != nullptr && allows(entry->allow, method)) {
+        route.dialect = dialect_of(path);
+        fill(route, *entry, method);
+        return route;
+    }
     std::string decoded;
     if (path.empty() || path.front() != '/' || !percent_decode(path, decoded)) {
         route.dialect = dialect_of(path);
@@ -234,18 +261,13 @@ Route classify(std::string_view method, std::string_view path, std::string_view 
         }
         return route;
     }
-    route.pattern = entry->pattern;
-    route.allow = entry->allow;
     if (!allows(entry->allow, method)) {
+        route.pattern = entry->pattern;
+        route.allow = entry->allow;
         route.handling = wrong_method;
         return route;
     }
-    route.handling = entry->handling;
-    route.stream = entry->stream;
-    route.embedding = entry->embedding;
-    route.replayable = entry->replayable || (entry->handling == blob && method == "HEAD");
-    route.streams_by_default = entry->streams_by_default;
-    route.multipart = entry->multipart;
+    fill(route, *entry, method);
     return route;
 }
 

@@ -21,8 +21,9 @@ public:
 
     [[nodiscard]] virtual fleet::Ticket new_ticket() = 0;
     /// acquire() where that need not wait. Nothing: acquire() must follow at once, with the same ticket and profile.
+    /// The profile is lent for the call, and as it was afterwards.
     [[nodiscard]] virtual std::optional<std::expected<fleet::Lease, fleet::Refusal>> try_acquire(
-        fleet::Ticket /*ticket*/, const fleet::Profile& /*profile*/)
+        fleet::Ticket /*ticket*/, fleet::Profile& /*profile*/)
     {
         return std::nullopt;
     }

@@ -48,11 +48,11 @@ std::optional<std::size_t> metric_before(std::string_view text, std::size_t colo
     constexpr std::size_t name_bytes_max = 20;
     const auto from = colon - 1 - std::min(colon - 1, name_bytes_max + 1);
     auto name = text.substr(from, colon - 1 - from);
-    const auto open = name.rfind('"');
-    if (open == name.npos) {
+    const void* const open = ::memrchr(name.data(), '"', name.size());
+    if (open == nullptr) {
         return std::nullopt;
     }
-    name.remove_prefix(open + 1);
+    name.remove_prefix(static_cast<std::size_t>(static_cast<const char*>(open) - name.data()) + 1);
     if (name.size() < 10) {
         return std::nullopt; // the shortest of ours
     }
@@ -174,6 +174,19 @@ void StreamTail::feed(std::span<const std::string_view> pieces)
             keep(piece);
         }
     }
+}
+
+void StreamTail::feed_whole(std::span<const std::string_view> pieces)
+{
+    const bool plain = pieces.size() == 1 && bytes_ == 0 && (ordinary_.empty() || !pieces.front().ends_with(ordinary_));
+    if (!plain) {
+        feed(pieces);
+        return;
+    }
+    const auto piece = pieces.front();
+    bytes_ = piece.size();
+    all_ = piece.size() <= kept_max;
+    whole_ = piece.substr(piece.size() - std::min(piece.size(), kept_max));
 }
 
 void StreamTail::keep(std::string_view piece)

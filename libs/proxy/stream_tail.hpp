@@ -27,10 +27,12 @@ public:
     void expect(StreamKind kind);
     /// Takes pieces of payload, in order.
     void feed(std::span<const std::string_view> pieces);
+    /// The same for a payload that is all here, and stays where it is while questions are asked: nothing is copied.
+    void feed_whole(std::span<const std::string_view> pieces);
 
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
     /// The last bytes, at most 2 KiB (or everything, if that is less). Less what expect() made needless.
-    [[nodiscard]] std::string_view text() const { return kept_; }
+    [[nodiscard]] std::string_view text() const { return whole_.empty() ? std::string_view(kept_) : whole_; }
     /// The payload so far ends where an event ends, so that another may follow.
     [[nodiscard]] bool at_event_end(StreamKind kind) const;
 
@@ -46,6 +48,7 @@ private:
 
     static constexpr std::size_t kept_max = 2048;
     std::string kept_;
+    std::string_view whole_;    ///< instead of kept_: of feed_whole()
     std::string_view ordinary_; ///< how an event ends that says nothing; empty: none does
     std::string_view instead_;  ///< what is kept of it
     std::uint64_t bytes_{0};

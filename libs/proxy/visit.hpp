@@ -62,7 +62,9 @@ public:
     /// A node's answer is let through: the commit point. Requires: a lease is held, the attempt was good.
     void pass(Attempt attempt, const fleet::Lease& lease);
     [[nodiscard]] bool passed() const { return connection_ != nullptr; }
-    /// After pass(): the answer, to its end.
+    /// After pass(): the answer to its end, if all of it is here and the client's socket takes it. False: relay() must
+    /// follow at once.
+    [[nodiscard]] bool give_at_once();
     [[nodiscard]] net::Task<void> relay();
     /// At the end, once.
     void record();
@@ -83,7 +85,8 @@ private:
 
     /// Asks Context::access, which is not null. A problem: it is not let in.
     [[nodiscard]] std::optional<Problem> admit();
-    net::Task<void> give_whole();
+    net::Task<void> give_rest();
+    void gave_whole(base::Result<void> done, bool words_said);
     std::string last_words(RelayEnd end);
     net::Task<void> before_write();
     /// Names come from the network: what cannot stand in a field becomes '?'.
@@ -102,6 +105,7 @@ private:
     Route route_;
     CorsPolicy::Verdict cors_;
     char phase_{'R'};
+    bool given_{false}; ///< give_at_once() did all but write the end
     StreamKind kind_{StreamKind::none};
     TailEnd tail_end_{TailEnd::proper};
     bool cancelled_{false}; ///< by an operator

@@ -53,7 +53,7 @@ struct RequestRecord {
     std::uint64_t bytes_out{0};
     bool fallback{false};
     std::string error{};
-    std::string decision{}; ///< as the app wrote it; the store does not look inside
+    std::string decision{}; ///< bytes as the app packed them; the store does not look inside
     std::vector<std::string> labels{};
     std::optional<std::int64_t> num_ctx_asked{};
     std::optional<std::int64_t> num_ctx_used{}; ///< that the model was loaded with

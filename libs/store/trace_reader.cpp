@@ -1,5 +1,6 @@
 #include "store/trace_reader.hpp"
 
+#include "base/request_id.hpp"
 #include "store/internal/trace_schema.hpp"
 
 #include <functional>
@@ -197,17 +198,27 @@ base::Result<std::optional<RequestRecord>> TraceReader::find(const std::string& 
     if (!*database) {
         return std::optional<RequestRecord>{};
     }
-    auto statement = (*database)->prepare(
-        fmt::format("SELECT {} FROM requests WHERE id = ? ORDER BY at DESC, seq DESC LIMIT 1", internal::trace_columns));
-    if (!statement) {
-        return std::unexpected(statement.error());
+    Patience patience{clock_, clock_.now() + patience_};
+    (*database)->interrupt_when(late, &patience);
+    const auto first = us(base::time_of_request_id(id));
+    for (const auto* where : {"at >= ? AND at < ? AND id = ?", "? <= ? AND id = ?"}) { // one of ours; else anywhere
+        auto statement = (*database)->prepare(fmt::format("SELECT {} FROM requests WHERE {} ORDER BY at DESC, seq DESC LIMIT 1",
+                                                          internal::trace_columns, where));
+        if (!statement) {
+            return std::unexpected(statement.error());
+        }
+        statement->bind(1, first);
+        statement->bind(2, first + 1000);
+        statement->bind(3, id);
+        auto rows = rows_of(*statement);
+        if (!rows) {
+            return std::unexpected(rows.error());
+        }
+        if (!rows->empty()) {
+            return std::move(rows->front());
+        }
     }
-    statement->bind(1, id);
-    auto rows = rows_of(*statement);
-    if (!rows) {
-        return std::unexpected(rows.error());
-    }
-    return rows->empty() ? std::optional<RequestRecord>{} : std::optional{std::move(rows->front())};
+    return std::optional<RequestRecord>{};
 }
 
 base::Result<void> TraceReader::past(base::WallTime since, base::WallTime until, std::size_t most,

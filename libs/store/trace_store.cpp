@@ -21,7 +21,7 @@ struct TraceStore::State {
     void drain()
     {
         constexpr std::size_t batch_max = 1000;
-        std::vector<RequestRecord> batch;
+        SharedRecords batch;
         for (;;) {
             batch.clear();
             TraceLimits now;
@@ -66,7 +66,7 @@ struct TraceStore::State {
 
     const TraceOptions options;
     mutable std::mutex mutex;
-    base::BoundedQueue<RequestRecord> queue; // this and the next four: under the mutex
+    base::BoundedQueue<std::shared_ptr<const RequestRecord>> queue; // this and the next four: under the mutex
     TraceLimits limits;
     bool scheduled{false};
     bool told_full{false};
@@ -84,12 +84,12 @@ TraceStore::TraceStore(TraceOptions options, const base::Clock& clock)
 
 TraceStore::~TraceStore() = default;
 
-void TraceStore::add(std::vector<RequestRecord> records)
+void TraceStore::add(SharedRecords records)
 {
     bool full = false;
     {
         const std::lock_guard lock(state_->mutex);
-        for (RequestRecord& record : records) {
+        for (auto& record : records) {
             full = !state_->queue.push(std::move(record)) || full;
         }
         full = full && !std::exchange(state_->told_full, true);

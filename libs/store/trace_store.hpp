@@ -14,6 +14,9 @@
 
 namespace herd::store {
 
+/// Whoever shows them, too, holds the same ones.
+using SharedRecords = std::vector<std::shared_ptr<const RequestRecord>>;
+
 struct TraceLimits {
     base::Duration retention{std::chrono::hours{24 * 30}};
     base::Bytes max_size{base::gib}; ///< of the data in the file; the oldest records go first
@@ -46,7 +49,7 @@ public:
     /// Writes what is queued.
     ~TraceStore();
 
-    void add(std::vector<RequestRecord> records);
+    void add(SharedRecords records);
     /// Call now and then, so that old records go also when nothing is added.
     void tick() { add({}); }
     void set_limits(const TraceLimits& limits);

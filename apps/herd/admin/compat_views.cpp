@@ -1,6 +1,7 @@
 #include "herd/admin/compat_views.hpp"
 
 #include "fleet/model_name.hpp"
+#include "herd/records/packed_decision.hpp"
 #include "herd/records/record_view.hpp"
 
 #include <algorithm>

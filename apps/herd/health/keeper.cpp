@@ -1,7 +1,7 @@
 #include "herd/health/keeper.hpp"
 
 #include "herd/on_loop.hpp"
-#include "herd/records/record_view.hpp"
+#include "herd/records/packed_decision.hpp"
 
 #include <algorithm>
 #include <array>

@@ -11,15 +11,18 @@
 namespace herd::app {
 
 namespace {
-/// How long records gather before they are taken: also the most a kill -9 costs, with the commit behind it.
+/// How long records gather before they are taken, and how long or how many before they go to the disk. Both times
+/// and the commit are what a kill -9 costs: less than a second.
 constexpr base::Duration linger = std::chrono::milliseconds{40};
+constexpr base::Duration save_within = std::chrono::milliseconds{250};
+constexpr std::size_t saved_together = 1000;
 constexpr base::Duration store_tick = std::chrono::seconds{30};
 constexpr std::size_t questions_max = 64;
 } // namespace
 
 Ledger::Ledger(LedgerOptions options, EventVoices voices, EventLimits limits)
     : options_(std::move(options)), hub_(loop_, options_.boot, std::move(voices), limits),
-      last_seq_(static_cast<std::uint64_t>(clock_.wall().time_since_epoch().count())), began_(clock_.wall()), store_timer_(loop_),
+      last_seq_(static_cast<std::uint64_t>(clock_.wall().time_since_epoch().count())), began_(clock_.wall()), store_timer_(loop_), save_timer_(loop_),
       mailbox_(loop_, options_.queue_max, linger, [this](std::vector<proxy::ExchangeRecord>& batch) { take(batch); })
 {
 }
@@ -45,6 +48,7 @@ void Ledger::stop()
 {
     loop_.post([this] {
         mailbox_.drain();
+        save();
         store_timer_.cancel();
         hub_.close();
         loop_.stop();
@@ -75,8 +79,6 @@ store::TraceHealth Ledger::store_health() const { return store_ ? store_->health
 
 void Ledger::take(std::vector<proxy::ExchangeRecord>& batch)
 {
-    std::vector<store::RequestRecord> to_store;
-    to_store.reserve(batch.size());
     for (proxy::ExchangeRecord& exchange : batch) {
         auto record = std::make_shared<store::RequestRecord>(stored_form(std::move(exchange)));
         record->seq = ++last_seq_;
@@ -88,19 +90,31 @@ void Ledger::take(std::vector<proxy::ExchangeRecord>& batch)
         }
         hub_.ended(record);
         if (store_) {
-            to_store.push_back(*record);
+            unsaved_.push_back(record);
         }
         recent_.push_back(std::move(record));
     }
-    while (recent_.size() > options_.recent_max) {
-        recent_.pop_front();
+    if (unsaved_.size() >= saved_together) {
+        save();
+    } else if (!unsaved_.empty() && !std::exchange(saving_soon_, true)) {
+        save_timer_.call_after(save_within, [this] { save(); });
     }
-    if (store_) {
-        store_->add(std::move(to_store));
+    while (recent_.size() > options_.recent_max + unsaved_.size()) { // what is not on its way to the disk is known here
+        recent_.pop_front();
     }
     if (const std::size_t dropped = mailbox_.dropped(); dropped > told_dropped_) {
         log::warn("records", "records_dropped", {{"count", dropped - told_dropped_}, {"why", "more requests end than can be written down"}});
         told_dropped_ = dropped;
+    }
+}
+
+/// Many in one transaction cost the disk little more than one.
+void Ledger::save()
+{
+    saving_soon_ = false;
+    save_timer_.cancel();
+    if (store_ && !unsaved_.empty()) {
+        store_->add(std::exchange(unsaved_, {}));
     }
 }
 

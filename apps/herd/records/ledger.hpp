@@ -89,6 +89,7 @@ public:
 private:
     void take(std::vector<proxy::ExchangeRecord>& batch);
     void watch_store();
+    void save();
     /// All there are in memory, newest last, after taking in what is on its way. Thread: the loop's.
     [[nodiscard]] Records recent();
     template <class Work>
@@ -105,7 +106,10 @@ private:
     std::deque<std::shared_ptr<const store::RequestRecord>> recent_;
     std::vector<std::function<void(const store::RequestRecord&)>> listeners_;
     std::optional<int> health_score_;
+    store::SharedRecords unsaved_;
+    bool saving_soon_{false};
     net::Timer store_timer_;
+    net::Timer save_timer_;
     std::size_t told_dropped_{0};
     net::Mailbox<proxy::ExchangeRecord> mailbox_;
     std::unique_ptr<store::TraceStore> store_;

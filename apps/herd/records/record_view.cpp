@@ -2,12 +2,11 @@
 
 #include "herd/admin/decision_view.hpp"
 #include "herd/admin/views.hpp"
+#include "herd/records/packed_decision.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace herd::app {
@@ -151,64 +150,6 @@ Json to_json(const store::RequestRecord& record)
     return json;
 }
 
-void append_number(std::string& out, double value)
-{
-    if (std::isfinite(value)) {
-        fmt::format_to(std::back_inserter(out), "{}", value);
-    } else {
-        out += "null";
-    }
-}
-
-/// Names come from the network: what needs more than quotes around it goes the long way.
-void append_text(std::string& out, std::string_view text)
-{
-    const bool plain = std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 0x7F && c != '"' && c != '\\'; });
-    if (plain) {
-        out.append(1, '"').append(text).append(1, '"');
-    } else {
-        out += text_of(Json(text));
-    }
-}
-
-void append_packed(std::string& out, const fleet::Weighed& one)
-{
-    out += '[';
-    append_text(out, one.node.text());
-    out += ',';
-    append_text(out, one.name);
-    fmt::format_to(std::back_inserter(out), ",{}", static_cast<int>(one.exclusion));
-    for (const double part : {one.cost.wait_s, one.cost.load_s, one.cost.prefill_s, one.cost.decode_s, one.cost.risk_s}) {
-        out += ',';
-        append_number(out, part);
-    }
-    fmt::format_to(std::back_inserter(out), ",{},{},{},{}", one.loaded, one.same_class, one.free_slots, one.slots);
-    for (const double part : {one.cached_tokens, one.prefill_rate, one.decode_rate}) {
-        out += ',';
-        append_number(out, part);
-    }
-    out += ']';
-}
-
-fleet::Weighed unpacked(const Json& json)
-{
-    fleet::Weighed one;
-    one.node = base::NodeId::parse(json.at(0).get<std::string>()).value_or(base::NodeId{});
-    one.name = json.at(1);
-    one.exclusion = static_cast<fleet::Exclusion>(
-        std::clamp(json.at(2).get<int>(), 0, static_cast<int>(fleet::Exclusion::loading)));
-    const auto number = [&](std::size_t at) { return json.at(at).is_number() ? json.at(at).get<double>() : 0.0; };
-    one.cost = {number(3), number(4), number(5), number(6), number(7)};
-    one.loaded = json.at(8);
-    one.same_class = json.at(9);
-    one.free_slots = json.at(10);
-    one.slots = json.at(11);
-    one.cached_tokens = number(12);
-    one.prefill_rate = number(13);
-    one.decode_rate = number(14);
-    return one;
-}
-
 } // namespace
 
 std::string_view priority_name(fleet::Priority priority)
@@ -296,68 +237,6 @@ std::string in_flight_json(const proxy::InFlight& exchange)
     json["termination"] = nullptr;
     json["phase"] = exchange.phase == 'R' ? "reading" : exchange.phase == 'Q' ? "queued" : exchange.phase == 'D' ? "streaming" : "waiting";
     return text_of(json);
-}
-
-// Written by hand: it is made for every request, and a tree of JSON values took a hundred allocations.
-std::string pack_decision(const fleet::Decision& decision, std::size_t candidates_max)
-{
-    const std::size_t kept = std::min(decision.candidates.size(), candidates_max);
-    std::string out;
-    out.reserve(128 + decision.note.size() + 160 * kept);
-    out += R"({"m":)";
-    append_text(out, decision.model);
-    out += R"(,"c":)";
-    if (decision.chosen) {
-        append_text(out, decision.chosen->text());
-    } else {
-        out += "null";
-    }
-    out += R"(,"p":)";
-    append_number(out, decision.prompt_tokens);
-    out += R"(,"o":)";
-    append_number(out, decision.output_tokens);
-    out += R"(,"s":)";
-    append_number(out, decision.predicted_s);
-    fmt::format_to(std::back_inserter(out), R"(,"a":{},"n":)", decision.ahead);
-    append_text(out, decision.note);
-    const std::size_t left_out = decision.left_out + decision.candidates.size() - kept;
-    fmt::format_to(std::back_inserter(out), R"(,"l":{},"w":[)", left_out);
-    for (std::size_t i = 0; i < kept; ++i) {
-        if (i > 0) {
-            out += ',';
-        }
-        append_packed(out, decision.candidates[i]);
-    }
-    out += "]}";
-    return out;
-}
-
-std::optional<fleet::Decision> unpack_decision(std::string_view text)
-{
-    const Json json = Json::parse(text, nullptr, false);
-    if (!json.is_object()) {
-        return std::nullopt;
-    }
-    try {
-        const auto number = [&](const char* key) { return json.at(key).is_number() ? json.at(key).get<double>() : 0.0; };
-        fleet::Decision decision;
-        decision.model = json.at("m");
-        if (json.at("c").is_string()) {
-            decision.chosen = base::NodeId::parse(json.at("c").get<std::string>());
-        }
-        decision.prompt_tokens = number("p");
-        decision.output_tokens = number("o");
-        decision.predicted_s = number("s");
-        decision.ahead = json.at("a");
-        decision.note = json.at("n");
-        decision.left_out = json.at("l");
-        for (const Json& one : json.at("w")) {
-            decision.candidates.push_back(unpacked(one));
-        }
-        return decision;
-    } catch (const Json::exception&) {
-        return std::nullopt; // the file may have been edited by anybody
-    }
 }
 
 } // namespace herd::app

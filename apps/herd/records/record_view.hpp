@@ -19,11 +19,6 @@ namespace herd::app {
 /// The same of one that has not ended: status and termination are null, `phase` says what it waits for.
 [[nodiscard]] std::string in_flight_json(const proxy::InFlight& exchange);
 
-/// A decision in few bytes, as the store keeps it: at most `candidates_max`, the chosen and the cheapest first.
-[[nodiscard]] std::string pack_decision(const fleet::Decision& decision, std::size_t candidates_max = 16);
-/// Nothing: not one of ours.
-[[nodiscard]] std::optional<fleet::Decision> unpack_decision(std::string_view text);
-
 /// "interactive", "normal", "batch".
 [[nodiscard]] std::string_view priority_name(fleet::Priority priority);
 

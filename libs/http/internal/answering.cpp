@@ -5,6 +5,7 @@
 #include "http/internal/serialize.hpp"
 
 #include <array>
+#include <utility>
 
 namespace herd::http::internal {
 
@@ -31,6 +32,7 @@ void Connection::begin(ResponseHead answer)
     bodiless_ = head_only || answer.status == 204 || answer.status == 304;
     const bool dated = answer.fields.find("date").has_value();
     head_out_.clear();
+    out_already_ = 0;
     serialize_response(answer,
                        {.lines = dated ? std::string_view{} : date_line(core_->loop.wall()),
                         .client_minor = request.minor,
@@ -85,9 +87,33 @@ net::Task<base::Result<void>> Connection::put(std::span<const std::string_view> 
     return send(out);
 }
 
+/// The usual case: the socket takes all of it.
+bool Connection::try_put(std::span<const std::string_view> pieces, bool last)
+{
+    HERD_ASSERT(begun_ && !ended_);
+    const Outgoing out(head_out_, pieces, framing_ == Framing::chunked, last);
+    const bool sized = framing_ == Framing::length || framing_ == Framing::none;
+    if (bodiless_ || (sized && (out.payload() > left_ || (last && out.payload() < left_))) || (!last && out.payload() == 0)) {
+        return false;
+    }
+    while (out_already_ < out.size()) {
+        const net::Io io = out.write(*stream_, out_already_);
+        if (!io.done()) {
+            return false; // full or failed: send() finds out
+        }
+        committed_ = true;
+        out_already_ += io.bytes;
+    }
+    out_already_ = 0;
+    left_ -= sized ? out.payload() : 0;
+    ended_ = last;
+    sent(out);
+    return true;
+}
+
 net::Task<base::Result<void>> Connection::send(Outgoing out)
 {
-    std::size_t offset = 0;
+    std::size_t offset = std::exchange(out_already_, 0);
     while (offset < out.size()) {
         const net::Io io = out.write(*stream_, offset);
         if (io.done()) {
@@ -116,13 +142,18 @@ net::Task<base::Result<void>> Connection::send(Outgoing out)
         co_return std::unexpected(base::Error{open ? base::errc_of(io.cause) : base::Errc::closed, base::Source::client,
                                               base::Retry::never, "the client went away", io.cause});
     }
+    sent(out);
+    co_return base::Result<void>{};
+}
+
+void Connection::sent(const Outgoing& out)
+{
+    bytes_out_ += out.payload();
     if (ended_) {
         head_out_.clear(); // the next answer fills it at once
-    } else {
+    } else if (!head_out_.empty()) {
         std::string().swap(head_out_); // (assigning keeps the memory) a stream may take an hour
     }
-    bytes_out_ += out.payload();
-    co_return base::Result<void>{};
 }
 
 void Connection::abort()

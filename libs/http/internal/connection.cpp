@@ -112,8 +112,13 @@ net::Task<bool> Connection::read_request()
     deadline_.set_after(idle_ ? core_->options.keep_alive_timeout : core_->options.head_timeout);
     body_complete_ = true;
     for (;;) {
-        if (in_.empty()) {
-            switch (co_await more()) {
+        if (in_.empty()) { // as more() does, without a frame of its own
+            auto input = input_now();
+            while (!input) {
+                input = after(co_await wake_.wait());
+                input = input ? input : input_now();
+            }
+            switch (*input) {
             case Input::ready: break;
             case Input::expired:
                 deadline_.clear();
@@ -154,27 +159,43 @@ net::Task<bool> Connection::read_request()
 net::Task<Connection::Input> Connection::more()
 {
     for (;;) {
-        if (killed_ || (idle_ && !keep_)) {
-            co_return Input::closed;
+        if (const auto input = input_now()) {
+            co_return *input;
         }
-        if (!in_.dry() || !early_.empty()) {
-            const net::Io io = take_input();
-            switch (io.state) {
-            case net::Io::State::done: co_return Input::ready;
-            case net::Io::State::end: co_return Input::ended;
-            case net::Io::State::failed: co_return Input::reset;
-            case net::Io::State::would_block: break;
-            }
-        }
-        in_.pause();
-        arm();
-        switch (co_await wake_.wait()) {
-        case Woken::input: break;
-        case Woken::expired: co_return Input::expired;
-        case Woken::closed: co_return Input::closed;
-        case Woken::interrupted: co_return Input::interrupted;
+        if (const auto input = after(co_await wake_.wait())) {
+            co_return *input;
         }
     }
+}
+
+std::optional<Connection::Input> Connection::input_now()
+{
+    if (killed_ || (idle_ && !keep_)) {
+        return Input::closed;
+    }
+    if (!in_.dry() || !early_.empty()) {
+        const net::Io io = take_input();
+        switch (io.state) {
+        case net::Io::State::done: return Input::ready;
+        case net::Io::State::end: return Input::ended;
+        case net::Io::State::failed: return Input::reset;
+        case net::Io::State::would_block: break;
+        }
+    }
+    in_.pause();
+    arm();
+    return std::nullopt;
+}
+
+std::optional<Connection::Input> Connection::after(Woken woken)
+{
+    switch (woken) {
+    case Woken::input: break;
+    case Woken::expired: return Input::expired;
+    case Woken::closed: return Input::closed;
+    case Woken::interrupted: return Input::interrupted;
+    }
+    return std::nullopt;
 }
 
 net::Io Connection::take_input()

@@ -40,6 +40,8 @@ public:
     [[nodiscard]] net::Task<base::Result<void>> flush() override;
     [[nodiscard]] net::Task<base::Result<void>> write(std::span<const std::string_view> pieces) override;
     [[nodiscard]] net::Task<base::Result<void>> end(std::span<const std::string_view> pieces) override;
+    [[nodiscard]] bool try_write(std::span<const std::string_view> pieces) override { return try_put(pieces, false); }
+    [[nodiscard]] bool try_end(std::span<const std::string_view> pieces) override { return try_put(pieces, true); }
     void abort() override;
     void close_after() override { keep_ = false; }
     [[nodiscard]] bool begun() const override { return begun_; }
@@ -59,6 +61,9 @@ private:
     [[nodiscard]] net::Task<bool> shake_hands();
     [[nodiscard]] net::Task<bool> read_request();
     [[nodiscard]] net::Task<Input> more();
+    /// What more() returns, if that is known now; else `wake_` is to be waited for, and what it says goes to after().
+    [[nodiscard]] std::optional<Input> input_now();
+    [[nodiscard]] static std::optional<Input> after(Woken woken); ///< nothing: look again
     [[nodiscard]] net::Io take_input();
     [[nodiscard]] net::Task<base::Result<void>> await_body_bytes();
     void begin_exchange();
@@ -72,6 +77,8 @@ private:
     // Answering.
     [[nodiscard]] net::Task<base::Result<void>> send(Outgoing out);
     [[nodiscard]] net::Task<base::Result<void>> put(std::span<const std::string_view> pieces, bool last);
+    [[nodiscard]] bool try_put(std::span<const std::string_view> pieces, bool last);
+    void sent(const Outgoing& out);
     [[nodiscard]] net::Task<void> answer_error(int status, std::string_view sentence = {});
     [[nodiscard]] bool settled();
     [[nodiscard]] net::Task<void> settle();
@@ -91,6 +98,7 @@ private:
     std::uint64_t bytes_in_{0};
     std::uint64_t bytes_out_{0};
     std::uint64_t left_{0}; // of the answer's body, with Framing::length
+    std::size_t out_already_{0}; // of what is being put: written by try_put()
     Connection* previous_{nullptr};
     Connection* next_{nullptr};
     Framing framing_{Framing::none}; // of the answer

@@ -116,6 +116,9 @@ struct Lengths {
 Lengths lengths_of(const Fields& fields)
 {
     Lengths found;
+    if (!fields.may_have("content-length") && !fields.may_have("transfer-encoding")) {
+        return found;
+    }
     for (const Field field : fields) {
         if (field.name.size() == 14 && base::iequals(field.name, "content-length")) {
             ++found.lengths;
@@ -159,6 +162,9 @@ bool stays_alive(const Fields& fields, int minor)
 {
     bool close = false;
     bool keep = minor >= 1;
+    if (!fields.may_have("connection")) {
+        return keep;
+    }
     for (const Field field : fields) {
         if (field.name.size() == 10 && base::iequals(field.name, "connection")) {
             for (const std::string_view option : base::split_list(field.value)) {

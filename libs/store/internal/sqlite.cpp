@@ -44,6 +44,12 @@ void Statement::bind(int index, std::string_view text)
     sqlite3_bind_text(statement_.get(), index, from, static_cast<int>(text.size()), nullptr);
 }
 
+void Statement::bind_bytes(int index, std::string_view bytes)
+{
+    const char* const from = bytes.data() == nullptr ? "" : bytes.data();
+    sqlite3_bind_blob(statement_.get(), index, from, static_cast<int>(bytes.size()), nullptr);
+}
+
 void Statement::bind_null(int index) { sqlite3_bind_null(statement_.get(), index); }
 
 base::Result<bool> Statement::step()
@@ -57,8 +63,7 @@ base::Result<bool> Statement::step()
 
 void Statement::reset()
 {
-    sqlite3_reset(statement_.get());
-    sqlite3_clear_bindings(statement_.get());
+    sqlite3_reset(statement_.get()); // what was bound stays until it is bound anew; nobody binds only some
 }
 
 bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }

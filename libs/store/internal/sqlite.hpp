@@ -23,6 +23,8 @@ public:
     void bind(int index, double value);
     /// The text must live until step() is done with this row or reset().
     void bind(int index, std::string_view text);
+    /// Bytes that are no text; they live as long as a text must.
+    void bind_bytes(int index, std::string_view bytes);
     void bind_null(int index);
     /// True: a row; false: done. Errors: io, too_large (disk full), malformed (not a sound database), timed_out.
     [[nodiscard]] base::Result<bool> step();
@@ -31,7 +33,7 @@ public:
     [[nodiscard]] bool is_null(int column) const;
     [[nodiscard]] std::int64_t integer(int column) const;
     [[nodiscard]] double number(int column) const;
-    /// Valid until the next step().
+    /// Or bytes. Valid until the next step().
     [[nodiscard]] std::string_view text(int column) const;
 
 private:

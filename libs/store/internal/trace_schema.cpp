@@ -1,5 +1,8 @@
 #include "store/internal/trace_schema.hpp"
 
+#include <algorithm>
+#include <charconv>
+
 #include <nlohmann/json.hpp>
 
 namespace herd::store::internal {
@@ -18,13 +21,31 @@ std::string text_of(const Json& json)
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string attempts_text(const std::vector<RecordedAttempt>& attempts)
+/// Names come from the network: what needs more than quotes around it goes the long way.
+void append_text(std::string& out, std::string_view text)
 {
-    Json list = Json::array();
-    for (const RecordedAttempt& attempt : attempts) {
-        list.push_back(Json::array({attempt.node, attempt.outcome, us(attempt.took)}));
+    const bool plain = std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 0x7F && c != '"' && c != '\\'; });
+    if (plain) {
+        out.append(1, '"').append(text).append(1, '"');
+    } else {
+        out += text_of(text);
     }
-    return text_of(list);
+}
+
+/// Written by hand: it is made for every request, and a tree of JSON values took ten times as long.
+void append_attempts(std::string& out, const std::vector<RecordedAttempt>& attempts)
+{
+    out.clear();
+    for (const RecordedAttempt& attempt : attempts) {
+        out += out.empty() ? "[[" : ",[";
+        append_text(out, attempt.node);
+        out += ',';
+        append_text(out, attempt.outcome);
+        std::array<char, 24> number{};
+        const auto end = std::to_chars(number.data(), number.data() + number.size(), us(attempt.took)).ptr;
+        out.append(1, ',').append(number.data(), end).append(1, ']');
+    }
+    out += attempts.empty() ? "[]" : "]";
 }
 
 /// Binds in order, so that no column can be forgotten without all the others moving.
@@ -34,6 +55,11 @@ public:
     Writer& operator<<(std::string_view text)
     {
         statement_.bind(++at_, text);
+        return *this;
+    }
+    Writer& bytes(std::string_view bytes)
+    {
+        statement_.bind_bytes(++at_, bytes);
         return *this;
     }
     Writer& operator<<(std::int64_t value)
@@ -151,19 +177,21 @@ void read_words(const std::string& text, std::vector<std::string>& into)
 
 void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts)
 {
-    texts.attempts = attempts_text(record.attempts);
+    append_attempts(texts.attempts, record.attempts);
     texts.tags = words_text(record.tags);
     texts.labels = words_text(record.labels);
     const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
-    Writer(statement) << number(record.seq) << record.id << std::int64_t{record.at.time_since_epoch().count()} << record.client
+    Writer to(statement);
+    to << number(record.seq) << record.id << std::int64_t{record.at.time_since_epoch().count()} << record.client
                       << record.key << record.frontend << record.api << record.method << record.path << record.model
                       << record.requested_model << record.node << texts.attempts << number(record.attempts.size())
                       << std::int64_t{record.status} << record.termination << std::int64_t{record.stream} << texts.tags
                       << record.session << record.priority << record.prompt_tokens << record.cached_tokens
                       << record.output_tokens << record.queue << record.connect << record.ttft << record.total << record.load
                       << record.prompt_eval << record.eval << record.tokens_per_s << number(record.bytes_in)
-                      << number(record.bytes_out) << std::int64_t{record.fallback} << record.error << record.decision
-                      << texts.labels << record.num_ctx_asked << record.num_ctx_used << record.done_reason << record.user_agent;
+                      << number(record.bytes_out) << std::int64_t{record.fallback} << record.error;
+    to.bytes(record.decision);
+    to << texts.labels << record.num_ctx_asked << record.num_ctx_used << record.done_reason << record.user_agent;
 }
 
 RequestRecord read_row(const Statement& statement)

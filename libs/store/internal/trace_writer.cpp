@@ -58,7 +58,7 @@ base::Result<void> TraceWriter::open()
     return {};
 }
 
-void TraceWriter::write(std::span<const RequestRecord> records)
+void TraceWriter::write(std::span<const std::shared_ptr<const RequestRecord>> records)
 {
     if (clock_.now() < retry_at_) {
         picture_.dropped += records.size();
@@ -82,13 +82,13 @@ void TraceWriter::write(std::span<const RequestRecord> records)
     picture_.fault.clear();
 }
 
-base::Result<void> TraceWriter::insert(std::span<const RequestRecord> records)
+base::Result<void> TraceWriter::insert(std::span<const std::shared_ptr<const RequestRecord>> records)
 {
     if (auto begun = database_->run("BEGIN IMMEDIATE"); !begun) {
         return begun;
     }
-    for (const RequestRecord& record : records) {
-        if (auto done = insert_one(record); !done) {
+    for (const auto& record : records) {
+        if (auto done = insert_one(*record); !done) {
             insert_.reset();
             insert_tag_.reset();
             (void)database_->run("ROLLBACK");
@@ -104,8 +104,7 @@ base::Result<void> TraceWriter::insert(std::span<const RequestRecord> records)
 
 base::Result<void> TraceWriter::insert_one(const RequestRecord& record)
 {
-    RowTexts texts;
-    bind_row(insert_, record, texts);
+    bind_row(insert_, record, texts_);
     auto done = insert_.step();
     insert_.reset();
     for (const std::string& tag : record.tags) {

@@ -272,7 +272,10 @@ class HttpRelay(PlainRelay):
 
 
 class Herd(Proxy):
+    """As a person starts it: every request leaves a record in the database."""
+
     name = "herd"
+    more_config = ""
 
     def version(self):
         text = subprocess.run([self.options.herd, "--version"], capture_output=True, text=True).stdout.split()
@@ -283,18 +286,26 @@ class Herd(Proxy):
         config.write_text(f"""state_dir = "{self.room}/herd"
 [discovery]
 enabled = false
-[[node]]
+{self.more_config}[[node]]
 name = "bench"
 url = "http://127.0.0.1:{self.backend_port}"
 slots = 4096
 """)
-        (self.room / "herd").mkdir(exist_ok=True)
+        shutil.rmtree(self.room / "herd", ignore_errors=True)  # each round begins with an empty database
+        (self.room / "herd").mkdir()
         command = [self.options.herd, "--config", config, "--listen", "127.0.0.1:0", "--threads", "1"]
         command += ["--log-level", "warn", *self.options.herd_args]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("HERD_")}
         self.launch(command, banner="listening on", environment=clean)
         self.port = self.process.port
         self.wait_ready("/readyz")
+
+
+class HerdUnrecorded(Herd):
+    """Nothing is written down, as with the others."""
+
+    name = "herd, no db"
+    more_config = "[store]\nenabled = false\n"
 
 
 def run_load(options, proxy, kind, **flags):
@@ -406,7 +417,7 @@ def parse_arguments():
     parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path("build/release/bin"))
     parser.add_argument("--herd", type=pathlib.Path, help="default: herd in --bin")
     parser.add_argument("--herd-args", nargs="*", default=[], help="more arguments for herd")
-    parser.add_argument("--only", help="comma list of: direct, nginx, haproxy, plain, http, herd")
+    parser.add_argument("--only", help="comma list of: direct, nginx, haproxy, plain, http, herd, unrecorded")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="length of each measured window")
     parser.add_argument("--quick", action="store_true", help="two rounds, windows of two seconds")
@@ -429,6 +440,7 @@ def contestants(options, room, backend_port):
         "plain": (PlainRelay, (options.bin / PlainRelay.program).exists()),
         "http": (HttpRelay, (options.bin / HttpRelay.program).exists()),
         "herd": (Herd, options.herd.exists()),
+        "unrecorded": (HerdUnrecorded, options.herd.exists()),
     }
     wanted = options.only.split(",") if options.only else list(available)
     chosen = []

@@ -1,4 +1,5 @@
 #include "base/ids.hpp"
+#include "base/request_id.hpp"
 
 #include "support/catch.hpp"
 
@@ -33,11 +34,17 @@ TEST_CASE("a random UUID is of version 4 and not nil")
     CHECK(Uuid::random(rng) != id);
 }
 
-TEST_CASE("request ids are 16 lower-case letters and digits, and differ")
+TEST_CASE("request ids are 15 lower-case letters and digits, and differ")
 {
     Rng rng(1);
-    const std::string a = make_request_id(rng);
-    CHECK(a.size() == 16);
+    const WallTime at{std::chrono::seconds{1'800'000'000}};
+    const std::string a = make_request_id(rng, at);
+    CHECK(a.size() == 15);
     CHECK(a.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz") == std::string::npos);
-    CHECK(make_request_id(rng) != a);
+    CHECK(make_request_id(rng, at) != a);
+    CHECK(make_request_id(rng, at + std::chrono::milliseconds{1}) > a);
+    CHECK(make_request_id(rng, at + std::chrono::hours{24 * 365}) > a);
+    CHECK(time_of_request_id(make_request_id(rng, at + std::chrono::microseconds{7999})) == at + std::chrono::milliseconds{7});
+    CHECK(time_of_request_id("") == WallTime{});
+    (void)time_of_request_id("\xff not one of ours, and much longer than one");
 }

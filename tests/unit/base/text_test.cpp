@@ -52,5 +52,17 @@ TEST_CASE("ASCII case is ignored where asked")
 {
     CHECK(iequals("Content-Length", "content-length"));
     CHECK_FALSE(iequals("a", "ab"));
+    for (std::size_t length = 1; length < 20; ++length) { // eight bytes are looked at together
+        for (std::size_t at = 0; at < length; ++at) {
+            std::string text(length, 'x');
+            std::string other(length, 'X');
+            CHECK(iequals(text, other));
+            text[at] = '@';
+            other[at] = '`'; // they differ as upper and lower case do, and are no letters
+            CHECK_FALSE(iequals(text, other));
+            other[at] = '@';
+            CHECK(iequals(text, other));
+        }
+    }
     CHECK(lower("LLaMA3:8B") == "llama3:8b");
 }

@@ -27,6 +27,19 @@ TEST_CASE("a name without a tag is not satisfied by another tag of the same mode
     CHECK(ModelName::parse("llama3").key != ModelName::parse("llama3:70b").key);
 }
 
+TEST_CASE("a plain name is read as its long form is")
+{
+    for (const std::string text : {"a", "_x", "llama3.2", "Qwen2.5-Coder:7B-instruct_q4", "m:1", "cloud", "local", "my-local", "x-cloud:7b"}) {
+        INFO(text);
+        const auto plain = ModelName::parse(text);
+        const auto full = ModelName::parse("registry.ollama.ai/library/" + text);
+        CHECK(plain.valid);
+        CHECK(plain.key == full.key);
+        CHECK(plain.display == full.display);
+        CHECK(plain.cloud == full.cloud);
+    }
+}
+
 TEST_CASE("the display form drops what is default and keeps the tag")
 {
     CHECK(ModelName::parse("mike/foo:7b").display == "mike/foo:7b");

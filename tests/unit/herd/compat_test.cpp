@@ -1,5 +1,6 @@
 #include "herd/admin/compat_views.hpp"
 #include "herd/admin/fleet_queue.hpp"
+#include "herd/records/packed_decision.hpp"
 #include "herd/records/record_view.hpp"
 
 #include "support/catch.hpp"

@@ -1,7 +1,7 @@
 #include "herd/admin/fleet_status.hpp"
 #include "herd/health/health_view.hpp"
 #include "herd/health/keeper.hpp"
-#include "herd/records/record_view.hpp"
+#include "herd/records/packed_decision.hpp"
 
 #include "support/catch.hpp"
 

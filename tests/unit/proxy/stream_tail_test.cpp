@@ -25,6 +25,11 @@ TailEnd end_of(std::string_view text, StreamKind kind)
     const auto whole = fed(text, 100000).end(kind);
     CHECK(fed(text, 1).end(kind) == whole);
     CHECK(fed(text, 1000).end(kind) == whole);
+    StreamTail at_once;
+    const std::array all{text};
+    at_once.feed_whole(all);
+    CHECK(at_once.end(kind) == whole);
+    CHECK(at_once.at_event_end(kind) == fed(text, 100000).at_event_end(kind));
     return whole;
 }
 

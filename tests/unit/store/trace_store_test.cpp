@@ -1,5 +1,6 @@
 #include "store/trace_store.hpp"
 
+#include "base/ids.hpp"
 #include "store/internal/sqlite.hpp"
 #include "store/internal/trace_schema.hpp"
 #include "store/trace_reader.hpp"
@@ -66,7 +67,7 @@ RequestRecord record(std::uint64_t seq, base::WallTime at = noon)
     one.tokens_per_s = 80.5;
     one.bytes_in = 300;
     one.bytes_out = 9000;
-    one.decision = R"({"v":1})";
+    one.decision = std::string("d\0\xff", 3); // bytes
     one.labels = {"eu", "a \"b\""};
     one.num_ctx_asked = 8192;
     one.done_reason = "stop";
@@ -79,6 +80,15 @@ std::vector<RequestRecord> records(std::uint64_t from, std::uint64_t count, base
     std::vector<RequestRecord> all;
     for (std::uint64_t i = 0; i < count; ++i) {
         all.push_back(record(from + i, at + std::chrono::seconds{i}));
+    }
+    return all;
+}
+
+store::SharedRecords shared(std::vector<RequestRecord> some)
+{
+    store::SharedRecords all;
+    for (RequestRecord& one : some) {
+        all.push_back(std::make_shared<const RequestRecord>(std::move(one)));
     }
     return all;
 }
@@ -103,7 +113,7 @@ struct Traces {
     {
         store::TraceStore traces({path, limits, queue_max}, clock);
         const std::uint64_t count = some.size();
-        traces.add(std::move(some));
+        traces.add(shared(std::move(some)));
         wait_for([&] { return traces.health().written + traces.health().dropped == count; });
         return traces.health();
     }
@@ -140,7 +150,7 @@ TEST_CASE("a record comes back from the disk as it was, newest first")
     CHECK(one.bytes_out == 9000);
     CHECK(one.stream);
     CHECK_FALSE(one.fallback);
-    CHECK(one.decision == R"({"v":1})");
+    CHECK(one.decision == was.decision);
     CHECK(one.labels == was.labels);
     CHECK(one.num_ctx_asked == 8192);
     CHECK_FALSE(one.num_ctx_used);
@@ -259,13 +269,13 @@ TEST_CASE("where nothing can be written, records are dropped and counted, and tr
     Traces traces;
     traces.path = traces.scratch.file("missing") + "/requests.db";
     store::TraceStore store({traces.path, {}, 65536}, traces.clock);
-    store.add(records(1, 3));
+    store.add(shared(records(1, 3)));
     wait_for([&] { return store.health().dropped == 3; });
     CHECK_FALSE(store.health().working);
     CHECK_FALSE(store.health().fault.empty());
     std::filesystem::create_directory(traces.scratch.file("missing"));
     traces.clock.advance(std::chrono::seconds{6});
-    store.add(records(10, 2));
+    store.add(shared(records(10, 2)));
     wait_for([&] { return store.health().written == 2; });
     CHECK(store.health().working);
     CHECK(traces.list().size() == 2);
@@ -388,6 +398,40 @@ TEST_CASE("the past is told from its beginning, the newest of it when there is t
     CHECK(past(noon + 1 * s, noon + 4 * s, 10) == "r2 r3 r4 ");
     CHECK(past(noon + 1 * s, noon + 4 * s, 1) == "r4 ");
     CHECK(past(noon + 5 * s, noon + 9 * s, 10).empty());
+}
+
+TEST_CASE("a record is found by an id of ours and by one that its client chose")
+{
+    Traces traces;
+    base::Rng rng(1);
+    auto ours = record(1, noon + std::chrono::microseconds{1'234'567});
+    ours.id = base::make_request_id(rng, ours.at);
+    auto theirs = record(2, noon);
+    theirs.id = "zzzzzzzz-theirs";
+    traces.keep({ours, theirs});
+    const store::TraceReader reader(traces.path, traces.clock);
+    for (const auto& id : {ours.id, theirs.id}) {
+        const auto found = reader.find(id);
+        REQUIRE(found);
+        REQUIRE(*found);
+        CHECK((*found)->id == id);
+    }
+    CHECK_FALSE(*reader.find(base::make_request_id(rng, ours.at)));
+}
+
+TEST_CASE("attempts at nodes of odd names come back as they were")
+{
+    Traces traces;
+    auto odd = record(1);
+    odd.attempts = {{"a \"b\" \\ \n", "served", std::chrono::milliseconds{3}}};
+    auto none = record(2);
+    none.attempts.clear();
+    traces.keep({odd, none});
+    const auto found = traces.list();
+    REQUIRE(found.size() == 2);
+    CHECK(found[0].attempts.empty());
+    REQUIRE(found[1].attempts.size() == 1);
+    CHECK(found[1].attempts[0].node == odd.attempts[0].node);
 }
 
 TEST_CASE("a file of a newer herd is not touched")
