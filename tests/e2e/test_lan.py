@@ -465,7 +465,7 @@ def test_what_another_host_may_do(site):
         wait_until(lambda: herd.status(), "herd")
     changes = [("POST", "/herd/v1/reload"), ("POST", "/herd/v1/stop"), ("POST", "/herd/v1/nodes"), ("DELETE", "/herd/v1/nodes/x"),
                ("GET", "/herd/v1/keys"), ("POST", "/herd/v1/keys"), ("DELETE", "/herd/v1/keys/x")]
-    reads = ["/herd/v1/nodes", "/herd/v1/requests", "/metrics", "/herd/v1/config"]
+    reads = ["/herd/v1/requests", "/herd/v1/health", "/metrics", "/herd/v1/config"]
 
     def statuses(asked, headers=()):
         return {request(there, method, path, {} if method == "POST" else None, headers).status for method, path in asked}
@@ -478,7 +478,7 @@ def test_what_another_host_may_do(site):
     with inside(other):
         assert statuses(changes + [("GET", path) for path in reads]) == {401}
         assert statuses([("GET", path) for path in reads + ["/herd/v1/keys"]] + [("POST", "/herd/v1/reload")], [("Authorization", "Bearer " + secret)]) == {200}
-        assert statuses([("GET", "/api/tags"), ("GET", "/healthz"), ("GET", "/herd/v1/status")]) == {200}
+        assert statuses([("GET", "/api/tags"), ("GET", "/healthz"), ("GET", "/herd/v1/status"), ("GET", "/herd/v1/nodes")]) == {200}
 
 
 def test_a_port_that_ollana_holds_degrades_both_programs_with_one_warning(site):
