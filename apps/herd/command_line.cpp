@@ -127,6 +127,10 @@ config::Table verb_table(Verb& verb)
             table.text({.key = flag + 2, .flags = flag, .value_name = value, .sentence = sentence, .in_environment = false}, verb.places[flag]);
         }
     }
+    if (verb.name == "use") {
+        table.text({.key = "frontend", .flags = "--frontend", .value_name = "F", .sentence = "Its id or name.", .in_environment = false},
+                   verb.frontend);
+    }
     if (verb.name == "route") {
         table.text({.key = "body",
                     .flags = "--body",
@@ -251,7 +255,7 @@ CommandLine parse_serve(const std::vector<std::string>& arguments, const config:
         return ExitNow{0, std::move(text)};
     }
     return ServeOptions{std::move(result->options), std::move(result->effective),
-                        std::move(result->effective_json), arguments};
+                        std::move(result->effective_json), {}, arguments};
 }
 
 /// Where the verb stands: `herd --json status` and `herd --url X status` work as well as the other order.
@@ -308,7 +312,7 @@ base::Result<ServeOptions> reload_serve_options(const std::vector<std::string>& 
         return std::unexpected(result.error());
     }
     return ServeOptions{std::move(result->options), std::move(result->effective),
-                        std::move(result->effective_json), arguments};
+                        std::move(result->effective_json), {}, arguments};
 }
 
 std::string version() { return HERD_VERSION; }

@@ -4,6 +4,7 @@
 #include "config/backend_url.hpp"
 #include "config/sources.hpp"
 #include "herd/options.hpp"
+#include "herd/policy/managed.hpp"
 
 #include <map>
 #include <string>
@@ -16,6 +17,7 @@ struct ServeOptions {
     HerdOptions options{};
     std::string effective{};              ///< settings in force as TOML, secrets masked
     std::string effective_json{};         ///< the same for GET /herd/v1/config
+    Managed managed{};                    ///< changes of run time, read from the state directory
     std::vector<std::string> arguments{}; ///< for reload_serve_options()
 };
 
@@ -44,6 +46,7 @@ struct Verb {
     bool follow{false};                ///< `requests --follow`
     std::map<std::string, std::string> filters{}; ///< of `requests`: parameters of the API, empty when not given
     std::string node{};                ///< `pull`, `rm` --node: a name or id
+    std::string frontend{};            ///< `use` --frontend: an id or name
     bool all{false};                   ///< `pull`, `rm` --all
     KeyWords key_words{};
     std::string body_file{};           ///< `route --body`; "-": standard input

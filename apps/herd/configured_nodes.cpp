@@ -11,6 +11,9 @@ base::Result<std::vector<StaticNode>> configured_nodes(const HerdOptions& option
 {
     std::vector<StaticNode> nodes;
     for (const ConfiguredNode& configured : options.nodes) {
+        if (configured.url.empty()) {
+            continue; // settings of a node that announces itself
+        }
         auto node = make_static_node(configured, around);
         if (!node) {
             return std::unexpected(node.error());

@@ -43,6 +43,7 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
         // Later: the announcement that brought it may be the one that makes the node known.
         main_loop().post([this, node, proof = std::move(proof)] { fleet_->apply(fleet::ProofMade{node, proof}); });
     });
+    build_policy(std::move(serve.managed));
     build_ledger();
     build_health();
     build_keys();
@@ -105,7 +106,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
                          .index = static_cast<std::uint16_t>(i),
                          .server = server,
                          .pool = pool,
-                         .proxy = proxy_options(options_, installation_.id),
+                         .proxy = policy_->proxy(),
                          .shared = shared_,
                          .controls = controls_,
                          .rng = base::Rng(rng_.next()),
@@ -375,6 +376,13 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
         return std::unexpected(tls.error());
     }
     net::forget_certificate_authorities();
+    if (policy_->busy()) {
+        return base::fail(base::Errc::conflict, "a change is being written to managed.json; reload again");
+    }
+    auto policy = policy_->prepare(fresh, serve.managed);
+    if (!policy) {
+        return std::unexpected(policy.error());
+    }
     needs_restart_ = restart_differences(options_, fresh);
     for (const std::string& key : needs_restart_) {
         log::warn("app", "reload_needs_restart", {{"key", key}});
@@ -383,13 +391,11 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     fleet_->set_options(fleet_options(fresh));
     sync_->require(requirements(fresh));
     ledger_->set_limits({fresh.store.retention, fresh.store.max_size});
-    const auto proxy = proxy_options(fresh, installation_.id);
-    const auto gate = gate_rules(fresh);
+    apply_join_rules(fresh, std::move(*keys));
+    options_ = fresh;
+    policy_->adopt(fresh, std::move(serve.managed), std::move(*policy));
     for (const auto& relay : relays_) {
-        relay->loop().dispatch([&unit = *relay, proxy, gate, tls = *tls, only = fresh.tls.only] {
-            unit.set_options(proxy, gate);
-            unit.set_tls(tls, only);
-        });
+        relay->loop().dispatch([&unit = *relay, tls = *tls, only = fresh.tls.only] { unit.set_tls(tls, only); });
     }
     keys_->set_rules(key_rules(fresh), [this](const keys::Published& published) {
         for (const auto& relay : relays_) {
@@ -398,8 +404,6 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     });
     log::set_level(fresh.log.level);
     log::reopen();
-    apply_join_rules(fresh, std::move(*keys));
-    options_ = fresh;
     shown_ = std::move(serve.effective_json);
     log::info("app", "configuration_reloaded", {{"file", options_.config_file}});
     return {};

@@ -7,6 +7,7 @@
 #include "herd/health/keeper.hpp"
 #include "herd/keys/key_keeper.hpp"
 #include "herd/options.hpp"
+#include "herd/policy/policy_keeper.hpp"
 #include "herd/pool_keeper.hpp"
 #include "herd/rates_keeper.hpp"
 #include "herd/records/ledger.hpp"
@@ -86,6 +87,10 @@ private:
     base::Result<admin::TwinAnswer> take_announcement(const admin::Twin& twin);
     net::Task<base::Result<std::vector<std::string>>> reload_from(net::Loop& asker);
     net::Task<base::Result<admin::TwinAnswer>> announce_from(net::Loop& asker, admin::Twin twin);
+    void build_policy(Managed managed);
+    void publish_proxy(const std::shared_ptr<const proxy::ProxyOptions>& options, std::function<void()> done);
+    net::Task<PolicyAnswer> change_policy_from(net::Loop& asker, PolicyChange change);
+    net::Task<PolicyAnswer> policy_from(net::Loop& asker, admin::PolicyQuestion question);
     void build_ledger();
     void build_health();
     void build_keys();
@@ -111,6 +116,7 @@ private:
     std::unique_ptr<net::Network> network_; // of the main loop, for errands
     std::unique_ptr<FleetOwner> fleet_;
     std::unique_ptr<discovery::ProofBook> proofs_;
+    std::unique_ptr<PolicyKeeper> policy_;
     std::unique_ptr<Scout> scout_;
     std::unique_ptr<PoolKeeper> pool_;
     std::unique_ptr<RatesKeeper> rates_;

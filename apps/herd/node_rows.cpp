@@ -23,6 +23,12 @@ base::Result<double> parse_weight(std::string_view text)
     return weight;
 }
 
+base::Result<std::string> parse_node_id(std::string_view text)
+{
+    const auto id = base::NodeId::parse(text);
+    return id ? base::Result<std::string>{id->text()} : base::fail(base::Errc::bad_config);
+}
+
 } // namespace
 
 base::Result<std::string> parse_node_url(std::string_view text)
@@ -38,10 +44,13 @@ void node_rows(Table& table, ConfiguredNode& node)
 {
     table.parsed({.key = "url",
                   .sentence = "Its address, for example `http://192.168.1.20:11434`. Without a scheme the "
-                              "port is 11434 unless written. Required."},
+                              "port is 11434 unless written. Without any this says something of a node that announces "
+                              "itself under `name` or `id`."},
                  node.url, "a URL", parse_node_url, [](const std::string& url) { return url; });
     config::add_name(table, {.key = "name", .sentence = "What people call it; by default its host and port."},
                      node.name);
+    table.parsed({.key = "id", .sentence = "Id of a node that announces itself, instead of its name."}, node.id,
+                 "a node's id", parse_node_id, [](const std::string& id) { return id; });
     config::add_labels(table,
                        {.key = "labels", .sentence = "Labels that requests can ask for with `X-Herd-Label`."},
                        node.labels);
@@ -90,6 +99,7 @@ void node_rows(Table& table, ConfiguredNode& node)
                node.tls_ca_file);
     table.text({.key = "tls.pin", .sentence = "With https: SHA-256 of its certificate; then nothing else counts."},
                node.tls_pin);
+    settings_rows(table, node.settings, false);
 }
 
 } // namespace herd::app

@@ -5,8 +5,10 @@
 #include "config/values.hpp"
 #include "fleet/model_name.hpp"
 #include "herd/node_rows.hpp"
+#include "proxy/proxy.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -17,10 +19,23 @@ namespace {
 
 using config::Table;
 
-void frontend_rows(Table& table, ConfiguredFrontend& frontend)
+/// An address, or a name by which a node that announces itself is known.
+std::string node_fault(const Table& rows)
 {
-    config::add_name(table, {.key = "name", .sentence = "Its name. Required."}, frontend.name);
-    table.list({.key = "hostnames", .sentence = "Host names that belong to it."}, frontend.hostnames);
+    std::map<std::string, std::string> texts;
+    for (const config::Option& option : rows.options()) {
+        texts[option.row.key] = option.is_list ? std::string{} : option.show().front();
+    }
+    if (!texts["url"].empty()) {
+        return texts["id"].empty() ? "" : "has a url: its id follows from that";
+    }
+    if (texts["name"].empty() && texts["id"].empty()) {
+        return "needs a url, or the name or id of a node that announces itself";
+    }
+    if (!texts["bearer"].empty() || texts["slots"] != "0") {
+        return "has no url: bearer and slots are for nodes with one";
+    }
+    return {};
 }
 
 base::Result<std::string> parse_model_name(std::string_view text)
@@ -353,15 +368,13 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
                   options.dump_routes);
     config::add_log_rows(table, options.log);
     config::add_daemon_rows(table, options.daemon, options.pid_file);
-    auto& nodes = table.repeated("node", "A plain Ollama, on the LAN or elsewhere, without an agent.",
+    auto& nodes = table.repeated("node", "A plain Ollama without an agent; or, without `url`, settings for a node that announces itself.",
                                  file_nodes, node_rows);
-    nodes.required = {"url"};
-    nodes.unique = {"name", "url"};
-    auto& frontends =
-        table.repeated("frontend", "A virtual endpoint. Read and checked; without effect in this version.",
-                       options.frontends, frontend_rows);
-    frontends.required = {"name"};
-    frontends.unique = {"name"};
+    nodes.check = node_fault;
+    nodes.unique = {"name", "id", "url"};
+    auto& frontends = table.repeated("frontend", "A virtual endpoint: docs/FRONTENDS.md.", options.frontends, frontend_rows);
+    frontends.check = frontend_fault;
+    frontends.unique = {"name", "id", "hostnames"};
     table
         .repeated("required", "A model that nodes are to have: herd has them pull it. `GET /herd/v1/sync` tells how that goes.",
                   options.required, required_rows)
@@ -371,6 +384,9 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
 
 base::Result<void> join_nodes(HerdOptions& options, const std::vector<ConfiguredNode>& file_nodes)
 {
+    for (ConfiguredFrontend& frontend : options.frontends) {
+        complete(frontend);
+    }
     const std::vector<ConfiguredNode> flag_nodes = std::exchange(options.nodes, file_nodes);
     for (const ConfiguredNode& node : flag_nodes) {
         for (const ConfiguredNode& other : options.nodes) {
@@ -453,14 +469,22 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
     return find_fleet_key(options, keys);
 }
 
+/// What only all frontends together can tell: two that want the same.
+base::Result<void> check_frontends(const HerdOptions& options)
+{
+    proxy::Frontends::Input input;
+    for (const ConfiguredFrontend& frontend : options.frontends) {
+        input.frontends.push_back(frontend.config());
+    }
+    const auto compiled = proxy::Frontends::compile(std::move(input), proxy::ProxyOptions{}, nullptr);
+    return compiled ? base::Result<void>{} : base::fail(base::Errc::bad_config, compiled.error().context);
+}
+
 void collect_warnings(HerdOptions& options, const Table& table, const config::Environment& environment)
 {
     options.warnings = config::suspicious_variables(table, environment, {"HERD_URL", "HERD_API_KEY"});
     std::erase_if(options.warnings,
                   [](const std::string& warning) { return warning.starts_with("HERD_NODE_"); });
-    if (!options.frontends.empty()) {
-        options.warnings.emplace_back("[[frontend]] is read and checked, but has no effect in this version");
-    }
 }
 
 } // namespace
@@ -494,6 +518,9 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
     const bool join_said = table.find("discovery.join")->origin.from != config::From::built_in;
     if (auto done = finish(result.options, environment, {join_said, key}); !done) {
         return std::unexpected(done.error());
+    }
+    if (auto fit = check_frontends(result.options); !fit) {
+        return std::unexpected(fit.error());
     }
     collect_warnings(result.options, table, environment);
     result.effective = config::effective_toml(table);

@@ -6,6 +6,7 @@
 #include "base/time.hpp"
 #include "base/units.hpp"
 #include "config/load.hpp"
+#include "herd/policy/policy_rows.hpp"
 
 #include <cstdint>
 #include <string>
@@ -23,10 +24,12 @@ enum class AdminFrom : std::uint8_t { loopback, anywhere };
 enum class NodeDialect : std::uint8_t { ollama, openai };
 enum class NodeKind : std::uint8_t { plain, cloud };
 
-/// A node that a person named: `--node URL`, [[node]] or POST /herd/v1/nodes.
+/// A node that a person named: `--node URL`, [[node]] or POST /herd/v1/nodes; or, without `url`, what is set for a node
+/// that announces itself under that name or id.
 struct ConfiguredNode {
+    std::string id{};   ///< of one that announces itself
     std::string name{}; ///< empty: taken from the URL
-    std::string url{};  ///< "http://host:port[/path]", the port always written
+    std::string url{};  ///< may be empty; "http://host:port[/path]", the port always written
     NodeKind kind{NodeKind::plain};
     NodeDialect api{NodeDialect::ollama};
     std::vector<std::string> labels{};
@@ -41,13 +44,8 @@ struct ConfiguredNode {
     bool tls_verify{true};
     std::string tls_ca_file{}; ///< absolute
     std::string tls_pin{};     ///< 64 hexadecimal digits
+    ConfiguredSettings settings{};
     bool operator==(const ConfiguredNode&) const = default;
-};
-
-/// [[frontend]]: read and checked, without effect in this version.
-struct ConfiguredFrontend {
-    std::string name{};
-    std::vector<std::string> hostnames{};
 };
 
 /// [[required]]: a model that is to be on some nodes, or on all.

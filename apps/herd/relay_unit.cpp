@@ -1,8 +1,11 @@
 #include "herd/relay_unit.hpp"
 
 #include "herd/dashboard/page.hpp"
+#include "proxy/frontend.hpp"
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 
 #include <unistd.h>
 
@@ -17,7 +20,13 @@ proxy::HostPolicy host_policy(const proxy::ProxyOptions& options)
     }
     std::array<char, 256> name{};
     (void)::gethostname(name.data(), name.size() - 1);
-    return {name.data(), options.hosts};
+    auto hosts = options.hosts;
+    if (options.frontends != nullptr) { // what a person gave a frontend is a name of ours; a catch-all gives none
+        for (const auto& frontend : options.frontends->all()) {
+            std::ranges::copy_if(frontend->config.hostnames, std::back_inserter(hosts), [](const std::string& host) { return host != "*"; });
+        }
+    }
+    return {name.data(), hosts};
 }
 
 } // namespace

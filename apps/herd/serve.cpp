@@ -46,7 +46,15 @@ store::Identity identity_of(const HerdOptions& options, std::uint16_t port)
 Reload reload_with(const ServeOptions& serve)
 {
     return [arguments = serve.arguments, directory = serve.options.directory]() -> base::Result<ServeOptions> {
-        return reload_serve_options(arguments, config::system_environment(), directory);
+        auto fresh = reload_serve_options(arguments, config::system_environment(), directory);
+        auto managed = fresh ? load_managed(fresh->options.state_dir) : base::Result<Managed>{};
+        if (!managed) {
+            return std::unexpected(std::move(managed.error()));
+        }
+        if (fresh) {
+            fresh->managed = std::move(*managed);
+        }
+        return fresh;
     };
 }
 
@@ -163,6 +171,14 @@ int serve(ServeOptions serve)
     auto keys = load_fleet_keys(options.discovery);
     if (!keys) {
         return fail_with(keys.error());
+    }
+    auto managed = load_managed(options.state_dir);
+    if (!managed) {
+        return fail_with(managed.error());
+    }
+    serve.managed = std::move(*managed);
+    if (const auto policy = compile_policy(options, serve.managed, *proxy_options(options, {}), nullptr); !policy) {
+        return fail_with(policy.error());
     }
     auto tls = listener_tls(options);
     if (!tls) {

@@ -223,7 +223,7 @@ std::string effective_toml(const Table& table)
         }
         for (const Option& option : table.options()) {
             // An empty scalar is "not set", and not every parser takes an empty text back.
-            const bool is_set = option.is_list || option.kind != Kind::text || !option.show().front().empty();
+            const bool is_set = option.is_list || (option.kind != Kind::text && option.kind != Kind::json) || !option.show().front().empty();
             if (option.row.in_file && !option.row.hidden && is_set && section_of(option.row.key) == section) {
                 append_line(out, option);
             }
@@ -235,7 +235,7 @@ std::string effective_toml(const Table& table)
             repeated.rows(rows, i);
             out += fmt::format("\n[[{}]]\n", repeated.key);
             for (const Option& option : rows.options()) {
-                if (option.is_list ? !option.show().empty() : !option.show().front().empty()) {
+                if (!option.row.hidden && (option.is_list || !option.show().front().empty())) {
                     append_line(out, option, true);
                 }
             }
@@ -281,7 +281,7 @@ std::string reference_markdown(const Table& table)
         out += fmt::format("\n### `[[{}]]`\n\n{}\n\n| key | default | meaning |\n|---|---|---|\n",
                            repeated.key, repeated.sentence);
         for (const Option& option : rows.options()) {
-            out += reference_row(option, true);
+            out += option.row.hidden ? std::string{} : reference_row(option, true);
         }
     }
     return out;

@@ -96,6 +96,21 @@ Option& Table::list(Row row, std::vector<std::string>& into)
         [](const std::string& value) { return value; });
 }
 
+Option& Table::json(Row row, std::string& into, std::function<std::string(std::string_view)> check)
+{
+    Option& option = parsed(
+        std::move(row), into, "a table, or a JSON object in quotes",
+        [check = std::move(check)](std::string_view text) -> Result<std::string> {
+            if (auto fault = text.empty() ? std::string{} : check(text); !fault.empty()) {
+                return base::fail(base::Errc::bad_config, std::move(fault));
+            }
+            return std::string{text};
+        },
+        [](const std::string& value) { return value; });
+    option.kind = Kind::json;
+    return option;
+}
+
 Option& Table::bytes(Row row, base::Bytes& into, base::Bytes low, base::Bytes high)
 {
     std::string expects = "a size such as 64MiB";

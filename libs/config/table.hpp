@@ -26,7 +26,14 @@ namespace herd::config {
 using base::Result;
 
 /// How a setting is written in TOML, and what its text must look like.
-enum class Kind : std::uint8_t { boolean, number, duration, bytes, text };
+enum class Kind : std::uint8_t {
+    boolean,
+    number,
+    duration,
+    bytes,
+    text,
+    json, ///< a table of the file, or a text that holds a JSON object; kept as JSON text, empty when not set
+};
 
 /// Where the value in force came from, strongest last.
 enum class From : std::uint8_t { built_in, file, environment, flag };
@@ -78,6 +85,7 @@ struct Repeated {
     std::string key{};
     std::string sentence{};
     std::vector<std::string> required{}; ///< keys that each must have
+    std::function<std::string(const Table&)> check{}; ///< what is wrong with an element as a whole, one sentence; empty: nothing
     std::vector<std::string> unique{};   ///< keys of which no two may have the same (non-empty) value
     std::function<std::size_t()> count{};
     std::function<void()> clear{};
@@ -109,6 +117,8 @@ public:
             std::move(row), low, high, [&into](std::uint64_t v) { into = static_cast<T>(v); },
             [&into] { return std::uint64_t{into}; });
     }
+    /// A JSON object; `check` says what is wrong with its text.
+    Option& json(Row row, std::string& into, std::function<std::string(std::string_view)> check);
     /// One of a few words.
     template <class E>
     Option& choice(Row row, E& into, std::vector<std::pair<std::string, E>> words)

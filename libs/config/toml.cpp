@@ -39,6 +39,72 @@ struct Reader {
                                                        const toml::source_region& source) const;
 };
 
+void append_json_text(std::string& out, std::string_view text)
+{
+    out += '"';
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (byte < 0x20 || byte == 0x7F) {
+            out += fmt::format("\\u{:04x}", byte);
+        } else {
+            out += c;
+        }
+    }
+    out += '"';
+}
+
+/// A table of the file as JSON. Dates, infinities and what is no number have no form there: false.
+bool append_json(std::string& out, const toml::node& node)
+{
+    if (const auto* table = node.as_table()) {
+        out += '{';
+        bool first = true;
+        for (const auto& [key, value] : *table) {
+            out += first ? "" : ",";
+            first = false;
+            append_json_text(out, key.str());
+            out += ':';
+            if (!append_json(out, value)) {
+                return false;
+            }
+        }
+        out += '}';
+        return true;
+    }
+    if (const auto* array = node.as_array()) {
+        out += '[';
+        for (std::size_t i = 0; i < array->size(); ++i) {
+            out += i == 0 ? "" : ",";
+            if (!append_json(out, *array->get(i))) {
+                return false;
+            }
+        }
+        out += ']';
+        return true;
+    }
+    if (const auto* text = node.as_string()) {
+        append_json_text(out, text->get());
+        return true;
+    }
+    if (const auto* number = node.as_integer()) {
+        out += fmt::format("{}", number->get());
+        return true;
+    }
+    if (const auto* number = node.as_floating_point()) {
+        const bool finite = number->get() - number->get() == 0;
+        out += finite ? fmt::format("{}", number->get()) : "";
+        return finite;
+    }
+    if (const auto* yes = node.as_boolean()) {
+        out += yes->get() ? "true" : "false";
+        return true;
+    }
+    return false;
+}
+
 /// The node's text when its type suits the option, else nothing: "8080" in quotes is not a number.
 std::optional<std::string> text_of(const Option& option, const toml::node& node)
 {
@@ -54,6 +120,12 @@ std::optional<std::string> text_of(const Option& option, const toml::node& node)
     case Kind::duration: // a bare number is a count of bytes; for durations only 0 goes without a unit
         if (node.is_integer()) {
             return fmt::format("{}", node.as_integer()->get());
+        }
+        [[fallthrough]];
+    case Kind::json:
+        if (node.is_table()) {
+            std::string text;
+            return append_json(text, node) ? std::optional{text} : std::nullopt;
         }
         [[fallthrough]];
     case Kind::text: return node.is_string() ? std::optional{node.as_string()->get()} : std::nullopt;
@@ -109,6 +181,7 @@ Result<void> Reader::value(Option& option, const std::string& key, const toml::n
         texts.push_back(*text);
     } else {
         const std::string what = option.kind == Kind::boolean ? "true or false"
+            : option.kind == Kind::json ? option.expects
             : option.kind == Kind::text ? (option.is_list ? "a list of strings" : "a string in quotes")
                                         : option.expects;
         return refuse(node.source(), fmt::format("{} expects {}", key, what));
@@ -146,6 +219,11 @@ Result<void> Reader::check_item(const Repeated& repeated, Table& rows, const tom
         const Option* option = rows.find(key);
         if (option == nullptr || option->origin.from == From::built_in) {
             return refuse(node.source(), fmt::format("[[{}]] needs a {}", repeated.key, key));
+        }
+    }
+    if (repeated.check) {
+        if (const std::string wrong = repeated.check(rows); !wrong.empty()) {
+            return refuse(node.source(), fmt::format("[[{}]] {}", repeated.key, wrong));
         }
     }
     for (const std::string& key : repeated.unique) {

@@ -75,7 +75,7 @@ bool Dispatcher::place_now(Ticket ticket, const Profile& profile, base::Duration
     }
     ++pass_;
     queues_used_ = 0;
-    const auto best = pick(candidates_, {}, queued, step.now);
+    const auto best = choose(profile, candidates_, {}, queued, step.now);
     if (!best.now) {
         return false;
     }
@@ -143,7 +143,12 @@ bool Dispatcher::may_queue(const AcquireWanted& event, Step& step)
 
 void Dispatcher::enqueue(const AcquireWanted& event, const Judgement& judgement, Step& step)
 {
-    if (!may_queue(event, step)) {
+    const bool room = judgement.fate != Fate::routable || event.profile.need != Need::slot || room_to_wait();
+    if (!room) {
+        refuse(event.ticket, base::Errc::queue_full, "as many wait for these nodes as may",
+               retry_estimate(event.profile, step.now), step);
+    }
+    if (!room || !may_queue(event, step)) {
         return;
     }
     const auto& profile = event.profile;

@@ -17,6 +17,9 @@ namespace herd::fleet {
 enum class Exclusion : std::uint8_t {
     none,          ///< may be chosen
     not_pinned,    ///< the client asked for another node
+    not_member,    ///< the frontend does not have this node
+    not_allowed,   ///< not used for embeddings, or not for completions
+    bound_elsewhere, ///< the conversation goes on at another node
     label_missing, ///< does not carry a label asked for
     tried,         ///< failed this request already
     not_verified,  ///< announced or configured, not confirmed yet, or starting

@@ -17,6 +17,7 @@
 #include "fleet/open_leases.hpp"
 #include "fleet/retry_budget.hpp"
 #include "fleet/shortage.hpp"
+#include "fleet/turns.hpp"
 #include "fleet/waiting_line.hpp"
 
 #include <map>
@@ -102,6 +103,14 @@ private:
     [[nodiscard]] bool fits_somewhere(const Profile& profile, base::Instant now) const;
     [[nodiscard]] bool means(const Profile& profile, const NodeRecord& node);
 
+    // policy.cpp
+    [[nodiscard]] Pick choose(const Profile& profile, std::span<Candidate> candidates, const Outlook& outlook,
+                              base::Duration waited, base::Instant now);
+    [[nodiscard]] Pick pick_in_turn(const Profile& profile, std::span<Candidate> candidates, base::Instant now);
+    void keep_to_bound(const Profile& profile, base::Instant now);
+    void note_rules(OpenLease& lease, const Candidate& choice, const Profile& profile);
+    [[nodiscard]] bool room_to_wait() const;
+
     // serve.cpp
     void serve(const LineKey& key, Step& step);
     void fill_board(WaitingLine::Ranked& ranked, base::Instant now);
@@ -179,6 +188,8 @@ private:
     Alarms<Ticket> alarms_{};
     Alarms<LineKey> line_alarms_{}; ///< each line of slots is looked at again within a second
     OpenLeases leases_{};
+    Turns turns_{};
+    Bound bound_{};
     std::unordered_map<std::string, base::Instant> load_trouble_{}; ///< models whose load failed lately: until when
     std::size_t pinned_{0};         ///< waiters that name a node
     std::size_t settling_{0};       ///< waiters with settle_until

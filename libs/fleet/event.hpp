@@ -3,6 +3,7 @@
 // between these and the rooms that wait; so the whole of libs/fleet is deterministic.
 #include "fleet/learned.hpp"
 #include "fleet/profile.hpp"
+#include "fleet/rules.hpp"
 #include "fleet/snapshot.hpp"
 
 #include <variant>
@@ -110,6 +111,10 @@ struct DrainNode {
     NodeId id{};
     bool drain{true}; ///< false: resume
 };
+/// What a person set for nodes, all of it: whoever is not named has no settings.
+struct NodesConfigured {
+    SettingsOf settings{};
+};
 /// The saved pool at start.
 struct SavedNode {
     NodeId id{};
@@ -155,7 +160,7 @@ struct LeaseFinished {
 struct Tick {};
 
 using Event = std::variant<NodeSeen, NodeLeft, NodeConfirmed, NodeConfirmFailed, ProbeDone, CanaryLost, NodeChanged,
-                           StaticAdded, StaticPolled, NodeRemoved, DrainNode, ApproveNode, ProofMade, JoinChanged, PoolRestored, ModelsRead, LoadedRead,
+                           StaticAdded, StaticPolled, NodeRemoved, DrainNode, ApproveNode, ProofMade, JoinChanged, NodesConfigured, PoolRestored, ModelsRead, LoadedRead,
                            EarsImpaired, LearnedRestored, AcquireWanted, AcquireCancelled, LeaseFinished,
                            Tick>;
 

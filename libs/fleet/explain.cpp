@@ -99,7 +99,7 @@ Decision Dispatcher::explain(const Profile& profile, base::Instant now)
                 outlook = outlook_of(line->first, line->second, now);
                 set_apart(candidates_, line->second.share_of(profile.client, profile.priority, order(), now).reserve);
             }
-            best = pick(candidates_, outlook, {}, now);
+            best = choose(profile, candidates_, outlook, {}, now);
         }
         out.ahead = line == lines_.end() ? 0 : static_cast<int>(line->second.size());
     } else if (judgement.fate == Fate::routable) {

@@ -36,6 +36,9 @@ void Dispatcher::finish(const LeaseFinished& event, Step& step)
             nodes_.catalog().tidy(*node, lease.assumed.model_key);
         }
     }
+    if (result == Result::served && !lease.bind_to.empty()) {
+        bound_.bind(lease.bind_to, lease.node, step.now + lease.bind_for);
+    }
     leases_.close(*open);
     if (is_fault(result)) {
         membership_.attempt_failed(lease.node, lease.endpoint, lease.boot_id, result, step);
@@ -67,7 +70,7 @@ void Dispatcher::vacate(const OpenLease& lease, NodeRecord& node, Result result,
         return;
     }
     step.freed.emplace_back(lease.node, lease.assumed.model_key);
-    if (lease.loads || model.in_flight == 0) {
+    if (lease.loads || model.in_flight == 0 || (node.settings != nullptr && node.settings->max_parallel > 0)) {
         step.touched_places.push_back(lease.node); // others may load there now
     }
 }

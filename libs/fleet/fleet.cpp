@@ -139,6 +139,7 @@ NodeView Fleet::State::view_of(const NodeRecord& node) const
                                           : "http://" + node.agent.text();
     view.facts = node.facts;
     view.labels = node.labels;
+    view.settings = node.settings;
     view.drained_by_operator = node.drained_by_operator;
     view.in_flight = node.in_flight;
     view.rates = dispatcher.knowledge().rates_of(node);

@@ -36,6 +36,7 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
         lease.decision = decision_of(profile, task, candidates, chosen, choice.cost.total_s());
         count_reloads(choice, candidates);
         occupy(open, choice, task, step);
+        note_rules(open, choice, profile);
     }
     ++node.in_flight;
     node.last_lease = step.now;

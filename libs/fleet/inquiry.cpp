@@ -153,7 +153,7 @@ void Membership::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts,
     if (node.waits) {
         facts = seen_from_the_door(std::move(facts));
     }
-    node.labels = normalized_labels(facts->labels, {});
+    node.set_labels(normalized_labels(facts->labels, {}));
     if (!facts->name.empty()) {
         nodes_.rename(node, facts->name);
     }

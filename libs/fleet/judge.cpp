@@ -16,7 +16,9 @@ bool is_meant(const Candidate& candidate)
     case Exclusion::label_missing:
     case Exclusion::not_pinned:
     case Exclusion::other_api:
-    case Exclusion::cloud: return false;
+    case Exclusion::cloud:
+    case Exclusion::not_member:
+    case Exclusion::not_allowed: return false;
     default: return true;
     }
 }
@@ -118,6 +120,7 @@ Dispatcher::Judgement Dispatcher::judge(const Profile& profile, base::Instant no
     const bool pin_known = gather(profile);
     for (const bool last_resort : {false, true}) {
         if (mark(profile.need, last_resort, now)) {
+            keep_to_bound(profile, now);
             return {Fate::routable, {}, {}};
         }
     }
@@ -180,6 +183,13 @@ Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Ins
         if (!carried) {
             return {Fate::refuse, base::Errc::no_such_label, "no node carries the label '" + label + "'"};
         }
+    }
+    if (std::ranges::any_of(candidates_, [](const Candidate& c) { return c.exclusion == Exclusion::not_allowed; })) {
+        return {Fate::refuse, base::Errc::forbidden,
+                std::string("no node allows ") + (profile.generates ? "completions" : "embeddings") + " with model '" + profile.model + "'"};
+    }
+    if (profile.need == Need::any && profile.rules != nullptr && profile.labels.empty()) {
+        return {Fate::refuse, base::Errc::no_node, "frontend '" + profile.rules->frontend + "' has no node that is known"};
     }
     if (profile.need == Need::any) {
         return {Fate::refuse, base::Errc::no_node, "no node carries all the labels asked for"};

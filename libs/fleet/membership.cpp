@@ -18,6 +18,9 @@ Shown shown_while_alive(const NodeRecord& node)
     if (node.drained_by_operator) {
         return {NodeState::draining, "drained by the operator"};
     }
+    if (node.switched_off()) {
+        return {NodeState::draining, "disabled"};
+    }
     switch (node.announced) {
     case AnnouncedState::ready:
     case AnnouncedState::busy: return {NodeState::online, node.liveness_reason};
@@ -264,6 +267,16 @@ void Membership::apply(const DrainNode& event, Step& step)
     changed(step);
 }
 
+void Membership::apply(const NodesConfigured& event, Step& step)
+{
+    for (auto* node : nodes_.set_settings(event.settings)) {
+        settle_state(*node, step);
+        rearm(*node, step);
+        step.touched.push_back(node->id);
+        changed(step);
+    }
+}
+
 void Membership::apply(const PoolRestored& event, Step& step)
 {
     approved_.insert(event.approved.begin(), event.approved.end());
@@ -317,7 +330,7 @@ std::string Membership::check() const
             return "node " + id.text() + " is shown as " + std::string(to_string(node.state)) + ", which is stale";
         }
         if (node.state == NodeState::online
-            && (node.liveness != Liveness::alive || !routable(node.announced) || node.drained_by_operator || node.waits)) {
+            && (node.liveness != Liveness::alive || !routable(node.announced) || node.drained_by_operator || node.waits || node.switched_off())) {
             return "node " + id.text() + " is online although it must not be";
         }
         if (node.liveness == Liveness::alive && !node.is_static() && node.timers.silence == never

@@ -29,6 +29,7 @@ public:
     void apply(const StaticPolled& event, Step& step);
     void apply(const NodeRemoved& event, Step& step);
     void apply(const DrainNode& event, Step& step);
+    void apply(const NodesConfigured& event, Step& step);
     void apply(const PoolRestored& event, Step& step);
     void apply(const ModelsRead& event, Step& step);
     void apply(const LoadedRead& event, Step& step);

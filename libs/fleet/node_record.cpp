@@ -20,7 +20,7 @@ base::Instant NodeTimers::earliest() const
 
 bool NodeRecord::last_resort() const
 {
-    return liveness == Liveness::suspect && tcp_proven && !waits && !drained_by_operator && routable(announced);
+    return liveness == Liveness::suspect && tcp_proven && !waits && !drained_by_operator && !switched_off() && routable(announced);
 }
 
 bool NodeRecord::carries(const std::vector<std::string>& wanted) const
@@ -28,6 +28,12 @@ bool NodeRecord::carries(const std::vector<std::string>& wanted) const
     return std::ranges::all_of(wanted, [this](const std::string& label) {
         return std::ranges::binary_search(labels, label);
     });
+}
+
+void NodeRecord::set_labels(std::vector<std::string> own)
+{
+    own_labels = std::move(own);
+    labels = settings == nullptr ? own_labels : normalized_labels(own_labels, settings->labels);
 }
 
 Learning& ModelOnNode::learn()
@@ -79,7 +85,9 @@ int NodeRecord::foreign_of(const ModelOnNode& model) const
 
 int NodeRecord::free_slots_of(const ModelOnNode& model) const
 {
-    return std::max(0, slots_of(model) - model.in_flight - foreign_of(model));
+    const int free = slots_of(model) - model.in_flight - foreign_of(model);
+    const int cap = settings == nullptr || settings->max_parallel == 0 ? free : settings->max_parallel - in_flight;
+    return std::max(0, std::min(free, cap));
 }
 
 Bytes NodeRecord::free_memory() const

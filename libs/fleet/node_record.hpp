@@ -5,6 +5,7 @@
 #include "fleet/event.hpp"
 #include "fleet/hardware.hpp"
 #include "fleet/learning.hpp"
+#include "fleet/rules.hpp"
 
 #include <deque>
 #include <map>
@@ -111,7 +112,9 @@ struct NodeRecord {
     NodeSource source{NodeSource::lana};
     std::string url{};
     std::vector<std::string> labels{}; ///< lower case, sorted, unique
+    std::vector<std::string> own_labels{}; ///< the same without those of `settings`
     std::vector<std::string> configured_labels{};
+    std::shared_ptr<const NodeSettings> settings{}; ///< null: nobody set anything for it
     std::optional<int> configured_slots{};
     Address address{};
     base::Endpoint agent{};
@@ -195,6 +198,8 @@ struct NodeRecord {
     /// May serve when no online node can (lana.md D7): suspect, but TCP is known to answer.
     [[nodiscard]] bool last_resort() const;
     [[nodiscard]] bool carries(const std::vector<std::string>& wanted) const;
+    void set_labels(std::vector<std::string> own);
+    [[nodiscard]] bool switched_off() const { return settings != nullptr && !settings->active; }
     [[nodiscard]] int slots_of(const ModelOnNode& model) const;
     /// Without those that foreign requests are seen to take.
     [[nodiscard]] int free_slots_of(const ModelOnNode& model) const;
@@ -206,9 +211,5 @@ struct NodeRecord {
     [[nodiscard]] bool half_weight() const { return verify == Verify::tcp_only; }
     [[nodiscard]] base::Duration silent_for(base::Instant now) const { return now - last_beat; }
 };
-
-/// Lower case, sorted, without doubles.
-[[nodiscard]] std::vector<std::string> normalized_labels(const std::vector<std::string>& a,
-                                                         const std::vector<std::string>& b);
 
 } // namespace herd::fleet

@@ -53,6 +53,7 @@ NodeRecord& NodeTable::add(const NodeId& id, NodeSource source, const base::Endp
     if (source != NodeSource::configured) {
         count_source(agent.address, 1);
     }
+    apply_settings(node);
     return node;
 }
 
@@ -87,6 +88,46 @@ void NodeTable::rename(NodeRecord& node, const std::string& name)
     if (!name.empty()) {
         by_name_.emplace(base::lower(name), &node);
     }
+    apply_settings(node);
+}
+
+/// By id, else by name. Whether they are others than before.
+bool NodeTable::apply_settings(NodeRecord& node)
+{
+    if (settings_by_id_.empty() && settings_by_name_.empty() && node.settings == nullptr) {
+        return false;
+    }
+    std::shared_ptr<const NodeSettings> settings;
+    if (const auto by_id = settings_by_id_.find(node.id); by_id != settings_by_id_.end()) {
+        settings = by_id->second;
+    } else if (const auto by_name = settings_by_name_.find(base::lower(node.name)); by_name != settings_by_name_.end()) {
+        settings = by_name->second;
+    }
+    const bool same = settings == node.settings || (settings != nullptr && node.settings != nullptr && *settings == *node.settings);
+    node.settings = std::move(settings);
+    node.set_labels(std::move(node.own_labels));
+    return !same;
+}
+
+std::vector<NodeRecord*> NodeTable::set_settings(const SettingsOf& settings)
+{
+    settings_by_id_.clear();
+    settings_by_name_.clear();
+    for (const auto& [node, one] : settings) {
+        auto shared = std::make_shared<const NodeSettings>(one);
+        if (const auto id = NodeId::parse(node)) {
+            settings_by_id_[*id] = std::move(shared);
+        } else {
+            settings_by_name_[base::lower(node)] = std::move(shared);
+        }
+    }
+    std::vector<NodeRecord*> differ;
+    for (auto& [id, node] : nodes_) {
+        if (apply_settings(node)) {
+            differ.push_back(&node);
+        }
+    }
+    return differ;
 }
 
 void NodeTable::set_agent(NodeRecord& node, const base::Endpoint& agent)

@@ -29,6 +29,8 @@ public:
     void rename(NodeRecord& node, const std::string& name);
     /// Whether a name came, went or changed since the last call: what a pin means may have changed.
     [[nodiscard]] bool take_names_changed() { return std::exchange(names_changed_, false); }
+    /// Replaces all settings. Returns the nodes for which they differ now.
+    std::vector<NodeRecord*> set_settings(const SettingsOf& settings);
     void set_agent(NodeRecord& node, const base::Endpoint& agent);
 
     [[nodiscard]] int ids_from(const base::IpAddress& address) const;
@@ -39,11 +41,14 @@ public:
     [[nodiscard]] const Catalog& catalog() const { return catalog_; }
 
 private:
+    bool apply_settings(NodeRecord& node);
     void count_source(const base::IpAddress& address, int by);
 
     std::map<NodeId, NodeRecord> nodes_{};
     std::multimap<std::string, NodeRecord*> by_name_{}; ///< lower case
     std::unordered_map<base::IpAddress, int> by_source_{};
+    std::map<NodeId, std::shared_ptr<const NodeSettings>> settings_by_id_{};
+    std::map<std::string, std::shared_ptr<const NodeSettings>> settings_by_name_{}; ///< lower case
     Catalog catalog_{};
     std::uint64_t last_serial_{0};
     bool names_changed_{false};

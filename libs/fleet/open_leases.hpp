@@ -28,6 +28,8 @@ struct OpenLease {
     double each_s{0};              ///< per output token
     double output_limit{0};
     bool generates{true};
+    std::string bind_to{};         ///< Bound::key: when it was served, the conversation is bound to the node
+    base::Duration bind_for{};
     bool loads{false};             ///< the model was not resident as wanted: it counts in NodeRecord::loads
     const AnswerLengths* answers{nullptr}; ///< of Expectations; lives as long as the fleet
 

@@ -94,6 +94,9 @@ double Dispatcher::weigh(const Candidate& candidate, double wait, const Outlook&
     if (!candidate.loaded) {
         total -= std::min(outlook.waited_s, cost.load_s);
     }
+    if (const auto* settings = candidate.node->settings.get()) { // what waiting pays for may leave less than nothing
+        total = total > 0 ? total / settings->weight : total * settings->weight;
+    }
     return total;
 }
 
@@ -175,9 +178,10 @@ void Dispatcher::reserve(const Candidate& candidate, base::Instant now)
             queue.push_back(leases_.at(place).remaining(now));
         }
         const auto foreign = static_cast<std::size_t>(node.foreign_of(model));
-        const auto slots = std::min(static_cast<std::size_t>(node.slots_of(model)), queue_most);
+        const auto free = std::min(static_cast<std::size_t>(node.free_slots_of(model)), queue_most);
         queue.resize(queue.size() + foreign, foreign_service_s);
-        queue.resize(std::max(queue.size(), slots), 0);
+        queue.resize(queue.size() + free, 0);
+        queue.resize(std::max(queue.size(), std::size_t{1}), foreign_service_s); // others fill what the node may run
         model.pass = pass_;
         model.queue = queues_used_++;
     }

@@ -43,7 +43,7 @@ void Membership::apply(const StaticAdded& event, Step& step)
     node->announced = AnnouncedState::ready;
     node->configured_labels = event.labels;
     node->configured_slots = event.slots;
-    node->labels = normalized_labels(event.labels, node->facts->labels);
+    node->set_labels(normalized_labels(event.labels, node->facts->labels));
     step.touched.push_back(node->id);
     if (lacks_something(*node)) {
         node->timers.poll = never;
@@ -118,7 +118,7 @@ void Membership::poll_answered(NodeRecord& node, const StaticPolled& event, Step
     auto facts = std::make_shared<NodeFacts>(*event.facts);
     if (node.poll_full) {
         node.full_polled_at = step.now;
-        node.labels = normalized_labels(node.configured_labels, facts->labels);
+        node.set_labels(normalized_labels(node.configured_labels, facts->labels));
         if (node.name.empty() && !facts->name.empty()) {
             nodes_.rename(node, facts->name);
         }

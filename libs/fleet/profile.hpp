@@ -5,6 +5,7 @@
 #include "base/time.hpp"
 #include "fleet/decision.hpp"
 #include "fleet/node.hpp"
+#include "fleet/rules.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -56,6 +57,7 @@ struct Profile {
     Priority priority{Priority::normal};
     std::vector<std::string> labels{}; ///< lower case; the node must carry all of them
     std::string node{};                ///< name or id, when the client pins one
+    std::shared_ptr<const Rules> rules{}; ///< of its frontend; null: none
     std::vector<NodeId> exclude{};     ///< tried already
     bool openai{false};                ///< one of the paths under /v1: nodes that serve only those will do too
     bool allow_cloud{false};           ///< nodes outside of this LAN may serve it

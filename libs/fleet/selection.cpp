@@ -23,6 +23,9 @@ std::string_view to_string(Exclusion exclusion)
     switch (exclusion) {
     case Exclusion::none: return "none";
     case Exclusion::not_pinned: return "not_pinned";
+    case Exclusion::not_member: return "not_member";
+    case Exclusion::not_allowed: return "not_allowed";
+    case Exclusion::bound_elsewhere: return "bound_elsewhere";
     case Exclusion::label_missing: return "label_missing";
     case Exclusion::tried: return "tried";
     case Exclusion::not_verified: return "not_verified";
@@ -51,6 +54,13 @@ Exclusion why_not(const NodeRecord& node, const Profile& profile)
         if (manner->api == NodeApi::openai && !profile.openai) {
             return Exclusion::other_api;
         }
+    }
+    if (profile.rules != nullptr && !profile.rules->members.admits(node.id, node.name, node.labels)) {
+        return Exclusion::not_member;
+    }
+    if (node.settings != nullptr && profile.need == Need::slot
+        && !(profile.generates ? node.settings->allow_completions : node.settings->allow_embeddings)) {
+        return Exclusion::not_allowed;
     }
     if (!node.carries(profile.labels)) {
         return Exclusion::label_missing;

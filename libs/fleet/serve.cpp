@@ -159,7 +159,7 @@ void Dispatcher::walk(const LineKey& key, Outlook outlook, Step& step)
         refresh(candidates, task, step.now);
         set_apart(candidates, ranked.reserve);
         outlook.chose = waiter.chose;
-        const auto best = pick(candidates, outlook, step.now - waiter.queued_at, step.now);
+        const auto best = choose(waiter.profile, candidates, outlook, step.now - waiter.queued_at, step.now);
         if (!best.place) {
             waiter.start_at = step.now + look_again_in;
             ++ahead;

@@ -2,6 +2,7 @@
 // An immutable, versioned picture of the fleet for everything that only reads. Shared across threads.
 #include "fleet/learned.hpp"
 #include "fleet/node.hpp"
+#include "fleet/rules.hpp"
 
 #include <map>
 #include <memory>
@@ -25,6 +26,7 @@ struct NodeView {
     std::string url{};       ///< as configured, or "http://address:port"
     std::shared_ptr<const NodeFacts> facts{};
     std::vector<std::string> labels{};
+    std::shared_ptr<const NodeSettings> settings{}; ///< null: none
     bool drained_by_operator{false};
     int in_flight{0};
     int queued{0}; ///< requests waiting that could only run here

@@ -39,7 +39,8 @@ struct Waiter {
     /// No wish of its own: what holds for one such waiter of a model holds for all.
     [[nodiscard]] bool plain() const
     {
-        return profile.node.empty() && profile.labels.empty() && profile.exclude.empty() && !profile.allow_cloud;
+        return profile.node.empty() && profile.labels.empty() && profile.exclude.empty() && !profile.allow_cloud
+            && profile.rules == nullptr;
     }
     [[nodiscard]] bool routable() const { return hold_until == never && settle_until == never; }
 };

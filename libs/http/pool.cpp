@@ -113,7 +113,7 @@ void Pool::give_up(base::Endpoint to)
 }
 
 net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, base::Instant deadline,
-                                               Trust trust)
+                                               Trust trust, base::Duration connect_timeout)
 {
     Impl& p = *impl_;
     Taken taken;
@@ -125,7 +125,8 @@ net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, b
         }
     }
     const auto started = p.loop.now();
-    const auto patience = trust ? std::max(p.options.tls_timeout, p.options.connect_timeout) : p.options.connect_timeout;
+    const auto within = connect_timeout > base::Duration{} ? connect_timeout : p.options.connect_timeout;
+    const auto patience = trust && connect_timeout <= base::Duration{} ? std::max(p.options.tls_timeout, within) : within;
     const auto until = std::min(deadline, started + patience);
     auto stream = co_await p.network.connect(to, until);
     if (!stream) {

@@ -35,9 +35,10 @@ public:
         base::Duration connect{};    ///< time spent connecting
     };
     /// An idle connection, or a new one. Errors: as Network::connect. `fresh`: do not reuse.
-    /// Connecting ends at `deadline`, or after the pool's connect_timeout if that is earlier.
+    /// Connecting ends at `deadline`, or after `connect_timeout` (0: the pool's) if that is earlier.
     [[nodiscard]] net::Task<base::Result<Taken>> take(base::Endpoint to, bool fresh = false,
-                                                      base::Instant deadline = base::Instant::max(), Trust trust = {});
+                                                      base::Instant deadline = base::Instant::max(), Trust trust = {},
+                                                      base::Duration connect_timeout = {});
     /// The half of take() that never waits: an idle connection, or nothing.
     [[nodiscard]] std::unique_ptr<ClientConnection> take_idle(const base::Endpoint& to,
                                                               const base::PeerTrust* trust = nullptr);

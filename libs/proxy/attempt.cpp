@@ -17,11 +17,25 @@ base::Error timed_out(std::string context)
     return {base::Errc::timed_out, base::Source::node, base::Retry::never, std::move(context), {}};
 }
 
+/// The request as the node gets it.
+void make_head(http::ServerExchange& exchange, const AttemptInput& input, http::RequestHead& head)
+{
+    make_node_head(exchange.head(), *input.address, exchange.peer(), input.own_id, exchange.secure(), head);
+    const std::string_view came = exchange.head().target;
+    if (input.target.data() != came.data()) { // "/f/ID" is ours; what the node's address adds to the target stays
+        head.target.replace(input.address->path_prefix.size(), came.size(), input.target);
+    }
+    if (input.decoded) {
+        head.fields.remove("Content-Encoding");
+    }
+}
+
 /// Sends a body that comes from the client as it goes. False: `attempt.error` is set, or the client is gone.
 net::Task<bool> upload(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
 {
     auto& connection = *attempt.connection;
-    const auto head = node_head(exchange.head(), *input.address, exchange.peer(), input.own_id, exchange.secure());
+    http::RequestHead head;
+    make_head(exchange, input, head);
     const auto sent = co_await connection.send_head(head);
     if (!sent) {
         attempt.error = sent.error();
@@ -43,7 +57,7 @@ net::Task<bool> upload(http::ServerExchange& exchange, const AttemptInput& input
 bool send_at_once(http::ServerExchange& exchange, const AttemptInput& input, Attempt& attempt)
 {
     thread_local http::RequestHead head; // NOLINT: its memory serves every request of this loop
-    make_node_head(exchange.head(), *input.address, exchange.peer(), input.own_id, exchange.secure(), head);
+    make_head(exchange, input, head);
     if (!input.body.empty() || head.framing != http::Framing::none) {
         head.framing = http::Framing::length;
         head.content_length = input.body.size();
@@ -121,7 +135,7 @@ net::Task<void> try_node(http::ServerExchange& exchange, http::Pool& pool, const
     attempt.connection = input.fresh ? nullptr : pool.take_idle(to, input.address->trust().get());
     attempt.reused = attempt.connection != nullptr;
     if (!attempt.reused) {
-        auto taken = co_await pool.take(to, true, base::Instant::max(), input.address->trust());
+        auto taken = co_await pool.take(to, true, base::Instant::max(), input.address->trust(), input.connect_timeout);
         if (!taken) {
             attempt.error = std::move(taken.error());
             attempt.client_gone = exchange.client_gone();

@@ -19,6 +19,9 @@ struct AttemptInput {
     const fleet::Address* address{nullptr};
     std::string_view own_id{};
     std::string_view body{};  ///< the whole request body, or with `streamed` the part that was read already
+    std::string_view target{}; ///< of the request line
+    bool decoded{false};      ///< the body is not encoded as the client's head says
+    base::Duration connect_timeout{}; ///< 0: the pool's
     bool streamed{false};     ///< the rest of the body comes from the client as it goes
     bool fresh{false};        ///< use no connection that served before
     base::Duration first_byte_timeout{}; ///< 0: as long as it takes

@@ -24,10 +24,10 @@ bool is_json(const http::Fields& fields)
 } // namespace
 
 Exchange::Exchange(Visit& visit)
-    : visit_(visit), context_(visit.context_), settings_(visit.settings_), options_(*visit.settings_->options),
+    : visit_(visit), context_(visit.context_), settings_(visit.settings_), options_(visit.settings_->options.get()),
       client_(visit.client_), route_(visit.route_), cors_(visit.cors_), began_(visit.began_), record_(visit.record_),
       phase_(visit.phase_), wishes_(read_wishes(client_.head().fields)),
-      kept_(context_.shared->replay_bytes, options_.replay_total)
+      kept_(context_.shared->replay_bytes, options_->replay_total)
 {
     record_.id = wishes_.request_id.empty() ? base::make_request_id(context_.rng, record_.at) : wishes_.request_id;
     record_.session = wishes_.session;
@@ -41,7 +41,7 @@ net::Task<void> Exchange::answer()
     if (cors_ == CorsPolicy::Verdict::refused || cors_ == CorsPolicy::Verdict::preflight) {
         co_return co_await answer_locally();
     }
-    if (http::via_contains(client_.head().fields, options_.own_id)) {
+    if (http::via_contains(client_.head().fields, options_->own_id)) {
         co_return co_await say(problem_of(base::Errc::loop));
     }
     if (context_.access != nullptr) { // who asks, and may they; nobody is asked while there are no keys
@@ -49,8 +49,13 @@ net::Task<void> Exchange::answer()
             co_return co_await say(std::move(*refused));
         }
     }
-    // Here the frontend is chosen (record_.frontend); then whether the caller may use it.
-    if (visit_.caller_ && !visit_.caller_->may_use_frontend(record_.frontend)) {
+    if (settings_->options->frontends != nullptr) {
+        if (auto refused = enter_frontend()) {
+            co_return co_await say(std::move(*refused));
+        }
+    }
+    if (visit_.caller_ && !visit_.caller_->may_use_frontend(record_.frontend)
+        && !(visit_.at_ && visit_.caller_->may_use_frontend(visit_.at_->frontend->config.name))) {
         co_return co_await say(forbidden_frontend(record_.frontend));
     }
     switch (route_.handling) {
@@ -78,6 +83,11 @@ net::Task<void> Exchange::answer()
         visit_.caller_->mark(profile_, client_.head().fields.find("X-Herd-Priority").has_value());
         record_.priority = profile_.priority;
     }
+    if (visit_.at_ && goes_on) {
+        if (auto refused = not_for_frontend()) {
+            co_return co_await say(std::move(*refused));
+        }
+    }
     switch (next) {
     case Next::ask:
         if (speaks_early()) {
@@ -102,8 +112,8 @@ bool Exchange::read_at_once()
     if (head.framing == http::Framing::none) {
         return true;
     }
-    if (head.framing != http::Framing::length || head.content_length > options_.max_body
-        || head.content_length > options_.replay_body || route_.handling == Handling::blob) {
+    if (head.framing != http::Framing::length || head.content_length > options_->max_body
+        || head.content_length > options_->replay_body || route_.handling == Handling::blob) {
         return false;
     }
     for (;;) { // to the empty piece at the end: it lets go of the buffer and starts the watch over the client
@@ -135,21 +145,21 @@ net::Task<bool> Exchange::read()
         co_return true;
     }
     const bool sized = head.framing == http::Framing::length;
-    if (sized && head.content_length > options_.max_body) {
+    if (sized && head.content_length > options_->max_body) {
         client_.close_after();
         co_await say(problem_of(base::Errc::too_large));
         co_return false;
     }
-    const bool longer = sized && head.content_length > options_.replay_body;
+    const bool longer = sized && head.content_length > options_->replay_body;
     if (sized && !longer) {
         body_.reserve(std::min<std::size_t>(head.content_length, base::mib)); // a length is only a promise
     }
-    auto filled = co_await fill(longer ? std::min<std::size_t>(long_body_peek, options_.replay_body)
-                                       : options_.replay_body);
+    auto filled = co_await fill(longer ? std::min<std::size_t>(long_body_peek, options_->replay_body)
+                                       : options_->replay_body);
     if (filled) {
         peek();
-        if (streamed_ && peek_.model_or_name().empty() && body_.size() < options_.replay_body) {
-            filled = co_await fill(options_.replay_body);
+        if (streamed_ && peek_.model_or_name().empty() && body_.size() < options_->replay_body) {
+            filled = co_await fill(options_->replay_body);
             peek();
         }
     }
@@ -186,7 +196,7 @@ net::Task<base::Result<void>> Exchange::fill(std::size_t limit)
             body_.append(piece);
             bytes += piece.size();
         }
-        if (body_.size() > options_.max_body) {
+        if (body_.size() > options_->max_body) {
             co_return base::fail(base::Errc::too_large, "request body too large", base::Source::client);
         }
         const bool kept = kept_.grow(bytes);
@@ -216,7 +226,7 @@ Exchange::Next Exchange::refused(Problem problem)
 Exchange::Next Exchange::understand()
 {
     const auto& fields = client_.head().fields;
-    const auto deadline = began_ + std::min(options_.queue_timeout, wishes_.deadline.value_or(options_.queue_timeout));
+    const auto deadline = began_ + std::min(options_->queue_timeout, wishes_.deadline.value_or(options_->queue_timeout));
     const auto encoding = fields.find("Content-Encoding");
     std::optional<std::string> unpacked;
     bool readable = !route_.multipart && !encoding;
@@ -230,6 +240,11 @@ Exchange::Next Exchange::understand()
     } else if (encoding && *encoding == "identity") {
         readable = true;
         peek_ = peek_json(body_);
+    }
+    if (visit_.at_) {
+        if (auto problem = apply_pins(unpacked, readable)) {
+            return refused(std::move(*problem));
+        }
     }
     record_.tags = all_tags(peek_, wishes_);
     if (record_.session.empty()) {
@@ -298,7 +313,7 @@ Exchange::Next Exchange::understand()
     names_model_ = need != fleet::Need::any;
     profile_ = make_profile(route_, need, names_model_ ? model_ : ModelReference{model_.text}, peek_, wishes_,
                             client_.peer(), deadline);
-    if (!rewritable_) { // the name of another model could not be written into it
+    if (!rewritable_ || model_pinned_) { // the name of another model could not be written into it
         profile_.fallbacks.clear();
     }
     model_written_ = profile_.model;
@@ -364,7 +379,7 @@ net::Task<void> Exchange::serve()
             co_return visit_.pass(std::move(attempt_), lease_);
         }
         note_failed(decision, held);
-        if (decision.verdict == Verdict::give_up || tries >= options_.retries) {
+        if (decision.verdict == Verdict::give_up || tries >= options_->retries) {
             co_return co_await give_up();
         }
     }
@@ -416,17 +431,24 @@ void Exchange::choose_node()
     }
 }
 
-AttemptInput Exchange::attempt_input() const
+AttemptInput Exchange::attempt_input()
 {
     AttemptInput input;
     input.address = &lease_.address;
-    input.own_id = options_.own_id;
-    input.body = body_;
+    input.own_id = options_->own_id;
+    input.body = body_for_node();
+    input.target = visit_.target();
+    input.decoded = rewritten_;
+    input.connect_timeout = options_->connect_timeout;
     input.streamed = streamed_;
     input.fresh = !route_.replayable && client_.head().method != "HEAD";
-    input.first_byte_timeout = options_.first_byte_timeout;
-    input.relay = {.idle_timeout = options_.idle_timeout,
-                   .body_bytes_max = route_.handling == Handling::blob ? 0 : options_.max_body};
+    input.first_byte_timeout = options_->first_byte_timeout;
+    if (options_->total_timeout > base::Duration{}) {
+        const auto left = std::max(began_ + options_->total_timeout - context_.loop.now(), base::Duration{1});
+        input.first_byte_timeout = input.first_byte_timeout > base::Duration{} ? std::min(input.first_byte_timeout, left) : left;
+    }
+    input.relay = {.idle_timeout = options_->idle_timeout,
+                   .body_bytes_max = route_.handling == Handling::blob ? 0 : options_->max_body};
     return input;
 }
 
@@ -481,9 +503,23 @@ net::Task<void> Exchange::refuse(const fleet::Refusal& refusal)
         co_return co_await say(not_found()); // as every node that could have served it would say
     }
     auto problem = problem_of(refusal, route_, model_.text);
+    if (refusal.error.code == base::Errc::no_node && label_is_known()) {
+        problem.code = "no_node_with_label";
+    }
     const bool late = refusal.error.code == base::Errc::deadline_passed;
     const auto stage = late || refusal.error.code == base::Errc::queue_full ? Stage::queued : Stage::selecting;
     co_await say(std::move(problem), late ? 'T' : 'P', stage);
+}
+
+/// Labels were asked for, and there is a node that carries them all.
+bool Exchange::label_is_known() const
+{
+    const auto snapshot = context_.scheduler.snapshot();
+    return !profile_.labels.empty() && std::ranges::any_of(snapshot->nodes, [this](const fleet::NodeView& node) {
+        return std::ranges::all_of(profile_.labels, [&node](const std::string& label) {
+            return std::ranges::find(node.labels, label) != node.labels.end();
+        });
+    });
 }
 
 /// The last node's own words if it had any, else which nodes were tried.

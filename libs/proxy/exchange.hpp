@@ -52,11 +52,19 @@ private:
     using Grant = std::expected<fleet::Lease, fleet::Refusal>;
     std::optional<Grant> acquire_at_once(fleet::Ticket ticket);
     net::Task<Grant> acquire(fleet::Ticket ticket);
-    AttemptInput attempt_input() const;
+    AttemptInput attempt_input();
     Decision judge() const;
     void choose_node();
     std::optional<Problem> not_for_caller() const; // exchange_access.cpp
     ModelFilter seen_by_caller() const;
+    const Frontend* frontend_of_request() const; // exchange_frontend.cpp
+    std::optional<Problem> enter_frontend();
+    std::optional<Problem> count_at_frontend(AtFrontend& at);
+    std::optional<Problem> not_for_frontend() const;
+    std::optional<Problem> apply_pins(std::optional<std::string>& unpacked, bool& readable);
+    std::string_view body_for_node();
+    const fleet::Members* members() const;
+    bool label_is_known() const;
     void fit_body(bool plain); // exchange_body.cpp: what may be changed in it
     void take_model(const fleet::Lease& lease);
     void note_failed(const Decision& decision, HeldLease& held);
@@ -90,7 +98,7 @@ private:
     Visit& visit_;
     Context& context_;
     const std::shared_ptr<const Settings>& settings_;
-    const ProxyOptions& options_;
+    const ProxyOptions* options_; ///< of the frontend, once that is known
     http::ServerExchange& client_;
     const Route& route_;
     const CorsPolicy::Verdict& cors_;
@@ -100,6 +108,9 @@ private:
 
     Wishes wishes_;
     std::string body_;
+    std::string node_body_;    ///< the same with the pins of the node that is tried
+    bool rewritten_{false};    ///< pins were written into body_, or may be: it is plain JSON
+    bool model_pinned_{false}; ///< no fallback takes its place
     bool streamed_{false}; ///< body_ is only its beginning
     KeptBytes kept_;
     BodyPeek peek_;

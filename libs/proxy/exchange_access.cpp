@@ -1,6 +1,8 @@
 // What a client may do with the one model that its request names. Whether it is let in at all: Visit::admit().
 #include "proxy/exchange.hpp"
 
+#include "fleet/model_name.hpp"
+
 namespace herd::proxy {
 
 /// A key for certain models reaches nothing else by another way: what names no model that we could read, or could
@@ -28,12 +30,17 @@ std::optional<Problem> Exchange::not_for_caller() const
     return caller.may_use_model(model_.key) ? std::nullopt : std::optional(forbidden_model(model_.text));
 }
 
+/// Models of a cloud are not listed by a frontend that keeps everything here.
 ModelFilter Exchange::seen_by_caller() const
 {
-    if (!visit_.caller_ || !visit_.caller_->limited_to_models()) {
+    const Caller* caller = visit_.caller_ && visit_.caller_->limited_to_models() ? visit_.caller_.get() : nullptr;
+    const bool cloud = !visit_.at_ || visit_.at_->frontend->config.allow_cloud;
+    if (caller == nullptr && cloud) {
         return {};
     }
-    return [&caller = *visit_.caller_](std::string_view model_key) { return caller.may_use_model(model_key); };
+    return [caller, cloud](std::string_view model_key) {
+        return (caller == nullptr || caller->may_use_model(model_key)) && (cloud || !fleet::ModelName::parse(model_key).cloud);
+    };
 }
 
 } // namespace herd::proxy

@@ -12,7 +12,7 @@ namespace herd::proxy {
 void Exchange::fit_body(bool plain)
 {
     rewritable_ = plain;
-    if (!plain || !round_num_ctx(peek_, options_.num_ctx_buckets)) {
+    if (!plain || !round_num_ctx(peek_, options_->num_ctx_buckets)) {
         return;
     }
     auto& at = peek_.num_ctx_at;

@@ -43,6 +43,9 @@ Visit::Visit(Context& context, std::shared_ptr<const Settings> settings, http::S
     record_.api = to_string(route_.dialect);
     record_.method = client.head().method;
     record_.path = client.head().path().substr(0, 512);
+    if (settings_->options->frontends != nullptr) {
+        strip_prefix();
+    }
     older_ = std::exchange(context.newest, this);
     if (older_ != nullptr) {
         older_->newer_ = this;
@@ -55,6 +58,34 @@ Visit::~Visit()
     if (older_ != nullptr) {
         older_->newer_ = newer_;
     }
+}
+
+/// "/f/team-a/api/chat" names its frontend; what follows is the path.
+void Visit::strip_prefix()
+{
+    const auto& head = client_.head();
+    std::string_view rest;
+    const auto* frontend = settings_->options->frontends->of_path(head.path(), rest);
+    if (frontend == nullptr) {
+        return;
+    }
+    at_ = std::make_unique<AtFrontend>();
+    at_->frontend = frontend;
+    at_->target = rest;
+    if (!head.query().empty()) {
+        at_->target.append("?").append(head.query());
+    }
+    route_ = classify(head.method, rest, head.query());
+    if (!route_.location.empty()) {
+        route_.location.insert(0, "/f/" + frontend->config.id);
+    }
+    record_.api = to_string(route_.dialect);
+    record_.path = rest.substr(0, 512);
+}
+
+const ProxyOptions& Visit::options() const
+{
+    return at_ && at_->frontend != nullptr ? *at_->frontend->options : *settings_->options;
 }
 
 std::optional<Problem> Visit::admit()
@@ -89,6 +120,9 @@ void Visit::pass(Attempt attempt, const fleet::Lease& lease)
     connection_ = std::move(attempt.connection);
     first_ = attempt.first;
     first_text_ = std::move(attempt.failure_text);
+    if (at_ && options().total_timeout > base::Duration{}) {
+        limit_total(began_ + options().total_timeout - now);
+    }
     if (client_.begun()) { // an early head promised such a stream, and no more
         return;
     }
@@ -177,7 +211,7 @@ net::Task<void> Visit::relay()
             relayed = {RelayEnd::client_gone, false, done.error()};
         }
     } else {
-        const RelayOptions options{.idle_timeout = settings_->options->idle_timeout};
+        const RelayOptions options{.idle_timeout = this->options().idle_timeout};
         relayed = co_await relay_answer(client_, *connection_, options, extras);
     }
     if (relayed.end == RelayEnd::complete) {
@@ -196,6 +230,9 @@ std::string Visit::last_words(RelayEnd end)
     std::string message = "node '" + record_.node + "' ";
     switch (end) {
     case RelayEnd::complete: message += "ended the stream before it was done"; break;
+    case RelayEnd::node_broken:
+        message += at_ && at_->late ? "took longer than the frontend allows" : "was lost in the middle of the answer";
+        break;
     case RelayEnd::node_silent: message += "fell silent in the middle of the answer"; break;
     default: message += "was lost in the middle of the answer"; break;
     }

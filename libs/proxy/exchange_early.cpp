@@ -46,13 +46,13 @@ std::string message_in(std::string_view body, int depth = 0)
 /// Not while the client still sends its body: two would use the connection at once.
 bool Exchange::speaks_early() const
 {
-    return options_.early_head > base::Duration::zero() && is_sse(route_.stream) && record_.stream && !streamed_;
+    return options_->early_head > base::Duration::zero() && is_sse(route_.stream) && record_.stream && !streamed_;
 }
 
 net::Task<void> Exchange::serve_aloud()
 {
     early_ = std::make_unique<EarlyHead>(client_, [this] { return early_head(); }, [this] { return early_words(); });
-    early_->start(began_ + options_.early_head);
+    early_->start(began_ + options_->early_head);
     co_await serve();
     co_await quiet();
 }

@@ -63,18 +63,18 @@ net::Task<void> Exchange::answer_locally()
         answer.body = "Ollama is running";
         break;
     case Handling::version: answer.body = version_body(*context_.scheduler.snapshot()); break;
-    case Handling::tags: answer.body = tags_body(*context_.scheduler.snapshot(), seen_by_caller()); break;
+    case Handling::tags: answer.body = tags_body(*context_.scheduler.snapshot(), seen_by_caller(), members()); break;
     case Handling::models:
         answer.content_type = "application/json";
-        answer.body = models_body(*context_.scheduler.snapshot(), seen_by_caller());
+        answer.body = models_body(*context_.scheduler.snapshot(), seen_by_caller(), members());
         break;
     case Handling::model_lookup: {
-        auto row = model_body(*context_.scheduler.snapshot(), route_.parameter, seen_by_caller());
+        auto row = model_body(*context_.scheduler.snapshot(), route_.parameter, seen_by_caller(), members());
         answer = row.empty() ? not_found() : LocalAnswer{200, "application/json", std::move(row), {}};
         break;
     }
-    case Handling::ps: answer.body = co_await ask_ps(context_, options_.own_id, seen_by_caller()); break;
-    case Handling::status: answer.body = co_await ask_status(context_, options_.own_id); break;
+    case Handling::ps: answer.body = co_await ask_ps(context_, options_->own_id, seen_by_caller(), members()); break;
+    case Handling::status: answer.body = co_await ask_status(context_, options_->own_id, members()); break;
     case Handling::redirect: answer = redirect_to(route_, head.method); break;
     case Handling::wrong_method:
         answer = {405, plain, "405 method not allowed", {}};
@@ -135,14 +135,14 @@ net::Task<void> Exchange::to_holders(Broadcast what, const std::string& key, con
         const bool nobody = snapshot->routable().empty();
         co_return co_await say(nobody ? problem_of(base::Errc::no_node) : model_not_found(route_, model));
     }
-    what.path = client_.head().target;
+    what.path = visit_.target();
     what.body = body_;
     std::string names;
     for (const auto& target : targets) {
         names.append(names.empty() ? "" : ",").append(target.name);
     }
     record_.model = model;
-    auto answer = co_await broadcast(context_, options_.own_id, std::move(targets), std::move(what));
+    auto answer = co_await broadcast(context_, options_->own_id, std::move(targets), std::move(what));
     visit_.stamp_proxied(answer.fields, names, 0);
     co_await say(std::move(answer));
 }

@@ -31,7 +31,11 @@ HostPolicy::HostPolicy(std::string_view own_name, const std::vector<std::string>
     : checks_(std::ranges::find(extra, "*") == extra.end()), names_{base::lower(own_name)}
 {
     for (const std::string& name : extra) {
-        names_.push_back(base::lower(name));
+        if (name.starts_with("*.")) {
+            suffixes_.push_back(base::lower(name.substr(1)));
+        } else {
+            names_.push_back(base::lower(name));
+        }
     }
 }
 
@@ -39,7 +43,8 @@ bool HostPolicy::knows(std::string_view name) const
 {
     constexpr std::array<std::string_view, 3> endings{".localhost", ".local", ".internal"};
     return name == "localhost" || std::ranges::find(names_, name) != names_.end()
-           || std::ranges::any_of(endings, [name](std::string_view ending) { return name.ends_with(ending); });
+           || std::ranges::any_of(endings, [name](std::string_view ending) { return name.ends_with(ending); })
+           || std::ranges::any_of(suffixes_, [name](const std::string& ending) { return name.ends_with(ending); });
 }
 
 HostPolicy::Verdict HostPolicy::judge(const http::RequestHead& head) const

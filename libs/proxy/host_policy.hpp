@@ -15,7 +15,7 @@ class HostPolicy {
 public:
     /// Everything passes.
     HostPolicy() = default;
-    /// `own_name`: this machine's host name. `extra`: further names, "*" for all.
+    /// `own_name`: this machine's host name. `extra`: further names, "*.lan" for all below one, "*" for all.
     HostPolicy(std::string_view own_name, const std::vector<std::string>& extra);
 
     enum class Verdict : std::uint8_t {
@@ -30,6 +30,7 @@ private:
 
     bool checks_{false};
     std::vector<std::string> names_{};
+    std::vector<std::string> suffixes_{}; ///< ".lan"
     mutable std::string passed_{}; ///< an address that passed: the next request nearly always says the same
 };
 

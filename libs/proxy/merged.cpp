@@ -18,9 +18,10 @@ using fleet::NodeView;
 using fleet::Snapshot;
 
 /// Nodes whose models belong to the fleet: those that serve, or will again in a moment.
-bool listed(const NodeView& node)
+bool listed(const NodeView& node, const fleet::Members* members = nullptr)
 {
     return node.facts && !node.address.cloud() // what leaves the LAN is nobody's who did not ask for it
+           && (members == nullptr || members->admits(node.id, node.name, node.labels))
            && (node.state == NodeState::online || node.state == NodeState::suspect
                || node.state == NodeState::draining);
 }
@@ -32,13 +33,14 @@ struct Copy {
 };
 
 /// The copies of one model, the one to show first. `of_openai`: those of servers with only OpenAI's paths too.
-std::vector<Copy> copies_of(const Snapshot& snapshot, const std::vector<fleet::Holder>& holders, bool of_openai)
+std::vector<Copy> copies_of(const Snapshot& snapshot, const std::vector<fleet::Holder>& holders, bool of_openai,
+                            const fleet::Members* members)
 {
     std::vector<Copy> copies;
     std::map<std::string_view, int> count;
     for (const auto& holder : holders) {
         const auto& node = snapshot.nodes[holder.node];
-        if (listed(node) && (of_openai || node.address.api() == fleet::NodeApi::ollama)) {
+        if (listed(node, members) && (of_openai || node.address.api() == fleet::NodeApi::ollama)) {
             const auto& model = node.facts->models[holder.model];
             copies.push_back({&node, &model, parse_rfc3339(model.modified_at).value_or(0)});
             ++count[model.digest];
@@ -126,14 +128,15 @@ std::string openai_row(std::string_view id, const Copy& copy)
 }
 
 /// Every model of the fleet, newest first.
-std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const ModelFilter& seen, bool of_openai)
+std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const ModelFilter& seen, bool of_openai,
+                                          const fleet::Members* members)
 {
     std::vector<std::vector<Copy>> models;
     for (const auto& [key, holders] : snapshot.models) {
         if (seen && !seen(key)) {
             continue;
         }
-        auto copies = copies_of(snapshot, holders, of_openai);
+        auto copies = copies_of(snapshot, holders, of_openai, members);
         if (!copies.empty()) {
             models.push_back(std::move(copies));
         }
@@ -157,11 +160,11 @@ bool is_version(std::string_view text) { return !text.empty() && text.front() >=
 
 } // namespace
 
-std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen)
+std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen, const fleet::Members* members)
 {
     std::string out = "{\"models\":[";
     const bool several = snapshot.nodes.size() > 1;
-    for (const auto& copies : all_models(snapshot, seen, false)) {
+    for (const auto& copies : all_models(snapshot, seen, false, members)) {
         if (out.back() != '[') {
             out.push_back(',');
         }
@@ -172,9 +175,9 @@ std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen)
     return out.append("]}");
 }
 
-std::string models_body(const Snapshot& snapshot, const ModelFilter& seen)
+std::string models_body(const Snapshot& snapshot, const ModelFilter& seen, const fleet::Members* members)
 {
-    const auto models = all_models(snapshot, seen, true);
+    const auto models = all_models(snapshot, seen, true, members);
     if (models.empty()) {
         return "{\"object\":\"list\",\"data\":null}\n";
     }
@@ -188,14 +191,15 @@ std::string models_body(const Snapshot& snapshot, const ModelFilter& seen)
     return out.append("]}\n");
 }
 
-std::string model_body(const Snapshot& snapshot, std::string_view id, const ModelFilter& seen)
+std::string model_body(const Snapshot& snapshot, std::string_view id, const ModelFilter& seen,
+                       const fleet::Members* members)
 {
     const auto name = fleet::ModelName::parse(id);
     const auto found = name.valid ? snapshot.models.find(name.key) : snapshot.models.end();
     if (found == snapshot.models.end() || (seen && !seen(found->first))) {
         return {};
     }
-    const auto copies = copies_of(snapshot, found->second, true);
+    const auto copies = copies_of(snapshot, found->second, true, members);
     return copies.empty() ? std::string() : openai_row(id, copies.front()) + "\n";
 }
 
@@ -260,12 +264,13 @@ std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes, const M
     return out.append("]}");
 }
 
-net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter seen)
+net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter seen,
+                               const fleet::Members* members)
 {
     const auto snapshot = context.scheduler.snapshot();
     std::vector<Target> targets;
     for (const auto& node : snapshot->nodes) {
-        if (listed(node) && node.address.api() == fleet::NodeApi::ollama) {
+        if (listed(node, members) && node.address.api() == fleet::NodeApi::ollama) {
             targets.push_back(target_of(node));
         }
     }
@@ -285,12 +290,12 @@ net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter 
     co_return ps_body(loads, snapshot->nodes.size() > 1, seen);
 }
 
-net::Task<std::string> ask_status(Context& context, std::string own_id)
+net::Task<std::string> ask_status(Context& context, std::string own_id, const fleet::Members* members)
 {
     const auto snapshot = context.scheduler.snapshot();
     std::vector<Target> targets;
     for (const auto* node : snapshot->routable()) {
-        if (listed(*node) && node->address.api() == fleet::NodeApi::ollama) {
+        if (listed(*node, members) && node->address.api() == fleet::NodeApi::ollama) {
             targets.push_back(target_of(*node));
         }
     }

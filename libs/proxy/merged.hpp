@@ -1,7 +1,7 @@
 #pragma once
 // The lists that herd answers for the whole fleet, in Ollama's shapes: each row keeps the bytes that a node
 // wrote. With more than one node rows carry a member "herd" that says where. Pure but for ask_ps and
-// ask_status, which ask the nodes. `seen`: which models the asker may know of.
+// ask_status, which ask the nodes. `seen`: which models the asker may know of; `members`: on which nodes (null: all).
 // Source: reference/ollama-api.md 2.2; reference/ollama-probe.txt.
 #include "fleet/snapshot.hpp"
 #include "proxy/access.hpp"
@@ -14,11 +14,14 @@
 namespace herd::proxy {
 
 /// {"models":[…]}, one row per name, newest first.
-[[nodiscard]] std::string tags_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {});
+[[nodiscard]] std::string tags_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {},
+                                    const fleet::Members* members = nullptr);
 /// {"object":"list","data":[…]} and a line end; data is null when there are none, as Ollama has it.
-[[nodiscard]] std::string models_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {});
+[[nodiscard]] std::string models_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {},
+                                    const fleet::Members* members = nullptr);
 /// One row of it, `id` as asked; empty when nobody has the model.
-[[nodiscard]] std::string model_body(const fleet::Snapshot& snapshot, std::string_view id, const ModelFilter& seen = {});
+[[nodiscard]] std::string model_body(const fleet::Snapshot& snapshot, std::string_view id, const ModelFilter& seen = {},
+                                    const fleet::Members* members = nullptr);
 /// {"version":"…"}: the lowest of the nodes that serve, else the lowest known, else 0.0.0.
 [[nodiscard]] std::string version_body(const fleet::Snapshot& snapshot);
 /// Lower as versions go: numbers by value, a suffix before none.
@@ -33,8 +36,9 @@ struct NodeLoad {
 [[nodiscard]] std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes, const ModelFilter& seen = {});
 
 /// Asks every serving node for /api/ps, tells the fleet, and falls back on the snapshot for who is silent.
-[[nodiscard]] net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter seen);
+[[nodiscard]] net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter seen,
+                                         const fleet::Members* members);
 /// {"cloud":{…}}: disabled when it is on every node.
-[[nodiscard]] net::Task<std::string> ask_status(Context& context, std::string own_id);
+[[nodiscard]] net::Task<std::string> ask_status(Context& context, std::string own_id, const fleet::Members* members);
 
 } // namespace herd::proxy

@@ -36,7 +36,8 @@ bool carries(const NodeView& node, const std::vector<std::string>& labels)
 
 bool allowed(const NodeView& node, const Wishes& wishes, const NodeView* pinned)
 {
-    return (wishes.node.empty() || &node == pinned) && carries(node, wishes.labels);
+    return (wishes.node.empty() || &node == pinned) && carries(node, wishes.labels)
+           && (wishes.rules == nullptr || wishes.rules->members.admits(node.id, node.name, node.labels));
 }
 
 bool excluded(const NodeView& node, const std::vector<base::NodeId>& exclude)

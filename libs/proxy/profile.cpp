@@ -282,6 +282,7 @@ fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelRef
     profile.node = wishes.node;
     profile.allow_cloud = wishes.allow_cloud;
     profile.openai = route.pattern.starts_with("/v1/");
+    profile.rules = wishes.rules;
     profile.deadline = deadline;
     if (need == fleet::Need::slot && !wishes.no_fallback && !peek.no_fallback) {
         add_fallbacks(profile.fallbacks, peek.fallback_models, route, model.key);

@@ -19,6 +19,7 @@ namespace herd::proxy {
 struct Wishes {
     std::string node{};
     std::vector<std::string> labels{}; ///< lower case
+    std::shared_ptr<const fleet::Rules> rules{}; ///< not the client's: of the frontend; null: none
     std::string session{};
     fleet::Priority priority{fleet::Priority::normal};
     std::vector<std::string> tags{};

@@ -16,6 +16,7 @@
 namespace herd::proxy {
 
 class Access;
+class Frontends;
 
 struct ProxyOptions {
     std::string own_id{};          ///< for Via and loop detection
@@ -32,6 +33,9 @@ struct ProxyOptions {
     bool loopback_only{false}; ///< only this machine reaches us: foreign Host names are refused (host_policy.hpp)
     std::vector<std::string> hosts{}; ///< accepted nevertheless; "*": all
     std::size_t exchanges_max{65536};
+    base::Duration connect_timeout{}; ///< 0: the pool's
+    base::Duration total_timeout{};   ///< from the request's head to the end of the answer; 0: none
+    std::shared_ptr<const Frontends> frontends{}; ///< null: none are configured
 };
 
 /// Shared by the proxies of all loops.

@@ -1,5 +1,7 @@
 #include "proxy/question.hpp"
 
+#include "proxy/frontend.hpp"
+#include "proxy/go_json.hpp"
 #include "proxy/json_reader.hpp"
 #include "proxy/profile.hpp"
 #include "proxy/routes.hpp"
@@ -12,23 +14,38 @@ namespace {
 
 constexpr std::size_t path_bytes_max = 256;
 
-/// The member "path"; empty when there is none that could be one.
-std::string path_of(std::string_view body)
+/// A member that is a text; empty when there is none that could be one.
+std::string text_of(std::string_view body, std::string_view name)
 {
     JsonReader reader(body);
-    std::string path;
+    std::string text;
     if (!reader.enter()) {
-        return path;
+        return text;
     }
     while (const auto key = reader.next_key()) {
         std::array<char, 8> space{};
-        if (JsonReader::lower_key(*key, space) != "path" || reader.kind() != JsonReader::Kind::string) {
+        if (JsonReader::lower_key(*key, space) != name || reader.kind() != JsonReader::Kind::string) {
             reader.skip();
-        } else if (!JsonReader::unescape(reader.string(), path, path_bytes_max)) {
-            path.clear();
+        } else if (!JsonReader::unescape(reader.string(), text, path_bytes_max)) {
+            text.clear();
         }
     }
-    return path;
+    return text;
+}
+
+/// The frontend that is asked about: the member "frontend", else the one of the Host; null: none.
+std::expected<const Frontend*, Problem> frontend_of(std::string_view body, const http::Fields& fields, const Frontends* all)
+{
+    const auto name = text_of(body, "frontend");
+    if (all == nullptr || name.empty()) {
+        const Frontend* none = nullptr;
+        return all == nullptr ? none : all->of_host(fields.find("Host").value_or(""));
+    }
+    const auto* found = all->find(name);
+    if (found == nullptr) {
+        return std::unexpected(Problem{404, "not_found", "no frontend is called " + name});
+    }
+    return found;
 }
 
 std::string_view path_like(const BodyPeek& peek) { return peek.messages_empty ? "/api/generate" : "/api/chat"; }
@@ -40,16 +57,28 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
                                                      const ProxyOptions& options)
 {
     auto peek = peek_json(body);
-    if (!peek.object || peek.broken) {
+    if (!peek.object || peek.broken || (options.frontends != nullptr && !go_json_fault(body).empty())) {
         return std::unexpected(bad_request("a JSON object with a model is needed"));
     }
     if (peek.model_or_name().empty()) {
         return std::unexpected(bad_request("model is required"));
     }
-    const auto path = path_of(body);
+    const auto path = text_of(body, "path");
     const auto route = classify("POST", path.empty() ? path_like(peek) : std::string_view(path), "");
     if (route.handling != Handling::inference && route.handling != Handling::unknown_post) {
         return std::unexpected(bad_request("no request to " + path + " is routed to a model's slot"));
+    }
+    const auto frontend = frontend_of(body, fields, options.frontends.get());
+    if (!frontend) {
+        return std::unexpected(frontend.error());
+    }
+    auto wishes = read_wishes(fields);
+    if (*frontend != nullptr) {
+        if (const auto* pins = (*frontend)->pins.find(class_of(route), route)) {
+            peek = peek_json(pins->merge_into(body)); // what it tells stands on its own
+        }
+        wishes.rules = (*frontend)->rules;
+        wishes.labels.insert(wishes.labels.end(), (*frontend)->labels.begin(), (*frontend)->labels.end());
     }
     auto model = read_model(peek.model_or_name(), route);
     if (!model) {
@@ -57,7 +86,6 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         problem.status = 400;
         return std::unexpected(std::move(problem));
     }
-    const auto wishes = read_wishes(fields);
     round_num_ctx(peek, options.num_ctx_buckets);
     const auto patience = std::min(options.queue_timeout, wishes.deadline.value_or(options.queue_timeout));
     return make_profile(route, fleet::Need::slot, *model, peek, wishes, peer, now + patience);

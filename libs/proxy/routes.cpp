@@ -257,6 +257,7 @@ Route classify(std::string_view method, std::string_view path, std::string_view 
     if (entry == nullptr) {
         if (method == "POST" && decoded.back() != '/') {
             route.handling = unknown_post;
+            route.embedding = decoded == "/api/embed-image"; // Ollama Herd's, parity.md 3.4
             route.replayable = true;
         }
         return route;

@@ -7,6 +7,7 @@
 #include "proxy/ask.hpp"
 #include "proxy/attempt.hpp"
 #include "proxy/context.hpp"
+#include "proxy/frontend.hpp"
 #include "proxy/routes.hpp"
 #include "proxy/stream_tail.hpp"
 
@@ -51,6 +52,19 @@ private:
     bool finished_{false};
 };
 
+/// What a visit has of its frontend; gives its place back when it is destroyed.
+struct AtFrontend {
+    AtFrontend() = default;
+    AtFrontend(const AtFrontend&) = delete;
+    AtFrontend& operator=(const AtFrontend&) = delete;
+    ~AtFrontend();
+    const Frontend* frontend{nullptr};
+    std::string target{};  ///< without "/f/ID"; empty: as it came
+    bool counted{false};   ///< in FrontendLoad::in_flight
+    bool late{false};      ///< total_timeout is over
+    std::unique_ptr<net::Deadline> deadline{};
+};
+
 /// Thread: its loop.
 class Visit : public base::Recycled<Visit> {
 public:
@@ -87,6 +101,11 @@ private:
     [[nodiscard]] std::optional<Problem> admit();
     net::Task<void> give_rest();
     void gave_whole(base::Result<void> done, bool words_said);
+    void strip_prefix();
+    [[nodiscard]] const ProxyOptions& options() const;
+    /// Request target as a node is to see it.
+    [[nodiscard]] std::string_view target() const { return at_ && !at_->target.empty() ? std::string_view(at_->target) : std::string_view(client_.head().target); }
+    void limit_total(base::Duration left); // exchange_frontend.cpp
     std::string last_words(RelayEnd end);
     net::Task<void> before_write();
     /// Names come from the network: what cannot stand in a field becomes '?'.
@@ -111,6 +130,7 @@ private:
     bool cancelled_{false}; ///< by an operator
     base::Instant began_;
     ExchangeRecord record_;
+    std::unique_ptr<AtFrontend> at_; ///< null: no frontends are configured
     std::unique_ptr<Caller> caller_; ///< null: anybody, as where there are no keys
     Visit* newer_{nullptr}; ///< in the list of those in flight
     Visit* older_{nullptr};

@@ -185,6 +185,19 @@ def test_ollama_herds_pages_lead_to_ours(sim_fleet, start_browser):
     assert browser.troubles() == []
 
 
+def test_the_switch_sends_everything_to_one_node_and_back(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2)
+    browser = start_browser(herd).visit("/dashboard")
+    used = lambda: herd.get("/herd/v1/frontends").json()["frontends"][0]["use"]  # noqa: E731
+    browser.wait(selector=".switcher option[value='n2']", state="attached")
+    browser.select(selector=".switcher select", value="n2")
+    wait_until(lambda: used() == "n2", "the switch to be in force", 3)
+    assert {herd.chat(MODEL).header("X-Herd-Node") for _ in range(4)} == {"n2"}
+    browser.select(selector=".switcher select", value="")
+    wait_until(lambda: used() is None, "the switch to be undone", 3)
+    assert browser.troubles() == []
+
+
 def test_a_refusal_is_shown_where_the_button_is(sim_fleet, start_browser):
     herd, _, _ = sim_fleet.simulated(1)
     browser = start_browser(herd).visit("/dashboard")

@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "herd/admin/compat_api.hpp"
 #include "herd/admin/decision_view.hpp"
+#include "herd/admin/policy_paths.hpp"
 #include "herd/health/health_view.hpp"
 #include "net/timer.hpp"
 #include "proxy/question.hpp"
@@ -20,7 +21,8 @@ constexpr std::size_t body_limit = 1024 * 1024;
 constexpr std::size_t route_limit = 16 * 1024 * 1024; // a whole conversation, with images
 constexpr std::size_t announce_limit = 4 * 1024 * 1024;
 
-/// "/herd/v1/nodes/NAME/drain" → NAME, decoded; false on a bad escape.
+} // namespace
+
 bool decode(std::string_view text, std::string& out)
 {
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -37,8 +39,6 @@ bool decode(std::string_view text, std::string& out)
     }
     return true;
 }
-
-} // namespace
 
 base::Result<SyncRetry> parse_sync_retry(std::string_view body)
 {
@@ -83,6 +83,9 @@ net::Task<void> Admin::handle(http::ServerExchange& exchange, proxy::KeyPtr key)
     if (!reply.mac.empty()) {
         head.fields.add("Herd-MAC", reply.mac);
     }
+    if (!reply.etag.empty()) {
+        head.fields.add("ETag", reply.etag);
+    }
     (void)co_await exchange.respond(std::move(head), reply.body); // a client that left needs no answer
 }
 
@@ -119,6 +122,9 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
     if (is_compat_path(path)) {
         auto answer = co_await compat_answer(exchange, scheduler_, *controls_);
         co_return Reply{answer.status, std::move(answer.body)};
+    }
+    if (auto question = policy_question(path)) {
+        co_return co_await read_policy(exchange, std::move(*question));
     }
     const auto snapshot = co_await scheduler_.fresh_snapshot();
     if (path == "/readyz") {
@@ -162,6 +168,9 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
     const base::Instant now = exchange.loop().now();
     if (path == "/herd/v1/nodes" && method == "POST") {
         co_return co_await add_node(exchange);
+    }
+    if (auto change = policy_change(method, path)) {
+        co_return co_await change_policy(exchange, std::move(*change));
     }
     constexpr std::string_view one = "/herd/v1/nodes/";
     if (path.starts_with(one)) {

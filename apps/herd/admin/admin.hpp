@@ -3,6 +3,7 @@
 #include "herd/admin/fleet_queue.hpp"
 #include "herd/admin/views.hpp"
 #include "herd/health/finding.hpp"
+#include "herd/policy/policy_change.hpp"
 #include "herd/records/ledger.hpp"
 #include "herd/static_nodes.hpp"
 #include "http/server.hpp"
@@ -36,6 +37,13 @@ struct TwinAnswer {
     std::string mac{}; ///< Herd-MAC over the request's nonce and this body; empty without a key
 };
 
+/// What is in force now.
+struct PolicyQuestion {
+    enum class What : std::uint8_t { frontends, frontend, node };
+    What what{What::frontends};
+    std::string target{}; ///< id or name
+};
+
 /// What the rest of the program does for the admin API. All of them may be called on any relay loop.
 struct Controls {
     std::string version{};
@@ -57,6 +65,9 @@ struct Controls {
     std::function<net::Task<std::string>(net::Loop& asker, SyncRetry retry)> sync{};
     /// Ends the exchange of that id, if it is in flight.
     std::function<net::Task<bool>(net::Loop& asker, std::string id)> cancel{};
+    std::function<net::Task<PolicyAnswer>(net::Loop& asker, PolicyQuestion question)> policy{};
+    /// Returns when the change is written and in force, or refused.
+    std::function<net::Task<PolicyAnswer>(net::Loop& asker, PolicyChange change)> change_policy{};
     /// Checks what was posted, without adding it. Errors: bad_config.
     std::function<net::Task<base::Result<StaticNode>>(net::Loop& asker, ConfiguredNode settings)> make_node{};
     std::function<void(StaticNode)> add_node{};
@@ -86,10 +97,13 @@ private:
         std::string body{};
         std::string allow{};
         std::string mac{}; ///< Herd-MAC
+        std::string etag{};
     };
     net::Task<Reply> answer(http::ServerExchange& exchange, proxy::KeyPtr key);
     net::Task<Reply> read(http::ServerExchange& exchange, std::string_view path, proxy::KeyPtr key);
     net::Task<Reply> write(http::ServerExchange& exchange, std::string_view path);
+    net::Task<Reply> read_policy(http::ServerExchange& exchange, PolicyQuestion question); // admin_policy.cpp
+    net::Task<Reply> change_policy(http::ServerExchange& exchange, PolicyChange change);
     net::Task<Reply> announce(http::ServerExchange& exchange);
     net::Task<Reply> route(http::ServerExchange& exchange);
     net::Task<Reply> add_node(http::ServerExchange& exchange);

@@ -154,6 +154,15 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
     if (!facts.keys.empty()) {
         json["keys"] = facts.keys;
     }
+    if (view.settings != nullptr) { // all of them, pins too: /herd/v1/nodes/ID/settings
+        const auto& set = *view.settings;
+        json["settings"] = {{"active", set.active},
+                            {"weight", set.weight},
+                            {"allow_completions", set.allow_completions},
+                            {"allow_embeddings", set.allow_embeddings},
+                            {"max_parallel", set.max_parallel},
+                            {"queue_limit", set.queue_limit ? Json(*set.queue_limit) : Json(nullptr)}};
+    }
     return json;
 }
 

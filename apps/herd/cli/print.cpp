@@ -162,6 +162,20 @@ std::optional<int> digits(std::string_view text, std::size_t from, std::size_t l
 
 } // namespace
 
+base::Result<void> print_use(std::string_view body, const cli::Terminal& terminal)
+{
+    const auto json = parse(body);
+    if (!json) {
+        return std::unexpected(json.error());
+    }
+    const std::string node = text(*json, "use");
+    const std::string frontend = text(*json, "id");
+    const std::string who = frontend == "default" ? "everything" : fmt::format("frontend {}", frontend);
+    terminal.out << (node.empty() ? fmt::format("{} goes to the best node again\n", who)
+                                  : fmt::format("{} goes to {} from the next request on; `herd use auto` undoes it\n", who, node));
+    return {};
+}
+
 base::Result<void> print_status(std::string_view body, std::string_view url, const cli::Terminal& terminal)
 {
     const auto json = parse(body);

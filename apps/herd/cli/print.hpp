@@ -22,6 +22,9 @@ namespace herd::app {
 [[nodiscard]] base::Result<void> print_loaded(std::string_view body, base::WallTime now,
                                               const cli::Terminal& terminal);
 
+/// The frontend that POST /herd/v1/use changed.
+[[nodiscard]] base::Result<void> print_use(std::string_view body, const cli::Terminal& terminal);
+
 /// The "error" of a JSON body in any dialect; empty when there is none.
 [[nodiscard]] std::string error_of(std::string_view body);
 /// A whole number among the members; 0 when there is none.

@@ -40,6 +40,9 @@ std::string_view reason_words(std::string_view reason)
     };
     static constexpr Words all[]{
         {"not_pinned", "another node was asked for"},
+        {"not_member", "is not one of the frontend's nodes"},
+        {"not_allowed", "is not used for such requests"},
+        {"bound_elsewhere", "the conversation goes on at another node"},
         {"label_missing", "lacks a label that was asked for"},
         {"tried", "failed this request already"},
         {"not_verified", "not confirmed yet"},

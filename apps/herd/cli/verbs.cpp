@@ -3,6 +3,7 @@
 #include "cli/client.hpp"
 #include "cli/input.hpp"
 #include "cli/process_end.hpp"
+#include "herd/cli/answer_json.hpp"
 #include "herd/cli/explain.hpp"
 #include "herd/cli/fleet_key.hpp"
 #include "herd/cli/follow.hpp"
@@ -202,6 +203,17 @@ int key(const Context& c) { return key_verb(c.verb, c.terminal); }
 
 int fleet_key(const Context& c) { return change_fleet_keys(c.verb, c.terminal); }
 
+int use(const Context& c)
+{
+    const std::string& node = c.verb.words.front();
+    auto body = answer::Json{{"node", node}};
+    if (!c.verb.frontend.empty()) {
+        body["frontend"] = c.verb.frontend;
+    }
+    return run(c, {"POST", "/herd/v1/use", body.dump(-1, ' ', false, answer::Json::error_handler_t::replace),
+                   [&](std::string_view text) { return print_use(text, c.terminal); }});
+}
+
 int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
 
 /// Calls `done` until it says so, for at most `stop_patience`; tells once that it may take a while.
@@ -247,9 +259,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 17>& entries()
+const std::array<Entry, 18>& entries()
 {
-    static const std::array<Entry, 17> all{
+    static const std::array<Entry, 18> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE | approve NODE]",
            "Every node with its state and load; or add, remove or let in one.",
@@ -315,6 +327,12 @@ const std::array<Entry, 17>& entries()
           fleet_key,
           1,
           2},
+         {{"use", "use NODE|auto [--frontend F]", "Send everything to one node from the next request on; auto: to the best one again.",
+           "  Answers that are running finish where they run. Lists of models show that node's only.\n"
+           "  --frontend F: of that frontend; needed when there are several."},
+          use,
+          1,
+          1},
          {{"reload", "reload", "Read the configuration file again, as SIGHUP does.", ""}, reload},
          {{"stop", "stop", "Finish running answers and end; returns when the port is closed.", ""}, stop}}};
     return all;
@@ -346,7 +364,8 @@ std::string check_words(const Verb& verb)
     }
     if (verb.words.size() < entry->words_min) {
         return fmt::format("{} needs {}", verb.name,
-                           verb.name == "route" || verb.name == "pull" || verb.name == "rm" ? "a model"
+                           verb.name == "use" ? "a node's name or id, or auto"
+                               : verb.name == "route" || verb.name == "pull" || verb.name == "rm" ? "a model"
                                : verb.name == "why" ? "the id of a request"
                                                     : "a name or id");
     }

@@ -185,7 +185,7 @@ retention = "30d"
     CHECK(o.config_file == file.path);
     CHECK(o.store.path.ends_with("/requests.db"));
     CHECK(o.store.path.starts_with("/"));
-    CHECK(o.warnings.size() == 1); // what has no effect yet says so
+    CHECK(o.warnings.empty());
 
     const auto checked = parse({"--config", file.path, "--check-config"});
     const auto& exit = std::get<app::ExitNow>(checked);

@@ -48,6 +48,9 @@ export interface Node {
   source?: string
 }
 
+/** A virtual endpoint; `use`: the node it is switched to. */
+export interface Frontend { id: string, name?: string, source?: string, use?: string | null, members?: string[], missing?: string[] }
+
 export interface Status {
   version: string
   uptime_s: number

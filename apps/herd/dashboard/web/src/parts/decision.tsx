@@ -7,6 +7,7 @@ import { Mark } from './basics.tsx'
 const terms: [keyof Cost, string, string][] = [['wait_s', 'wait', 's1'], ['load_s', 'load', 's2'], ['prefill_s', 'prompt', 's3'], ['decode_s', 'answer', 's5'], ['risk_s', 'risk', 's7']]
 
 const reasons: Record<string, string> = {
+  not_member: 'not one of the frontend’s nodes', not_allowed: 'not used for such requests', bound_elsewhere: 'the conversation goes on elsewhere',
   no_free_slot: 'no free slot', cannot_fit: 'does not fit in its memory', no_such_model: 'does not have the model', not_routable: 'takes no requests', excluded: 'was tried already'
 }
 

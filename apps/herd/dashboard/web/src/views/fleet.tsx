@@ -10,6 +10,7 @@ import type { Node } from '../core/types.ts'
 import { Choice, Loading, Mark, Meter, Notice, Sparkline, StateBadge, toneOf } from '../parts/basics.tsx'
 import { type Column, Table } from '../parts/table.tsx'
 import { AddNode } from './add_node.tsx'
+import { Switcher } from './switcher.tsx'
 
 const layout = stored<'cards' | 'rows'>('fleet.layout', 'cards', (value) => value === 'cards' || value === 'rows')
 const cardsMax = 120
@@ -213,6 +214,7 @@ export function FleetView() {
           <span class="grow quiet">{shown.length === list.length ? plural(list.length, 'node') : `${count(shown.length)} of ${plural(list.length, 'node')}`}</span>
           <Choice label="Show as" value={rows ? 'rows' : 'cards'} options={[['cards', 'Cards'], ['rows', 'Rows']] as const} onChange={(value) => layout.set(value)} />
         </> : <span class="grow" />}
+        <Switcher key="switcher" />
         <AddNode key="add" />
       </div>
       {list.length === 0 ? (

@@ -1,0 +1,70 @@
+// Frontends and settings of nodes, as the program's parts ask for them.
+#include "herd/herd_app.hpp"
+#include "herd/on_loop.hpp"
+
+namespace herd::app {
+
+void HerdApp::build_policy(Managed managed)
+{
+    auto publish = [this](const std::shared_ptr<const proxy::ProxyOptions>& options, std::function<void()> done) {
+        publish_proxy(options, std::move(done));
+    };
+    policy_ = std::make_unique<PolicyKeeper>(main_loop(), *fleet_, options_, std::move(managed), installation_.id,
+                                             std::move(publish));
+    controls_->change_policy = [this](net::Loop& asker, PolicyChange change) { return change_policy_from(asker, std::move(change)); };
+    controls_->policy = [this](net::Loop& asker, admin::PolicyQuestion question) { return policy_from(asker, std::move(question)); };
+}
+
+void HerdApp::publish_proxy(const std::shared_ptr<const proxy::ProxyOptions>& options, std::function<void()> done)
+{
+    const auto left = std::make_shared<std::size_t>(relays_.size());
+    const auto whole = std::make_shared<std::function<void()>>(std::move(done));
+    const auto gate = gate_rules(options_);
+    for (const auto& relay : relays_) {
+        relay->loop().dispatch([this, &unit = *relay, options, gate, left, whole] {
+            unit.set_options(options, gate);
+            main_loop().dispatch([left, whole] {
+                if (--*left == 0) {
+                    (*whole)();
+                }
+            });
+        });
+    }
+}
+
+net::Task<PolicyAnswer> HerdApp::change_policy_from(net::Loop& asker, PolicyChange change)
+{
+    struct Answer {
+        explicit Answer(net::Loop& loop) : arrived(loop) {}
+        net::Event arrived;
+        std::optional<PolicyAnswer> value{};
+    };
+    const auto answer = std::make_shared<Answer>(asker);
+    main_loop().dispatch([this, &asker, answer, change = std::move(change)]() mutable {
+        policy_->change(std::move(change), [&asker, answer](PolicyAnswer value) {
+            asker.dispatch([answer, value = std::move(value)]() mutable {
+                answer->value.emplace(std::move(value));
+                answer->arrived.notify();
+            });
+        });
+    });
+    while (!answer->value) { // a cancelled task waits on: the answer always comes
+        co_await answer->arrived.wait();
+    }
+    co_return std::move(*answer->value);
+}
+
+net::Task<PolicyAnswer> HerdApp::policy_from(net::Loop& asker, admin::PolicyQuestion question)
+{
+    auto work = [this, question = std::move(question)] {
+        switch (question.what) {
+        case admin::PolicyQuestion::What::frontends: return policy_->frontends();
+        case admin::PolicyQuestion::What::frontend: return policy_->frontend(question.target);
+        case admin::PolicyQuestion::What::node: break;
+        }
+        return policy_->node_settings(question.target);
+    };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
+} // namespace herd::app

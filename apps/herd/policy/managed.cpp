@@ -1,0 +1,145 @@
+#include "herd/policy/managed.hpp"
+
+#include "config/values.hpp"
+#include "herd/policy/policy_json.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace herd::app {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using config::Table;
+
+/// Shown beside what can be set.
+const std::vector<std::string> shown_of_frontend{"use", "source", "missing", "in_flight", "members"};
+const std::vector<std::string> shown_of_node{"node", "source"};
+
+template <class T>
+base::Result<T> filled(T object, void (*rows)(Table&, T&), std::string_view body, const std::vector<std::string>& read_only)
+{
+    T untouched{};
+    Table table{std::string{}};
+    Table defaults{std::string{}};
+    rows(table, object);
+    rows(defaults, untouched);
+    if (auto done = assign_json(table, defaults, body, read_only); !done) {
+        return std::unexpected(std::move(done.error()));
+    }
+    return object;
+}
+
+std::unexpected<base::Error> refuse(std::string why) { return base::fail(base::Errc::bad_config, std::move(why)); }
+
+base::Result<void> take_frontends(const Json& list, Managed& into)
+{
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        auto one = changed(ConfiguredFrontend{}, list[i].dump());
+        if (!one) {
+            return refuse("frontends[" + std::to_string(i) + "]: " + one.error().context);
+        }
+        into.frontends.push_back(std::move(*one));
+    }
+    return {};
+}
+
+base::Result<void> take_nodes(const Json& list, Managed& into)
+{
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        const auto name = list[i].is_object() ? list[i].find("node") : list[i].end();
+        if (!list[i].is_object() || name == list[i].end() || !name->is_string()) {
+            return refuse("nodes[" + std::to_string(i) + "]: needs the id or name of its node");
+        }
+        auto one = changed(ManagedNode{.node = name->get<std::string>()}, list[i].dump());
+        if (!one) {
+            return refuse("nodes[" + std::to_string(i) + "]: " + one.error().context);
+        }
+        into.nodes.push_back(std::move(*one));
+    }
+    return {};
+}
+
+} // namespace
+
+void managed_node_rows(Table& table, ManagedNode& node)
+{
+    config::add_labels(table, {.key = "labels", .sentence = "Added to the node's own."}, node.labels);
+    settings_rows(table, node.settings);
+}
+
+base::Result<ConfiguredFrontend> changed(ConfiguredFrontend before, std::string_view body)
+{
+    auto after = filled(std::move(before), &frontend_rows, body, shown_of_frontend);
+    if (!after) {
+        return after;
+    }
+    Table table{std::string{}};
+    frontend_rows(table, *after);
+    if (auto wrong = frontend_fault(table); !wrong.empty()) {
+        return refuse("id: " + wrong);
+    }
+    complete(*after);
+    return after;
+}
+
+base::Result<ManagedNode> changed(ManagedNode before, std::string_view body)
+{
+    return filled(std::move(before), &managed_node_rows, body, shown_of_node);
+}
+
+std::string json_of(ConfiguredFrontend frontend)
+{
+    Table table{std::string{}};
+    frontend_rows(table, frontend);
+    return members_json(table);
+}
+
+std::string json_of(ManagedNode node)
+{
+    Table table{std::string{}};
+    managed_node_rows(table, node);
+    return "\"node\":" + Json(node.node).dump() + "," + members_json(table);
+}
+
+base::Result<Managed> parse_managed(std::string_view text)
+{
+    Managed out;
+    const auto json = nested_too_deeply(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+    if (!json.is_object()) {
+        return refuse("no JSON object");
+    }
+    for (const auto& [key, value] : json.items()) {
+        if ((key == "frontends" || key == "nodes") && value.is_array()) {
+            if (auto done = key == "nodes" ? take_nodes(value, out) : take_frontends(value, out); !done) {
+                return std::unexpected(std::move(done.error()));
+            }
+        } else if (key == "use" && value.is_object()) {
+            for (const auto& [frontend, node] : value.items()) {
+                if (!node.is_string()) {
+                    return refuse("use: " + frontend + ": expected a node");
+                }
+                out.use[frontend] = node.get<std::string>();
+            }
+        } else if (key != "about") {
+            return refuse("unknown or mistyped member \"" + key + "\"");
+        }
+    }
+    return out;
+}
+
+std::string managed_text(const Managed& managed)
+{
+    std::string out = "{\n\"about\": \"Written by herd: what was changed at run time goes over herd.toml. See docs/FRONTENDS.md.\",\n\"frontends\": [";
+    for (const auto& one : managed.frontends) {
+        out += (&one == &managed.frontends.front() ? "\n{" : ",\n{") + json_of(one) + "}";
+    }
+    out += "],\n\"nodes\": [";
+    for (const auto& one : managed.nodes) {
+        out += (&one == &managed.nodes.front() ? "\n{" : ",\n{") + json_of(one) + "}";
+    }
+    out += "],\n\"use\": " + Json(managed.use).dump() + "\n}\n";
+    return out;
+}
+
+} // namespace herd::app

@@ -1,0 +1,76 @@
+#include "herd/policy/policy.hpp"
+
+#include "config/backend_url.hpp"
+
+#include <algorithm>
+
+namespace herd::app {
+
+namespace {
+
+/// How the fleet knows the node that [[node]] means.
+std::string key_of(const ConfiguredNode& node)
+{
+    if (!node.url.empty() && node.name.empty()) { // then it is called by its host and port
+        const auto url = config::parse_backend_url(node.url);
+        return url ? url->authority() : node.url;
+    }
+    return node.id.empty() ? node.name : node.id;
+}
+
+template <class List, class One, class Key>
+void put(List& list, const One& one, Key key)
+{
+    const auto at = std::ranges::find_if(list, [&](const One& other) { return key(other) == key(one); });
+    if (at != list.end()) {
+        *at = one;
+    } else {
+        list.push_back(one);
+    }
+}
+
+} // namespace
+
+base::Result<Policy> compile_policy(const HerdOptions& options, const Managed& managed,
+                                    const proxy::ProxyOptions& defaults, const proxy::Frontends* before)
+{
+    Policy policy;
+    policy.frontends = options.frontends;
+    for (const ConfiguredFrontend& frontend : managed.frontends) {
+        put(policy.frontends, frontend, [](const ConfiguredFrontend& one) { return one.rules.id; });
+        policy.managed.insert(frontend.rules.id);
+    }
+    for (const ConfiguredNode& node : options.nodes) {
+        const bool labelled = node.url.empty() && !node.labels.empty(); // those with a url tell theirs themselves
+        auto settings = node.settings;
+        settings.weight = node.url.empty() ? node.weight : 1; // else it counts in the node's own cost
+        if (!settings.plain() || labelled) {
+            policy.nodes.push_back({key_of(node), labelled ? node.labels : std::vector<std::string>{}, std::move(settings)});
+        }
+    }
+    for (const ManagedNode& node : managed.nodes) {
+        put(policy.nodes, node, [](const ManagedNode& one) { return one.node; });
+        policy.managed.insert(node.node);
+    }
+    proxy::Frontends::Input input;
+    for (const ConfiguredFrontend& frontend : policy.frontends) {
+        input.frontends.push_back(frontend.config());
+    }
+    for (const ManagedNode& node : policy.nodes) {
+        input.node_pins.push_back({node.node, node.settings.pins});
+        auto settings = node.settings.node_settings();
+        settings.labels = node.labels;
+        policy.settings.emplace_back(node.node, std::move(settings));
+    }
+    input.use = managed.use;
+    auto frontends = proxy::Frontends::compile(std::move(input), defaults, before);
+    if (!frontends) {
+        return std::unexpected(std::move(frontends.error()));
+    }
+    auto proxy = defaults;
+    proxy.frontends = std::move(*frontends);
+    policy.proxy = std::make_shared<const proxy::ProxyOptions>(std::move(proxy));
+    return policy;
+}
+
+} // namespace herd::app

@@ -1,0 +1,45 @@
+#pragma once
+// The rows of [[frontend]] and [[node]]: one description for herd.toml, the admin API, the managed file and
+// docs/config.md.
+#include "config/table.hpp"
+#include "fleet/rules.hpp"
+#include "proxy/frontend.hpp"
+
+#include <string>
+#include <vector>
+
+namespace herd::app {
+
+/// [[frontend]] as it is written.
+struct ConfiguredFrontend {
+    proxy::FrontendConfig rules{}; ///< but for `nodes`
+    std::vector<std::string> nodes{"*"};
+    std::vector<std::string> required_models{}; ///< they stand in [[required]]: refused here
+    /// As the proxy wants it.
+    [[nodiscard]] proxy::FrontendConfig config() const;
+};
+
+/// What [[node]] may say of any node, with an address or without.
+struct ConfiguredSettings {
+    fleet::NodeSettings settings{};
+    double weight{1};
+    std::uint32_t max_parallel{0};
+    std::optional<std::uint32_t> queue_limit{};
+    proxy::PinTexts pins{};
+    [[nodiscard]] fleet::NodeSettings node_settings() const;
+    /// Nothing differs from what holds for a node that nobody configured.
+    [[nodiscard]] bool plain() const;
+    bool operator==(const ConfiguredSettings&) const = default;
+};
+
+void frontend_rows(config::Table& table, ConfiguredFrontend& frontend);
+/// What is wrong with a frontend as a whole; empty: nothing.
+[[nodiscard]] std::string frontend_fault(const config::Table& rows);
+/// A frontend that has only an id or only a name gets the other.
+void complete(ConfiguredFrontend& frontend);
+
+/// Labels and name stand elsewhere.
+/// `weight`: of [[node]] that stands with the rows of its address.
+void settings_rows(config::Table& table, ConfiguredSettings& settings, bool weight = true);
+
+} // namespace herd::app

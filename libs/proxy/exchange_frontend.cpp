@@ -1,0 +1,176 @@
+// What the frontend of a request means for it: which one it is, whether it takes such a request, what it writes into
+// the body. Only called where frontends are configured.
+#include "proxy/exchange.hpp"
+
+#include "base/text.hpp"
+#include "proxy/frontend.hpp"
+#include "proxy/go_json.hpp"
+
+#include <algorithm>
+
+namespace herd::proxy {
+
+AtFrontend::~AtFrontend()
+{
+    if (counted) {
+        frontend->load->in_flight.fetch_sub(1, std::memory_order_relaxed);
+    }
+}
+
+/// A key that is for one frontend is at that one whatever the Host; a path names one; else the Host tells.
+const Frontend* Exchange::frontend_of_request() const
+{
+    const auto& all = *settings_->options->frontends;
+    if (visit_.caller_ && visit_.caller_->key() != nullptr && visit_.caller_->key()->frontends.size() == 1) {
+        if (const auto* bound = all.find(visit_.caller_->key()->frontends.front())) {
+            return bound;
+        }
+    }
+    if (visit_.at_ && visit_.at_->frontend != nullptr) {
+        return visit_.at_->frontend; // its path said so
+    }
+    return all.of_host(client_.head().fields.find("Host").value_or(""));
+}
+
+std::optional<Problem> Exchange::enter_frontend()
+{
+    const auto* frontend = frontend_of_request();
+    if (frontend == nullptr) {
+        return Problem{400, "no_frontend_for_host", "no frontend has the host name asked for"};
+    }
+    if (!visit_.at_) {
+        visit_.at_ = std::make_unique<AtFrontend>();
+    }
+    auto& at = *visit_.at_;
+    at.frontend = frontend;
+    options_ = frontend->options.get();
+    record_.frontend = frontend->built_in ? std::string() : frontend->config.id;
+    const auto kind = class_of(route_);
+    if (auto refused = frontend->refusal(kind)) {
+        return refused;
+    }
+    if (!frontend->config.allow_cloud && route_.pattern.starts_with("/api/experimental/web_")) {
+        return Problem{403, "not_allowed", "frontend '" + frontend->config.id + "' does not allow the cloud"};
+    }
+    if (!frontend->built_in) { // what the frontend says, not what the client would like
+        wishes_.allow_cloud = frontend->config.allow_cloud;
+    }
+    wishes_.rules = frontend->rules;
+    for (const auto& label : frontend->labels) {
+        if (std::ranges::find(wishes_.labels, label) == wishes_.labels.end()) {
+            wishes_.labels.push_back(label);
+        }
+    }
+    record_.labels = wishes_.labels;
+    return kind == RequestClass::embeddings || kind == RequestClass::completions ? count_at_frontend(at) : std::nullopt;
+}
+
+/// One more of those in flight and of this minute, if there may be.
+std::optional<Problem> Exchange::count_at_frontend(AtFrontend& at)
+{
+    const auto& config = at.frontend->config;
+    auto& load = *at.frontend->load;
+    at.counted = true;
+    const auto running = load.in_flight.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (config.max_parallel != 0 && running > config.max_parallel) {
+        return Problem{429, "busy", "frontend '" + config.id + "' has as many requests running as it may", std::chrono::seconds{1}};
+    }
+    if (config.per_minute != 0) {
+        const auto each = base::Duration(std::chrono::minutes{1}) / config.per_minute;
+        const auto wait = load.rate.take(began_, each, config.burst != 0 ? config.burst : config.per_minute);
+        if (wait > base::Duration{}) {
+            return Problem{429, "busy", "frontend '" + config.id + "' takes no more requests this minute", wait};
+        }
+    }
+    return std::nullopt;
+}
+
+/// A cloud's model is asked for through a frontend that keeps everything here.
+std::optional<Problem> Exchange::not_for_frontend() const
+{
+    const auto& config = visit_.at_->frontend->config;
+    if (config.allow_cloud || !model_.cloud) {
+        return std::nullopt;
+    }
+    return Problem{403, "not_allowed", "frontend '" + config.id + "' does not allow the cloud"};
+}
+
+/// Writes the frontend's pins into the body. From then on it is plain JSON, as are bodies that a node's pins may be
+/// written into. `unpacked`: what was found inside a compressed one.
+std::optional<Problem> Exchange::apply_pins(std::optional<std::string>& unpacked, bool& readable)
+{
+    const auto kind = class_of(route_);
+    const auto* pins = visit_.at_->frontend->pins.find(kind, route_);
+    const bool later = settings_->options->frontends->pins_some_node(kind, route_);
+    if (pins == nullptr && !later) {
+        return std::nullopt;
+    }
+    model_pinned_ = pins != nullptr && pins->names("model");
+    if (route_.multipart) {
+        if (model_pinned_) {
+            return bad_request("the model is chosen by the frontend, which cannot change a form: use another path");
+        }
+        return std::nullopt;
+    }
+    if (streamed_) {
+        return Problem{413, "too_large", "request body too large for the pinned properties of this frontend"};
+    }
+    const auto encoding = client_.head().fields.find("Content-Encoding");
+    if (encoding && !unpacked && *encoding != "identity") {
+        return Problem{415, "unsupported", "pinned properties cannot be written into a body with such a Content-Encoding"};
+    }
+    const std::string_view body = unpacked ? std::string_view(*unpacked) : std::string_view(body_);
+    if (base::trim(body).empty()) {
+        return std::nullopt; // an empty body is not merged
+    }
+    if (auto fault = go_json_fault(body); !fault.empty()) {
+        return bad_request(std::move(fault));
+    }
+    if (!base::trim(body).starts_with('{')) {
+        return bad_request("the request body must be a JSON object");
+    }
+    if (pins != nullptr) {
+        body_ = pins->merge_into(body);
+    } else if (unpacked) {
+        body_ = std::move(*unpacked);
+    }
+    unpacked.reset();
+    readable = true;
+    rewritten_ = true;
+    peek_ = peek_json(body_);
+    return std::nullopt;
+}
+
+/// The body for the node that the lease is for: the frontend's pins are in it already, its own come last.
+std::string_view Exchange::body_for_node()
+{
+    if (!rewritten_) {
+        return body_;
+    }
+    const auto* sets = settings_->options->frontends->pins_of(lease_.node, lease_.node_name);
+    const auto* pins = sets == nullptr ? nullptr : sets->find(class_of(route_), route_);
+    if (pins == nullptr) {
+        return body_;
+    }
+    node_body_ = pins->merge_into(body_);
+    return node_body_;
+}
+
+/// Of the nodes: those whose models may be listed; null: all.
+const fleet::Members* Exchange::members() const
+{
+    return wishes_.rules == nullptr || wishes_.rules->members.all() ? nullptr : &wishes_.rules->members;
+}
+
+void Visit::limit_total(base::Duration left)
+{
+    at_->deadline = std::make_unique<net::Deadline>(context_.loop, [this] {
+        at_->late = true;
+        if (connection_) {
+            connection_->close();
+        }
+    });
+    at_->deadline->set_after(std::max(left, base::Duration{1}));
+}
+
+} // namespace herd::proxy
