@@ -40,6 +40,9 @@ std::optional<Duration> parse_duration(std::string_view text)
     if (text == "0") {
         return Duration{0};
     }
+    if (text.empty()) {
+        return std::nullopt;
+    }
     double total = 0;
     while (!text.empty()) { // "1m30s" is a sum
         const auto digits = text.find_first_not_of("0123456789.");
@@ -61,7 +64,7 @@ std::optional<Duration> parse_duration(std::string_view text)
         }
         text.remove_prefix(unit_end);
     }
-    return total == 0 ? std::nullopt : std::optional{Duration{static_cast<std::int64_t>(std::llround(total))}};
+    return Duration{static_cast<std::int64_t>(std::llround(total))};
 }
 
 std::optional<Bytes> parse_bytes(std::string_view text)

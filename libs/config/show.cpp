@@ -88,7 +88,9 @@ std::string toml_value(const Option& option)
 {
     const auto texts = option.show();
     if (option.row.secret) {
-        return texts.front().empty() ? "\"\"" : toml_string(stars);
+        const bool is_set = !texts.empty() && !texts.front().empty();
+        const std::string shown = is_set ? toml_string(stars) : std::string{};
+        return option.is_list ? "[" + shown + "]" : is_set ? shown : "\"\"";
     }
     const bool bare = option.kind == Kind::boolean || option.kind == Kind::number;
     if (!option.is_list) {

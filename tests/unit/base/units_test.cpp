@@ -11,6 +11,7 @@ TEST_CASE("durations as people write them")
     CHECK(parse_duration("1m30s") == 90s);
     CHECK(parse_duration("30d") == 24h * 30);
     CHECK(parse_duration("0") == 0ns);
+    CHECK(parse_duration("0s") == 0ns); // "0s" turns an option off
     for (const char* text : {"", "5", "-1s", "s", "5 parsecs", "1s2", "1e9s", "99999999999h"}) {
         CAPTURE(text);
         CHECK_FALSE(parse_duration(text).has_value());
