@@ -415,7 +415,7 @@ def test_logging_in(start_browser, sim_fleet):
     browser.fill(selector="input[name=key]", text=herd.key)
     browser.click(selector="button")
     browser.wait(selector=".connection:has-text('live')")
-    browser.wait(selector="text=b1")
+    browser.wait(selector="article.node:has-text('b1')")
     assert browser.run(js="document.cookie") == "", "a script cannot read the session"
     assert herd.key not in browser.run(js="JSON.stringify(localStorage) + document.documentElement.outerHTML")
     # What the page changes is accepted, and its explorer may ask models, by the session alone.

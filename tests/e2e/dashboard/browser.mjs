@@ -30,11 +30,25 @@ async function open({ width = 1440, height = 900, scheme = 'light' }) {
   page.on('request', (request) => { if (!request.url().startsWith(origin) && !request.url().startsWith('data:')) { note(`request to ${request.url()}`) } })
 }
 
+// Asked from here, again and again: within the page our content security policy forbids what waitForFunction does from its
+// second look on.
+async function when({ js, timeout = 10_000 }) {
+  for (const end = Date.now() + timeout; ;) {
+    const holds = await page.evaluate(js).catch((error) => {
+      if (!error.message.includes('Execution context was destroyed')) { throw error } // a page that is just left
+      return false
+    })
+    if (holds) { return Date.now() }
+    if (Date.now() >= end) { throw new Error(`not within ${timeout} ms: ${js}`) }
+    await new Promise((later) => setTimeout(later, 20))
+  }
+}
+
 const commands = {
   open,
   goto: async ({ path }) => { await page.goto(origin + path, { waitUntil: 'domcontentloaded' }) },
   wait: async ({ selector, state = 'visible', timeout = 10_000 }) => { await page.waitForSelector(selector, { state, timeout }); return Date.now() },
-  when: async ({ js, timeout = 10_000 }) => { await page.waitForFunction(js, undefined, { timeout, polling: 20 }); return Date.now() },
+  when,
   click: async ({ selector }) => { await page.click(selector) },
   fill: async ({ selector, text }) => { await page.fill(selector, text) },
   select: async ({ selector, value }) => { await page.selectOption(selector, value) },
