@@ -313,6 +313,32 @@ def test_every_view_is_quiet_and_fits_in_both_themes_and_on_a_phone(sim_fleet, s
     assert browser.troubles() == []
 
 
+def test_the_explorer_copies_and_remembers(sim_fleet, start_browser):
+    """What it copies for a shell works there; what was sent is in this browser's history, also after a reload."""
+    herd, _, _ = sim_fleet.simulated(1, MODEL)
+    browser = start_browser(herd).visit("/dashboard/explorer")
+    browser.when(js="document.querySelector('textarea').value.includes('%s')" % MODEL)
+    browser.run(js="navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve() }")
+    copied = {}
+    for language in ("curl", "Python", "JavaScript"):
+        browser.run(js="window.copied = ''")
+        browser.click(selector=".copy button:text-is('%s')" % language)
+        browser.when(js="window.copied !== ''")
+        copied[language] = browser.run(js="window.copied")
+        assert herd.url in copied[language] and MODEL in copied[language], copied[language]
+    done = subprocess.run(["sh", "-c", copied["curl"]], capture_output=True, text=True, timeout=20)
+    assert '"done":true' in done.stdout, (copied["curl"], done)
+    sent = browser.run(js="document.querySelector('textarea').value")
+    browser.click(selector="button:text-is('Send')")
+    browser.wait(selector="button:text-is('Again')", timeout=20000)
+    browser.goto(path="/dashboard/explorer")
+    browser.fill(selector="textarea", text="{}")
+    browser.click(selector="button:text-is('Again')")
+    browser.when(js="document.querySelector('textarea').value !== '{}'")
+    assert browser.run(js="document.querySelector('textarea').value") == sent
+    assert browser.troubles() == []
+
+
 def test_keys_lead_everywhere(sim_fleet, start_browser):
     herd, _, _ = sim_fleet.simulated(1)
     browser = start_browser(herd).visit("/dashboard")
