@@ -16,15 +16,6 @@ constexpr base::Duration lateness_interval = std::chrono::milliseconds{500};
 constexpr base::Duration lateness_alarm = std::chrono::milliseconds{250};
 } // namespace
 
-std::vector<sync::Requirement> requirements(const HerdOptions& options)
-{
-    std::vector<sync::Requirement> all;
-    for (const RequiredModel& each : options.required) {
-        all.push_back({each.model, each.replicas, each.nodes, each.labels});
-    }
-    return all;
-}
-
 HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticator authenticator,
                  Installation installation, Reload reload, std::shared_ptr<const net::TlsContext> tls)
     : options_(std::move(serve.options)), shown_(std::move(serve.effective_json)), installation_(installation),
@@ -197,7 +188,7 @@ base::Result<void> HerdApp::start()
     scout_->replace_configured(std::move(*nodes));
     pool_->recall();
     rates_->restore();
-    sync_->require(requirements(options_));
+    sync_->require(requirements(options_, policy_->in_force()));
     if (beacon_) {
         tell_openness();
         beacon_->start();
@@ -389,11 +380,11 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     }
     scout_->replace_configured(std::move(*nodes));
     fleet_->set_options(fleet_options(fresh));
-    sync_->require(requirements(fresh));
     ledger_->set_limits({fresh.store.retention, fresh.store.max_size});
     apply_join_rules(fresh, std::move(*keys));
     options_ = fresh;
     policy_->adopt(fresh, std::move(serve.managed), std::move(*policy));
+    sync_->require(requirements(options_, policy_->in_force()));
     for (const auto& relay : relays_) {
         relay->loop().dispatch([&unit = *relay, tls = *tls, only = fresh.tls.only] { unit.set_tls(tls, only); });
     }

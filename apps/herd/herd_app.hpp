@@ -141,7 +141,7 @@ private:
 /// What the options mean for each room.
 [[nodiscard]] fleet::FleetOptions fleet_options(const HerdOptions& options);
 [[nodiscard]] std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& options, const base::Uuid& id);
-[[nodiscard]] std::vector<sync::Requirement> requirements(const HerdOptions& options);
+[[nodiscard]] std::vector<sync::Requirement> requirements(const HerdOptions& options, const std::vector<ConfiguredFrontend>& frontends);
 [[nodiscard]] http::ServerOptions server_options(const HerdOptions& options);
 [[nodiscard]] keys::KeyRules key_rules(const HerdOptions& options);
 [[nodiscard]] std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options);

@@ -78,6 +78,26 @@ http::ServerOptions server_options(const HerdOptions& options)
     return server;
 }
 
+std::vector<sync::Requirement> requirements(const HerdOptions& options, const std::vector<ConfiguredFrontend>& frontends)
+{
+    std::vector<sync::Requirement> all;
+    for (const RequiredModel& each : options.required) {
+        all.push_back({.model = each.model, .replicas = each.replicas, .nodes = each.nodes, .labels = each.labels});
+    }
+    for (const ConfiguredFrontend& frontend : frontends) {
+        const auto config = frontend.config();
+        if (config.nodes && config.nodes->empty()) { // it has none
+            continue;
+        }
+        auto labels = config.node_labels;
+        labels.insert(labels.end(), config.labels_required.begin(), config.labels_required.end()); // else nobody may use it there
+        for (const std::string& model : frontend.required_models) {
+            all.push_back({.model = model, .nodes = config.nodes.value_or(std::vector<std::string>{}), .labels = labels, .frontend = config.id});
+        }
+    }
+    return all;
+}
+
 base::Result<HerdSockets> bind_herd(const HerdOptions& options, std::size_t loops)
 {
     HerdSockets sockets;

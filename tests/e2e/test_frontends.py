@@ -395,7 +395,7 @@ def test_frontends_through_the_admin_api(two):
                         ({"id": "x", "pinned_completions": {"a": 1}, "stiky": True}, ("unknown field", "sticky")),
                         ({"id": "x", "per_minute": -1}, ("per_minute", "number")),
                         ({"id": "a b"}, ("id",)), ({}, ("id",)),
-                        ({"id": "x", "required_models": ["m"]}, ("required_models", "[[required]]"))):
+                        ({"id": "x", "required_models": ["m:cloud"]}, ("required_models", "names of models"))):
         wrong = admin(herd, "POST", "/frontends", body)
         assert wrong.status == 400 and all(word in wrong.json()["error"] for word in words), (body, wrong.body)
     assert admin(herd, "POST", "/frontends", {"id": "new"}).status == 409
@@ -486,7 +486,7 @@ def test_a_reload_is_whole_or_not_at_all_and_running_streams_go_on(fleet):
                             ('[[frontend]]\nname = "a"\nhostnames = ["x.lan"]\n[[frontend]]\nname = "b"\nhostnames = ["X.lan"]\n', ("line 4", "hostnames")),
                             ('[[frontend]]\nname = "a"\npinned_completions = { when = 2026-01-01 }\n', ("line 3", "pinned_completions")),
                             ('[[frontend]]\nname = "a"\npinned_completions = "{"\n', ("line 3", "pinned_completions")),
-                            ('[[frontend]]\nname = "a"\nrequired_models = ["m"]\n', ("line 3", "required_models")),
+                            ('[[frontend]]\nname = "a"\nrequired_models = [""]\n', ("line 3", "required_models")),
                             ('[[frontend]]\nhostnames = ["a"]\n', ("line 1", "needs a name")),
                             ('[[node]]\nlabels = ["a"]\n', ("line 1", "needs a url, or the name")),
                             ('[[frontend]]\nname = "a"\nstiky = true\n', ("line 3", "sticky"))):

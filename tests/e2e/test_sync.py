@@ -74,3 +74,32 @@ def test_an_edit_pulls_what_is_new_and_deletes_nothing(sim_fleet):
     wait_for(herd, "b1", "qwen3:8b", "present")
     assert ("b1", "mistral:7b") not in states(herd)
     assert {model["name"] for model in herd.node("b1")["models"]} >= {"mistral:7b", "qwen3:8b"}
+
+
+def test_a_frontends_nodes_get_its_models(sim_fleet):
+    sims = [sim_fleet.sim(MODEL) for _ in range(3)]
+    nodes = "".join('[[node]]\nname = "b%d"\nurl = "%s"\nlabels = %s\n' % (i, sim.url, '["eu"]' if i < 3 else "[]") for i, sim in enumerate(sims, 1))
+    frontend = '[[frontend]]\nname = "%s"\nhostnames = ["%s.lan"]\nnodes = %s\nrequired_models = ["%s"]\n'
+    path = required(sim_fleet, nodes + frontend % ("a", "a", '["b1"]', "mistral:7b") + frontend % ("none", "none", "[]", "qwen3:8b"))
+    herd = sim_fleet.herd(discovery=False, config=path).wait_online(["b1", "b2", "b3"])
+    wait_for(herd, "b1", "mistral:7b", "present")
+    assert set(states(herd)) == {("b1", "mistral:7b")}
+    assert herd.get("/herd/v1/sync").json()["required"] == [
+        {"model": "mistral:7b", "replicas": "all", "nodes": ["b1"], "labels": [], "frontend": "a"}]
+    assert herd.get("/herd/v1/frontends/a").json()["required_models"] == ["mistral:7b"]
+    # through the admin API: for those of its nodes alone that may serve its requests, within two seconds
+    asked = time.monotonic()
+    made = herd.post("/herd/v1/frontends", {"id": "eu", "hostnames": ["eu.lan"], "labels_required": ["EU"], "required_models": ["qwen3:8b"]})
+    assert made.status == 201 and made.json()["required_models"] == ["qwen3:8b"]
+    wait_until(lambda: states(herd).get(("b2", "qwen3:8b"), {}).get("state") in ("pulling", "present"), "the pull to start", every=0.02)
+    assert time.monotonic() - asked < 2.5
+    for node in ("b1", "b2"):
+        wait_for(herd, node, "qwen3:8b", "present")
+    # a node that is made a member gets them; an unrelated edit and the end of a requirement touch nothing
+    assert request(herd.url, "PATCH", "/herd/v1/frontends/a", {"nodes": ["b1", "b3"]}).status == 200
+    wait_for(herd, "b3", "mistral:7b", "present")
+    assert request(herd.url, "PATCH", "/herd/v1/frontends/a", {"allow_embeddings": False}).status == 200
+    assert request(herd.url, "DELETE", "/herd/v1/frontends/eu").status == 204
+    wait_until(lambda: set(states(herd)) == {("b1", "mistral:7b"), ("b3", "mistral:7b")}, "what is required to be told anew")
+    assert {model["name"] for model in herd.node("b2")["models"]} >= {"qwen3:8b"}
+    assert [model["name"] for model in herd.node("b3")["models"] if model["name"] == "qwen3:8b"] == []

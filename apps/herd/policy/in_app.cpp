@@ -7,6 +7,9 @@ namespace herd::app {
 void HerdApp::build_policy(Managed managed)
 {
     auto publish = [this](const std::shared_ptr<const proxy::ProxyOptions>& options, std::function<void()> done) {
+        if (auto wanted = requirements(options_, policy_->in_force()); wanted != sync_->plan().required()) {
+            sync_->require(std::move(wanted));
+        }
         publish_proxy(options, std::move(done));
     };
     policy_ = std::make_unique<PolicyKeeper>(main_loop(), *fleet_, options_, std::move(managed), installation_.id,

@@ -25,6 +25,7 @@ public:
                  Publish publish);
 
     [[nodiscard]] const std::shared_ptr<const proxy::ProxyOptions>& proxy() const { return policy_.proxy; }
+    [[nodiscard]] const std::vector<ConfiguredFrontend>& in_force() const { return policy_.frontends; }
     /// For a reload: checks without changing anything.
     [[nodiscard]] base::Result<Policy> prepare(const HerdOptions& options, const Managed& managed) const;
     /// A change is being written: no time for a reload.

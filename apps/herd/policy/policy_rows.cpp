@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "base/units.hpp"
 #include "config/values.hpp"
+#include "fleet/model_name.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -45,6 +46,15 @@ Result<double> parse_weight(std::string_view text)
         return base::fail(base::Errc::bad_config);
     }
     return weight;
+}
+
+Result<std::string> parse_model_name(std::string_view text)
+{
+    const auto name = fleet::ModelName::parse(text);
+    if (!name.valid || name.cloud) { // what runs in the cloud is not pulled
+        return base::fail(base::Errc::bad_config);
+    }
+    return std::string{text};
 }
 
 std::string as_written(const std::string& text) { return text; }
@@ -151,12 +161,9 @@ void whom_rows(Table& table, ConfiguredFrontend& frontend)
                        {.key = "labels_required",
                         .sentence = "Demanded of the node as if each request said so in `X-Herd-Label`."},
                        rules.labels_required);
-    table.parsed_list({.key = "required_models", .sentence = "See [[required]].", .hidden = true}, frontend.required_models,
-                      "models",
-                      [](std::string_view) -> Result<std::string> {
-                          return base::fail(base::Errc::bad_config, "required models stand in [[required]], not in a frontend");
-                      },
-                      as_written);
+    table.parsed_list({.key = "required_models",
+                       .sentence = "Models that each of its nodes is to have, as under `[[required]]`: herd has them pulled."},
+                      frontend.required_models, "names of models", parse_model_name, as_written);
 }
 
 void may_rows(Table& table, proxy::FrontendConfig& rules)

@@ -14,7 +14,7 @@ namespace herd::app {
 struct ConfiguredFrontend {
     proxy::FrontendConfig rules{}; ///< but for `nodes`
     std::vector<std::string> nodes{"*"};
-    std::vector<std::string> required_models{}; ///< they stand in [[required]]: refused here
+    std::vector<std::string> required_models{}; ///< each of its nodes is to have them
     /// As the proxy wants it.
     [[nodiscard]] proxy::FrontendConfig config() const;
 };

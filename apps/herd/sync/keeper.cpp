@@ -177,10 +177,14 @@ std::string plan_json(const Plan& plan, base::Instant now, base::WallTime wall)
 {
     Json required = Json::array();
     for (const Requirement& each : plan.required()) {
-        required.push_back({{"model", each.model},
-                            {"replicas", each.replicas == 0 ? Json("all") : Json(each.replicas)},
-                            {"nodes", each.nodes},
-                            {"labels", each.labels}});
+        Json row{{"model", each.model},
+                 {"replicas", each.replicas == 0 ? Json("all") : Json(each.replicas)},
+                 {"nodes", each.nodes},
+                 {"labels", each.labels}};
+        if (!each.frontend.empty()) {
+            row["frontend"] = each.frontend;
+        }
+        required.push_back(std::move(row));
     }
     Json models = Json::array();
     for (const Entry& entry : plan.entries()) {

@@ -21,6 +21,7 @@ struct Requirement {
     std::size_t replicas{0};          ///< on so many nodes; 0: on all
     std::vector<std::string> nodes{}; ///< names or ids; empty: any
     std::vector<std::string> labels{}; ///< lower case; a node must carry all of them
+    std::string frontend{};           ///< id of the one that wants it; empty: [[required]]
     auto operator<=>(const Requirement&) const = default;
 };
 

@@ -117,7 +117,7 @@ TEST_CASE("what is wrong with a frontend or node is told with line and key")
     CHECK(says(fault_of("[[frontend]]\nname = \"a\"\nsticky_ttl = \"25h\"\n"), {"line 3", "sticky_ttl"}));
     CHECK(says(fault_of("[[frontend]]\nname = \"a\"\npinned_completions = \"[]\"\n"), {"line 3", "pinned_completions", "JSON object"}));
     CHECK(says(fault_of("[[frontend]]\nname = \"a\"\npinned_completions = { x = inf }\n"), {"line 3", "pinned_completions"}));
-    CHECK(says(fault_of("[[frontend]]\nname = \"a\"\nrequired_models = [\"m\"]\n"), {"line 3", "required_models", "[[required]]"}));
+    CHECK(says(fault_of("[[frontend]]\nname = \"a\"\nrequired_models = [\"big:cloud\"]\n"), {"line 3", "required_models", "names of models"}));
     CHECK(says(fault_of("[[frontend]]\nname = \"a\"\nhostname = [\"x\"]\n"), {"line 3", "hostname", "did you mean \"hostnames\"?"}));
     CHECK(says(fault_of("[[frontend]]\nhostnames = [\"x\"]\n"), {"line 1", "needs a name"}));
     CHECK(says(fault_of("[[frontend]]\nname = \"Team A\"\n"), {"line 1", "needs an id"}));

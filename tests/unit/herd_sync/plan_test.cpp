@@ -1,3 +1,4 @@
+#include "herd/herd_app.hpp"
 #include "herd/sync/keeper.hpp"
 #include "herd/sync/plan.hpp"
 #include "herd/sync/pull_stream.hpp"
@@ -233,6 +234,27 @@ TEST_CASE("nothing is pulled to the cloud, or to a server with OpenAI's paths al
     w.node(2).address.manner = std::make_shared<const fleet::Manner>(openai);
     w.plan.require({{.model = "m"}});
     CHECK(w.started() == "n3:m:latest ");
+}
+
+TEST_CASE("a frontend's models are required of its nodes that may serve it")
+{
+    app::HerdOptions options;
+    options.required.push_back({.model = "m", .replicas = 2});
+    app::ConfiguredFrontend all{.required_models = {"a", "b"}};
+    all.rules.id = "all";
+    all.rules.node_labels = {"gpu"};
+    all.rules.labels_required = {"eu"};
+    app::ConfiguredFrontend none{.nodes = {}, .required_models = {"c"}};
+    const auto wanted = app::requirements(options, {all, none});
+    REQUIRE(wanted.size() == 3);
+    CHECK(wanted[0] == Requirement{.model = "m", .replicas = 2});
+    CHECK(wanted[1] == Requirement{.model = "a", .labels = {"gpu", "eu"}, .frontend = "all"});
+    World w(3);
+    w.node(1).labels = {"gpu"};
+    w.node(2).labels = {"eu", "gpu"};
+    w.plan.require({wanted[1]});
+    CHECK(w.started() == "n2:a:latest ");
+    CHECK(Json::parse(plan_json(w.plan, w.now, {}))["required"][0]["frontend"] == "all");
 }
 
 TEST_CASE("the plan is told as JSON")
