@@ -2,6 +2,7 @@
 #include "herd/health/health_view.hpp"
 #include "herd/herd_app.hpp"
 #include "herd/on_loop.hpp"
+#include "proxy/aliases.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -115,6 +116,11 @@ health::Glance HerdApp::glance()
     for (const sync::Entry& entry : sync_->plan().entries()) {
         if (entry.state == sync::State::failed) {
             now.own.required_failed.push_back({entry.node_name, entry.model, entry.reason, entry.failures, entry.next_try});
+        }
+    }
+    if (const auto& aliases = policy_->proxy()->aliases; aliases != nullptr) {
+        for (const proxy::Alias& each : aliases->resolved()) {
+            now.own.aliases.push_back({each.name, each.model});
         }
     }
     if (beacon_) {

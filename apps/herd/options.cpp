@@ -295,6 +295,39 @@ void proxy_rows(Table& t, HerdOptions& o)
         o.limits.event_viewers, 1, 65536);
 }
 
+base::Result<proxy::Alias> parse_alias(std::string_view text)
+{
+    const auto equals = text.find('=');
+    proxy::Alias alias{std::string{base::trim(text.substr(0, equals))},
+                       equals == text.npos ? std::string{} : std::string{base::trim(text.substr(equals + 1))}};
+    if (auto fault = proxy::alias_fault({alias}); !fault.empty()) {
+        return base::fail(base::Errc::bad_config, std::move(fault));
+    }
+    return alias;
+}
+
+void alias_rows(Table& t, HerdOptions& o)
+{
+    t.group("Aliases");
+    config::Option& list = t.parsed_list(
+        {.key = "aliases",
+         .sentence = "A table: `\"claude-sonnet-4-5\" = \"qwen3-coder:30b\"`. Who asks for the first name gets the second, on every "
+                     "path; `\"gpt-*\"` is every such name without a tag. docs/ALIASES_AND_PINS.md.",
+         .pairs = true},
+        o.aliases.list, "name=model", parse_alias, [](const proxy::Alias& alias) { return alias.name + "=" + alias.model; });
+    list.assign = [each = std::move(list.assign), &o](std::span<const std::string> texts) -> base::Result<void> {
+        if (auto done = each(texts); !done) {
+            return done;
+        }
+        auto fault = proxy::alias_fault(o.aliases.list); // what only all of them together can tell
+        return fault.empty() ? base::Result<void>{} : base::fail(base::Errc::bad_config, std::move(fault));
+    };
+    t.boolean({.key = "aliases.claude_auto",
+               .sentence = "A `claude-…` name on Anthropic's paths that is neither an alias nor a model of the fleet is the best "
+                           "model there is that can use tools: one in memory before one on disk, then the largest."},
+              o.aliases.claude_auto);
+}
+
 void access_rows(Table& t, HerdOptions& o)
 {
     t.group("Access");
@@ -354,6 +387,7 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
     serving_rows(table, options);
     scheduler_rows(table, options);
     proxy_rows(table, options);
+    alias_rows(table, options);
     access_rows(table, options);
     tls_rows(table, options);
     store_rows(table, options);

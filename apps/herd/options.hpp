@@ -7,6 +7,7 @@
 #include "base/units.hpp"
 #include "config/load.hpp"
 #include "herd/policy/policy_rows.hpp"
+#include "proxy/aliases.hpp"
 
 #include <cstdint>
 #include <string>
@@ -64,6 +65,7 @@ struct HerdOptions {
     std::vector<ConfiguredNode> nodes{};
     std::vector<ConfiguredFrontend> frontends{};
     std::vector<RequiredModel> required{};
+    proxy::AliasConfig aliases{};
 
     struct Discovery {
         bool enabled{true};

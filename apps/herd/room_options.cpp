@@ -50,6 +50,9 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     proxy.hosts = options.cors_hosts;
     proxy.loopback_only = std::ranges::all_of(options.listen, [](const base::Endpoint& at) { return at.address.is_loopback(); });
     proxy.exchanges_max = options.proxy.max_in_flight;
+    if (auto aliases = proxy::Aliases::compile(options.aliases)) { // checked when they were read
+        proxy.aliases = std::move(*aliases);
+    }
     return std::make_shared<const proxy::ProxyOptions>(std::move(proxy));
 }
 

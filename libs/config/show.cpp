@@ -120,6 +120,22 @@ void append_line(std::string& out, const Option& option, bool whole_key = false)
     out += '\n';
 }
 
+/// Pairs that share their section with rows of their own: written there, name by name.
+bool is_section(const Table& table, const Option& option)
+{
+    return option.row.pairs && std::ranges::any_of(table.options(), [&](const Option& other) {
+               return other.row.in_file && section_of(other.row.key) == option.row.key;
+           });
+}
+
+void append_pairs(std::string& out, const Option& option)
+{
+    for (const std::string& text : option.show()) {
+        const auto equals = text.find('=');
+        out += fmt::format("{} = {}\n", toml_string(text.substr(0, equals)), toml_string(text.substr(equals + 1)));
+    }
+}
+
 /// Keys that the file may hold, sections in the order of their first row.
 std::vector<std::string> sections_of(const Table& table)
 {
@@ -224,6 +240,12 @@ std::string effective_toml(const Table& table)
             out += fmt::format("\n[{}]\n", section);
         }
         for (const Option& option : table.options()) {
+            if (option.row.in_file && is_section(table, option)) {
+                if (section == option.row.key) {
+                    append_pairs(out, option);
+                }
+                continue;
+            }
             // An empty scalar is "not set", and not every parser takes an empty text back.
             const bool is_set = option.is_list || (option.kind != Kind::text && option.kind != Kind::json) || !option.show().front().empty();
             if (option.row.in_file && !option.row.hidden && is_set && section_of(option.row.key) == section) {

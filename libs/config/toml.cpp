@@ -30,6 +30,7 @@ struct Reader {
     }
 
     Result<void> value(Option& option, const std::string& key, const toml::node& node) const;
+    Result<void> pairs(Table& rows, Option& option, const toml::table& from) const;
     Result<void> table(Table& rows, const toml::table& from, const std::string& section) const;
     Result<void> tables(const Repeated& repeated, const toml::node& node) const;
     Result<void> check_item(const Repeated& repeated, Table& rows, const toml::node& node,
@@ -169,14 +170,6 @@ Result<void> Reader::value(Option& option, const std::string& key, const toml::n
             }
             texts.push_back(*text);
         }
-    } else if (node.is_table() && option.row.pairs) {
-        for (const auto& [name, element] : *node.as_table()) {
-            const auto text = text_of(option, element);
-            if (!text) {
-                return refuse(element.source(), fmt::format("{}.{} expects a string in quotes", key, name.str()));
-            }
-            texts.push_back(fmt::format("{}={}", name.str(), *text));
-        }
     } else if (const auto text = text_of(option, node)) {
         texts.push_back(*text);
     } else {
@@ -189,6 +182,33 @@ Result<void> Reader::value(Option& option, const std::string& key, const toml::n
     auto done = assign(option, texts, {From::file, fmt::format("{}: {}", origin.place, key)});
     option.origin.place = origin.place;
     return done;
+}
+
+/// A table whose keys are names that a person chose, but for those that have a row of their own. Checked name by name,
+/// so that the fault has its line.
+Result<void> Reader::pairs(Table& rows, Option& option, const toml::table& from) const
+{
+    const std::string& key = option.row.key;
+    std::vector<std::string> texts;
+    for (const auto& [word, element] : from) {
+        if (Option* own = rows.find(fmt::format("{}.{}", key, word.str())); own != nullptr && own->row.in_file) {
+            if (auto done = value(*own, own->row.key, element); !done) {
+                return done;
+            }
+            continue;
+        }
+        const auto text = text_of(option, element);
+        if (!text) {
+            return refuse(element.source(), fmt::format("{}.{} expects a string in quotes", key, word.str()));
+        }
+        texts.push_back(fmt::format("{}={}", word.str(), *text));
+        if (auto done = option.assign(texts); !done) {
+            const std::string& why = done.error().context;
+            return refuse(element.source(),
+                          fmt::format("{}.{}: {}", key, word.str(), why.empty() ? "expected " + option.expects : why));
+        }
+    }
+    return assign(option, texts, {From::file, place(from.source())});
 }
 
 std::unexpected<base::Error> Reader::unknown(const Table& rows, const std::string& key, bool is_table,
@@ -276,7 +296,9 @@ Result<void> Reader::table(Table& rows, const toml::table& from, const std::stri
         });
         const auto repeated = std::ranges::find(rows.repetitions(), key, &Repeated::key);
         Result<void> done;
-        if (option != nullptr && option->row.in_file) {
+        if (option != nullptr && option->row.in_file && option->row.pairs && node.is_table()) {
+            done = pairs(rows, *option, *node.as_table());
+        } else if (option != nullptr && option->row.in_file) {
             done = value(*option, key, node);
         } else if (repeated != rows.repetitions().end()) {
             done = tables(*repeated, node);

@@ -63,7 +63,7 @@ bool is_model_part(std::string_view head)
 
 } // namespace
 
-std::optional<std::string> peek_multipart_model(std::string_view body, std::string_view content_type)
+std::optional<std::string> peek_multipart_model(std::string_view body, std::string_view content_type, Place* place)
 {
     if (!base::iequals(content_type.substr(0, std::min(content_type.find(';'), content_type.size())),
                        "multipart/form-data")) {
@@ -90,6 +90,9 @@ std::optional<std::string> peek_multipart_model(std::string_view body, std::stri
         if (is_model_part(rest.substr(0, head_end))) {
             if (end == content.npos || end > field_bytes_max) {
                 return std::nullopt;
+            }
+            if (place != nullptr) {
+                *place = {static_cast<std::size_t>(content.data() - body.data()), end};
             }
             return std::string(content.substr(0, end));
         }

@@ -146,7 +146,10 @@ private:
         } else if (key == "fallback") {
             peek_.no_fallback = reader_.skip() == "false";
         } else if (key == "name") {
+            const bool given = reader_.kind() != Kind::null;
+            const auto at = reader_.position();
             text(peek_.name);
+            peek_.name_at = given ? Place{at, reader_.position() - at} : peek_.name_at;
         } else if (key == "from") {
             text(peek_.from);
         } else if (key == "source") {

@@ -45,6 +45,7 @@ struct BodyPeek {
     std::vector<std::string> fallback_models{};
     bool no_fallback{false};         ///< "fallback": false
     Place model_at{};                ///< where the value that counts stands, quotes included
+    Place name_at{};                 ///< the same of `name`
     Place num_ctx_at{};
 
     /// `model`, or `name` when that is empty.
@@ -58,7 +59,9 @@ struct BodyPeek {
 [[nodiscard]] BodyPeek peek_json(std::string_view body);
 
 /// The value of form field `model` in a multipart body (or its beginning); nothing when it is not there.
-[[nodiscard]] std::optional<std::string> peek_multipart_model(std::string_view body, std::string_view content_type);
+/// `at`: where it stands, when somebody wants to know.
+[[nodiscard]] std::optional<std::string> peek_multipart_model(std::string_view body, std::string_view content_type,
+                                                              Place* at = nullptr);
 
 /// Unpacks a zstd body. Nothing: not zstd, or more than `limit` bytes.
 [[nodiscard]] std::optional<std::string> unpack_zstd(std::string_view packed, std::size_t limit = 20 * 1024 * 1024);

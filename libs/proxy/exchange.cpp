@@ -232,7 +232,7 @@ Exchange::Next Exchange::understand()
     bool readable = !route_.multipart && !encoding;
     std::string name;
     if (route_.multipart) {
-        name = peek_multipart_model(body_, fields.find("Content-Type").value_or("")).value_or("");
+        name = peek_multipart_model(body_, fields.find("Content-Type").value_or(""), &peek_.model_at).value_or("");
     } else if (encoding && route_.dialect != Dialect::ollama && *encoding == "zstd" && !streamed_) {
         unpacked = unpack_zstd(body_);
         readable = unpacked.has_value();
@@ -269,7 +269,7 @@ Exchange::Next Exchange::understand()
         break;
     case Handling::model_lookup:
         name = route_.parameter;
-        if (name.find('/') != name.npos) { // Ollama's own router does not take these
+        if (looks_up_alias(*snapshot) || name.find('/') != name.npos) { // Ollama's own router does not take a slash
             return Next::local;
         }
         need = fleet::Need::model;
@@ -299,6 +299,11 @@ Exchange::Next Exchange::understand()
         profile_ = make_profile(route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
         return Next::ask;
     }
+    if (options_->aliases != nullptr) {
+        if (auto problem = resolve_alias(unpacked, *snapshot)) {
+            return refused(std::move(*problem));
+        }
+    }
     if (reading.then == Reading::Then::unload) {
         return Next::unload;
     }
@@ -311,13 +316,13 @@ Exchange::Next Exchange::understand()
     record_.num_ctx = peek_.num_ctx;
     fit_body(readable && !unpacked && !streamed_ && peek_.model_at.size > 0);
     names_model_ = need != fleet::Need::any;
-    profile_ = make_profile(route_, need, names_model_ ? model_ : ModelReference{model_.text}, peek_, wishes_,
+    profile_ = make_profile(route_, need, names_model_ ? model_ : ModelReference{.text = model_.text, .written = model_.written}, peek_, wishes_,
                             client_.peer(), deadline);
     if (!rewritable_ || model_pinned_) { // the name of another model could not be written into it
         profile_.fallbacks.clear();
     }
     model_written_ = profile_.model;
-    record_.model = names_model_ ? model_.display : model_.text;
+    record_.model = names_model_ ? model_.display : model_.to_write();
     return Next::ask;
 }
 

@@ -65,6 +65,10 @@ private:
     std::string_view body_for_node();
     const fleet::Members* members() const;
     bool label_is_known() const;
+    [[nodiscard]] std::optional<std::string> stands_for(std::string_view text, std::string_view key, const fleet::Snapshot& snapshot) const; // exchange_aliases.cpp
+    bool looks_up_alias(const fleet::Snapshot& snapshot);
+    std::optional<Problem> resolve_alias(std::optional<std::string>& unpacked, const fleet::Snapshot& snapshot);
+    std::optional<Problem> write_alias(std::optional<std::string>& unpacked);
     void fit_body(bool plain); // exchange_body.cpp: what may be changed in it
     void take_model(const fleet::Lease& lease);
     void note_failed(const Decision& decision, HeldLease& held);

@@ -144,7 +144,7 @@ std::optional<Problem> Exchange::apply_pins(std::optional<std::string>& unpacked
 /// The body for the node that the lease is for: the frontend's pins are in it already, its own come last.
 std::string_view Exchange::body_for_node()
 {
-    if (!rewritten_) {
+    if (!rewritten_ || settings_->options->frontends == nullptr) {
         return body_;
     }
     const auto* sets = settings_->options->frontends->pins_of(lease_.node, lease_.node_name);

@@ -69,7 +69,8 @@ net::Task<void> Exchange::answer_locally()
         answer.body = models_body(*context_.scheduler.snapshot(), seen_by_caller(), members());
         break;
     case Handling::model_lookup: {
-        auto row = model_body(*context_.scheduler.snapshot(), route_.parameter, seen_by_caller(), members());
+        auto row = model_body(*context_.scheduler.snapshot(), model_.written.empty() ? route_.parameter : model_.written,
+                              seen_by_caller(), members());
         answer = row.empty() ? not_found() : LocalAnswer{200, "application/json", std::move(row), {}};
         break;
     }
@@ -141,7 +142,7 @@ net::Task<void> Exchange::to_holders(Broadcast what, const std::string& key, con
     for (const auto& target : targets) {
         names.append(names.empty() ? "" : ",").append(target.name);
     }
-    record_.model = model;
+    record_.model = model_.written.empty() ? model : model_.display;
     auto answer = co_await broadcast(context_, options_->own_id, std::move(targets), std::move(what));
     visit_.stamp_proxied(answer.fields, names, 0);
     co_await say(std::move(answer));

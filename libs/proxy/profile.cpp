@@ -262,7 +262,7 @@ fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelRef
     fleet::Profile profile;
     profile.need = need;
     profile.model_key = model.key;
-    profile.model = model.text;
+    profile.model = model.to_write();
     profile.num_ctx = peek.num_ctx;
     profile.options_class = peek.options_class;
     profile.prompt_bytes = peek.prompt_bytes;

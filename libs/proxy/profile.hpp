@@ -39,6 +39,8 @@ struct ModelReference {
     std::string key{};  ///< fleet::ModelName::key
     bool cloud{false};  ///< runs elsewhere: costs no slot
     std::string display{}; ///< shortest form with tag; `text` where that is no name
+    std::string written{}; ///< the model that `text` is an alias of, as a node is to read it; empty: it is none
+    [[nodiscard]] const std::string& to_write() const { return written.empty() ? text : written; }
 };
 /// Errors: Ollama's own words for no name, a bad name, or both :local and :cloud.
 [[nodiscard]] std::expected<ModelReference, Problem> read_model(std::string_view text, const Route& route);

@@ -16,6 +16,7 @@
 namespace herd::proxy {
 
 class Access;
+class Aliases;
 class Frontends;
 
 struct ProxyOptions {
@@ -36,6 +37,7 @@ struct ProxyOptions {
     base::Duration connect_timeout{}; ///< 0: the pool's
     base::Duration total_timeout{};   ///< from the request's head to the end of the answer; 0: none
     std::shared_ptr<const Frontends> frontends{}; ///< null: none are configured
+    std::shared_ptr<const Aliases> aliases{};     ///< null: none are configured
 };
 
 /// Shared by the proxies of all loops.

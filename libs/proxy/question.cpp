@@ -1,5 +1,6 @@
 #include "proxy/question.hpp"
 
+#include "proxy/aliases.hpp"
 #include "proxy/frontend.hpp"
 #include "proxy/go_json.hpp"
 #include "proxy/json_reader.hpp"
@@ -54,7 +55,7 @@ std::string_view path_like(const BodyPeek& peek) { return peek.messages_empty ? 
 
 std::expected<fleet::Profile, Problem> read_question(std::string_view body, const http::Fields& fields,
                                                      const base::Endpoint& peer, base::Instant now,
-                                                     const ProxyOptions& options)
+                                                     const ProxyOptions& options, const fleet::Snapshot& snapshot)
 {
     auto peek = peek_json(body);
     if (!peek.object || peek.broken || (options.frontends != nullptr && !go_json_fault(body).empty())) {
@@ -85,6 +86,21 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         auto problem = std::move(model.error());
         problem.status = 400;
         return std::unexpected(std::move(problem));
+    }
+    if (options.aliases != nullptr) {
+        const auto* members = wishes.rules == nullptr ? nullptr : &wishes.rules->members;
+        const auto resolved = [&](const ModelReference& asked) {
+            return options.aliases->stands_for({asked.text, asked.key, route.dialect == Dialect::anthropic, members}, snapshot);
+        };
+        for (auto* list : {&peek.fallback_models, &wishes.fallback_models}) {
+            for (std::string& name : *list) {
+                const auto asked = read_model(name, route);
+                name = asked ? resolved(*asked).value_or(name) : name;
+            }
+        }
+        if (const auto real = resolved(*model)) {
+            model = read_model(*real, route);
+        }
     }
     round_num_ctx(peek, options.num_ctx_buckets);
     const auto patience = std::min(options.queue_timeout, wishes.deadline.value_or(options.queue_timeout));

@@ -3,6 +3,7 @@
 // inference body, or no more than {"model": …}; "path" beside it says which route is meant. Pure.
 #include "base/ip.hpp"
 #include "fleet/profile.hpp"
+#include "fleet/snapshot.hpp"
 #include "http/message.hpp"
 #include "proxy/problem.hpp"
 #include "proxy/proxy.hpp"
@@ -12,10 +13,12 @@
 
 namespace herd::proxy {
 
-/// As the exchange would ask for such a request: the same fields count, num_ctx goes to its bucket.
+/// As the exchange would ask for such a request: the same fields count, num_ctx goes to its bucket, an alias is its
+/// model (`snapshot`: for those that depend on what there is).
 /// Errors: no JSON object, no model, a model or path that makes no sense; 400 in all cases.
 [[nodiscard]] std::expected<fleet::Profile, Problem> read_question(std::string_view body, const http::Fields& fields,
                                                                    const base::Endpoint& peer, base::Instant now,
-                                                                   const ProxyOptions& options);
+                                                                   const ProxyOptions& options,
+                                                                   const fleet::Snapshot& snapshot = {});
 
 } // namespace herd::proxy

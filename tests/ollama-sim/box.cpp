@@ -13,6 +13,15 @@ namespace herd::sim {
 
 namespace {
 
+Json capabilities_of(const StoredModel& model)
+{
+    Json list = Json::array({model.embeds ? "embedding" : "completion"});
+    if (model.name.find("coder") != std::string::npos) {
+        list.push_back("tools");
+    }
+    return list;
+}
+
 constexpr std::size_t body_limit = std::size_t{1} << 30;
 
 /// What Ollama registers: the methods of each path.
@@ -250,7 +259,7 @@ std::string Box::tags() const
                           {"size", model->size},
                           {"digest", model->digest},
                           {"details", details_of(*model, true)},
-                          {"capabilities", Json::array({model->embeds ? "embedding" : "completion"})}});
+                          {"capabilities", capabilities_of(*model)}});
     }
     return Json{{"models", models}}.dump();
 }
@@ -324,7 +333,7 @@ net::Task<void> Box::show(Exchange& exchange, Json body)
     }
     answer["details"] = details_of(*model, false);
     answer["model_info"] = info;
-    answer["capabilities"] = Json::array({model->embeds ? "embedding" : "completion"});
+    answer["capabilities"] = capabilities_of(*model);
     answer["modified_at"] = go_time(model->modified);
     co_await reply(exchange, 200, answer.dump());
 }

@@ -235,7 +235,8 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange)
         co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
     }
     const auto options = options_();
-    auto asked = proxy::read_question(*body, exchange.head().fields, exchange.peer(), exchange.loop().now(), *options);
+    const auto snapshot = scheduler_.snapshot();
+    auto asked = proxy::read_question(*body, exchange.head().fields, exchange.peer(), exchange.loop().now(), *options, *snapshot);
     if (!asked) {
         co_return Reply{asked.error().status, error(asked.error().message)};
     }

@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "base/units.hpp"
+#include "fleet/model_name.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -432,6 +433,65 @@ void priority_model_not_loaded(const Evidence& e, Findings& out)
     }
 }
 
+/// The models that aliases stand for and of which `wrong` is true: "qwen3:8b" → "opus, sonnet-*".
+template <class Wrong>
+std::map<std::string, std::string> mapped(const Evidence& e, Wrong wrong)
+{
+    std::map<std::string, std::string> names;
+    if (e.fleet.routable().empty()) {
+        return names; // that is another finding
+    }
+    std::map<std::string, std::string> displays; // by key: two spellings are one model
+    for (const Own::Alias& each : e.own.aliases) {
+        const auto model = fleet::ModelName::parse(each.model);
+        if (!model.cloud && wrong(whereabouts(e.fleet, model.key))) { // a cloud's model need not be anywhere
+            std::string& all = names[displays.emplace(model.key, model.display).first->second];
+            all += (all.empty() ? "" : ", ") + each.name;
+        }
+    }
+    return names;
+}
+
+/// "qwen3:8b (asked for as opus), …" and the models alone.
+std::pair<std::string, std::string> told(const std::map<std::string, std::string>& names)
+{
+    std::string whole;
+    std::string models;
+    for (const auto& [model, aliases] : names) {
+        whole += fmt::format("{}{} (asked for as {})", whole.empty() ? "" : ", ", model, aliases);
+        models += (models.empty() ? "" : ", ") + model;
+    }
+    return {std::move(whole), std::move(models)};
+}
+
+void mapped_model_missing(const Evidence& e, Findings& out)
+{
+    const auto names = mapped(e, [](const Whereabouts& where) { return where.on_disk.empty(); });
+    if (names.empty()) {
+        return;
+    }
+    const auto [whole, models] = told(names);
+    out.push_back({.severity = Severity::critical,
+                   .summary = fmt::format("on no node that takes requests: {}; who asks for that gets 404", whole),
+                   .advice = fmt::format("`herd pull {}`, or another model under [aliases]", names.begin()->first),
+                   .model = names.size() == 1 ? names.begin()->first : std::string{},
+                   .data = {{"missing", models}}});
+}
+
+void mapped_model_cold(const Evidence& e, Findings& out)
+{
+    const auto names = mapped(e, [](const Whereabouts& where) { return !where.on_disk.empty() && !where.loaded; });
+    if (names.empty()) {
+        return;
+    }
+    const auto [whole, models] = told(names);
+    out.push_back({.severity = Severity::warning,
+                   .summary = fmt::format("in no node's memory: {}; who asks for that first waits for a load", whole),
+                   .advice = fmt::format("`ollama run {} \"\" --keepalive 1h` through herd loads it", names.begin()->first),
+                   .model = names.size() == 1 ? names.begin()->first : std::string{},
+                   .data = {{"not_hot", models}}});
+}
+
 void required_model_failed(const Evidence& e, Findings& out)
 {
     for (const Own::RequiredFailed& each : e.own.required_failed) {
@@ -482,6 +542,10 @@ constexpr Check checks[] = {
      "nothing", "info", context_protection_active, 0s, 60s},
     {"required_model_failed", "Required model missing", "A pull of a required model failed 3 times at a node.",
      "the reason is told; `POST /herd/v1/sync/retry` tries at once", "warning", required_model_failed, 0s, 5s},
+    {"mapped_model_missing", "Alias without its model", "A model that a name under [aliases] stands for is on no node that takes requests.",
+     "pull it, or another model under [aliases]", "critical", mapped_model_missing, 5s, 5s},
+    {"mapped_model_cold", "Alias not loaded", "A model that a name under [aliases] stands for is on a node's disk but in no node's memory.",
+     "load it, and keep it loaded", "warning", mapped_model_cold, 10s, 5s},
     {"priority_model_not_loaded", "Much used, not loaded",
      "A model is in no node's memory although 3 times its requests of 24 h and a seventh of those of the week make 10 or more.",
      "load it, and keep it loaded", "warning; info, without points, when nobody asked for it in the last hour", priority_model_not_loaded, 300s, 5s},

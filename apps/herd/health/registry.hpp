@@ -36,6 +36,12 @@ struct Own {
         base::Instant next_try{};
     };
     std::vector<RequiredFailed> required_failed{};
+    /// A name that clients may ask for, and the model that it stands for in the end.
+    struct Alias {
+        std::string name{};
+        std::string model{};
+    };
+    std::vector<Alias> aliases{};
 };
 
 /// Everything a check may look at. Borrowed for the call.

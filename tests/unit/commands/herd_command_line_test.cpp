@@ -222,6 +222,37 @@ TEST_CASE("all that can be said of a node is read, and what is shown of it is re
     CHECK(exit.text.find("blue") == std::string::npos);
 }
 
+TEST_CASE("aliases are read, shown so that they can be read again, and their faults have a line")
+{
+    const File file("[aliases]\n\"claude-sonnet-4.5\" = \"coder\"\ncoder = \"qwen3-coder:30b\"\nclaude_auto = true\n\"gpt-*\" = \"llama3.2\"\n");
+    const auto aliases = options_of({"--config", file.path}).aliases;
+    CHECK(aliases.claude_auto);
+    CHECK(aliases.list.size() == 3);
+    const auto checked = parse({"--config", file.path, "--check-config"});
+    const auto& exit = std::get<app::ExitNow>(checked);
+    CHECK(exit.code == 0);
+    CHECK(exit.text.find("\n[aliases]\n\"claude-sonnet-4.5\" = \"coder\"\n") != std::string::npos);
+    const File again(exit.text);
+    CHECK(options_of({"--config", again.path}).aliases == aliases);
+    CHECK(options_of({}, {{"HERD_ALIASES", "a=b,c=d:1b"}, {"HERD_ALIASES_CLAUDE_AUTO", "on"}}).aliases
+          == proxy::AliasConfig{{{"a", "b"}, {"c", "d:1b"}}, true});
+
+    const auto fault = [](const std::string& lines) {
+        const File bad("[aliases]\n" + lines);
+        auto text = error_of({"--config", bad.path});
+        const auto at = text.find("line ");
+        return at == std::string::npos ? text : text.substr(at);
+    };
+    CHECK(fault("a = \"b\"\nself = \"SELF:latest\"\n") == "line 3: aliases.self: \"self\" stands for itself\n");
+    CHECK(fault("z = \"a\"\na = \"z\"\n") == "line 2: aliases.z: \"a\" leads round in a circle: it stands for no model\n");
+    CHECK(fault("foo = \"a\"\n\"Foo:latest\" = \"b\"\n").starts_with("line 2: aliases.foo: \"Foo:latest\" and \"foo\" are one name"));
+    CHECK(fault("a = 5\n") == "line 2: aliases.a expects a string in quotes\n");
+    CHECK(fault("claude_auto = \"maybe\"\n").starts_with("line 2: aliases.claude_auto expects true or false"));
+    CHECK(fault("\"a b\" = \"c\"\n").starts_with("line 2: aliases.a b: \"a b\" is no name"));
+    CHECK(fault("gpt-4.1 = \"c\"\n") == "line 2: aliases.gpt-4 expects a string in quotes\n");
+    CHECK(error_of({}, {{"HERD_ALIASES", "a=b,b=a"}}).find("HERD_ALIASES \"a=b\", \"b=a\": \"a\" leads round in a circle") != std::string::npos);
+}
+
 TEST_CASE("secrets are not shown")
 {
     const File file("[discovery]\nfleet_key = \"00112233445566778899aabbccddeeff\"\n[[node]]\nurl = "

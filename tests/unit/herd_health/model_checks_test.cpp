@@ -291,3 +291,26 @@ TEST_CASE("required_model_failed: after three failures, with the reason and the 
     CHECK(found.node == "n1");
     CHECK(found.summary == "m:1b could not be pulled to n1 3 times: no room: 1.0 GiB free; next try in 60 s");
 }
+
+TEST_CASE("mapped_model_missing and mapped_model_cold: aliases whose model is nowhere, or nowhere in memory")
+{
+    World w;
+    w.own.aliases = {{"claude-opus-4", "big:70b"}, {"claude-*", "m:1b"}, {"gpt-4o", "M:1b"}, {"far", "gpt-oss:120b-cloud"}};
+    CHECK(w.quiet("mapped_model_missing")); // without any node that is another finding
+    on_disk(w, 1, "m:1b", "aaaaaaaaaaaaaaaa");
+    const auto missing = w.one("mapped_model_missing");
+    CHECK(missing.severity == Severity::critical);
+    CHECK(missing.model == "big:70b");
+    CHECK(missing.summary == "on no node that takes requests: big:70b (asked for as claude-opus-4); who asks for that gets 404");
+    CHECK(missing.data == std::vector<Datum>{{"missing", std::string{"big:70b"}}});
+    const auto cold = w.one("mapped_model_cold");
+    CHECK(cold.severity == Severity::warning);
+    CHECK(cold.summary.find("m:1b (asked for as claude-*, gpt-4o)") != std::string::npos);
+    CHECK(cold.data == std::vector<Datum>{{"not_hot", std::string{"m:1b"}}});
+    w.fleet.models.begin()->second.front().loaded = true;
+    CHECK(w.quiet("mapped_model_cold"));
+    on_disk(w, 2, "big:70b", "bbbbbbbbbbbbbbbb");
+    CHECK(w.quiet("mapped_model_missing"));
+    w.node(2).state = fleet::NodeState::draining;
+    CHECK(w.one("mapped_model_missing").model == "big:70b");
+}
