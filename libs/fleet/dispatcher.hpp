@@ -84,6 +84,7 @@ private:
         std::uint64_t pass_before{0}; ///< over this line: who chose which place then
         double waited_s{0};           ///< lately, by all of them: what another copy of the model may cost
         const void* chose{nullptr};   ///< the place this one chose then
+        Priority priority{Priority::normal}; ///< of this one
     };
 
     // judge.cpp

@@ -97,6 +97,7 @@ Decision Dispatcher::explain(const Profile& profile, base::Instant now)
             Outlook outlook;
             if (line != lines_.end()) {
                 outlook = outlook_of(line->first, line->second, now);
+                outlook.priority = profile.priority;
                 set_apart(candidates_, line->second.share_of(profile.client, profile.priority, order(), now).reserve);
             }
             best = choose(profile, candidates_, outlook, {}, now);

@@ -20,7 +20,7 @@ struct FleetOptions {
     int retry_budget_min{3};
     double wait_margin{0.2};    ///< wait for a better node when it is predicted to be better by this share
     double load_margin{0.2};    ///< load another copy when that is predicted to be better by this share
-    double aging{1};            ///< seconds of cost that one second of waiting makes up for
+    double aging{1.25};         ///< seconds of cost that one second of waiting makes up for
     base::Duration patience{std::chrono::seconds{200}}; ///< then a waiting request goes before all bands
     double fair_turn_s{30};     ///< a client may use so much more than twice its share and still be in turn
     std::size_t learned_max{16'384};

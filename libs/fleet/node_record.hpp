@@ -7,6 +7,7 @@
 #include "fleet/learning.hpp"
 #include "fleet/rules.hpp"
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
@@ -46,11 +47,11 @@ struct ModelOnNode {
     mutable std::uint64_t pass{0};      ///< scratch of the dispatcher: the pass that `queue` belongs to
     mutable std::size_t queue{0};
     /// Scratch of the dispatcher: how many of those waiting chose this place in that pass over their line, and in the
-    /// one before it.
+    /// one before it; by their priority.
     struct Crowd {
         std::uint64_t pass{0};
-        int now{0};
-        int before{0};
+        std::array<int, 3> now{};
+        std::array<int, 3> before{};
     };
     mutable Crowd crowd{};
 

@@ -3,17 +3,19 @@
 #include "fleet/dispatcher.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <numeric>
 
 namespace herd::fleet {
 namespace {
 
-constexpr std::size_t queue_most = 64;        ///< slots of one node that a pass keeps in mind
-constexpr double foreign_service_s = 5;       ///< of requests that are none of ours
-constexpr double trouble_wait_s = 10;         ///< while a load that failed elsewhere is tried on one node
-constexpr double decode_counts = 0.3;         ///< of the answer: its reader sees it grow, who waits sees nothing
-constexpr double half_behind = 0.5;           ///< of those who want the same place, on average, wait for one of them
-constexpr double same_s = 1e-6;               ///< costs nearer than this are equal
+constexpr std::size_t queue_most = 64;  ///< slots of one node that a pass keeps in mind
+constexpr double foreign_service_s = 5; ///< of requests that are none of ours
+constexpr double trouble_wait_s = 10;   ///< while a load that failed elsewhere is tried on one node
+constexpr double decode_counts = 0.2;   ///< of the answer: its reader sees it grow, who waits sees nothing
+constexpr double behind_share = 0.8;    ///< of those who want the same place will wait for this one
+constexpr double same_s = 1e-6;         ///< costs nearer than this are equal
 
 } // namespace
 
@@ -64,21 +66,26 @@ double Dispatcher::ready_in(Candidate& candidate, base::Instant now)
     return std::max(slot_free_in(candidate, now), blocked_for(candidate, now));
 }
 
-/// How many others of the line want this place: as of its last pass, as long as this one has not counted anew.
+/// How many others of the line, of this priority or a higher one, want this place: as of its last pass, as long as
+/// this one has not counted anew.
 double Dispatcher::crowd_at(const ModelOnNode& model, const Outlook& outlook) const
 {
     const auto& crowd = model.crowd;
-    const int seen = crowd.pass == pass_ ? crowd.before : crowd.pass == outlook.pass_before ? crowd.now : 0;
-    return std::max(0, seen - (outlook.chose == &model ? 1 : 0));
+    if (crowd.pass != pass_ && crowd.pass != outlook.pass_before) {
+        return 0;
+    }
+    const auto& seen = crowd.pass == pass_ ? crowd.before : crowd.now;
+    const auto bands = static_cast<std::ptrdiff_t>(outlook.priority) + 1; // nobody makes way for a lower one
+    return std::max(0, std::accumulate(seen.begin(), seen.begin() + bands, outlook.chose == &model ? -1 : 0));
 }
 
 void Dispatcher::join_crowd(Waiter& waiter, const ModelOnNode& model, const Outlook& outlook)
 {
     auto& crowd = model.crowd;
     if (crowd.pass != pass_) {
-        crowd = {pass_, 0, crowd.pass == outlook.pass_before ? crowd.now : 0};
+        crowd = {pass_, {}, crowd.pass == outlook.pass_before ? crowd.now : std::array<int, 3>{}};
     }
-    ++crowd.now;
+    ++crowd.now.at(static_cast<std::size_t>(waiter.profile.priority));
     waiter.chose = &model;
 }
 
@@ -89,7 +96,7 @@ double Dispatcher::weigh(const Candidate& candidate, double wait, const Outlook&
     const double service = candidate.service_s();
     double total = wait + service + candidate.others_s - (1 - decode_counts) * cost.decode_s;
     if (const double others = crowd_at(*candidate.model, outlook); others > 0) {
-        total += half_behind * others * service / candidate.node->slots_of(*candidate.model);
+        total += behind_share * others * service / candidate.node->slots_of(*candidate.model);
     }
     if (!candidate.loaded) {
         total -= std::min(outlook.waited_s, cost.load_s);
@@ -101,8 +108,8 @@ double Dispatcher::weigh(const Candidate& candidate, double wait, const Outlook&
 }
 
 /// The best place for one request. O(candidates).
-Dispatcher::Pick Dispatcher::pick(std::span<Candidate> candidates, const Outlook& outlook, base::Duration waited,
-                                  base::Instant now)
+Dispatcher::Pick Dispatcher::pick(std::span<Candidate> candidates, const Outlook& outlook,
+                                  base::Duration waited, base::Instant now)
 {
     struct Best {
         std::optional<std::size_t> at{};
@@ -119,9 +126,8 @@ Dispatcher::Pick Dispatcher::pick(std::span<Candidate> candidates, const Outlook
             best.at = i;
         }
     };
-    const auto trouble = !load_trouble_.empty() && !candidates.empty() && std::ranges::any_of(candidates, [&](auto& c) {
-        return c.model->load_left(now) > 0;
-    });
+    const auto trouble = !load_trouble_.empty() && !candidates.empty()
+        && std::ranges::any_of(candidates, [&](auto& c) { return c.model->load_left(now) > 0; });
     for (std::size_t i = 0; i < candidates.size(); ++i) {
         auto& candidate = candidates[i];
         if (candidate.exclusion != Exclusion::none) {
@@ -181,7 +187,8 @@ void Dispatcher::reserve(const Candidate& candidate, base::Instant now)
         const auto free = std::min(static_cast<std::size_t>(node.free_slots_of(model)), queue_most);
         queue.resize(queue.size() + foreign, foreign_service_s);
         queue.resize(queue.size() + free, 0);
-        queue.resize(std::max(queue.size(), std::size_t{1}), foreign_service_s); // others fill what the node may run
+        queue.resize(std::max(queue.size(), std::size_t{1}),
+                     foreign_service_s); // others fill what the node may run
         model.pass = pass_;
         model.queue = queues_used_++;
     }

@@ -96,7 +96,7 @@ void Dispatcher::fill_board(WaitingLine::Ranked& ranked, base::Instant now)
 
 Dispatcher::Outlook Dispatcher::outlook_of(const LineKey& key, const WaitingLine& line, base::Instant now) const
 {
-    return {line.pass, shortage_.of(key.model, now), nullptr};
+    return {line.pass, shortage_.of(key.model, now), nullptr, Priority::normal};
 }
 
 /// Counts what those in the window waited since the last pass.
@@ -159,6 +159,7 @@ void Dispatcher::walk(const LineKey& key, Outlook outlook, Step& step)
         refresh(candidates, task, step.now);
         set_apart(candidates, ranked.reserve);
         outlook.chose = waiter.chose;
+        outlook.priority = waiter.profile.priority;
         const auto best = choose(waiter.profile, candidates, outlook, step.now - waiter.queued_at, step.now);
         if (!best.place) {
             waiter.start_at = step.now + look_again_in;
