@@ -109,6 +109,11 @@ void HerdApp::build_relays(HerdSockets& sockets)
                          .gate = gate_rules(options_)};
         relays_.push_back(std::make_unique<RelayUnit>(*loops_[i], std::move(parts)));
     }
+    std::vector<net::Loop*> loops;
+    for (const auto& relay : relays_) {
+        loops.push_back(&relay->loop());
+    }
+    ledger_->listens_to(std::move(loops));
     unserved_ = std::move(sockets.listen);
 }
 

@@ -81,8 +81,10 @@ public:
 
     /// The connection will be closed without a proper end of the message: for broken answers.
     virtual void abort() = 0;
-    /// The connection is reset at once, and whoever waits learns that the client is gone. For an answer that
-    /// somebody else wants to end.
+    /// Whoever works for this answer learns what it would if the client had left: client_gone() is true from now on, a
+    /// read_body() in progress fails, on_client_gone is called. The client is still there, and can be told why.
+    virtual void dismiss() = 0;
+    /// The connection is reset at once, and whoever waits learns that the client is gone.
     virtual void kill() = 0;
     /// The connection ends after this answer.
     virtual void close_after() = 0;

@@ -168,7 +168,7 @@ net::Task<bool> Exchange::read()
     }
     if (client_.client_gone() || filled.error().code == base::Errc::closed
         || filled.error().code == base::Errc::reset) {
-        client_left(Stage::reading);
+        co_await leave(Stage::reading);
         co_return false;
     }
     auto problem = problem_of(filled.error());
@@ -363,7 +363,7 @@ net::Task<void> Exchange::serve()
         record_.connect = attempt_.connect;
         if (attempt_.client_gone) {
             held.finish(visit_.outcome_of(fleet::Result::cancelled));
-            co_return client_left(attempt_.phase == Phase::connecting ? Stage::connecting : Stage::head);
+            co_return co_await leave(attempt_.phase == Phase::connecting ? Stage::connecting : Stage::head);
         }
         if (attempt_.body_too_large) {
             held.finish(visit_.outcome_of(fleet::Result::cancelled));
@@ -494,12 +494,22 @@ void Exchange::note_failed(const Decision& decision, HeldLease& held)
     held.finish(std::move(outcome));
 }
 
+/// The client left, or an operator ended what it asked for: then it is told, and not to try again.
+net::Task<void> Exchange::leave(Stage stage)
+{
+    if (!visit_.cancelled_) {
+        co_return client_left(stage);
+    }
+    client_.close_after();
+    co_await say({503, "cancelled", std::string(Visit::ended_by_operator())}, 'P', stage);
+}
+
 // ---- nobody answered -------------------------------------------------------------------------------------
 
 net::Task<void> Exchange::refuse(const fleet::Refusal& refusal)
 {
     if (refusal.error.code == base::Errc::cancelled || client_.client_gone()) {
-        co_return client_left(Stage::queued);
+        co_return co_await leave(Stage::queued);
     }
     if (!record_.attempts.empty()) {
         co_return co_await give_up();

@@ -73,6 +73,7 @@ private:
     void take_model(const fleet::Lease& lease);
     void note_failed(const Decision& decision, HeldLease& held);
     net::Task<void> give_up();
+    net::Task<void> leave(Stage stage);
     net::Task<void> refuse(const fleet::Refusal& refusal);
 
     // exchange_early.cpp: a stream that begins before its answer

@@ -227,6 +227,9 @@ std::string Visit::last_words(RelayEnd end)
     if (kind_ == StreamKind::none || tail_end_ != TailEnd::open) {
         return {};
     }
+    if (cancelled_) {
+        return in_band_error(kind_, ended_by_operator(), tail_.at_event_end(kind_));
+    }
     std::string message = "node '" + record_.node + "' ";
     switch (end) {
     case RelayEnd::complete: message += "ended the stream before it was done"; break;
@@ -312,7 +315,7 @@ void Visit::finish_relay(const Relayed& relayed)
     auto outcome = outcome_of(fleet::Result::broken);
     outcome.status = record_.status;
     outcome.first_byte = first_byte_;
-    if (relayed.end == RelayEnd::client_gone) {
+    if (relayed.end == RelayEnd::client_gone || cancelled_) {
         outcome.result = fleet::Result::cancelled;
         client_left(Stage::data);
     } else {
@@ -338,15 +341,20 @@ void Visit::ended(char who, Stage stage) { record_.termination = {who, static_ca
 
 void Visit::cancel()
 {
-    cancelled_ = true;
-    client_.kill();
+    if (std::exchange(cancelled_, true)) {
+        client_.kill();
+    } else if (connection_) {
+        connection_->close();
+    } else {
+        client_.dismiss();
+    }
 }
 
 void Visit::client_left(Stage stage)
 {
     ended(cancelled_ ? 'P' : 'C', stage);
     if (cancelled_) {
-        record_.error = "ended by an operator";
+        record_.error = ended_by_operator();
     }
     if (record_.status == 0) {
         record_.status = 499;

@@ -189,6 +189,9 @@ net::Task<void> Exchange::say(Problem problem, char who, Stage stage)
     if (problem.status == 401) {
         answer.fields.add("WWW-Authenticate", "Bearer realm=\"herd\"");
     }
+    if (problem.code == "cancelled") {
+        answer.fields.add("x-should-retry", "false"); // OpenAI's and Anthropic's clients try a 503 again otherwise
+    }
     record_.error = problem.message.substr(0, 512);
     ended(who, stage);
     co_await say(std::move(answer));

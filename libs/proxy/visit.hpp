@@ -89,7 +89,8 @@ public:
     [[nodiscard]] const Visit* older() const { return older_; }
     [[nodiscard]] Visit* older() { return older_; }
     [[nodiscard]] bool has_id(std::string_view id) const { return record_.id == id; }
-    /// An operator ends it: the client's connection is reset, the node's is closed, the record says P.
+    /// An operator ends it: the node's work is stopped, the client is told in its dialect (where nothing can be told any
+    /// more its answer breaks off), the record says P. Asked again, the client's connection is reset: it may not read.
     void cancel();
 
 private:
@@ -117,6 +118,7 @@ private:
     [[nodiscard]] fleet::Outcome outcome_of(fleet::Result result) const;
     void ended(char who, Stage stage);
     void client_left(Stage stage);
+    [[nodiscard]] static std::string_view ended_by_operator() { return "ended by an operator"; }
 
     Context& context_;
     std::shared_ptr<const Settings> settings_;

@@ -1,4 +1,6 @@
 """What users and scripts of Ollama Herd ask for: /fleet/queue, /fleet/limits and /dashboard/api/*, in its shapes."""
+import concurrent.futures
+import json
 import threading
 import time
 
@@ -9,15 +11,15 @@ MODEL = "llama3.2:3b"
 
 
 def in_background(herd, **more):
-    """A chat whose connection an operator will close."""
+    """A chat that will take long; its future answer."""
+    answer = concurrent.futures.Future()
     def ask():
         try:
-            herd.chat(MODEL, **more)
-        except OSError:
-            pass
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    return thread
+            answer.set_result(herd.chat(MODEL, **more))
+        except OSError as error:
+            answer.set_exception(error)
+    threading.Thread(target=ask, daemon=True).start()
+    return answer
 
 
 QUEUE_KEYS = {"pending", "in_flight", "concurrency", "model", "node_id", "backend", "completed", "failed", "rejected", "max_queue_depth",
@@ -107,14 +109,17 @@ def test_an_operator_can_end_what_runs_and_what_waits(sim_fleet):
     herd = sim_fleet.static(sim)
     connection, answer, pieces = stream(herd.url, "/api/chat", {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "options": {"num_predict": 5000}})
     next(pieces)
-    in_background(herd)
+    waiting = in_background(herd)
     seen = wait_until(lambda: (lambda all: len(all) == 2 and all)(herd.get("/herd/v1/requests?status=in_flight").json()["requests"]), "two in flight")
     for one in sorted(seen, key=lambda one: one["phase"]):  # the one that waits first
         assert request(herd.url, "DELETE", "/herd/v1/requests/" + one["id"]).json() == {"status": "ended"}
     wait_until(lambda: not herd.get("/herd/v1/requests?status=in_flight").json()["requests"], "both to end")
     ended = {one["termination"]: one for one in herd.get("/herd/v1/requests").json()["requests"]}
-    assert set(ended) == {"PD", "PQ"} and ended["PD"]["status"] == 200 and ended["PQ"]["status"] == 499
+    assert set(ended) == {"PD", "PQ"} and ended["PD"]["status"] == 200 and ended["PQ"]["status"] == 503
     assert all(one["error"] == "ended by an operator" for one in ended.values())
+    assert json.loads(b"".join(pieces).splitlines()[-1]) == {"error": "ended by an operator"}
+    told = waiting.result(5)
+    assert (told.status, told.json()) == (503, {"error": "ended by an operator"}) and told.header("x-should-retry") == "false"
     assert herd.chat(MODEL, options={"num_predict": 1}).status == 200, "its slot is free again"
     assert request(herd.url, "DELETE", "/herd/v1/requests/" + seen[0]["id"]).status == 404
     connection.close()

@@ -135,10 +135,18 @@ Ledger::Records Ledger::recent()
     return {recent_.begin(), recent_.end()};
 }
 
+net::Task<void> Ledger::hear_all(net::Loop& asker)
+{
+    for (net::Loop* writer : writers_) {
+        co_await on_loop(asker, *writer, [] { return true; });
+    }
+}
+
 /// `work(reader, recent)` runs where it may block, and makes the answer.
 template <class Work>
 net::Task<LedgerAnswer> Ledger::read(net::Loop& asker, Work work)
 {
+    co_await hear_all(asker);
     auto fetch = [this] { return recent(); };
     Records memory = co_await on_loop(asker, loop_, std::move(fetch));
     std::optional<store::TraceReader> reader;
@@ -200,6 +208,7 @@ net::Task<void> Ledger::past(net::Loop& asker, base::WallTime since, std::size_t
 
 net::Task<std::string> Ledger::metrics(net::Loop& asker, MetricsScene scene)
 {
+    co_await hear_all(asker);
     auto work = [this, scene = std::move(scene)]() mutable {
         mailbox_.drain(); // who looks after an answer finds it counted
         scene.store = store_health();

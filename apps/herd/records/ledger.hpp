@@ -46,6 +46,10 @@ public:
     Ledger& operator=(const Ledger&) = delete;
     ~Ledger();
 
+    /// Loops that put(): before a question is answered each of them has ended the turn it is in. The last byte of an
+    /// answer leaves before its record is put, in the same turn; who asks after that byte finds the record. Set before
+    /// start(); the loops run until nobody asks any more.
+    void listens_to(std::vector<net::Loop*> loops) { writers_ = std::move(loops); }
     /// Runs the loop on a thread of its own.
     void start();
     /// Writes everything down, ends the thread. Nothing may be put any more.
@@ -90,6 +94,7 @@ private:
     void take(std::vector<proxy::ExchangeRecord>& batch);
     void watch_store();
     void save();
+    [[nodiscard]] net::Task<void> hear_all(net::Loop& asker);
     /// All there are in memory, newest last, after taking in what is on its way. Thread: the loop's.
     [[nodiscard]] Records recent();
     template <class Work>
@@ -105,6 +110,7 @@ private:
     LoadedContexts contexts_;
     std::deque<std::shared_ptr<const store::RequestRecord>> recent_;
     std::vector<std::function<void(const store::RequestRecord&)>> listeners_;
+    std::vector<net::Loop*> writers_;
     std::optional<int> health_score_;
     store::SharedRecords unsaved_;
     bool saving_soon_{false};

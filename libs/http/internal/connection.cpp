@@ -94,6 +94,19 @@ void Connection::drain()
     }
 }
 
+void Connection::dismiss()
+{
+    if (!in_exchange_ || ended_) {
+        return;
+    }
+    dismissed_ = true;
+    keep_ = false;
+    if (!body_complete_) {
+        wake_.wake_later(Woken::interrupted);
+    }
+    tell_gone();
+}
+
 void Connection::kill()
 {
     killed_ = true;
@@ -290,6 +303,11 @@ void Connection::on_deadline()
 void Connection::client_went_away()
 {
     gone_ = true;
+    tell_gone();
+}
+
+void Connection::tell_gone()
+{
     if (in_exchange_ && !ended_ && gone_work_) {
         auto work = std::exchange(gone_work_, nullptr);
         work();
@@ -299,8 +317,8 @@ void Connection::client_went_away()
 void Connection::on_client_gone(net::Callback work)
 {
     gone_work_ = std::move(work);
-    if (gone_ && gone_work_ && !ended_) {
-        client_went_away();
+    if (client_gone()) {
+        tell_gone();
     }
 }
 
@@ -318,7 +336,7 @@ net::Task<base::Result<std::span<const std::string_view>>> Connection::read_body
             co_return std::move(*pieces);
         }
         if (auto more = co_await await_body_bytes(); !more) {
-            if (more.error().code == base::Errc::cancelled && !gone_) {
+            if (more.error().code == base::Errc::cancelled && !client_gone()) {
                 co_return std::unexpected(std::move(more.error())); // interrupted: nothing is wrong
             }
             keep_ = false;

@@ -23,6 +23,7 @@ public:
     /// Answers 503 to whatever comes, and closes.
     [[nodiscard]] net::Task<void> refuse();
     void drain(); ///< closes if idle, else after the answer in progress
+    void dismiss() override;
     void kill() override;  ///< resets the connection; its handler is told that the client is gone
     [[nodiscard]] Connection* next() const { return next_; }
 
@@ -47,7 +48,7 @@ public:
     [[nodiscard]] bool begun() const override { return begun_; }
     [[nodiscard]] bool committed() const override { return committed_; }
     [[nodiscard]] bool ended() const override { return ended_; }
-    [[nodiscard]] bool client_gone() const override { return gone_; }
+    [[nodiscard]] bool client_gone() const override { return gone_ || dismissed_; }
     void on_client_gone(net::Callback work) override;
     [[nodiscard]] std::uint64_t bytes_in() const override { return bytes_in_; }
     [[nodiscard]] std::uint64_t bytes_out() const override { return bytes_out_; }
@@ -73,6 +74,7 @@ private:
     void on_input();
     void on_deadline();
     void client_went_away();
+    void tell_gone();
 
     // Answering.
     [[nodiscard]] net::Task<base::Result<void>> send(Outgoing out);
@@ -116,6 +118,7 @@ private:
     bool writing_{false};
     bool timed_out_{false};
     bool killed_{false};
+    bool dismissed_{false}; ///< nobody wants this answer, though the client is there
     bool secure_{false};
     bool unread_input_{false}; // the client may be sending what nobody will read: close gently
 };

@@ -1,14 +1,18 @@
 #include "herd/admin/query.hpp"
 #include "herd/admin/records_api.hpp"
 #include "herd/records/answers.hpp"
+#include "herd/records/ledger.hpp"
 #include "herd/records/metrics.hpp"
 #include "herd/records/packed_decision.hpp"
 #include "herd/records/record_view.hpp"
 
 #include "support/catch.hpp"
+#include "support/run.hpp"
 
+#include <future>
 #include <limits>
 #include <set>
+#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -239,6 +243,36 @@ TEST_CASE("records in memory are listed as those on disk would be, and page on")
     CHECK(usage["rows"][0]["requests"] == 5);
     CHECK(usage["rows"][0]["output_tokens"] == 200);
     CHECK(usage["rows"][0]["ttft_ms"]["p50"].get<double>() == Approx(120).epsilon(0.04));
+}
+
+TEST_CASE("who asks after the last byte of an answer finds its record, whatever the loops do meanwhile")
+{
+    net::Loop asker;
+    net::Loop writer;
+    app::Ledger ledger({.keep = false}, {.status = [](const fleet::Snapshot&) { return std::string("{}"); },
+                                         .node = [](const fleet::Snapshot&, std::size_t) { return std::string("{}"); }});
+    ledger.listens_to({&writer});
+    ledger.start();
+    std::promise<void> last_byte_left;
+    std::promise<void> asked;
+    writer.post([&] { // one turn of a relay loop: the last byte, and later the record
+        last_byte_left.set_value();
+        asked.get_future().wait();
+        std::promise<void> looked; // what the ledger has to do meanwhile it has done
+        ledger.loop().post([&] { looked.set_value(); });
+        looked.get_future().wait();
+        proxy::ExchangeRecord record;
+        record.id = "r1";
+        ledger.put(std::move(record));
+    });
+    std::thread relay([&] { writer.run(); });
+    last_byte_left.get_future().wait();
+    asker.post([&] { asker.post([&] { asked.set_value(); }); }); // run when the question has been put
+    const auto answer = herd::testing::run_real(asker, ledger.find(asker, "r1"));
+    CHECK(answer.status == 200);
+    writer.post([&] { writer.stop(); });
+    relay.join();
+    ledger.stop();
 }
 
 TEST_CASE("a mistyped question is told what is wrong with it")

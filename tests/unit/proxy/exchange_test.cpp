@@ -314,7 +314,7 @@ TEST_CASE("without a limit a node may take an hour to load")
     CHECK(starts(patient.read(), "200"));
 }
 
-TEST_CASE("an operator ends what waits, and the record says who")
+TEST_CASE("an operator ends what waits, its client is told, and the record says who")
 {
     World w(1);
     w.books.slots = 0;
@@ -322,10 +322,64 @@ TEST_CASE("an operator ends what waits, and the record says who")
     CHECK_FALSE(w.proxy->cancel("r2"));
     CHECK(w.proxy->cancel("r1"));
     w.settle(10ms);
+    const auto got = w.read();
+    CHECK(starts(got, "503"));
+    CHECK(field_of(got, "x-should-retry") == "false");
+    CHECK(body_of(got).find("ended by an operator") != std::string::npos);
+    CHECK(w.records.at(0).status == 503);
     CHECK(w.books.waiting == 0);
     CHECK(w.records.at(0).termination == "PQ");
     CHECK(w.records.at(0).error == "ended by an operator");
     CHECK_FALSE(w.proxy->cancel("r1"));
+}
+
+TEST_CASE("what an operator ends while a node works stops there, and is told in the dialect of the stream")
+{
+    SECTION("before the node has answered")
+    {
+        World w(2);
+        w.node(0).scripts = {{hang()}};
+        CHECK(w.post("/api/chat", chat, "X-Request-Id: r1\r\n").empty());
+        CHECK(w.proxy->cancel("r1"));
+        w.settle(10ms);
+        CHECK(starts(w.read(), "503"));
+        CHECK(w.node(0).closed_by_peer == 1);
+        CHECK(w.node(1).seen.empty()); // nobody else is asked instead
+        CHECK(w.records.at(0).termination == "PH");
+    }
+    SECTION("in the middle of the answer")
+    {
+        World w(1);
+        w.node(0).scripts = {{opening(), chunk(line), hang()}};
+        const auto begun = w.post("/api/chat", chat, "X-Request-Id: r1\r\n");
+        CHECK(starts(begun, "200"));
+        CHECK(w.proxy->cancel("r1"));
+        w.settle(10ms);
+        CHECK(body_of(begun + w.read()) == line + R"({"error":"ended by an operator"})" "\n<end>");
+        CHECK(w.node(0).closed_by_peer == 1);
+        CHECK(w.records.at(0).termination == "PD");
+        CHECK(w.books.outcomes.at(0).result == Result::cancelled);
+    }
+    SECTION("while the client still sends its request")
+    {
+        World w(1);
+        w.type("POST /api/chat HTTP/1.1\r\nHost: x\r\nX-Request-Id: r1\r\nContent-Length: 100\r\n\r\n{\"model\"");
+        w.settle(10ms);
+        CHECK(w.proxy->cancel("r1"));
+        w.settle(10ms);
+        CHECK(starts(w.read(), "503"));
+        CHECK(w.records.at(0).termination == "PR");
+    }
+    SECTION("when nothing can be told any more, the answer breaks off")
+    {
+        World w(1);
+        w.node(0).scripts = {{send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: application/json\r\n\r\n{"), hang()}};
+        CHECK(starts(w.post("/api/chat", chat, "X-Request-Id: r1\r\n"), "200"));
+        CHECK(w.proxy->cancel("r1"));
+        w.settle(10ms);
+        CHECK(w.read() == "<reset>");
+        CHECK(w.records.at(0).termination == "PD");
+    }
 }
 
 TEST_CASE("a client that leaves ends the node's work at once, whatever the phase")
