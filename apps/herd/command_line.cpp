@@ -115,6 +115,9 @@ config::Table verb_table(Verb& verb)
     if (verb.name == "key") {
         add_key_rows(table, verb.key_words);
     }
+    if (verb.name == "device") {
+        table.text({.key = "as", .flags = "--as", .value_name = "NAME", .sentence = "With `allow`: it acts as this API key, with its limits.", .in_environment = false}, verb.acts_as);
+    }
     if (verb.name == "pull" || verb.name == "rm") {
         table.parsed({.key = "node", .flags = "--node", .value_name = "NODE", .sentence = "Only on this node: its name or id.", .in_environment = false},
                      verb.node, "a name or id", node_name, [](const std::string& name) { return name; });

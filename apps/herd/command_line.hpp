@@ -49,6 +49,7 @@ struct Verb {
     std::string frontend{};            ///< `use` --frontend: an id or name
     bool all{false};                   ///< `pull`, `rm` --all
     KeyWords key_words{};
+    std::string acts_as{};             ///< `device allow --as`: the name of an API key
     std::string body_file{};           ///< `route --body`; "-": standard input
     std::map<std::string, std::string> places{}; ///< of `fleet-key`: flags that say where herd looks for the file
     std::string key_file{};            ///< of `fleet-key`: absolute

@@ -48,6 +48,7 @@ void HerdApp::build_keys()
 {
     auto publish = [this](net::Loop& asker, keys::Published published) { return publish_access(asker, std::move(published)); };
     keys_ = std::make_unique<keys::KeyKeeper>(main_loop(), options_.state_dir + "/keys.db", key_rules(options_), std::move(publish));
+    devices_ = std::make_unique<devices::DeviceKeeper>(main_loop(), *keys_, options_.state_dir + "/devices.json", device_options(options_));
 }
 
 /// Returns when every relay loop goes by it.
@@ -106,6 +107,10 @@ void HerdApp::build_relays(HerdSockets& sockets)
                          .in_flight = [this](net::Loop& asker) { return in_flight_from(asker); },
                          .scene = [this](net::Loop& asker) { return scene_from(asker); },
                          .keys = keys_.get(),
+                         .devices = devices_.get(),
+                         .knocked = [this](std::string id, base::IpAddress from) {
+                             main_loop().dispatch([this, id = std::move(id), from] { devices_->knocked(id, from); });
+                         },
                          .gate = gate_rules(options_)};
         relays_.push_back(std::make_unique<RelayUnit>(*loops_[i], std::move(parts)));
     }
@@ -120,6 +125,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
 void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticator& authenticator)
 {
     net::Loop& loop = main_loop();
+    listening_ = sockets.local;
     ScoutHooks hooks;
     std::uint16_t udp_port = 0; // where nodes reach us by unicast
     if (sockets.discovery) {
@@ -135,6 +141,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
         side.allow_nat = options_.discovery.allow_nat;
         side.nodes_limit = options_.limits.nodes;
         side.listens = sockets.discovery->listens;
+        ollana_port_ = side.listens && sockets.discovery->port == discovery::ollana_udp_port;
         discovery::HerdBeaconHandlers handlers;
         handlers.sighting = [this](const discovery::Sighting& sighting) { heard(sighting); };
         handlers.resumed = [this] { fleet_->apply(fleet::EarsImpaired{"resumed from suspend"}); };
@@ -169,6 +176,7 @@ base::Result<void> HerdApp::start()
     if (auto known = keys_->load(); !known) { // never as if there were none
         return known;
     }
+    devices_->load(); // before the loops are told who may come
     for (const auto& relay : relays_) {
         relay->set_access(keys_->current()); // their loops do not run yet
     }
@@ -196,6 +204,7 @@ base::Result<void> HerdApp::start()
     sync_->require(requirements(options_, policy_->in_force()));
     if (beacon_) {
         tell_openness();
+        apply_ollana(options_);
         beacon_->start();
     }
     watch_lateness();
@@ -393,6 +402,7 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     for (const auto& relay : relays_) {
         relay->loop().dispatch([&unit = *relay, tls = *tls, only = fresh.tls.only] { unit.set_tls(tls, only); });
     }
+    apply_ollana(fresh);
     keys_->set_rules(key_rules(fresh), [this](const keys::Published& published) {
         for (const auto& relay : relays_) {
             relay->loop().dispatch([&unit = *relay, published] { unit.set_access(published); });
@@ -403,6 +413,21 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     shown_ = std::move(serve.effective_json);
     log::info("app", "configuration_reloaded", {{"file", options_.config_file}});
     return {};
+}
+
+/// Ollana's clients: what the door and discovery go by. The relay loops get it with the keys.
+void HerdApp::apply_ollana(const HerdOptions& fresh)
+{
+    devices_->set_options(device_options(fresh));
+    if (!beacon_) {
+        return;
+    }
+    discovery::OllanaEar& ear = beacon_->herd().ollana();
+    discovery::OllanaRules rules{.answers = fresh.ollana.clients, .from_known_port = ollana_port_, .routable = ear.rules().routable};
+    if (fresh.tls.enabled()) {
+        rules.secure = listening_;
+    }
+    ear.set_rules(std::move(rules));
 }
 
 /// Who may join from now on. Whoever is in by rules that no longer hold must show himself again.

@@ -4,6 +4,7 @@
 #include "base/ids.hpp"
 #include "discovery/beacon.hpp"
 #include "herd/command_line.hpp"
+#include "herd/devices/device_keeper.hpp"
 #include "herd/health/keeper.hpp"
 #include "herd/keys/key_keeper.hpp"
 #include "herd/options.hpp"
@@ -94,6 +95,7 @@ private:
     void build_ledger();
     void build_health();
     void build_keys();
+    void apply_ollana(const HerdOptions& fresh);
     net::Task<void> publish_access(net::Loop& asker, keys::Published published);
     health::Glance glance();
     net::Task<admin::FleetLimits> fleet_limits_from(net::Loop& asker);
@@ -125,6 +127,7 @@ private:
     std::unique_ptr<Ledger> ledger_; // outlives the relays
     std::unique_ptr<health::Keeper> health_; // on the ledger's loop
     std::unique_ptr<keys::KeyKeeper> keys_;
+    std::unique_ptr<devices::DeviceKeeper> devices_;
     std::vector<std::unique_ptr<RelayUnit>> relays_;
     std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
     std::shared_ptr<admin::Controls> controls_ = std::make_shared<admin::Controls>();
@@ -134,6 +137,8 @@ private:
     std::atomic<std::uint64_t> requests_failed_{0};
     std::vector<std::vector<net::BoundSocket>> unserved_; // bound, not yet listening
     std::vector<std::string> needs_restart_; // keys of the last reload that only a restart applies
+    std::vector<base::Endpoint> listening_; // as bound
+    bool ollana_port_{false};               // our datagrams leave from UDP 11436
     bool stopping_{false};
     bool stopped_now_{false};
 };
@@ -143,6 +148,7 @@ private:
 [[nodiscard]] std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& options, const base::Uuid& id);
 [[nodiscard]] std::vector<sync::Requirement> requirements(const HerdOptions& options, const std::vector<ConfiguredFrontend>& frontends);
 [[nodiscard]] http::ServerOptions server_options(const HerdOptions& options);
+[[nodiscard]] devices::DeviceOptions device_options(const HerdOptions& options);
 [[nodiscard]] keys::KeyRules key_rules(const HerdOptions& options);
 [[nodiscard]] std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options);
 

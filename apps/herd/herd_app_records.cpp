@@ -29,7 +29,12 @@ void HerdApp::build_ledger()
     EventLimits limits;
     limits.viewers = options_.limits.event_viewers;
     ledger_ = std::make_unique<Ledger>(std::move(wanted), std::move(voices), limits);
-    fleet_->on_snapshot([this](const std::shared_ptr<const fleet::Snapshot>& snapshot) { ledger_->snapshot(snapshot); });
+    fleet_->on_snapshot([this](const std::shared_ptr<const fleet::Snapshot>& snapshot) {
+        ledger_->snapshot(snapshot);
+        if (beacon_) {
+            beacon_->herd().ollana().set_routable(!snapshot->routable().empty());
+        }
+    });
 }
 
 void HerdApp::build_health()
@@ -158,6 +163,9 @@ net::Task<MetricsScene> HerdApp::scene_from(net::Loop& asker)
         if (beacon_) {
             beacon_->herd().counters().each([&](std::string_view type, std::string_view result, std::uint64_t count) {
                 scene.datagrams.push_back({std::string{type}, std::string{result}, count});
+            });
+            beacon_->herd().ollana().each([&](std::string_view result, std::uint64_t count) {
+                scene.datagrams.push_back({"ollana", std::string{result}, count});
             });
         }
         return scene;

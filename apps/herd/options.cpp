@@ -363,6 +363,16 @@ void tls_rows(Table& t, HerdOptions& o)
     t.boolean({.key = "tls.only", .sentence = "Refuse plain HTTP; else one port serves both."}, o.tls.only);
 }
 
+void ollana_rows(Table& t, HerdOptions& o)
+{
+    t.group("Ollana");
+    t.boolean({.key = "ollana.clients",
+               .flags = "--ollana-clients",
+               .sentence = "Let clients of Ollana find and use this herd: their queries are answered, and `herd device allow ID` lets one in. "
+                           "Needs TLS on port 11435."},
+              o.ollana.clients);
+}
+
 void store_rows(Table& t, HerdOptions& o)
 {
     t.group("Request records");
@@ -390,6 +400,7 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
     alias_rows(table, options);
     access_rows(table, options);
     tls_rows(table, options);
+    ollana_rows(table, options);
     store_rows(table, options);
     config::add_config_rows(table, options.config_file, options.check_config, options.dump_config_docs,
                             "herd.toml");
@@ -460,6 +471,23 @@ base::Result<void> find_fleet_key(HerdOptions& options, KeyRules rules)
     return {};
 }
 
+/// Ollana's client ends itself when what it found does not speak TLS as it does: better not to be found.
+base::Result<void> check_ollana(const HerdOptions& options)
+{
+    if (!options.ollana.clients) {
+        return {};
+    }
+    const bool there = std::ranges::any_of(options.listen, [](const base::Endpoint& at) { return at.port == 11435 && at.address.is_v4(); });
+    if (!options.tls.enabled() || !there || !options.tls.client_ca.empty()) {
+        return base::fail(base::Errc::bad_config,
+                          std::string{"ollana.clients needs "}
+                              + (!options.tls.enabled() ? "TLS on the listener (tls.self_signed, or tls.cert and tls.key)"
+                                     : !there           ? "a listener on an IPv4 address with port 11435, the only one that Ollana's client calls"
+                                                        : "listeners without tls.client_ca, since Ollana's client shows no certificate"));
+    }
+    return {};
+}
+
 /// What only the whole can tell, and what is derived.
 base::Result<void> finish(HerdOptions& options, const config::Environment& environment, KeyRules keys)
 {
@@ -479,6 +507,9 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
     if ((options.tls.only || !options.tls.client_ca.empty()) && !options.tls.enabled()) {
         return base::fail(base::Errc::bad_config, (options.tls.only ? "tls.only" : "tls.client_ca")
                                                       + std::string{" needs tls.cert and tls.key, or tls.self_signed"});
+    }
+    if (auto fit = check_ollana(options); !fit) {
+        return fit;
     }
     if (options.proxy.replay_body > options.proxy.replay_total) {
         return base::fail(base::Errc::bad_config, "proxy.replay_body is larger than proxy.replay_total");

@@ -144,6 +144,11 @@ struct HerdOptions {
         [[nodiscard]] bool enabled() const { return self_signed || !cert.empty(); }
     } tls{};
 
+    /// [ollana]: living with the program Ollana on one LAN.
+    struct Ollana {
+        bool clients{false};
+    } ollana{};
+
     log::Options log{};
     bool daemon{false};
     std::string pid_file{};    ///< absolute; a daemon always has one

@@ -2,6 +2,7 @@
 
 #include "herd/dashboard/page.hpp"
 #include "proxy/frontend.hpp"
+#include "proxy/merged.hpp"
 
 #include <algorithm>
 #include <array>
@@ -36,7 +37,8 @@ RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
       scheduler_(loop, *parts.fleet, parts.index), hosts_(host_policy(*parts.proxy)),
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, std::move(parts.sink)),
       admin_(scheduler_, [this] { return proxy_.options(); }, std::move(parts.controls)),
-      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys), gate_(std::move(parts.gate)),
+      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys), devices_(*parts.devices),
+      knocked_(std::move(parts.knocked)), gate_(std::move(parts.gate)),
       server_(loop, parts.server, [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),
       tasks_(loop, "relay")
 {
@@ -92,10 +94,30 @@ net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
     case proxy::HostPolicy::Verdict::options: return answer_empty(exchange, 204);
     case proxy::HostPolicy::Verdict::pass: break;
     }
+    if (access_.access != nullptr && access_.access->serves_devices()) {
+        if (auto answered = at_the_door(exchange)) {
+            return std::move(*answered);
+        }
+    }
     const http::RequestHead& head = exchange.head();
     const std::string_view path = head.path();
     const bool own = dashboard::owns(head) || admin::RecordsApi::owns(path) || admin::Admin::owns(path);
     return own ? handle_own(exchange) : proxy_.handle(exchange);
+}
+
+/// What Ollana's clients ask before all else. Nothing: it goes on like any other request.
+std::optional<net::Task<void>> RelayUnit::at_the_door(http::ServerExchange& exchange)
+{
+    const proxy::Access& access = *access_.access;
+    const auto door = devices::judge_door(exchange.head(), access, loop_.wall());
+    if (door == devices::Door::elsewhere) {
+        return std::nullopt;
+    }
+    if (std::string id = devices::shown_id(exchange.head()); door == devices::Door::refused && !id.empty()) {
+        knocked_(std::move(id), exchange.peer().address);
+    }
+    const std::string& own_id = access.rules().devices->own_id;
+    return devices::answer_door(exchange, door, own_id, proxy::version_body(*scheduler_.snapshot()));
 }
 
 admin::Verdict RelayUnit::judge(http::ServerExchange& exchange) const
@@ -113,6 +135,9 @@ net::Task<void> RelayUnit::handle_own(http::ServerExchange& exchange)
     }
     if (keys::KeysApi::owns(head.path())) {
         return keys_.handle(exchange, std::move(verdict));
+    }
+    if (devices::DevicesApi::owns(head.path())) {
+        return devices_.handle(exchange);
     }
     if (dashboard::owns(head)) {
         return dashboard::serve(exchange);

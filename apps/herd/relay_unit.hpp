@@ -3,6 +3,7 @@
 // proxy, the admin surface and the server. A client connection is born and dies here.
 #include "herd/admin/admin.hpp"
 #include "herd/admin/records_api.hpp"
+#include "herd/devices/door.hpp"
 #include "herd/keys/keys_api.hpp"
 #include "herd/scheduler_port.hpp"
 #include "http/pool.hpp"
@@ -30,6 +31,8 @@ struct RelayParts {
     admin::InFlightOf in_flight{};
     admin::SceneOf scene{};
     keys::KeyKeeper* keys{nullptr};
+    devices::DeviceKeeper* devices{nullptr};
+    std::function<void(std::string id, base::IpAddress from)> knocked{}; ///< an id of a device was refused
     std::shared_ptr<const admin::GateRules> gate{};
 };
 
@@ -59,6 +62,7 @@ public:
 private:
     net::Task<void> handle(http::ServerExchange& exchange);
     net::Task<void> handle_own(http::ServerExchange& exchange);
+    std::optional<net::Task<void>> at_the_door(http::ServerExchange& exchange);
     [[nodiscard]] admin::Verdict judge(http::ServerExchange& exchange) const;
     net::Task<void> answer_empty(http::ServerExchange& exchange, int status);
     net::Task<void> drain_and_tell(base::Instant deadline, net::Callback done);
@@ -72,6 +76,8 @@ private:
     admin::Admin admin_;
     admin::RecordsApi records_;
     keys::KeysApi keys_;
+    devices::DevicesApi devices_;
+    std::function<void(std::string id, base::IpAddress from)> knocked_;
     keys::Published access_{};
     std::shared_ptr<const admin::GateRules> gate_;
     http::Server server_;

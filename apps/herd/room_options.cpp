@@ -63,6 +63,8 @@ keys::KeyRules key_rules(const HerdOptions& options)
             .exchanges_max = options.proxy.max_in_flight};
 }
 
+devices::DeviceOptions device_options(const HerdOptions& options) { return {.clients = options.ollana.clients}; }
+
 std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options)
 {
     return std::make_shared<const admin::GateRules>(

@@ -36,6 +36,8 @@ struct Send {
     /// To the broadcast address and the IPv6 group of every interface, and to this host itself.
     bool everywhere{false};
     std::vector<base::Endpoint> to{};
+    base::IpAddress from{};  ///< which of our addresses `to` shall see; unspecified: the routing table decides
+    unsigned interface{0};   ///< with `from`: where it leaves
 };
 
 /// Datagrams to this herd get no answer: POST the node document to its /herd/v1/announce, and report the

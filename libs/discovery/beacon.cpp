@@ -277,6 +277,9 @@ struct HerdBeacon::Impl {
         if (heard.sighting && handlers.sighting) {
             handlers.sighting(std::move(*heard.sighting));
         }
+        if (heard.ollana_server && handlers.ollana_server) {
+            handlers.ollana_server(*heard.ollana_server);
+        }
     }
 
     void perform(const std::vector<Send>& sends)

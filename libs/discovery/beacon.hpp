@@ -91,6 +91,8 @@ struct HerdBeaconHandlers {
     std::move_only_function<void()> resumed{};
     /// Interfaces changed; true when one that we used lost its carrier (self-preservation).
     std::move_only_function<void(bool lost_carrier)> link_changed{};
+    /// An Ollana server answered one of our datagrams.
+    std::move_only_function<void(const base::IpAddress&)> ollana_server{};
 };
 
 /// Drives a HerdSide. Thread: its loop's.

@@ -1,6 +1,7 @@
 #include "discovery/herd_side.hpp"
 
 #include "base/assert.hpp"
+#include "base/log.hpp"
 
 #include <algorithm>
 #include <array>
@@ -189,6 +190,9 @@ Heard HerdSide::on_datagram(Instant now, const Arrival& arrival, ByteView bytes)
     Arrival judged = arrival;
     judged.configured_peer = arrival.configured_peer || is_configured(arrival.from);
     auto sighting = listener_.receive(now, judged, bytes);
+    if (!sighting && sighting.error() == Drop::legacy && !stopped_) {
+        hear_ollana(now, arrival, heard);
+    }
     if (!sighting || stopped_) {
         return heard;
     }
@@ -200,6 +204,24 @@ Heard HerdSide::on_datagram(Instant now, const Arrival& arrival, ByteView bytes)
     }
     heard.sighting = std::move(*sighting);
     return heard;
+}
+
+/// The same four bytes go back to where they came from, out of the address that they came to: Ollana's client connects
+/// to the source of the answer.
+void HerdSide::hear_ollana(Instant now, const Arrival& arrival, Heard& heard)
+{
+    static const auto four_bytes = std::make_shared<const Octets>(Octets{0x4C, 0x41, 0x4E, 0x41});
+    const auto [verdict, tell] = ollana_.hear(now, arrival);
+    if (verdict == OllanaVerdict::answer) {
+        Send send{.bytes = four_bytes, .to = {arrival.from}, .from = arrival.local, .interface = arrival.interface};
+        heard.sends.push_back(std::move(send));
+    } else if (verdict == OllanaVerdict::server) {
+        heard.ollana_server = arrival.from.address;
+    }
+    if (tell) {
+        log::info("discovery", "ollana_client_not_answered",
+                  {{"client", arrival.from.address.text()}, {"hint", ollana_hint(verdict)}, {"again", "in an hour at the earliest"}});
+    }
 }
 
 std::expected<Sighting, Drop> HerdSide::on_http_announce(Instant now, const Arrival& arrival, const Header& header,

@@ -6,6 +6,7 @@
 #include "base/time.hpp"
 #include "discovery/announcer.hpp"
 #include "discovery/listener.hpp"
+#include "discovery/ollana.hpp"
 
 #include <deque>
 #include <optional>
@@ -32,7 +33,8 @@ struct HerdSideOptions {
 /// What one datagram led to.
 struct Heard {
     std::optional<Sighting> sighting{}; ///< ANNOUNCE or LEAVE that passed every rule
-    std::vector<Send> sends{};          ///< ACK, or the rate-limited BEACON
+    std::vector<Send> sends{};          ///< ACK, or the rate-limited BEACON, or the answer to an Ollana client
+    std::optional<base::IpAddress> ollana_server{}; ///< an Ollana server says that it is there
 };
 
 /// Thread: one owner.
@@ -69,6 +71,9 @@ public:
     void set_authenticator(Authenticator authenticator) { listener_.set_authenticator(std::move(authenticator)); }
     [[nodiscard]] const Authenticator& authenticator() const { return listener_.authenticator(); }
     void set_allow_nat(bool allowed) { listener_.set_allow_nat(allowed); }
+    /// What Ollana's clients may expect here, and whether there is a node to serve them with.
+    [[nodiscard]] OllanaEar& ollana() { return ollana_; }
+    [[nodiscard]] const OllanaEar& ollana() const { return ollana_; }
 
     [[nodiscard]] std::vector<Send> link_changed(base::Instant now);
     [[nodiscard]] std::vector<Send> resumed(base::Instant now);
@@ -101,11 +106,13 @@ private:
     void match_echo(base::Instant now, Sighting& sighting) const;
     Node* note(base::Instant now, const Sighting& sighting);
     [[nodiscard]] bool is_configured(const base::Endpoint& from) const;
+    void hear_ollana(base::Instant now, const Arrival& arrival, Heard& heard);
     [[nodiscard]] Send make_send(Type type, std::uint16_t flags, const Body& body);
 
     HerdSideOptions options_;
     base::Rng rng_;
     Listener listener_;
+    OllanaEar ollana_{};
     std::unordered_map<base::NodeId, Node> nodes_{};
     std::unordered_map<base::NodeId, std::uint16_t> ack_flags_{}; ///< none of them 0
     base::Instant swept_at_{};

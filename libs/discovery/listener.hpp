@@ -26,6 +26,7 @@ namespace herd::discovery {
 struct Arrival {
     base::Endpoint from{};
     base::IpAddress to{};       ///< destination address of the datagram
+    base::IpAddress local{};    ///< our own address that an answer should come from; unspecified: not known
     unsigned interface{0};      ///< index of the interface it came in on
     int ttl{-1};                ///< received TTL or hop limit; -1 unknown
     bool connected{false};      ///< the source lies in a subnet of that interface (or it came over loopback)

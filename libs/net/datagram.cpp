@@ -216,6 +216,7 @@ struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::Stat
                 const auto info = control_value<::in_pktinfo>(*c);
                 received.interface = static_cast<unsigned>(info.ipi_ifindex);
                 received.to = from_in(info.ipi_addr);
+                received.local = from_in(info.ipi_spec_dst);
             } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
                 const auto info = control_value<::in6_pktinfo>(*c);
                 received.interface = info.ipi6_ifindex;
@@ -256,7 +257,7 @@ struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::Stat
         }
     }
 
-    int send_once(const base::Endpoint& to, std::span<const std::uint8_t> bytes, unsigned interface)
+    int send_once(const base::Endpoint& to, std::span<const std::uint8_t> bytes, unsigned interface, const base::IpAddress& from)
     {
         RawAddress target = raw(to, interface);
         ::iovec vector{const_cast<std::uint8_t*>(bytes.data()), bytes.size()}; // NOLINT: iovec is not const
@@ -266,13 +267,16 @@ struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::Stat
         message.msg_iov = &vector;
         message.msg_iovlen = 1;
         alignas(::cmsghdr) std::array<char, CMSG_SPACE(sizeof(::in6_pktinfo))> info{};
-        if (interface != 0) {
+        if (interface != 0 || !from.is_unspecified()) {
             message.msg_control = info.data();
             message.msg_controllen = info.size();
             ::cmsghdr* c = CMSG_FIRSTHDR(&message); // NOLINT: the macro
             if (to.address.is_v4()) {
                 ::in_pktinfo choice{};
                 choice.ipi_ifindex = static_cast<int>(interface);
+                if (from.is_v4()) {
+                    std::memcpy(&choice.ipi_spec_dst, from.bytes().data(), sizeof choice.ipi_spec_dst);
+                }
                 c->cmsg_level = IPPROTO_IP;
                 c->cmsg_type = IP_PKTINFO;
                 c->cmsg_len = CMSG_LEN(sizeof choice);
@@ -309,15 +313,15 @@ DatagramSocket::DatagramSocket(Loop& loop, BoundSocket socket, OnReceive on_rece
 DatagramSocket::~DatagramSocket() { close(); }
 
 base::Result<void> DatagramSocket::send(const base::Endpoint& to, std::span<const std::uint8_t> bytes,
-                                        unsigned interface)
+                                        unsigned interface, const base::IpAddress& from)
 {
     if (state_->closed) {
         return base::fail(base::Errc::cancelled);
     }
-    int error = state_->send_once(to, bytes, interface);
+    int error = state_->send_once(to, bytes, interface, from);
     if (error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EINTR) {
         // Usually the pending ICMP answer to an *earlier* datagram, handed to whoever calls next.
-        error = state_->send_once(to, bytes, interface);
+        error = state_->send_once(to, bytes, interface, from);
     }
     if (error != 0) {
         return std::unexpected(os_error(error, to));

@@ -28,6 +28,7 @@ struct UdpOptions {
 struct Received {
     base::Endpoint from{};
     base::IpAddress to{};      ///< destination address of the datagram
+    base::IpAddress local{};   ///< IPv4: our own address that an answer should come from, as the kernel says
     unsigned interface{0};     ///< index of the interface it came in on
     int ttl{-1};               ///< -1: not known
     bool truncated{false};     ///< longer than our buffer; `bytes` is its beginning
@@ -47,9 +48,10 @@ public:
     ~DatagramSocket();
 
     /// Sends now or not at all (a full buffer loses the datagram, as the network might).
-    /// `interface` 0: the routing table decides. Errors: unreachable, refused, io (context names the target).
+    /// `interface` 0: the routing table decides. `from`: our IPv4 address that it shall come from; unspecified: any.
+    /// Errors: unreachable, refused, io (context names the target).
     [[nodiscard]] base::Result<void> send(const base::Endpoint& to, std::span<const std::uint8_t> bytes,
-                                          unsigned interface = 0);
+                                          unsigned interface = 0, const base::IpAddress& from = {});
     /// Joins or leaves an IPv6 group on one interface. True when it took effect, or was so already.
     bool join(const base::IpAddress& group, unsigned interface);
     void leave(const base::IpAddress& group, unsigned interface);

@@ -25,6 +25,18 @@ std::optional<std::string_view> bearer(std::string_view value)
     return token.empty() ? std::nullopt : std::optional(token);
 }
 
+/// The only id that is shown; nothing: none, and empty: several, or none that could be one.
+std::optional<std::string_view> shown_device(const http::RequestHead& head)
+{
+    std::optional<std::string_view> id;
+    for (const auto field : head.fields) {
+        if (base::iequals(field.name, device_field)) {
+            id = id ? std::string_view{} : field.value;
+        }
+    }
+    return id;
+}
+
 Problem busy(std::string message, base::Duration wait) { return {429, "busy", std::move(message), wait}; }
 
 } // namespace
@@ -95,6 +107,33 @@ Access::Access(AccessRules rules, std::shared_ptr<AccessMemory> memory) : rules_
             sessions_.emplace(session.hash, std::pair{owner->second, session.expires});
         }
     }
+    for (const Device& device : rules_.devices ? rules_.devices->allowed : std::vector<Device>{}) {
+        const auto key = by_id.find(device.key_id);
+        devices_.emplace(net::sha256(device.id), KnownDevice{!device.key_id.empty(), key != by_id.end() ? key->second : nullptr});
+    }
+}
+
+DeviceSaid Access::device(const http::RequestHead& head, base::WallTime now) const
+{
+    const auto id = shown_device(head);
+    if (!id) {
+        return DeviceSaid::nothing;
+    }
+    const auto known = devices_.find(net::sha256(*id));
+    if (known == devices_.end()) {
+        return DeviceSaid::refused;
+    }
+    const KeyPtr& key = known->second.key;
+    const bool key_wanted = known->second.has_key || rules_.require_key;
+    // An admin's key stands for a person: a device never is one.
+    return key_wanted && (!key || !key->lives(now) || key->admin) ? DeviceSaid::refused : DeviceSaid::allowed;
+}
+
+KeyPtr Access::key_of_device(const http::RequestHead& head) const
+{
+    const auto id = shown_device(head);
+    const auto known = id ? devices_.find(net::sha256(*id)) : devices_.end();
+    return known != devices_.end() && known->second.key && !known->second.key->admin ? known->second.key : nullptr;
 }
 
 KeyPtr Access::find(std::string_view secret) const
@@ -189,7 +228,15 @@ Shown Access::look(const http::RequestHead& head, base::WallTime now) const
     if (const auto secret = other ? base::trim(*other) : std::string_view(); !secret.empty()) {
         return judged(find(secret), now);
     }
-    return cookies && !sessions_.empty() ? by_session(head, *cookies, now) : Shown{};
+    if (cookies && !sessions_.empty()) {
+        if (auto shown = by_session(head, *cookies, now); shown.what != Shown::What::nothing) {
+            return shown;
+        }
+    }
+    if (auto key = devices_.empty() ? nullptr : key_of_device(head)) {
+        return judged(std::move(key), now);
+    }
+    return {};
 }
 
 Problem Access::refusal(const Shown& shown, const base::IpAddress& peer, base::Instant now) const

@@ -91,11 +91,22 @@ struct AccessMemory {
     std::shared_ptr<AddressCounts> addresses{}; ///< null while nothing is counted by address
 };
 
+/// A device that may use this herd through Ollana's client, which can show nothing but its id.
+struct Device {
+    std::string id{};
+    std::string key_id{}; ///< the API key that it acts as; empty: none
+};
+struct DeviceRules {
+    std::string own_id{}; ///< ours, told to those that are allowed
+    std::vector<Device> allowed{};
+};
+
 struct AccessRules {
     bool require_key{false};
     std::uint32_t client_in_flight{0}; ///< per key, else per address; 0: no limit
     std::vector<KeyPtr> keys{};        ///< revoked and expired ones too: their owners are told so
     std::vector<Session> sessions{};
+    std::optional<DeviceRules> devices{}; ///< nothing: Ollana's clients are not served
 };
 
 /// What a request shows of itself.
@@ -105,6 +116,10 @@ struct Shown {
     KeyPtr key{};          ///< with `good`
     bool by_cookie{false}; ///< a browser sent it, perhaps on behalf of another page
 };
+
+/// What the id of a device is worth.
+enum class DeviceSaid : std::uint8_t { nothing, allowed, refused };
+inline constexpr std::string_view device_field = "X-Ollana-Device-Id";
 
 class Caller;
 struct Admission {
@@ -127,6 +142,12 @@ public:
     /// Lets an exchange in and counts it, or says why not.
     [[nodiscard]] Admission admit(const http::RequestHead& head, const base::IpAddress& peer, base::Instant now, base::WallTime wall) const;
 
+    /// Ollana's clients are served (lana.md 12.6): their ids are looked at.
+    [[nodiscard]] bool serves_devices() const { return rules_.devices.has_value(); }
+    /// Requires: serves_devices(). `allowed`: exactly one id, which a human allowed; and where keys are required, or one was
+    /// named for it, that key is good.
+    [[nodiscard]] DeviceSaid device(const http::RequestHead& head, base::WallTime now) const;
+
     [[nodiscard]] bool require_key() const { return rules_.require_key; }
     /// A key with admin scope that is neither revoked nor expired.
     [[nodiscard]] bool has_admin(base::WallTime now) const;
@@ -142,6 +163,7 @@ private:
     [[nodiscard]] Admission admit_address(const base::IpAddress& peer) const;
     [[nodiscard]] std::optional<Problem> count(const Key& key, base::Instant now, base::WallTime wall) const;
     [[nodiscard]] Shown judged(KeyPtr key, base::WallTime now) const;
+    [[nodiscard]] KeyPtr key_of_device(const http::RequestHead& head) const;
     [[nodiscard]] Shown by_session(const http::RequestHead& head, std::string_view cookies, base::WallTime now) const;
 
     AccessRules rules_;
@@ -149,6 +171,11 @@ private:
     std::vector<KeyPtr> admins_;
     std::unordered_map<net::Digest, KeyPtr, DigestHash> by_hash_;
     std::unordered_map<net::Digest, std::pair<KeyPtr, base::WallTime>, DigestHash> sessions_;
+    struct KnownDevice {
+        bool has_key{false}; ///< one was named for it
+        KeyPtr key{};        ///< null: none, or it is no more
+    };
+    std::unordered_map<net::Digest, KnownDevice, DigestHash> devices_; ///< by the hash of the id, as keys are
 };
 
 /// Whether no web page asks, or one that this herd itself served. A browser sets the fields that say so; a page cannot.

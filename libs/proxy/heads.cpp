@@ -17,10 +17,10 @@ bool has_prefix(std::string_view name, std::string_view prefix)
 /// Names that mean something to us or to the client's own site, never to a node.
 bool stays_here(std::string_view name)
 {
-    static constexpr std::array<std::string_view, 13> names{
+    static constexpr std::array<std::string_view, 14> names{
         "Host",        "Authorization",   "x-api-key",         "X-Auth-Token",    "Cookie",
         "Origin",      "Referer",         "X-Forwarded-For",   "X-Forwarded-Proto", "X-Forwarded-Host",
-        "Forwarded",   "X-Real-IP",       "Accept-Encoding",
+        "Forwarded",   "X-Real-IP",       "Accept-Encoding",   "X-Ollana-Device-Id",
     };
     constexpr auto lengths = [] {
         std::uint32_t mask = 0;

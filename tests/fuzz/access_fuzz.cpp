@@ -3,6 +3,7 @@
 #include "base/assert.hpp"
 #include "base/text.hpp"
 #include "herd/admin/gate.hpp"
+#include "herd/devices/door.hpp"
 #include "herd/keys/login_page.hpp"
 #include "herd/keys/new_key.hpp"
 
@@ -60,6 +61,37 @@ void head_of(std::string_view text)
     }
 }
 
+/// Lines "name:value" before the door for Ollana's clients.
+void door(std::string_view text)
+{
+    static const std::string id(64, 'a');
+    static const proxy::Access with_devices({.devices = proxy::DeviceRules{std::string(64, 'f'), {{id, {}}}}}, std::make_shared<proxy::AccessMemory>());
+    http::RequestHead head;
+    head.method = "POST";
+    head.target = "/ollana/api/authorize";
+    int ids = 0;
+    bool known = false;
+    for (std::size_t at = 0; at < text.size() && head.fields.size() < 64;) {
+        const auto end = std::min(text.find('\n', at), text.size());
+        const auto line = text.substr(at, end - at);
+        at = end + 1;
+        const auto colon = line.find(':');
+        if (colon == line.npos || colon == 0 || line.find_first_of(std::string_view("\r\0", 2)) != line.npos) {
+            continue;
+        }
+        const auto value = base::trim(line.substr(colon + 1));
+        head.fields.add(line.substr(0, colon), value);
+        ids += base::iequals(line.substr(0, colon), proxy::device_field) ? 1 : 0;
+        known = known || value == id;
+    }
+    const auto verdict = app::devices::judge_door(head, with_devices, wall);
+    HERD_ASSERT(verdict == app::devices::Door::welcome || verdict == app::devices::Door::refused);
+    HERD_ASSERT(verdict != app::devices::Door::welcome || (known && ids == 1));
+    app::devices::DeviceBook book;
+    book.knocked(app::devices::shown_id(head), {}, wall);
+    HERD_ASSERT(book.knocks().empty() || store::is_device_id(book.knocks().front().id));
+}
+
 void new_key(std::string_view text)
 {
     auto record = app::keys::parse_new_key(text, wall);
@@ -85,6 +117,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     switch (data[0]) {
     case 'h': head_of(text); break;
     case 'k': new_key(text); break;
+    case 'o': door(text); break;
+    case 'a': (void)app::devices::parse_allow(text); break;
     case 'f': (void)app::keys::key_of_form(text); break;
     case 'p': HERD_ASSERT(app::keys::login_page(text).find("<script") == std::string::npos); break;
     case 'r': HERD_ASSERT(app::admin::own_route("POST", text).changes || app::admin::own_route("POST", text).scope != app::admin::Scope::admin || text == "/herd/v1/route"); break;

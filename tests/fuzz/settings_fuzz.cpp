@@ -5,6 +5,7 @@
 #include "config/show.hpp"
 #include "config/sources.hpp"
 #include "config/values.hpp"
+#include "store/device_state.hpp"
 #include "store/fleet_state.hpp"
 
 #include <string>
@@ -88,6 +89,13 @@ void pool(std::string_view text)
     }
 }
 
+void devices(std::string_view text)
+{
+    if (const auto state = store::parse_device_state(text)) {
+        HERD_ASSERT(store::parse_device_state(store::to_json(*state)) == *state);
+    }
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) // NOLINT: libFuzzer's name
@@ -100,6 +108,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 't': toml(text); break;
     case 'u': address(text); break;
     case 'p': pool(text); break;
+    case 'd': devices(text); break;
     default: break;
     }
     return 0;

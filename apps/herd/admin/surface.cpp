@@ -46,6 +46,9 @@ constexpr std::array table{
     OwnRoute{"POST", "/herd/v1/keys", Scope::admin, true},
     OwnRoute{"GET", "/herd/v1/keys/:", Scope::admin, true},
     OwnRoute{"DELETE", "/herd/v1/keys/:", Scope::admin, true},
+    OwnRoute{"GET", "/herd/v1/devices", Scope::admin, true}, // their ids are what they show
+    OwnRoute{"POST", "/herd/v1/devices/:/allow", Scope::admin, true},
+    OwnRoute{"POST", "/herd/v1/devices/:/disable", Scope::admin, true},
     OwnRoute{"POST", "/herd/v1/announce", node},
     OwnRoute{"POST", "/herd/v1/route", Scope::fleet}, // asks, changes nothing
     OwnRoute{"POST", "/herd/v1/nodes", Scope::admin, true},

@@ -7,6 +7,7 @@
 #include "herd/cli/explain.hpp"
 #include "herd/cli/fleet_key.hpp"
 #include "herd/cli/follow.hpp"
+#include "herd/cli/device_verbs.hpp"
 #include "herd/cli/key_verbs.hpp"
 #include "herd/cli/model_verbs.hpp"
 #include "herd/cli/print.hpp"
@@ -201,6 +202,8 @@ int rm(const Context& c) { return remove_model(c.verb, c.terminal); }
 
 int key(const Context& c) { return key_verb(c.verb, c.terminal); }
 
+int device(const Context& c) { return device_verb(c.verb, c.terminal); }
+
 int fleet_key(const Context& c) { return change_fleet_keys(c.verb, c.terminal); }
 
 int use(const Context& c)
@@ -259,9 +262,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 18>& entries()
+const std::array<Entry, 19>& entries()
 {
-    static const std::array<Entry, 18> all{
+    static const std::array<Entry, 19> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE | approve NODE]",
            "Every node with its state and load; or add, remove or let in one.",
@@ -315,6 +318,14 @@ const std::array<Entry, 18>& entries()
            "  key list          all keys, without their secrets\n"
            "  key revoke NAME   by name or id; refused from that moment on"},
           key,
+          0,
+          2},
+         {{"device", "device show | list | allow ID | disable ID", "Devices of the program Ollana that may use this herd.",
+           "  device show         herd's own id, which Ollana wants to be told: `ollana device allow ID` there\n"
+           "  device list         those that are allowed, and those that knocked\n"
+           "  device allow ID     let it in from now on; the first 8 digits of one that knocked will do\n"
+           "  device disable ID   refused from that moment on"},
+          device,
           0,
           2},
          {{"fleet-key", "fleet-key new | add [FILE] | rotate [ID] | remove ID",
@@ -388,6 +399,9 @@ std::string check_words(const Verb& verb)
     }
     if (verb.name == "key") {
         return check_key_words(verb);
+    }
+    if (verb.name == "device") {
+        return check_device_words(verb);
     }
     const bool adds = verb.name == "nodes" && !verb.words.empty() && verb.words[0] == "add";
     return adds || (verb.node_name.empty() && verb.labels.empty())

@@ -77,11 +77,11 @@ Published KeyKeeper::rebuild()
     const bool any = std::ranges::any_of(records_, [](const store::KeyRecord& record) { return !record.revoked; });
     ++published_.generation;
     published_.access = nullptr;
-    if (any || rules_.require_key || rules_.client_in_flight != 0) {
+    if (any || rules_.require_key || rules_.client_in_flight != 0 || devices_) {
         if (rules_.client_in_flight != 0 && !memory_->addresses) {
             memory_->addresses = std::make_shared<proxy::AddressCounts>(rules_.exchanges_max, base::random_seed());
         }
-        proxy::AccessRules rules{.require_key = rules_.require_key, .client_in_flight = rules_.client_in_flight, .sessions = sessions_};
+        proxy::AccessRules rules{.require_key = rules_.require_key, .client_in_flight = rules_.client_in_flight, .sessions = sessions_, .devices = devices_};
         for (const store::KeyRecord& record : records_) {
             (void)use_of(record.id);
             rules.keys.push_back(to_key(record, uses_[record.id]));
@@ -95,6 +95,12 @@ void KeyKeeper::set_rules(const KeyRules& rules, const std::function<void(const 
 {
     rules_ = rules;
     give(rebuild());
+}
+
+Published KeyKeeper::set_devices(std::optional<proxy::DeviceRules> devices)
+{
+    devices_ = std::move(devices);
+    return rebuild();
 }
 
 // ---- questions and changes -------------------------------------------------------------------------------

@@ -58,6 +58,13 @@ public:
     [[nodiscard]] Published current();
     /// Rules of a reload; `give` gets the new generation at once.
     void set_rules(const KeyRules& rules, const std::function<void(const Published&)>& give);
+    [[nodiscard]] const KeyRules& rules() const { return rules_; }
+    /// Which devices may use Ollana's client with this herd; nothing: none is served. To be given to the loops.
+    [[nodiscard]] Published set_devices(std::optional<proxy::DeviceRules> devices);
+    /// Gives a generation to all relay loops; returns when they have it. Thread: any.
+    [[nodiscard]] net::Task<void> give(net::Loop& asker, Published published) { return publish_(asker, std::move(published)); }
+    /// By id; else by name, where one that is not revoked goes first. Null: none is called like that. Thread: its loop's.
+    [[nodiscard]] const store::KeyRecord* find(std::string_view which) const;
 
     [[nodiscard]] net::Task<KeyAnswer> list(net::Loop& asker);
     /// One, by id, else by name.
@@ -76,7 +83,6 @@ public:
 private:
     [[nodiscard]] Published rebuild();
     [[nodiscard]] proxy::KeyUse& use_of(const std::string& id);
-    [[nodiscard]] const store::KeyRecord* find(std::string_view which) const;
     [[nodiscard]] std::string list_json();
     [[nodiscard]] Login open_session(const std::string& secret, const base::IpAddress& peer);
     [[nodiscard]] std::optional<Published> end_session(const std::string& cookie);
@@ -91,6 +97,7 @@ private:
     std::map<std::string, std::shared_ptr<proxy::KeyUse>> uses_; // by id
     std::map<std::string, store::KeyUseRecord> saved_;           // by id: what is on disk
     std::vector<proxy::Session> sessions_;
+    std::optional<proxy::DeviceRules> devices_;
     Published published_;
     net::Timer timer_;
     bool save_failed_{false};

@@ -95,8 +95,9 @@ void Sockets::open(net::BoundSocket socket, bool sends)
         loop_, std::move(socket),
         [this](const net::Received& received) {
             if (!closed_) {
-                handlers_.datagram(
-                    describe(interfaces_, received.from, received.to, received.interface, received.ttl), received.bytes);
+                Arrival arrival = describe(interfaces_, received.from, received.to, received.interface, received.ttl);
+                arrival.local = received.local;
+                handlers_.datagram(arrival, received.bytes);
             }
         },
         [this](const base::Endpoint& at) {
@@ -125,7 +126,7 @@ void Sockets::send(const Send& send)
     }
     for (const base::Endpoint& to : send.to) {
         if (!bound_.loopback_only || to.address.is_loopback()) {
-            (void)send_to(to, *send.bytes, 0);
+            (void)send_to(to, *send.bytes, send.interface, send.from);
         }
     }
 }
@@ -178,13 +179,13 @@ void Sockets::send_on(const Path& path, ByteView bytes)
     }
 }
 
-bool Sockets::send_to(const base::Endpoint& to, ByteView bytes, unsigned interface)
+bool Sockets::send_to(const base::Endpoint& to, ByteView bytes, unsigned interface, const base::IpAddress& from)
 {
     auto* socket = to.address.is_v4() ? v4_.get() : v6_.get();
     if (socket == nullptr) {
         return false;
     }
-    const auto sent = socket->send(to, bytes, interface);
+    const auto sent = socket->send(to, bytes, interface, from);
     if (!sent) {
         complain(to.address.text(), sent.error());
     }

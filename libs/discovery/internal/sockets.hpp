@@ -47,7 +47,7 @@ private:
     void send_everywhere(ByteView bytes);
     void send_on(const Path& path, ByteView bytes);
     void send_local(ByteView bytes);
-    bool send_to(const base::Endpoint& to, ByteView bytes, unsigned interface);
+    bool send_to(const base::Endpoint& to, ByteView bytes, unsigned interface, const base::IpAddress& from);
     void open(net::BoundSocket socket, bool sends);
     void follow_interfaces();
     void follow_directed();
