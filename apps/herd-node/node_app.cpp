@@ -1,15 +1,6 @@
-#include "herd-node/node_app.hpp"
+#include "herd-node/node_app_impl.hpp"
 
 #include "base/log.hpp"
-#include "base/seldom.hpp"
-#include "discovery/proof.hpp"
-#include "herd-node/addresses.hpp"
-#include "herd-node/agent.hpp"
-#include "herd-node/agent_api.hpp"
-#include "herd-node/gateway.hpp"
-#include "http/fetch.hpp"
-#include "http/server.hpp"
-#include "proxy/host_policy.hpp"
 
 #include <algorithm>
 #include <array>
@@ -20,9 +11,7 @@ namespace herd::node {
 
 namespace {
 
-constexpr base::Duration drain_look = std::chrono::milliseconds{20};
 constexpr base::Duration last_words = std::chrono::seconds{1}; // for connections after the grace
-constexpr base::Duration announce_timeout = std::chrono::seconds{2};
 
 std::string host_name()
 {
@@ -137,71 +126,6 @@ base::Result<NodeSockets> bind_node(const NodeOptions& options)
     sockets.discovery = std::move(*bound);
     return sockets;
 }
-
-struct NodeApp::Impl {
-    Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions options_in, NodeIdentity identity_in,
-         discovery::Authenticator authenticator_in, NodeSockets sockets_in, NodeSeams seams);
-
-    void start_announcing();
-    void on_backend();
-    void on_agent(bool material);
-    void on_notice(const discovery::Notice& notice);
-    void on_duplicate();
-    void on_http_announce(const discovery::HttpAnnounce& request);
-    net::Task<void> launch();
-    net::Task<void> post_announce(discovery::HttpAnnounce request);
-    struct Heard {
-        base::Uuid herd{}; ///< nil: nobody took it
-        std::uint16_t flags{0};
-    };
-    net::Task<Heard> post_to(base::Endpoint herd);
-    void mark_proofs();
-    [[nodiscard]] bool may_pass(const http::ServerExchange& exchange);
-    net::Task<void> refuse_stranger(http::ServerExchange& exchange);
-    void set_keys(discovery::Authenticator keys);
-    net::Task<void> handle(http::ServerExchange& exchange);
-    net::Task<void> drain_gateway(base::Duration grace);
-    [[nodiscard]] std::vector<discovery::Subnet> addresses() const;
-    [[nodiscard]] AgentOptions agent_options(const NodeSeams& seams) const;
-
-    net::Loop& loop;
-    net::Network& network;
-    NodeOptions options;
-    NodeIdentity identity;
-    discovery::Authenticator authenticator;
-    std::vector<net::BoundSocket> sockets;
-    std::vector<base::Endpoint> listening;
-    proxy::HostPolicy hosts;
-    AddressRules address_rules;
-    std::string root;
-    base::Duration first_look;
-    std::function<void()> duplicate_id;
-    http::Pool pool;
-    Backend backend;
-    RunnerWatch runners;
-    Gateway gateway;
-    Agent agent;
-    AgentApi api;
-    std::unique_ptr<discovery::NodeBeacon> beacon;
-    discovery::ProofGate gate;
-    net::Timer proof_timer;
-    base::Seldom tell_stranger{std::chrono::minutes{1}};
-    http::Server server;
-    net::Event backend_known;
-    net::Timer launch_timer;
-    net::TaskGroup tasks;
-    bool launched{false};
-    bool announcing{false};
-    bool hurry{false};
-    bool stopping{false};
-    bool warned_loopback{false};
-    bool told_duplicate{false};
-
-private:
-    static std::vector<base::Endpoint> locals(const std::vector<net::BoundSocket>& bound);
-    static BackendOptions backend_options(BackendOptions given, const NodeOptions& options,
-                                          const std::vector<base::Endpoint>& listening);
-};
 
 std::vector<base::Endpoint> NodeApp::Impl::locals(const std::vector<net::BoundSocket>& bound)
 {
@@ -359,187 +283,6 @@ net::Task<void> NodeApp::Impl::launch()
     launch_timer.cancel();
     launched = true;
     start_announcing();
-}
-
-void NodeApp::Impl::on_notice(const discovery::Notice& notice)
-{
-    using Kind = discovery::Notice::Kind;
-    const std::string at = notice.at.text();
-    switch (notice.kind) {
-    case Kind::herd_found:
-        log::info("discovery", "herd_found", {{"herd", notice.herd.text()}, {"at", at}});
-        break;
-    case Kind::herd_lost:
-        log::warn("discovery", "herd_lost", {{"herd", notice.herd.text()}, {"at", at}});
-        break;
-    case Kind::not_approved:
-        log::warn("discovery", "not_approved",
-                  {{"herd", notice.herd.text()},
-                   {"at", at},
-                   {"advice", "approve this node there: herd nodes approve " + identity.id.text()}});
-        break;
-    case Kind::approved:
-        log::info("discovery", "approved", {{"herd", notice.herd.text()}, {"at", at}});
-        break;
-    case Kind::api_unreachable:
-        log::warn(
-            "discovery", "api_unreachable",
-            {{"herd", notice.herd.text()},
-             {"at", at},
-             {"advice",
-              "that herd cannot connect to our port: a firewall, NAT, or --listen on the wrong address?"}});
-        break;
-    case Kind::duplicate_id: on_duplicate(); break;
-    }
-}
-
-/// Two live nodes with one id: who has one that was generated takes a new one, who cannot says so.
-void NodeApp::Impl::on_duplicate()
-{
-    if (std::exchange(told_duplicate, true)) {
-        return;
-    }
-    log::error("discovery", "duplicate_id",
-               {{"id", identity.id.text()},
-                {"advice", "another live node has this id: a copied state directory or a cloned disk?"}});
-    if (!identity.ephemeral && duplicate_id) {
-        duplicate_id();
-    }
-}
-
-void NodeApp::Impl::on_http_announce(const discovery::HttpAnnounce& request)
-{
-    if (!stopping) {
-        tasks.spawn("http_announce", post_announce(request));
-    }
-}
-
-net::Task<void> NodeApp::Impl::post_announce(discovery::HttpAnnounce request)
-{
-    Heard heard;
-    for (const auto& herd : request.candidates) {
-        heard = co_await post_to(herd);
-        if (!heard.herd.is_nil() || stopping) {
-            break;
-        }
-    }
-    if (!stopping) {
-        beacon->http_announced(request.herd, heard.herd, heard.flags);
-    }
-}
-
-/// The JSON twin of an announcement. Who holds the key must hear it from one that holds it, too.
-net::Task<NodeApp::Impl::Heard> NodeApp::Impl::post_to(base::Endpoint herd)
-{
-    auto document = agent.document();
-    document.seq = beacon->announcer().seq();
-    const std::string body = discovery::to_json(document);
-    http::RequestHead head;
-    head.method = "POST";
-    head.target = "/herd/v1/announce";
-    head.framing = http::Framing::length;
-    head.content_length = body.size();
-    head.fields.add("Host", herd.text());
-    head.fields.add("Content-Type", "application/json");
-    const auto nonce = discovery::make_http_nonce();
-    if (const auto mac = authenticator.http_mac(nonce, body); !mac.empty()) {
-        head.fields.add("Herd-Nonce", discovery::nonce_text(nonce));
-        head.fields.add("Herd-MAC", mac);
-    }
-    const http::FetchOptions limits{announce_timeout, 64 * 1024, true};
-    const auto answer = co_await http::fetch(loop, pool, herd, std::move(head), body, limits);
-    if (!answer || answer->head.status != 200) {
-        co_return Heard{};
-    }
-    const bool keyed = authenticator.primary() != 0;
-    if (keyed && !authenticator.http_check(nonce, answer->body, answer->head.fields.find("Herd-MAC").value_or(""))) {
-        co_return Heard{};
-    }
-    const auto parsed = discovery::parse_announce_answer(answer->body);
-    co_return parsed ? Heard{parsed->herd, parsed->flags} : Heard{};
-}
-
-net::Task<void> NodeApp::Impl::handle(http::ServerExchange& exchange)
-{
-    const auto host = hosts.judge(exchange.head());
-    if (host != proxy::HostPolicy::Verdict::pass) {
-        http::ResponseHead head;
-        head.status = host == proxy::HostPolicy::Verdict::options ? 204 : 403;
-        (void)co_await exchange.respond(std::move(head), {});
-    } else if (!may_pass(exchange)) {
-        co_await refuse_stranger(exchange);
-    } else if (AgentApi::owns(exchange.head().path())) {
-        co_await api.handle(exchange);
-    } else if (options.gateway) {
-        co_await gateway.handle(exchange);
-    } else {
-        co_await respond_error(exchange, 404, "the gateway is off: ask Ollama itself");
-    }
-}
-
-/// With a fleet key: who is on this machine, and herds that prove that they hold the key. Liveness is nobody's secret.
-bool NodeApp::Impl::may_pass(const http::ServerExchange& exchange)
-{
-    if (authenticator.primary() == 0 || exchange.peer().address.is_loopback() || exchange.head().path() == "/healthz") {
-        return true;
-    }
-    const auto& fields = exchange.head().fields;
-    const std::uint32_t seq = beacon ? beacon->announcer().seq() : 0U;
-    const auto shown = fields.count(discovery::proof_field) == 1 ? fields.find(discovery::proof_field) : std::nullopt;
-    const auto verdict = gate.judge(loop.now(), seq, shown, exchange.peer().address, authenticator);
-    if (verdict == discovery::ProofGate::Verdict::good) {
-        return true;
-    }
-    // A herd that was started anew asks without a proof, and shows an old one to an agent that was.
-    const bool expected = verdict == discovery::ProofGate::Verdict::other_life
-        || (verdict == discovery::ProofGate::Verdict::missing && exchange.head().path() == "/herd/v1/node");
-    if (!expected && tell_stranger.due(loop.now())) {
-        log::warn("agent", "stranger_refused",
-                  {{"from", exchange.peer().address.text()},
-                   {"path", exchange.head().path()},
-                   {"proof", discovery::to_string(verdict)},
-                   {"again", "in a minute at the earliest"}});
-    }
-    return false;
-}
-
-/// A herd learns from this which announcement its proof must name; the MAC tells it that a member says so.
-net::Task<void> NodeApp::Impl::refuse_stranger(http::ServerExchange& exchange)
-{
-    const discovery::Tick tick{identity.boot_id, beacon ? beacon->announcer().seq() : 0U};
-    const std::string body = discovery::challenge_json("this node serves only the herds of its fleet: ask a herd instead", tick);
-    auto head = answer_head(403, "application/json; charset=utf-8");
-    head.fields.add(discovery::proof_field, "refused");
-    add_mac(exchange, authenticator, body, head);
-    exchange.close_after();
-    (void)co_await exchange.respond(std::move(head), body);
-}
-
-/// When an announcement was made is known to some seconds, which is enough.
-void NodeApp::Impl::mark_proofs()
-{
-    gate.said(loop.now(), beacon ? beacon->announcer().seq() : 0U);
-    proof_timer.call_after(discovery::proof_mark_interval, [this] { mark_proofs(); });
-}
-
-void NodeApp::Impl::set_keys(discovery::Authenticator keys)
-{
-    authenticator = std::move(keys);
-    gate.forget();
-    agent.set_keys(authenticator.key_ids());
-    if (beacon) {
-        beacon->set_authenticator(authenticator);
-    }
-}
-
-/// Waits until nothing is in flight, at most for `grace`.
-net::Task<void> NodeApp::Impl::drain_gateway(base::Duration grace)
-{
-    const auto until = loop.now() + grace;
-    gateway.drain();
-    while (gateway.traffic().in_flight > 0 && !hurry && loop.now() < until) {
-        (void)co_await net::sleep_for(loop, drain_look);
-    }
 }
 
 NodeApp::NodeApp(net::Loop& loop, net::Network& network, NodeOptions options, NodeIdentity identity,
