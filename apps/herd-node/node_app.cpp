@@ -1,3 +1,5 @@
+#include "herd-node/node_app.hpp"
+
 #include "herd-node/node_app_impl.hpp"
 
 #include "base/log.hpp"
