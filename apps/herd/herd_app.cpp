@@ -145,6 +145,11 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
         discovery::HerdBeaconHandlers handlers;
         handlers.sighting = [this](const discovery::Sighting& sighting) { heard(sighting); };
         handlers.resumed = [this] { fleet_->apply(fleet::EarsImpaired{"resumed from suspend"}); };
+        handlers.ollana_server = [this](const base::IpAddress& address) {
+            if (!stopping_) {
+                devices_->server_heard(address);
+            }
+        };
         handlers.link_changed = [this](bool lost) {
             if (lost) {
                 fleet_->apply(fleet::EarsImpaired{"an interface lost its link"});
@@ -200,6 +205,7 @@ base::Result<void> HerdApp::start()
     }
     scout_->replace_configured(std::move(*nodes));
     pool_->recall();
+    use_ollana_servers();
     rates_->restore();
     sync_->require(requirements(options_, policy_->in_force()));
     if (beacon_) {
@@ -415,6 +421,15 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     return {};
 }
 
+void HerdApp::use_ollana_servers()
+{
+    devices::ServerHooks hooks;
+    hooks.show = [this](StaticNode node) { return scout_->show_ollana(std::move(node)); };
+    hooks.hide = [this](const fleet::NodeId& id) { scout_->remove_static(id); };
+    hooks.around = [this] { return scout_->surroundings(); };
+    devices_->use_servers(*network_, std::move(hooks));
+}
+
 /// Ollana's clients: what the door and discovery go by. The relay loops get it with the keys.
 void HerdApp::apply_ollana(const HerdOptions& fresh)
 {
@@ -423,7 +438,7 @@ void HerdApp::apply_ollana(const HerdOptions& fresh)
         return;
     }
     discovery::OllanaEar& ear = beacon_->herd().ollana();
-    discovery::OllanaRules rules{.answers = fresh.ollana.clients, .from_known_port = ollana_port_, .routable = ear.rules().routable};
+    discovery::OllanaRules rules{.answers = fresh.ollana.clients, .from_known_port = ollana_port_, .uses_servers = fresh.ollana.servers, .routable = ear.rules().routable};
     if (fresh.tls.enabled()) {
         rules.secure = listening_;
     }
@@ -478,6 +493,10 @@ net::Task<void> HerdApp::shut_down()
     net::Loop& loop = main_loop();
     if (beacon_) {
         beacon_->stop();
+        const base::Instant expected = beacon_->herd().ollana().expected_until();
+        if (expected > loop.now()) { // an Ollana client on its way
+            (void)co_await net::sleep_for(loop, expected - loop.now());
+        }
     }
     const base::Instant deadline = loop.now() + options_.proxy.shutdown_grace;
     // Each relay drains on its own loop; the last one to finish ends the wait.
@@ -497,6 +516,7 @@ net::Task<void> HerdApp::shut_down()
     co_await drained->wait();
     co_await health_->stop(loop);
     co_await sync_->stop();
+    co_await devices_->stop();
     co_await scout_->stop();
     fleet_->stop();
     lateness_timer_->cancel();

@@ -96,6 +96,7 @@ private:
     void build_health();
     void build_keys();
     void apply_ollana(const HerdOptions& fresh);
+    void use_ollana_servers();
     net::Task<void> publish_access(net::Loop& asker, keys::Published published);
     health::Glance glance();
     net::Task<admin::FleetLimits> fleet_limits_from(net::Loop& asker);

@@ -371,6 +371,11 @@ void ollana_rows(Table& t, HerdOptions& o)
                .sentence = "Let clients of Ollana find and use this herd: their queries are answered, and `herd device allow ID` lets one in. "
                            "Needs TLS on port 11435."},
               o.ollana.clients);
+    t.boolean({.key = "ollana.servers",
+               .flags = "--ollana-servers",
+               .sentence = "Use servers of Ollana on this LAN as nodes, once both sides allowed each other: `herd device list` says what to run."},
+              o.ollana.servers);
+    t.number({.key = "ollana.server_slots", .sentence = "Requests that such a server gets at a time."}, o.ollana.server_slots, 1, 65536);
 }
 
 void store_rows(Table& t, HerdOptions& o)

@@ -147,6 +147,8 @@ struct HerdOptions {
     /// [ollana]: living with the program Ollana on one LAN.
     struct Ollana {
         bool clients{false};
+        bool servers{false};
+        std::uint32_t server_slots{1};
     } ollana{};
 
     log::Options log{};

@@ -63,7 +63,10 @@ keys::KeyRules key_rules(const HerdOptions& options)
             .exchanges_max = options.proxy.max_in_flight};
 }
 
-devices::DeviceOptions device_options(const HerdOptions& options) { return {.clients = options.ollana.clients}; }
+devices::DeviceOptions device_options(const HerdOptions& options) 
+{
+    return {.clients = options.ollana.clients, .servers = {options.ollana.servers, options.ollana.server_slots}};
+}
 
 std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options)
 {

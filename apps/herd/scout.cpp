@@ -174,19 +174,31 @@ net::Task<void> Scout::watch(fleet::Watch wanted, std::shared_ptr<discovery::Wat
     }
 }
 
-void Scout::enter(StaticNode node, bool configured)
+void Scout::enter(StaticNode node, Named how)
 {
     const fleet::NodeId id = node.id;
-    if (const auto known = static_nodes_.find(id); known != static_nodes_.end()
-        && known->second.node.settings == node.settings && known->second.node.bearer == node.bearer) {
+    const auto lacking = [](const StaticNode& one) { return one.manner ? std::string_view{one.manner->lacking} : std::string_view{}; };
+    if (const auto known = static_nodes_.find(id); known != static_nodes_.end() && known->second.node.settings == node.settings
+        && known->second.node.bearer == node.bearer && lacking(known->second.node) == lacking(node)) {
         node.manner = known->second.node.manner; // kept connections are told apart by it
     }
     fleet::StaticAdded event = added(node);
-    static_nodes_[id] = {std::move(node), configured};
+    how.node = std::move(node);
+    static_nodes_[id] = std::move(how);
     fleet_.apply(std::move(event));
 }
 
-void Scout::add_static(StaticNode node) { enter(std::move(node), false); }
+void Scout::add_static(StaticNode node) { enter(std::move(node), {}); }
+
+bool Scout::show_ollana(StaticNode node)
+{
+    const auto known = static_nodes_.find(node.id);
+    if (known != static_nodes_.end() && !known->second.ollana) {
+        return false;
+    }
+    enter(std::move(node), {.node = {}, .configured = false, .ollana = true});
+    return true;
+}
 
 void Scout::remove_static(const fleet::NodeId& id)
 {
@@ -211,7 +223,7 @@ void Scout::replace_configured(std::vector<StaticNode> nodes)
         remove_static(id);
     }
     for (StaticNode& node : nodes) {
-        enter(std::move(node), true);
+        enter(std::move(node), {.node = {}, .configured = true, .ollana = false});
     }
 }
 
@@ -219,7 +231,7 @@ std::vector<StaticNode> Scout::added_at_run_time() const
 {
     std::vector<StaticNode> nodes;
     for (const auto& [id, named] : static_nodes_) {
-        if (!named.configured) {
+        if (!named.configured && !named.ollana) {
             nodes.push_back(named.node);
         }
     }

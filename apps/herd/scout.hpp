@@ -37,6 +37,8 @@ public:
     /// Named at run time, through the admin API.
     void add_static(StaticNode node);
     void remove_static(const fleet::NodeId& id);
+    /// An Ollana server, which its own keeper remembers. False: a person named that URL himself, and that counts.
+    bool show_ollana(StaticNode node);
     /// Those of flags and file: what is new appears, what is gone leaves.
     void replace_configured(std::vector<StaticNode> nodes);
     /// What named nodes are checked against.
@@ -66,8 +68,9 @@ private:
     struct Named {
         StaticNode node;
         bool configured{false};
+        bool ollana{false};
     };
-    void enter(StaticNode node, bool configured);
+    void enter(StaticNode node, Named how);
     std::map<fleet::NodeId, Named> static_nodes_;
     base::Uuid herd_id_;
     std::map<fleet::NodeId, std::shared_ptr<discovery::WatchConnection>> watches_;

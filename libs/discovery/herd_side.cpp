@@ -219,8 +219,8 @@ void HerdSide::hear_ollana(Instant now, const Arrival& arrival, Heard& heard)
         heard.ollana_server = arrival.from.address;
     }
     if (tell) {
-        log::info("discovery", "ollana_client_not_answered",
-                  {{"client", arrival.from.address.text()}, {"hint", ollana_hint(verdict)}, {"again", "in an hour at the earliest"}});
+        log::info("discovery", verdict == OllanaVerdict::server ? "ollana_server_not_used" : "ollana_client_not_answered",
+                  {{"from", arrival.from.address.text()}, {"hint", ollana_hint(verdict)}, {"again", "in an hour at the earliest"}});
     }
 }
 

@@ -33,6 +33,7 @@ std::string_view ollana_hint(OllanaVerdict verdict)
     switch (verdict) {
     case OllanaVerdict::off: return "an Ollana client looks for a server: with TLS and [ollana] clients = true it can use this herd";
     case OllanaVerdict::no_tls: return "an Ollana client calls TCP 11435 of the address that it asked: let a listener with TLS have that port there";
+    case OllanaVerdict::server: return "an Ollana server is there: [ollana] servers = true lets herd use it, once it is approved";
     case OllanaVerdict::no_node: return "an Ollana client looks for a server, and no node takes requests at the moment";
     default: return {};
     }
@@ -102,7 +103,13 @@ OllanaEar::Heard OllanaEar::hear(base::Instant now, const Arrival& arrival)
 {
     const OllanaVerdict verdict = judge(now, arrival);
     ++counts_[static_cast<std::size_t>(verdict)];
-    return {verdict, !ollana_hint(verdict).empty() && tell(now, arrival.from.address)};
+    const bool worth = verdict == OllanaVerdict::server ? !rules_.uses_servers : !ollana_hint(verdict).empty();
+    return {verdict, worth && tell(now, arrival.from.address)};
+}
+
+base::Instant OllanaEar::expected_until() const
+{
+    return answered_.passed.empty() ? base::Instant{} : answered_.passed.back().first + second;
 }
 
 void OllanaEar::each(const std::function<void(std::string_view result, std::uint64_t count)>& visit) const

@@ -27,6 +27,7 @@ struct OllanaRules {
     bool answers{false};                  ///< an operator wants Ollana's clients served
     bool from_known_port{false};          ///< what we send leaves from UDP 11436: nobody answers that
     std::vector<base::Endpoint> secure{}; ///< listeners that speak TLS, as bound
+    bool uses_servers{false};             ///< Ollana's servers become nodes: else a person is told of them
     bool routable{false};                 ///< there is a node to send a client's requests to
 };
 
@@ -60,6 +61,8 @@ public:
     /// A datagram of exactly these four bytes came in.
     [[nodiscard]] Heard hear(base::Instant now, const Arrival& arrival);
 
+    /// Until when a client that was answered may still be on its way to TCP 11435: one that finds it closed ends itself.
+    [[nodiscard]] base::Instant expected_until() const;
     [[nodiscard]] std::uint64_t of(OllanaVerdict verdict) const { return counts_[static_cast<std::size_t>(verdict)]; }
     void each(const std::function<void(std::string_view result, std::uint64_t count)>& visit) const;
 
@@ -80,7 +83,7 @@ private:
     std::array<std::uint64_t, ollana_verdicts> counts_{};
 };
 
-/// What a person can do about a client that is not answered; empty where nothing is to be said.
+/// What a person can do about a client that is not answered, or a server that is not used; empty where nothing is to be said.
 [[nodiscard]] std::string_view ollana_hint(OllanaVerdict verdict);
 
 } // namespace herd::discovery

@@ -5,6 +5,7 @@
 #include "net/buffers.hpp"
 #include "net/timer.hpp"
 #include "net/tls.hpp"
+#include "net/tls_peer.hpp"
 #include "net/wake.hpp"
 
 #include <algorithm>
@@ -169,6 +170,7 @@ public:
     void ask(std::shared_ptr<const base::PeerTrust> trusted);
 
     Task<Result<void>> handshake() override;
+    [[nodiscard]] Digest peer_certificate() const;
     Io try_read(std::span<char> into) override;
     Io try_write(std::span<const std::string_view> pieces) override;
 
@@ -215,7 +217,6 @@ private:
     enum class Step : std::uint8_t { read_below, write_below, end, broken };
     Step step(int result);
     [[nodiscard]] base::Error handshake_error() const;
-    [[nodiscard]] bool shows_pinned() const;
     [[nodiscard]] Io failure() const { return {Io::State::failed, 0, cause_}; }
     /// Bytes that arrived may hold what a reader waits for: the stream below would not tell of them.
     [[nodiscard]] bool may_hold_more() const { return broken_ || (!drained_ && ::SSL_has_pending(ssl_) == 1); }
@@ -305,14 +306,14 @@ base::Error OpenSslStream::handshake_error() const
     return error(base::Errc::malformed, "the TLS handshake failed: " + peer_complaint(code));
 }
 
-bool OpenSslStream::shows_pinned() const
+Digest OpenSslStream::peer_certificate() const
 {
     Digest shown{};
     unsigned int size = 0;
     ::X509* certificate = ::SSL_get1_peer_certificate(ssl_);
     const bool read = certificate != nullptr && ::X509_digest(certificate, ::EVP_sha256(), shown.data(), &size) == 1;
     ::X509_free(certificate);
-    return read && shown == *trust_->pin;
+    return read ? shown : Digest{};
 }
 
 Task<Result<void>> OpenSslStream::handshake()
@@ -337,7 +338,7 @@ Task<Result<void>> OpenSslStream::handshake()
             co_return base::fail(base::Errc::cancelled);
         }
     }
-    if (trust_ && trust_->pin && !shows_pinned()) {
+    if (trust_ && trust_->pin && peer_certificate() != *trust_->pin) {
         broken_ = true;
         co_return base::fail(base::Errc::forbidden, "its certificate is not the pinned one", base::Source::self,
                              base::Retry::always);
@@ -540,6 +541,12 @@ std::unique_ptr<TlsStream> tls_server(Loop& loop, std::unique_ptr<Stream> plain,
     auto made = std::make_unique<OpenSslStream>(loop, std::move(plain), context, already_read);
     made->serve();
     return made;
+}
+
+Digest peer_certificate(const Stream& stream)
+{
+    const auto* inside = dynamic_cast<const OpenSslStream*>(&stream);
+    return inside != nullptr ? inside->peer_certificate() : Digest{};
 }
 
 Result<std::unique_ptr<TlsStream>> tls_client(Loop& loop, std::unique_ptr<Stream> plain,

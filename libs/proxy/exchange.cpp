@@ -5,6 +5,8 @@
 #include "base/log.hpp"
 #include "fleet/model_name.hpp"
 #include "http/hop.hpp"
+#include "proxy/access.hpp"
+#include "proxy/bare_answer.hpp"
 #include "proxy/heads.hpp"
 
 #include <algorithm>
@@ -15,6 +17,12 @@ namespace {
 
 /// How much of a body too long to be kept is read in search of the model.
 constexpr std::size_t long_body_peek = base::mib;
+
+/// Its answers come without their header: only Ollana's servers are sent the id of a device.
+bool behind_ollana(const fleet::Address& address)
+{
+    return address.manner != nullptr && std::ranges::any_of(address.manner->headers, [](const auto& header) { return header.first == device_field; });
+}
 
 bool is_json(const http::Fields& fields)
 {
@@ -359,6 +367,9 @@ net::Task<void> Exchange::serve()
             input.fresh = true; // a reused connection that turned out to be dead is replaced once without counting
             attempt_ = {};
             co_await try_node(client_, context_.pool, input, attempt_);
+        }
+        if (!attempt_.error && attempt_.phase == Phase::answered && behind_ollana(lease_.address)) {
+            restore_type(attempt_.head, route_, record_.stream, attempt_.first.empty() ? std::string_view(attempt_.failure_text) : attempt_.first.front());
         }
         record_.connect = attempt_.connect;
         if (attempt_.client_gone) {

@@ -1,4 +1,4 @@
-"""Living with the program Ollana on one LAN (lana.md 12): its client uses our herd.
+"""Living with the program Ollana on one LAN (lana.md 12): its client uses our herd, its server is a node of ours.
 
 Every test is a LAN in network namespaces: broadcast, source ports and source addresses are what this is about. The
 peers are processes that behave by the facts (harness/ollana.py); a client that ends is a failed test.
@@ -6,6 +6,7 @@ peers are processes that behave by the facts (harness/ollana.py); a client that 
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from harness.lan import inside
 from harness.ollana import LANA, own_id
 from harness.programs import program
 from harness.wire import Connection
-from test_guests import cli
+from test_guests import Sniffer, cli
 from test_lan import MODEL, Site
 
 pytestmark = pytest.mark.root
@@ -214,6 +215,30 @@ def test_who_is_answered_and_from_where(site):
     assert query(far) == []
 
 
+def test_who_was_answered_finds_no_closed_port_when_herd_ends(site):
+    """Ollana's client connects right after the answer, and ends itself when it cannot."""
+    lan = site.serving()
+    for attempt in range(5):
+        host = site.other(lan)
+        assert query(host, seconds=10, enough=1) == [(LANA, (HERD, 11436))]
+        answered = time.monotonic()
+        site.herd.signal(signal.SIGTERM)
+        site.herd.line("stopping")
+        try:
+            with inside(host):
+                assert request("http://%s:11435" % HERD, "POST", "/ollana/api/authorize").status == 401
+            break
+        except OSError:
+            assert time.monotonic() - answered > 0.9, "the port was closed too early"
+        site.herd.stop()  # this machine was too slow to ask in time: once more
+        site.herd = site.start_herd("--tls-self-signed", "--ollana-clients")
+        with inside(site.herd_host):
+            site.herd.wait_online(["n1"])
+    else:
+        pytest.skip("this machine is too busy to ask within a second")
+    assert site.herd.wait(10) == 0
+
+
 def test_no_answer_without_a_node_and_one_hint_an_hour(site):
     site.serving(nodes=0)
     client = site.peer(site.laptop, "client", "laptop", "--every", 0.2)
@@ -310,3 +335,155 @@ def test_together_with_required_keys_a_device_acts_as_a_key(site):
         assert record["key"] == "laptops" and device not in json.dumps(record)
         assert site.herd.delete("/herd/v1/keys/laptops").status == 200
     assert status() == 401 and status("/ollana/api/authorize", "POST") == 401, "revoked with its key"
+
+
+# ------------------------------------------------------------------------------------- an Ollana server as a node of ours
+
+class Served(Both):
+    """A herd that uses Ollana's servers, and a box with one."""
+
+    def with_server(self, *arguments, plain=False):
+        lan = self.network.lan()
+        self.herd_host = self.network.host("herd", lan, addresses=[HERD + "/24"])
+        self.add_host("box", lan, addresses=["10.77.0.50/24"])
+        self.add_sim("box")
+        self.server = self.start_server(*(["--plain"] if plain else []))
+        self.herd = self.start_herd("--ollana-servers", *arguments)
+        with inside(self.herd_host):
+            wait_until(lambda: self.herd.status(), "herd")
+        return lan
+
+    def start_server(self, *arguments):
+        return self.peer(self.hosts["box"], "server", "box", *arguments)
+
+    def wait_server(self, state, seconds=20):
+        def look():
+            return next((one for one in self.devices()["ollana_servers"] if one["state"] == state), None)
+        return wait_until(look, "the server to be " + state, seconds)
+
+    def node(self):
+        with inside(self.herd_host):
+            return self.herd.node("ollana-10.77.0.50")
+
+    def approved(self):
+        """Both sides let the other in."""
+        ours = self.device("show").split()[0]
+        self.server.kill()
+        self.server = self.start_server("--allow", ours)
+        self.device("allow", self.server.id)
+        with inside(self.herd_host):
+            self.herd.wait_online(["ollana-10.77.0.50"], 30).wait_models([MODEL])
+        return ours
+
+
+@pytest.fixture
+def served(network, tmp_path):
+    site = Served(network, tmp_path / "site")
+    yield site
+    site.stop()
+
+
+def test_a_server_of_ollana_is_heard_approved_and_used(served):
+    served.with_server()
+    server = served.wait_server("awaiting_approval_there")
+    ours = served.device("show").split()[0]
+    assert server["address"] == "10.77.0.50" and server["advice"] == "awaiting approval: run `ollana device allow %s` there, then restart ollana" % ours
+    node = served.node()
+    assert node["state"] == "unknown" and "awaiting approval" in node["state_reason"] and "ollana device allow" in node["state_reason"]
+    assert ours not in json.dumps(node), "herd nodes is open to all"
+    assert "awaiting approval" in cli(served.herd_host, "nodes")
+    assert {one["path"] for one in served.server.seen("request")} <= {"/ollana/api/authorize"}, "nothing else is sent there"
+
+    served.server.kill()
+    served.server = served.start_server("--allow", ours)
+    waits = served.wait_server("awaiting_approval_here", 40)
+    assert waits["device"] == served.server.id and "herd device allow " + served.server.id in waits["advice"]
+    assert served.server.id in served.device("list")
+    assert not [one for one in served.server.seen("request") if one["path"] == "/api/tags"], "no work before a human said so"
+    served.device("allow", served.server.id[:8])
+    with inside(served.herd_host):
+        herd = served.herd.wait_online(["ollana-10.77.0.50"], 15).wait_models([MODEL])
+        assert herd.node("ollana-10.77.0.50")["slots"]["total"] == 1
+        stream = request(herd.url, "POST", "/api/chat", CHAT)
+        assert stream.status == 200 and stream.header("Content-Type") == "application/x-ndjson", stream.headers
+        assert stream.lines()[-1]["done"] and stream.header("X-Herd-Node") == "ollana-10.77.0.50"
+        whole = request(herd.url, "POST", "/api/chat", {**CHAT, "stream": False})
+        assert whole.header("Content-Type") == "application/json; charset=utf-8" and whole.json()["done"]
+        events = request(herd.url, "POST", "/v1/chat/completions", {**CHAT, "stream": True})
+        assert events.header("Content-Type") == "text/event-stream" and events.events()[-1] == (None, "[DONE]")
+        missing = request(herd.url, "POST", "/api/show", {"model": "no-such:1b"})
+        assert missing.status == 404 and "not found" in missing.json()["error"]
+        record = herd.get("/herd/v1/requests/" + stream.header("X-Herd-Request-Id")).json()
+        assert record["status"] == 200 and ours not in json.dumps(record)
+    chats = [one for one in served.server.seen("request") if one["path"] == "/api/chat"]
+    assert chats and {one["device"] for one in chats} == {ours}
+    assert ours not in served.herd.output() and served.server.id not in served.herd.output()
+
+
+def test_another_certificate_needs_leave_again(served):
+    served.with_server()
+    ours = served.approved()
+    served.server.kill()
+    for file in (served.folder / "ollana-box").glob("*.pem"):
+        file.unlink()
+    served.server = served.start_server("--allow", ours)
+    changed = served.wait_server("certificate_changed", 40)
+    assert "certificate" in changed["advice"] and "herd device allow" in changed["advice"]
+    assert not served.server.seen("request"), "an impostor learns no id and gets no prompt"
+    with inside(served.herd_host):
+        assert served.herd.chat(MODEL).status != 200
+        assert "certificate" in served.node()["state_reason"]
+    served.device("allow", served.server.id)
+    with inside(served.herd_host):
+        served.herd.wait_online(["ollana-10.77.0.50"], 15)
+        assert served.herd.chat(MODEL).status == 200
+
+
+def test_a_restart_of_herd_forgets_no_server_and_disable_ends_its_use_at_once(served):
+    served.with_server()
+    served.approved()
+    served.herd.stop()
+    served.herd = served.start_herd("--ollana-servers")
+    with inside(served.herd_host):
+        served.herd.wait_online(["ollana-10.77.0.50"], 10).wait_models([MODEL])
+        assert served.herd.chat(MODEL).status == 200
+    served.device("disable", served.server.id)
+    assert served.node()["state"] == "unknown" and "awaiting approval" in served.node()["state_reason"]
+    before = len([one for one in served.server.seen("request") if one["path"] == "/api/chat"])
+    with inside(served.herd_host):
+        assert served.herd.chat(MODEL).status != 200
+    assert len([one for one in served.server.seen("request") if one["path"] == "/api/chat"]) == before
+
+
+def test_answers_of_servers_are_never_answered(served):
+    """Every one of our datagrams is a query to an Ollana server; what it says back ends there (lana.md 14.3 L3)."""
+    served.with_server()
+    with Sniffer(served.hosts["box"]) as sniffer:
+        seen = len(served.server.seen("query"))
+        wait_until(lambda: len(served.server.seen("query")) >= seen + 2, "two beacons", 20)
+    ours = socket.inet_aton(HERD)
+    bare = [frame for frame in sniffer.frames if frame[12:14] == b"\x08\x00" and frame[23] == 17 and frame[26:30] == ours and frame[38:40] == b"\x00\x0c"]
+    assert bare == [], "no datagram with four bytes of payload comes from us"
+    with inside(served.herd_host):
+        wait_until(lambda: metric(served.herd, "server") >= 2, "its answers to be counted", 20)
+
+
+def test_servers_are_only_counted_by_default(served):
+    lan = served.network.lan()
+    served.herd_host = served.network.host("herd", lan, addresses=[HERD + "/24"])
+    served.add_host("box", lan, addresses=["10.77.0.50/24"])
+    served.add_sim("box")
+    served.server = served.start_server()
+    served.herd = served.start_herd()
+    with inside(served.herd_host):
+        wait_until(lambda: metric(served.herd, "server") >= 1, "an answer of the server", 20)
+        assert served.herd.nodes() == []
+    hints = [line for line in served.herd.output().splitlines() if "ollana_server_not_used" in line]
+    assert len(hints) == 1 and "[ollana] servers" in hints[0] and "10.77.0.50" in hints[0]
+    assert not served.server.seen("request")
+
+
+def test_an_old_server_gets_a_sentence(served):
+    served.with_server(plain=True)
+    assert "before 0.4.1" in served.wait_server("too_old")["advice"]
+    assert "before 0.4.1" in served.node()["state_reason"]

@@ -4,6 +4,7 @@
 #include "base/text.hpp"
 #include "herd/admin/gate.hpp"
 #include "herd/devices/door.hpp"
+#include "herd/devices/ollana_call.hpp"
 #include "herd/keys/login_page.hpp"
 #include "herd/keys/new_key.hpp"
 
@@ -92,6 +93,14 @@ void door(std::string_view text)
     HERD_ASSERT(book.knocks().empty() || store::is_device_id(book.knocks().front().id));
 }
 
+/// What an Ollana server answers to the handshake.
+void handshake(std::string_view text)
+{
+    const auto read = app::devices::read_handshake(200, text);
+    HERD_ASSERT((read.end == app::devices::Handshake::End::welcome) == store::is_device_id(read.device));
+    HERD_ASSERT(read.end == app::devices::Handshake::End::welcome || !read.why.empty());
+}
+
 void new_key(std::string_view text)
 {
     auto record = app::keys::parse_new_key(text, wall);
@@ -118,6 +127,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 'h': head_of(text); break;
     case 'k': new_key(text); break;
     case 'o': door(text); break;
+    case 's': handshake(text); break;
     case 'a': (void)app::devices::parse_allow(text); break;
     case 'f': (void)app::keys::key_of_form(text); break;
     case 'p': HERD_ASSERT(app::keys::login_page(text).find("<script") == std::string::npos); break;

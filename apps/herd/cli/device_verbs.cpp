@@ -78,7 +78,19 @@ base::Result<void> print_devices(std::string_view body, const cli::Terminal& ter
         table.print(terminal);
         print_advice(answer::list(*json, "devices"), "id", terminal);
     }
-    if (const auto served = json->find("clients"); served != json->end() && *served == false) {
+    cli::TextTable servers({"OLLANA SERVER", "STATE", "DEVICE"});
+    for (const Json& server : answer::list(*json, "ollana_servers")) {
+        const std::string state = answer::text(server, "state");
+        servers.row({{answer::text(server, "address"), Colour::bold},
+                     {state, state == "approved" ? Colour::green : Colour::yellow},
+                     {server.is_object() ? whole(server, "device") : std::string{}}});
+    }
+    if (!servers.empty()) {
+        terminal.out << '\n';
+        servers.print(terminal);
+        print_advice(answer::list(*json, "ollana_servers"), "address", terminal);
+    }
+    if (const auto served = json->find("clients"); served != json->end() && *served == false && servers.empty()) {
         terminal.err << "Ollana's clients are not served: [ollana] clients = true, with TLS, lets them find this herd\n";
     }
     return {};

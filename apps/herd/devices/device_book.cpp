@@ -148,13 +148,14 @@ proxy::DeviceRules DeviceBook::rules() const
 
 std::string book_json(const DeviceBook& book, const BookScene& scene)
 {
-    Json json{{"device_id", book.own_id()}, {"clients", scene.clients}, {"devices", Json::array()}};
+    Json json{{"device_id", book.own_id()}, {"clients", scene.clients}, {"servers", scene.servers}, {"devices", Json::array()}};
     for (const store::AllowedDevice& device : book.state().allowed) {
         json["devices"].push_back(row_of(device, scene));
     }
     for (auto knock = book.knocks().rbegin(); knock != book.knocks().rend(); ++knock) {
         json["devices"].push_back(row_of(*knock));
     }
+    json["ollana_servers"] = Json::parse(scene.server_list, nullptr, false);
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

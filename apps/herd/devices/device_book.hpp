@@ -37,6 +37,8 @@ public:
 
     [[nodiscard]] const store::DeviceState& state() const { return state_; }
     [[nodiscard]] const std::string& own_id() const { return state_.own_id; }
+    /// Those in use: what is kept of them.
+    void set_servers(std::vector<store::KnownServer> servers) { state_.servers = std::move(servers); }
     void set_own_id(std::string id) { state_.own_id = std::move(id); }
 
     /// An id that is not allowed was shown. What is none is not remembered.
@@ -67,10 +69,12 @@ struct KeyShown {
 };
 struct BookScene {
     bool clients{false};     ///< Ollana's clients are served
+    bool servers{false};     ///< Ollana's servers are used
+    std::string server_list{"[]"}; ///< JSON
     bool require_key{false};
     std::function<KeyShown(const std::string& id)> key{};
 };
-/// {"device_id", "clients", "devices":[{id, state, key, usable, advice, from, last_seen, knocks, since}]}
+/// {"device_id", "clients", "servers", "devices":[{id, state, key, usable, advice, from, last_seen, knocks, since}], "ollana_servers"}
 [[nodiscard]] std::string book_json(const DeviceBook& book, const BookScene& scene);
 
 /// The body of POST …/allow: {"key": NAME}, or nothing. Errors: bad_config.

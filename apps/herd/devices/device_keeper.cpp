@@ -32,10 +32,34 @@ void DeviceKeeper::load()
 void DeviceKeeper::set_options(const DeviceOptions& options)
 {
     options_ = options;
-    if (options_.clients) {
+    if (options_.clients || options_.servers.enabled) {
         ensure_own_id();
     }
     (void)publish();
+    if (servers_) {
+        servers_->set_options(options_.servers);
+    }
+}
+
+void DeviceKeeper::use_servers(net::Network& network, ServerHooks hooks)
+{
+    hooks.changed = [this] { save_later(); };
+    servers_ = std::make_unique<OllanaServers>(loop_, network, book_, options_.servers, std::move(hooks));
+    servers_->recall();
+}
+
+void DeviceKeeper::server_heard(const base::IpAddress& address)
+{
+    if (servers_) {
+        servers_->heard(address);
+    }
+}
+
+net::Task<void> DeviceKeeper::stop()
+{
+    if (servers_) {
+        co_await servers_->stop();
+    }
 }
 
 /// Made once, when it is first wanted: whoever has no Ollana gets no such file.
@@ -52,6 +76,20 @@ void DeviceKeeper::ensure_own_id()
     }
 }
 
+/// For what nobody waits for.
+void DeviceKeeper::save_later()
+{
+    auto write = [path = path_, state = book_.state()] { return store::save_device_state(path, state); };
+    const bool taken = disk_.run(loop_, std::move(write), [](const base::Result<void>& saved) {
+        if (!saved) {
+            log::warn("devices", "devices_not_saved", {{"why", saved.error().message()}});
+        }
+    });
+    if (!taken) {
+        log::warn("devices", "devices_not_saved", {{"why", "too many changes at once"}});
+    }
+}
+
 base::Result<void> DeviceKeeper::save_now() { return store::save_device_state(path_, book_.state()); }
 
 keys::Published DeviceKeeper::publish()
@@ -65,7 +103,10 @@ std::string DeviceKeeper::view()
 {
     ensure_own_id();
     const base::WallTime now = loop_.wall();
-    BookScene scene{.clients = options_.clients, .require_key = keys_.rules().require_key};
+    BookScene scene{.clients = options_.clients, .servers = options_.servers.enabled, .require_key = keys_.rules().require_key};
+    if (servers_) {
+        scene.server_list = servers_json(servers_->book(), book_.own_id());
+    }
     scene.key = [this, now](const std::string& id) {
         const store::KeyRecord* record = keys_.find(id);
         return record == nullptr ? KeyShown{}
@@ -83,7 +124,7 @@ net::Task<DeviceAnswer> DeviceKeeper::list(net::Loop& asker)
 
 DeviceKeeper::Change DeviceKeeper::do_allow(const std::string& which, const std::string& key)
 {
-    Named named = book_.find(which);
+    Named named = book_.find(which, servers_ ? servers_->book().ids() : std::vector<std::string>{});
     if (!named.problem.empty()) {
         return {.refused = {400, admin::error(named.problem)}};
     }
@@ -98,8 +139,14 @@ DeviceKeeper::Change DeviceKeeper::do_allow(const std::string& which, const std:
         }
         key_id = record->id;
     }
+    if (std::string conflict = servers_ ? servers_->book().conflict(named.id) : std::string{}; !conflict.empty()) {
+        return {.refused = {409, admin::error(conflict)}};
+    }
     if (!book_.allow(named.id, key_id, loop_.wall())) {
         return {.refused = {409, admin::error("so many devices are allowed already that there is no room for another")}};
+    }
+    if (servers_) {
+        servers_->allowed(named.id);
     }
     return {.refused = {}, .id = std::move(named.id), .published = publish()};
 }
@@ -112,6 +159,9 @@ DeviceKeeper::Change DeviceKeeper::do_disable(const std::string& which)
     }
     if (!named.problem.empty()) {
         return {.refused = {400, admin::error(named.problem)}};
+    }
+    if (servers_) {
+        servers_->disabled();
     }
     return {.refused = {}, .id = std::move(named.id), .published = publish()};
 }

@@ -2,6 +2,7 @@
 // Owner of the device book: devices.json, and what the relay loops are told of it. A change is answered when all of
 // them have it, so who is disabled is refused from then on.
 #include "herd/devices/device_book.hpp"
+#include "herd/devices/ollana_servers.hpp"
 #include "herd/keys/key_keeper.hpp"
 #include "net/blocking.hpp"
 
@@ -11,6 +12,7 @@ namespace herd::app::devices {
 
 struct DeviceOptions {
     bool clients{false}; ///< Ollana's clients are served
+    ServerOptions servers{};
 };
 
 struct DeviceAnswer {
@@ -28,6 +30,10 @@ public:
     void load();
     /// Of a start or a reload; the keys are published afterwards by whoever does that.
     void set_options(const DeviceOptions& options);
+    /// Ollana's servers, once there is a fleet to show them to. `network` outlives the keeper.
+    void use_servers(net::Network& network, ServerHooks hooks);
+    void server_heard(const base::IpAddress& address);
+    [[nodiscard]] net::Task<void> stop();
     /// An id that is not allowed was shown.
     void knocked(const std::string& id, const base::IpAddress& from);
 
@@ -48,6 +54,7 @@ private:
     [[nodiscard]] std::string view();
     [[nodiscard]] keys::Published publish();
     void ensure_own_id();
+    void save_later();
     [[nodiscard]] base::Result<void> save_now();
 
     net::Loop& loop_;
@@ -55,6 +62,7 @@ private:
     std::string path_;
     DeviceOptions options_;
     DeviceBook book_;
+    std::unique_ptr<OllanaServers> servers_; // null until there is a fleet
     net::Blocking disk_{"herd-devices", 64};
 };
 

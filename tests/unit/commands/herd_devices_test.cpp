@@ -84,3 +84,18 @@ TEST_CASE("devices are listed with their whole ids and what to do, and nothing o
     CHECK(none.err.str().find("[ollana] clients") != std::string::npos);
     CHECK_FALSE(app::print_devices("x", none.terminal));
 }
+
+TEST_CASE("Ollana's servers are listed with what must be run where")
+{
+    Screen screen;
+    REQUIRE(app::print_devices(R"({"clients":false,"devices":[],"ollana_servers":[{"address":"10.0.0.9","state":"awaiting_approval_there","device":null,)"
+                               R"("advice":"awaiting approval: run `ollana device allow abc` there, then restart ollana"},3]})",
+                               screen.terminal));
+    CHECK(screen.out.str().find("10.0.0.9: awaiting approval: run `ollana device allow abc` there") != std::string::npos);
+    CHECK(screen.err.str().empty()); // who uses servers need not serve clients
+    const auto plain = app::parse_command_line({"serve"}, {}, "/nowhere");
+    REQUIRE(std::holds_alternative<app::ServeOptions>(plain));
+    CHECK_FALSE(std::get<app::ServeOptions>(plain).options.ollana.servers);
+    CHECK(std::get<app::ServeOptions>(plain).options.ollana.server_slots == 1);
+    CHECK(serves({"serve", "--ollana-servers"})); // needs no TLS of ours
+}

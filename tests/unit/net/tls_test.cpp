@@ -2,6 +2,7 @@
 #include "net/task_group.hpp"
 #include "net/timer.hpp"
 #include "net/tls.hpp"
+#include "net/tls_peer.hpp"
 #include "support/catch.hpp"
 #include "support/memory_stream.hpp"
 #include "support/run.hpp"
@@ -344,6 +345,16 @@ TEST_CASE("a stream may be destroyed inside its own watch", "[net][tls]")
     CHECK(write(*pair.server, "x").done());
     pair.time.run_for(pair.loop, 1ms);
     CHECK(told);
+}
+
+TEST_CASE("what certificate a peer showed can be asked, so as to pin it later", "[net][tls]")
+{
+    Pair pair({}, std::make_shared<base::PeerTrust>(base::PeerTrust{.host = "node.lan", .verify = false}));
+    CHECK(peer_certificate(*pair.client) == Digest{});
+    pair.must_shake_hands();
+    CHECK(peer_certificate(*pair.client) == server_context()->fingerprint());
+    CHECK(peer_certificate(*pair.server) == Digest{}); // nobody asked for one
+    CHECK(peer_certificate(*pair.below_client) == Digest{});
 }
 
 TEST_CASE("a pinned certificate must be that one", "[net][tls]")
