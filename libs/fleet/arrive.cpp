@@ -24,7 +24,8 @@ void Dispatcher::acquire(const AcquireWanted& event, Step& step)
         }
     }
     if (profile.deadline != base::Instant{} && profile.deadline <= step.now) {
-        refuse(event.ticket, base::Errc::deadline_passed, "the deadline had passed on arrival", {}, step);
+        refuse(event.ticket, base::Errc::deadline_passed, "the deadline had passed on arrival",
+               retry_estimate(profile, step.now), step);
         return;
     }
     auto judgement = judge(profile, step.now, true);

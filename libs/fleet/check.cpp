@@ -16,6 +16,7 @@ std::string Dispatcher::check_leases() const
         int all{0};
         int loads{0};
         std::map<std::string, int> slots{};
+        std::map<std::string, int> loads_of{}; ///< by model
     };
     std::map<std::uint64_t, Count> by_record;
     std::size_t open = 0;
@@ -27,6 +28,7 @@ std::string Dispatcher::check_leases() const
         auto& count = by_record[lease.record];
         ++count.all;
         count.loads += lease.loads ? 1 : 0;
+        count.loads_of[lease.assumed.model_key] += lease.loads ? 1 : 0;
         count.slots[lease.assumed.model_key] += lease.need == Need::slot ? 1 : 0;
     }
     if (open != leases_.size()) {
@@ -38,6 +40,11 @@ std::string Dispatcher::check_leases() const
             return "node " + id.text() + " counts " + std::to_string(node.in_flight) + " in flight and "
                 + std::to_string(node.loads) + " loads, leases say " + std::to_string(count.all) + " and "
                 + std::to_string(count.loads);
+        }
+        for (const auto& [key, loads] : count.loads_of) {
+            if (loads > 1) {
+                return "node " + id.text() + " has been given " + std::to_string(loads) + " loads of " + key + " at once";
+            }
         }
         for (const auto& [key, model] : node.models) {
             const auto at = count.slots.find(key);

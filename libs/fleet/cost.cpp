@@ -1,6 +1,7 @@
 #include "fleet/cost.hpp"
 
 #include "fleet/memory_fit.hpp"
+#include "fleet/timing.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -10,6 +11,7 @@ namespace {
 
 constexpr double failover_least_s = 2;   ///< a failed attempt costs at least this
 constexpr double half_weight_chance = 0.2; ///< of failing, for a node whose announcements stopped
+constexpr double flap_chance = 0.05;       ///< for each time that a node was doubted and came back, in the last minute
 constexpr int context_default = 4096;
 constexpr double stopped_share = 0.75; ///< of the time that a prompt is read, answers beside it stand still
 constexpr double slowed_most = 4;      ///< times: an answer beside prompts takes no longer than that
@@ -31,6 +33,13 @@ double load_cost(Candidate& candidate, const Profile& profile, double& in_vram, 
     in_vram = fit.in_vram;
     candidate.blocked_s = fit.blocked_s;
     return load_seconds(node, model) + fit.others_s;
+}
+
+double flaps_of(const NodeRecord& node, base::Instant now)
+{
+    return static_cast<double>(std::ranges::count_if(node.flaps, [now](base::Instant at) {
+        return now - at <= timing::flap_window;
+    }));
 }
 
 /// Prompts of a node take turns, and answers hardly move while one is read: what the request and those who run beside
@@ -93,7 +102,7 @@ void price(Candidate& candidate, const Task& task, const Knowledge& knowledge, b
         candidate.each_s = learning->service_s / std::max(task.output_tokens, 1.0);
     }
     const double chance = (learning != nullptr ? learning->risk.chance(now) : 0.01)
-        + (node.half_weight() ? half_weight_chance : 0);
+        + (node.half_weight() ? half_weight_chance : 0) + flap_chance * flaps_of(node, now);
     if (node.address.manner && node.address.manner->weight != 1) { // as if its speeds were those of a better node
         const double weight = node.address.manner->weight;
         cost.load_s /= weight;

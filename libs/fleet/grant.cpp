@@ -82,6 +82,8 @@ void Dispatcher::occupy(OpenLease& lease, const Candidate& choice, const Task& t
     assumed.loading = choice.must_load() || model.load_left(step.now) > 0;
     assumed.load_s = cost.load_s;
     assumed.alone = model.in_flight == 0;
+    assumed.slots = node.slots_of(model);
+    assumed.full = model.in_flight + 1 >= assumed.slots;
     assumed.tag = profile.tag;
     lease.client = profile.client;
     lease.priority = profile.priority;

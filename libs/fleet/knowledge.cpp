@@ -10,7 +10,10 @@ namespace {
 
 constexpr double trusted_cached_share = 0.5; ///< of a prompt: with more in the cache its time says little of the speed
 constexpr double too_fast = 2.5;             ///< times the known rate: that was the cache, not the node
+constexpr int full_well_wanted = 32;         ///< answers with all slots taken and nothing queued inside: one more is tried
 constexpr double own_clock_trust = 0.3;
+constexpr double own_clock_least_s = 0.02;     ///< a stream flows at least as long, and for such a share of its time
+constexpr double own_clock_least_share = 0.02;
 
 double seconds_of(base::Duration duration) { return base::seconds(duration); }
 
@@ -91,17 +94,24 @@ void Knowledge::calibrate(const NodeRecord& node, const ModelOnNode& model, doub
     note(entry.decode, entry.decode_weight, decode_each_s, guess.decode(others));
 }
 
-/// Requests that were queued inside the node tell that it has fewer slots than we thought.
+/// Requests that were queued inside the node tell that it has fewer slots than we thought; those that were not, that it
+/// may have one more again. Who was sent when more were believed in says nothing new, and the server's own command line
+/// (ModelOnNode::slots) is not doubted.
 void Knowledge::note_inside_queue(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Timings& timings)
 {
-    if (timings.total <= base::Duration{} || timings.eval <= base::Duration{} || assumed.loading) {
+    const int slots = node.slots_of(model);
+    if (timings.total <= base::Duration{} || timings.eval <= base::Duration{} || assumed.loading || model.slots
+        || assumed.slots != slots) {
         return;
     }
     const double rest = seconds_of(timings.total - timings.load - timings.prompt_eval - timings.eval);
     const double limit = std::max(1.0, 0.3 * seconds_of(timings.total));
-    const int slots = node.slots_of(model);
     if (rest > limit && !assumed.alone && slots > 1 && node.foreign_of(model) == 0) {
-        model.slots_seen = std::max(1, slots - 1);
+        model.slots_seen = slots - 1;
+        model.full_well = 0;
+    } else if (model.slots_seen > 0 && rest <= limit && assumed.full && ++model.full_well >= full_well_wanted) {
+        ++model.slots_seen; // bounded by what was told
+        model.full_well = 0;
     }
 }
 
@@ -150,11 +160,17 @@ void Knowledge::note_own_clock(ModelOnNode& model, const Assumed& assumed, const
     const auto& timings = outcome.timings;
     auto& learning = model.learn();
     const double first = seconds_of(outcome.first_byte);
-    const bool streamed = first > 0 && first < 0.8 * seconds;
+    const double flowing = seconds - first; // an answer in one piece comes all at once
+    const bool streamed = first > 0 && flowing > std::max(own_clock_least_s, own_clock_least_share * seconds);
+    const auto prompt = static_cast<double>(timings.prompt_tokens);
+    const double believed = std::min(assumed.cache.tokens, prompt);
+    if (streamed && prompt > 0 && !assumed.loading && believed <= trusted_cached_share * prompt) {
+        learning.rates.note_prefill(believed, prompt - believed, first / assumed.stretch, own_clock_trust);
+    }
     if (timings.output_tokens > 1 && streamed) {
         const auto output = static_cast<double>(timings.output_tokens);
         expect_.note_answer(assumed.model_key, assumed.tag, output);
-        learning.rates.note_decode(output, seconds - first, assumed.others, own_clock_trust);
+        learning.rates.note_decode(output, flowing, assumed.others, own_clock_trust);
     } else if (timings.output_tokens > 0) {
         expect_.note_answer(assumed.model_key, assumed.tag, static_cast<double>(timings.output_tokens));
     }

@@ -25,6 +25,8 @@ struct Assumed {
     double load_s{0};
     bool loading{false};   ///< the model was not resident when it was sent
     bool alone{true};      ///< no other request of its model ran beside it
+    int slots{1};          ///< that its model was thought to have
+    bool full{false};      ///< it took the last of them
     std::string model_key{};
     std::string tag{};
     PromptChain prompt{};

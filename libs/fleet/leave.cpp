@@ -40,8 +40,10 @@ void Dispatcher::expire(Waiter& waiter, Step& step)
         refuse(ticket, base::Errc::deadline_passed, "waited in the queue until the deadline", retry, step);
     } else if (waiter.hold_until <= step.now) {
         const auto taken = take(waiter);
-        refuse(ticket, base::Errc::no_node, "no node that has model '" + waiter.profile.model + "' can be reached",
-               come_back_in, step);
+        if (!fall_back({ticket, waiter.profile}, step)) {
+            refuse(ticket, base::Errc::no_node, "no node that has model '" + waiter.profile.model + "' can be reached",
+                   come_back_in, step);
+        }
     } else if (waiter.settle_until <= step.now) {
         const auto judgement = judge(waiter.profile, step.now, false);
         if (judgement.fate == Fate::refuse) {

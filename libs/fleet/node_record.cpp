@@ -63,6 +63,7 @@ void ModelOnNode::unloaded()
     loaded = false;
     warm = false;
     options_class.reset();
+    slots_seen = 0; // it may be loaded otherwise
     if (learning != nullptr) {
         learning->belief.clear();
     }
@@ -75,7 +76,7 @@ int NodeRecord::slots_of(const ModelOnNode& model) const
     }
     const auto told = model.slots ? model.slots : facts->slots ? facts->slots : configured_slots;
     const int slots = std::clamp(told.value_or(1), 1, slots_max);
-    return model.slots_seen > 0 ? std::min(slots, model.slots_seen) : slots;
+    return !model.slots && model.slots_seen > 0 ? std::min(slots, model.slots_seen) : slots;
 }
 
 int NodeRecord::foreign_of(const ModelOnNode& model) const

@@ -42,7 +42,8 @@ struct ModelOnNode {
     base::Instant load_ends{};          ///< our request is loading it, until about then; default: no
     base::Instant last_used{};
     double uses{0};                     ///< requests lately, fading by half in `use_half_life`
-    int slots_seen{0};                  ///< more than so many queued inside the node; 0: not seen
+    int slots_seen{0};                  ///< more than so many queued inside the node; 0: not seen since it was loaded
+    int full_well{0};                   ///< answers since with all of them taken and nothing queued inside
     std::unique_ptr<Learning> learning{}; ///< null until something was learned
     mutable std::uint64_t pass{0};      ///< scratch of the dispatcher: the pass that `queue` belongs to
     mutable std::size_t queue{0};

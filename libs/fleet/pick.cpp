@@ -61,9 +61,14 @@ double Dispatcher::blocked_for(Candidate& candidate, base::Instant now) const
     return wait;
 }
 
+/// Until it could start there; of a load in progress only what is left then stays in the load's own term.
 double Dispatcher::ready_in(Candidate& candidate, base::Instant now)
 {
-    return std::max(slot_free_in(candidate, now), blocked_for(candidate, now));
+    const double wait = std::max(slot_free_in(candidate, now), blocked_for(candidate, now));
+    if (candidate.same_class) {
+        candidate.cost.load_s = std::max(0.0, candidate.cost.load_s - wait);
+    }
+    return wait;
 }
 
 /// How many others of the line, of this priority or a higher one, want this place: as of its last pass, as long as

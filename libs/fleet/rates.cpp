@@ -61,13 +61,13 @@ double Speed::prefill(double cached, double tokens) const
     return tokens <= 0 ? 0 : tokens * (prefill_s + prefill_slope_s * (cached + tokens / 2));
 }
 
-void Rates::note_prefill(double cached, double tokens, double took_s)
+void Rates::note_prefill(double cached, double tokens, double took_s, double trust)
 {
     if (tokens < 16 || took_s <= 0) {
         return;
     }
     const double each = std::clamp(took_s / tokens, fastest_s, slowest_s);
-    prefill_.observe(cached + tokens / 2, each, std::min(1.0, tokens / prompt_full), fade);
+    prefill_.observe(cached + tokens / 2, each, trust * std::min(1.0, tokens / prompt_full), fade);
 }
 
 void Rates::note_decode(double tokens, double took_s, double others, double trust)

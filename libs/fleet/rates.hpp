@@ -46,7 +46,7 @@ struct Speed {
 class Rates {
 public:
     /// `tokens` were evaluated behind `cached` ones in `took` seconds. Short prompts weigh little.
-    void note_prefill(double cached, double tokens, double took_s);
+    void note_prefill(double cached, double tokens, double took_s, double trust = 1);
     void note_decode(double tokens, double took_s, double others, double trust = 1);
     /// From a restart: as if seen before.
     void restore(const Speed& speed, double weight);

@@ -105,7 +105,9 @@ Dispatcher::Outlook Dispatcher::look_out(const LineKey& key, WaitingLine& line, 
     double waited = 0;
     for (const auto& ranked : window_) {
         const auto& waiter = *ranked.waiter;
-        waited += waiter.routable() ? base::seconds(now - std::max(line.looked_at, waiter.queued_at)) : 0;
+        if (waiter.routable() && !waiter.loading) { // its copy is on the way: it pays for no other
+            waited += base::seconds(now - std::max(line.looked_at, waiter.queued_at));
+        }
     }
     shortage_.waited(key.model, waited, now);
     const auto outlook = outlook_of(key, line, now);

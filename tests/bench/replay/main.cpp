@@ -49,11 +49,12 @@ struct Options {
     bool quick{false};
     bool check{false};
     bool smoke{false};
+    bool expect{false};
 };
 
 constexpr std::string_view usage =
     "replay [--row NAME]… [--policy NAME]… [--seeds N] [--first-seed N] [--requests N] [--quick] [--traces DIR]\n"
-    "       [--trace FILE [--load SHARE] [--slots N]] [--json] [--update FILE] [--check] [--smoke] [--list]\n";
+    "       [--trace FILE [--load SHARE] [--slots N]] [--json] [--update FILE] [--check] [--expect] [--smoke] [--list]\n";
 
 /// Nothing: the usage was printed.
 std::optional<Options> parse(const std::vector<std::string>& args)
@@ -91,6 +92,8 @@ std::optional<Options> parse(const std::vector<std::string>& args)
             options.check = true;
         } else if (arg == "--smoke") {
             options.smoke = true;
+        } else if (arg == "--expect") {
+            options.expect = true;
         } else {
             fmt::print(stderr, "{}", usage);
             if (arg == "--list" || arg == "--help") {
@@ -207,6 +210,13 @@ int run(const std::vector<std::string>& args)
     if (options->update && !update_file(*options->update, text)) {
         fmt::print(stderr, "{} has no replay marks, or cannot be written\n", *options->update);
         return 1;
+    }
+    if (options->expect) {
+        const auto missed = disappointments(reports);
+        for (const auto& one : missed) {
+            fmt::print(stderr, "{}\n", one);
+        }
+        return missed.empty() ? 0 : 1;
     }
     return 0;
 }

@@ -186,6 +186,45 @@ Figures mean_of(const std::vector<Figures>& all)
     return out;
 }
 
+std::vector<std::string> disappointments(const std::vector<RowReport>& reports)
+{
+    std::vector<std::string> out;
+    const auto want = [&out](const RowReport& report, std::string_view what, double ours, double most) {
+        if (!(ours <= most)) {
+            out.push_back(fmt::format("{}: {} is {:.3f}, expected at most {:.3f}", report.row, what, ours, most));
+        }
+    };
+    for (const auto& report : reports) {
+        const auto* ours = ours_of(report);
+        const auto* by_mean = best_baseline(report, [](const Figures& f) { return f.ttft.mean; });
+        if (ours == nullptr || by_mean == nullptr) {
+            continue;
+        }
+        const auto& f = ours->figures;
+        const auto* by_p99 = best_baseline(report, [](const Figures& g) { return g.ttft.p99; });
+        const auto* by_whole = best_baseline(report, [](const Figures& g) { return g.whole.mean; });
+        want(report, "TTFT mean", f.ttft.mean, 1.05 * by_mean->figures.ttft.mean);
+        want(report, "TTFT p99", f.ttft.p99, 1.05 * by_p99->figures.ttft.p99);
+        want(report, "whole mean", f.whole.mean, 1.05 * by_whole->figures.whole.mean);
+        if (const auto oracle = std::ranges::find_if(report.lines, &Line::is_oracle); oracle != report.lines.end() && oracle->figures.growth < 4) {
+            want(report, "TTFT mean (oracle)", f.ttft.mean, 1.15 * oracle->figures.ttft.mean);
+        }
+        if (const auto least = std::ranges::find(report.lines, "least-in-flight", &Line::policy); least != report.lines.end()) {
+            if (report.row == "mooncake-85") {
+                want(report, "TTFT mean (a third of least in flight)", f.ttft.mean, least->figures.ttft.mean / 3);
+                want(report, "TTFT p99 (a seventh of least in flight)", f.ttft.p99, least->figures.ttft.p99 / 7);
+            }
+            if (report.row == "contexts") {
+                want(report, "reloads (a fifth of least in flight)", f.reloads, least->figures.reloads / 5);
+            }
+        }
+        if (const auto alone = std::ranges::find(reports, report.alone, &RowReport::row); !report.alone.empty() && alone != reports.end()) {
+            want(report, "TTFT mean (beside nobody)", f.ttft.mean, 1.10 * ours_of(*alone)->figures.ttft.mean);
+        }
+    }
+    return out;
+}
+
 std::string markdown(const std::vector<RowReport>& reports)
 {
     std::string out = summary(reports);

@@ -49,6 +49,9 @@ struct RowReport {
 [[nodiscard]] Figures mean_of(const std::vector<Figures>& all);
 [[nodiscard]] std::string markdown(const std::vector<RowReport>& reports);
 [[nodiscard]] std::string json(const std::vector<RowReport>& reports);
+/// What was expected of us and is not so: against the best baseline within 5 %, against the oracle, and what single rows
+/// are there for. Empty: all of it holds.
+[[nodiscard]] std::vector<std::string> disappointments(const std::vector<RowReport>& reports);
 /// Puts `text` between the marks in that file. False: no marks there, or it cannot be written.
 [[nodiscard]] bool update_file(const std::string& path, const std::string& text);
 

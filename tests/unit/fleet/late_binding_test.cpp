@@ -281,6 +281,31 @@ TEST_CASE("a burst for a cold model does not load it everywhere, and a resident 
     CHECK(scene.world.snapshot()->totals.loads == 0);
 }
 
+TEST_CASE("while a model loads, requests that its copy will serve soon enough start no second load")
+{
+    Scene scene{26};
+    for (const auto* name : {"a", "b", "c", "d"}) {
+        auto& box = scene.box(name, {"m"}, 1, false);
+        scene.settle();
+        scene.world.feed(ModelsRead{box.id, {Model{"m", {}, "h", 4 * base::gib, {}, {}}}}); // a load of some seconds
+    }
+    auto profile = World::profile_of("m");
+    profile.output_tokens_max = 3; // short answers: the copy will soon be free
+    const auto first = scene.world.ask(profile);
+    const auto second = scene.world.ask(profile);
+    REQUIRE_FALSE(scene.world.waits(first));
+    CHECK(scene.world.waits(second));
+    const auto why = scene.world.herd().explain(profile, scene.world.now());
+    const auto loading = std::ranges::find(why.candidates, scene.world.lease(first).node_name, &Weighed::name);
+    REQUIRE(loading != why.candidates.end());
+    CHECK(loading->cost.wait_s > 1);
+    CHECK(loading->cost.load_s == 0); // it is in the wait already
+    for (int i = 0; i < 40 && scene.world.waits(second); ++i) {
+        scene.world.run_for(100ms);
+    }
+    CHECK(scene.world.snapshot()->totals.loads == 1);
+}
+
 TEST_CASE("a request goes to the node that has the model with its options, and the reload avoided is counted")
 {
     Scene scene{12};
@@ -607,6 +632,66 @@ TEST_CASE("requests that reach an Ollama around herd take its slots")
     CHECK_FALSE(scene.world.waits(ticket));
 }
 
+TEST_CASE("a request that was held for its model falls back when the hold ends and a fallback has come")
+{
+    Scene scene{27, {.hold_timeout = 5s}};
+    auto& box = scene.box("a", {"m"});
+    scene.settle();
+    const auto running = scene.world.ask("m");
+    auto profile = World::profile_of("m");
+    profile.fallbacks = {{"registry.ollama.ai/library/small:latest", "small"}};
+    const auto held = scene.world.ask(profile);
+    REQUIRE(scene.world.waits(held));
+    scene.world.finish(scene.world.lease(running).id, Result::broken);
+    scene.world.kill(box);
+    scene.world.run_for(1s);
+    scene.box("b", {"small"});
+    scene.world.run_for(8s);
+    REQUIRE(scene.world.answer(held));
+    REQUIRE(scene.world.answer(held)->lease);
+    CHECK(scene.world.lease(held).model == "small");
+}
+
+TEST_CASE("slots that answers seem to lack are one fewer for a burst, come back, and are forgotten with the model")
+{
+    Scene scene{28};
+    auto& box = scene.box("a", {"m"}, 4);
+    scene.settle();
+    const auto slots = [&] { return scene.world.snapshot()->models.begin()->second.at(0).slots; };
+    REQUIRE(slots() == 4);
+    const auto burst = [&](base::Duration inside) {
+        std::vector<Lease> leases;
+        for (int i = 0; i < slots(); ++i) {
+            leases.push_back(scene.world.lease(scene.world.ask("m")));
+        }
+        scene.world.run_for(2s + inside);
+        for (const auto& lease : leases) {
+            Outcome outcome;
+            outcome.status = 200;
+            outcome.timings = {.total = 2s + inside, .load = {}, .prompt_eval = 1s, .eval = 1s, .prompt_tokens = 100, .output_tokens = 100};
+            outcome.took = 2s + inside;
+            scene.world.feed(LeaseFinished{lease.id, outcome});
+        }
+    };
+    burst(4s);
+    CHECK(slots() == 3);
+    burst(4s);
+    CHECK(slots() == 2);
+    for (int i = 0; i < 80 && slots() < 4; ++i) {
+        burst(0s);
+    }
+    CHECK(slots() == 4);
+    burst(4s);
+    CHECK(slots() == 3);
+    box.loaded.clear();
+    scene.world.document_changed(box);
+    scene.settle();
+    box.loaded = {"m"};
+    scene.world.document_changed(box);
+    scene.settle();
+    CHECK(slots() == 4);
+}
+
 TEST_CASE("what was learned survives a restart of the herd")
 {
     Scene scene{19};
@@ -625,6 +710,30 @@ TEST_CASE("what was learned survives a restart of the herd")
     CHECK(rate(fast) > 5 * rate(slow));
     CHECK(picture->find(fast.id)->rates.at(0).measured);
     CHECK(scene.world.where("m") == "fast");
+}
+
+TEST_CASE("answers that tell tokens but no times teach both speeds by our own clock")
+{
+    Scene scene{29};
+    auto& box = scene.box("a", {"m"});
+    scene.settle();
+    for (int i = 0; i < 20; ++i) {
+        auto profile = World::profile_of("m");
+        profile.prompt_bytes = 12'000;
+        const auto lease = scene.world.lease(scene.world.ask(profile));
+        Outcome outcome;
+        outcome.status = 200;
+        outcome.timings.prompt_tokens = 3000;
+        outcome.timings.output_tokens = 20;
+        outcome.first_byte = 10s; // 300 tokens a second
+        outcome.took = 11s;       // 20 a second: less than a tenth of its time flows
+        scene.world.run_for(outcome.took);
+        scene.world.feed(LeaseFinished{lease.id, outcome});
+    }
+    const auto rates = scene.world.snapshot()->find(box.id)->rates.at(0);
+    CHECK(rates.measured);
+    CHECK(rates.prefill_rate == Approx(300).epsilon(0.2));
+    CHECK(rates.decode_rate == Approx(20).epsilon(0.2));
 }
 
 TEST_CASE("a model that no node measured yet is guessed by what it did elsewhere")

@@ -107,6 +107,8 @@ TEST_CASE("a deadline that has passed on arrival is refused even if a place is f
     auto profile = World::profile_of("m");
     profile.deadline = world.now() - 1s;
     CHECK(world.answer(world.ask(profile))->why() == base::Errc::deadline_passed);
+    (void)world.ask("m"); // it takes the place: there is a time to come back
+    CHECK(world.answer(world.ask(profile))->refusal->retry_after > 0s);
 }
 
 TEST_CASE("a cancelled request leaves the queue at once and is answered once")
