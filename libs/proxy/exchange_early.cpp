@@ -105,10 +105,12 @@ bool Exchange::fits_early_head() const
            && !attempt_.head.fields.find("Content-Encoding");
 }
 
-/// What the head could not say yet. A client that left meanwhile is noticed by whoever writes next.
+/// What the head could not say yet: the node, and the model when it is not the one asked for. A client that left
+/// meanwhile is noticed by whoever writes next.
 net::Task<void> Exchange::name_node()
 {
-    const auto text = EarlyHead::comment("running on " + lease_.node_name);
+    const auto what = record_.fallback ? "running " + record_.model + " on " : std::string("running on ");
+    const auto text = EarlyHead::comment(what + lease_.node_name);
     const std::array pieces{std::string_view(text)};
     (void)co_await client_.write(pieces);
 }

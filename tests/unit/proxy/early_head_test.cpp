@@ -72,6 +72,21 @@ TEST_CASE("a queued stream begins after ten seconds and tells its place every te
     CHECK(w.records[0].status == 200);
 }
 
+TEST_CASE("a fallback that runs behind an early head is named")
+{
+    World w(1, ten_seconds());
+    w.books.instead = "small:1b";
+    w.node(0).scripts = {late(12s, events())};
+    const auto got =
+        w.post("/v1/chat/completions",
+               R"({"model":"m","stream":true,"messages":[],"fallback_models":["small:1b"]})", {}, 15s);
+    CHECK(starts(got, "200"));
+    CHECK(field_of(got, "X-Herd-Model").empty()); // the head left before that was known
+    CHECK(got.find(": running small:1b on n1\n\n") != std::string::npos);
+    CHECK(w.records.at(0).fallback);
+    CHECK(w.records.at(0).model == "small:1b");
+}
+
 TEST_CASE("a load is told as such, and a node that fails after the head is replaced unnoticed")
 {
     World w(2, ten_seconds());
