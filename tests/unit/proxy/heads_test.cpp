@@ -165,6 +165,28 @@ TEST_CASE("wishes are read from header fields, nonsense is overlooked")
     CHECK_FALSE(read_wishes(request({{"X-Herd-Deadline", "99999999"}}).fields).deadline);
 }
 
+TEST_CASE("a conversation is known by its own field, or by those that other clients send")
+{
+    const auto session = [](std::vector<std::pair<std::string, std::string>> fields) {
+        http::RequestHead head;
+        for (const auto& [name, value] : fields) {
+            head.fields.add(name, value);
+        }
+        return read_wishes(head.fields).session;
+    };
+    CHECK(session({{"x-conversation-id", "one"}}) == "one");
+    CHECK(session({{"X-Conversation-ID", "one"}}) == "one");
+    CHECK(session({{"x-thread-id", "two"}}) == "two");
+    CHECK(session({{"X-OpenWebUI-Chat-Id", "three"}}) == "three");
+    CHECK(session({{"x-thread-id", "two"},
+                   {"x-conversation-id", "one"},
+                   {"X-OpenWebUI-Chat-Id", "three"},
+                   {"X-Herd-Session", "own"}})
+          == "own");
+    CHECK(session({{"x-thread-id", "two"}, {"X-OpenWebUI-Chat-Id", "three"}}) == "three");
+    CHECK(session({{"x-thread", "no"}}).empty());
+}
+
 TEST_CASE("requests that name no good model are refused in Ollama's words")
 {
     const auto refusal = [](std::string_view path, std::string_view body) {
