@@ -202,7 +202,8 @@ std::string status(const fleet::Snapshot& snapshot, const StatusInput& input)
                   {{"in_flight", input.counts.in_flight - std::min(input.counts.in_flight, queued)},
                    {"queued", queued},
                    {"total", input.counts.total},
-                   {"failed", input.counts.failed}}}});
+                   {"failed", input.counts.failed}}},
+                 {"reloads", {{"avoided", snapshot.totals.reloads_avoided}, {"caused", snapshot.totals.reloads_caused}}}});
 }
 
 std::string nodes(const fleet::Snapshot& snapshot, base::Instant now)

@@ -186,6 +186,20 @@ void append_process(std::vector<MetricFamily>& into)
     }
 }
 
+void append_reloads(std::vector<MetricFamily>& families, const fleet::Totals& totals)
+{
+    GaugeFamily avoided{"herd_reloads_avoided_total",
+                        "Requests sent to a node that had the model as wanted while another would have reloaded it.",
+                        MetricType::Counter};
+    avoided.add(static_cast<double>(totals.reloads_avoided));
+    families.push_back(avoided.take());
+    GaugeFamily caused{"herd_reloads_caused_total",
+                       "Requests sent to a node that had the model in memory with other options, and reloaded it.",
+                       MetricType::Counter};
+    caused.add(static_cast<double>(totals.reloads_caused));
+    families.push_back(caused.take());
+}
+
 } // namespace
 
 GaugeFamily::GaugeFamily(std::string name, std::string help, MetricType type)
@@ -232,6 +246,7 @@ void append_gauges(std::vector<MetricFamily>& families, const fleet::Snapshot& s
     const auto queued = static_cast<double>(std::max(0, snapshot.totals.queued));
     put(families, "herd_requests_in_flight", "Requests being served, those that wait not counted.",
         std::max(0.0, static_cast<double>(scene.counts.in_flight) - queued));
+    append_reloads(families, snapshot.totals);
     GaugeFamily datagrams{"herd_discovery_datagrams_total", "Discovery datagrams by type and what became of them.", MetricType::Counter};
     for (const DatagramCount& one : scene.datagrams) {
         datagrams.add(static_cast<double>(one.count), {{"type", one.type}, {"result", one.result}});

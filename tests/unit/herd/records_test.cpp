@@ -324,7 +324,13 @@ TEST_CASE("metrics count what happened, and clients cannot make them grow withou
     for (int i = 0; i < 100; ++i) {
         snapshot.queues["x" + std::to_string(i)] = {"invented" + std::to_string(i), 2};
     }
+    snapshot.totals.reloads_avoided = 7;
+    snapshot.totals.reloads_caused = 3;
     const std::string text = metrics.text(snapshot, {.version = "1.2.3", .counts = {1000, 0, 4}});
+    CHECK(text.find("# TYPE herd_reloads_avoided_total counter\nherd_reloads_avoided_total 7\n")
+          != std::string::npos);
+    CHECK(text.find("# TYPE herd_reloads_caused_total counter\nherd_reloads_caused_total 3\n")
+          != std::string::npos);
     CHECK(text.find("herd_requests_queued{model=\"model0\"} 3\n") != std::string::npos);
     CHECK(text.find("herd_requests_queued{model=\"model1\"} 0\n") != std::string::npos);
     CHECK(text.find("herd_requests_queued{model=\"other\"} 200\n") != std::string::npos);

@@ -75,13 +75,17 @@ TEST_CASE("status counts nodes by state and models by availability")
 {
     auto snapshot = small_fleet();
     snapshot.totals.queued = 3;
-    const Json json = Json::parse(app::admin::status(snapshot, {"0.1.0", std::chrono::seconds{61}, {10, 2, 4}}));
+    snapshot.totals.reloads_avoided = 5;
+    snapshot.totals.reloads_caused = 2;
+    const Json json =
+        Json::parse(app::admin::status(snapshot, {"0.1.0", std::chrono::seconds{61}, {10, 2, 4}}));
     CHECK(json["version"] == "0.1.0");
     CHECK(json["uptime_s"] == 61);
     CHECK(json["nodes"]["total"] == 1);
     CHECK(json["nodes"]["online"] == 1);
     CHECK(json["models"] == Json{{"available", 1}, {"loaded", 1}});
     CHECK(json["requests"] == Json{{"in_flight", 1}, {"queued", 3}, {"total", 10}, {"failed", 2}});
+    CHECK(json["reloads"] == Json{{"avoided", 5}, {"caused", 2}});
     snapshot.nodes[0].state = fleet::NodeState::offline;
     const Json gone = Json::parse(app::admin::status(snapshot, {}));
     CHECK(gone["models"]["available"] == 0);
