@@ -128,6 +128,10 @@ def test_a_request_appears_while_it_runs_and_when_it_ends(sim_fleet, start_brows
     browser.click(selector=running)  # its page: the parts of its time, and why it ran where it ran
     browser.wait(selector=".timeline li:has-text('writing the answer'), .timeline li:has-text('until the first byte')")
     browser.wait(selector=".decision tr:has-text('chosen')")
+    browser.click(selector=".signals summary")  # the names that users of Ollama Herd know
+    for name in ("Thermal state", "Memory fit", "Queue depth", "Latency history", "Role affinity", "Availability trend", "Context fit"):
+        browser.wait(selector=".signals th:text-is('%s')" % name)
+    browser.wait(selector=".signals tbody tr:has-text('n1'):has-text('tokens/s'):has-text('slots free')")
     browser.wait(selector="a.chip:has-text('from-a-test')")
     assert browser.troubles() == []
 
@@ -281,6 +285,7 @@ def test_the_explorer_says_where_json_breaks_and_explains_and_measures(sim_fleet
     browser.fill(selector="textarea", text=good)
     browser.click(selector="button:text-is('Where would it run?')")
     browser.wait(selector=".decision tr:has-text('n1')")
+    browser.wait(selector=".signals summary")
     browser.click(selector="[role=radio]:text-is('Load test')")
     browser.fill(selector=".load-test input >> nth=0", text="8")
     browser.press(keys=["Tab"])

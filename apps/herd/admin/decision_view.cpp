@@ -1,5 +1,6 @@
 #include "herd/admin/decision_view.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -53,6 +54,14 @@ std::string context_words(const fleet::Weighed& one)
     return one.same_class ? "loaded with these options" : "loaded with other options: a reload";
 }
 
+/// Nobody is sure to answer: nodes of which nothing bad is known have a risk as well, of one in a hundred. What is told
+/// of is more than that (the risk is a chance times what failing over costs, which fleet/cost.cpp takes as 2 s at least).
+std::string trend_words(const fleet::Cost& cost)
+{
+    const double chance = cost.risk_s / std::max(2.0, cost.load_s + cost.prefill_s + cost.decode_s);
+    return chance > 0.02 ? "failed or flapped lately" : "steady";
+}
+
 Json signal(const Json& value, std::string words) { return {{"s", value}, {"says", std::move(words)}}; }
 
 /// The familiar names over our terms.
@@ -70,7 +79,7 @@ Json signals_json(const fleet::Weighed& one)
             {"role_affinity",
              signal(term(cost.decode_s), fmt::format("writes {:.0f} tokens/s", one.decode_rate))},
             {"availability_trend",
-             signal(term(cost.risk_s), cost.risk_s > 0 ? "failed or flapped lately" : "steady")},
+             signal(term(cost.risk_s), trend_words(cost))},
             {"context_fit", signal(term(cost.load_s), context_words(one))}};
 }
 

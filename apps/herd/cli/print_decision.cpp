@@ -1,6 +1,7 @@
 #include "herd/cli/print_decision.hpp"
 
 #include "herd/cli/answer_json.hpp"
+#include "herd/cli/print_signals.hpp"
 
 #include <fmt/format.h>
 
@@ -54,6 +55,7 @@ std::string_view reason_words(std::string_view reason)
         {"cannot_fit", "the model does not fit in its memory"},
         {"held_back", "this model failed there lately"},
         {"loading", "another load is in progress there"},
+        {"not_loaded", "does not have it in memory, and nothing is loaded for a second try"},
         {"reserved", "kept free for others: this client used more than its share"},
     };
     for (const Words& entry : all) {
@@ -109,6 +111,9 @@ void print(const Json& decision, const cli::Terminal& terminal)
         terminal.out << fmt::format("{}: {}\n", model, terminal.paint(Colour::yellow, why));
     } else {
         terminal.out << fmt::format("{} runs on {}", model, terminal.paint(Colour::green, chosen));
+        if (const std::string asked = text(decision, "requested_model"); !asked.empty()) {
+            terminal.out << " in place of " << asked;
+        }
         if (const auto total = number(decision, "predicted_s"); total && *total > 0) {
             terminal.out << fmt::format(", done in about {}", span(total));
         }
@@ -131,6 +136,7 @@ void print(const Json& decision, const cli::Terminal& terminal)
     if (const auto left_out = count(decision, "left_out"); left_out > 0) {
         terminal.out << fmt::format("and {} more\n", left_out);
     }
+    print_signals(list(decision, "candidates"), terminal);
 }
 
 std::optional<double> from_ms(const Json& json, std::string_view key)

@@ -42,6 +42,52 @@ TEST_CASE("herd route shows every node with its seconds, and why the others are 
              "and 3 more\n");
 }
 
+TEST_CASE("herd route shows the seven familiar signals, however many nodes there are, in 80 columns")
+{
+    const auto node = [](const std::string& name, const std::string& context) {
+        return R"({"node":")" + name
+            + R"(","eligible":true,"cost":{},"signals":{"thermal_state":{"s":0.0,"says":"hot"},)"
+            + R"("memory_fit":{"s":0.0,"says":"in memory already"},"queue_depth":{"s":0.0,"says":"1 of 1 slots free"},)"
+            + R"("latency_history":{"s":0.1,"says":"reads 5500 tokens/s"},"role_affinity":{"s":1.0,"says":"writes 150 tokens/s"},)"
+            + R"("availability_trend":{"s":0.0,"says":"steady"},"context_fit":{"s":0.0,"says":")" + context
+            + R"("}}})";
+    };
+    const auto body = R"({"model":"m","chosen":"a","candidates":[)" + node("a", "loaded with these options")
+        + "," + node("b", "loaded with these options") + ","
+        + node("c", "loaded with these options") + "," + node("d", "loaded with other options: a reload")
+        + R"(,{"node":"e","eligible":false,"reason":"offline","signals":{}}]})";
+    const auto text = printed([&](const auto& t) { return app::print_decision(body, t); });
+    CHECK(text.find("\n\n"
+                    "SIGNAL              a                  b                  c\n"
+                    "thermal state       hot                hot                hot\n"
+                    "memory fit          in memory already  in memory already  in memory already\n"
+                    "queue depth         1 of 1 slots free  1 of 1 slots free  1 of 1 slots free\n"
+                    "latency history     reads 5500 tok/s   reads 5500 tok/s   reads 5500 tok/s\n"
+                    "role affinity       writes 150 tok/s   writes 150 tok/s   writes 150 tok/s\n"
+                    "availability trend  steady             steady             steady\n"
+                    "context fit         these options      these options      these options\n"
+                    "\n"
+                    "SIGNAL              d\n"
+                    "thermal state       hot\n")
+          != std::string::npos);
+    CHECK(text.ends_with("context fit         other options: a reload\n"));
+    const auto signals = text.substr(text.find("SIGNAL"));
+    for (std::size_t at = 0; at < signals.size();) {
+        const auto end = signals.find('\n', at);
+        CHECK(end - at <= 80);
+        at = end + 1;
+    }
+    CHECK(text.find("SIGNAL              e") == std::string::npos); // why it is out stands above
+}
+
+TEST_CASE("herd route names the model that a fallback takes the place of")
+{
+    const std::string_view body =
+        R"({"model":"small","chosen":"studio","requested_model":"big","fallback":true,"candidates":[]})";
+    CHECK(printed([&](const auto& t) { return app::print_decision(body, t); })
+          == "small runs on studio in place of big\n");
+}
+
 TEST_CASE("when nobody can take it the note is the answer")
 {
     const std::string_view body = R"({"model":"m","chosen":null,"note":"every node that has it is offline","candidates":[]})";

@@ -56,6 +56,18 @@ TEST_CASE("a decision names the chosen node and every candidate's seconds")
     CHECK(first["decode_tokens_per_s"] == 64.0);
 }
 
+TEST_CASE("a node that did not fail lately is called steady, although no risk is none")
+{
+    const auto trend = [](double risk_s) {
+        fleet::Decision one;
+        one.candidates.push_back({.cost = {.prefill_s = 1, .decode_s = 4, .risk_s = risk_s}});
+        return Json::parse(app::admin::decision_json(one))["candidates"][0]["signals"]["availability_trend"]["says"];
+    };
+    CHECK(trend(0) == "steady");
+    CHECK(trend(0.05) == "steady");
+    CHECK(trend(0.5) == "failed or flapped lately");
+}
+
 TEST_CASE("the seven familiar signals stand on the terms")
 {
     const auto json = Json::parse(app::admin::decision_json(decision()));

@@ -129,6 +129,8 @@ export interface Cost {
   total_s: number | null
 }
 
+export type SignalName = 'thermal_state' | 'memory_fit' | 'queue_depth' | 'latency_history' | 'role_affinity' | 'availability_trend' | 'context_fit'
+
 export interface Candidate {
   node: string
   id?: string
@@ -142,11 +144,14 @@ export interface Candidate {
   cached_tokens?: number | null
   prefill_tokens_per_s?: number | null
   decode_tokens_per_s?: number | null
-  signals?: Record<string, { s: number | null, says: string }>
+  signals?: Partial<Record<SignalName, { s: number | null, says: string }>>
 }
 
 export interface Decision {
   model?: string
+  /** The model asked for, when `model` is a fallback that would run in its place. */
+  requested_model?: string
+  fallback?: boolean
   chosen: string | null
   predicted_s?: number | null
   prompt_tokens?: number | null
