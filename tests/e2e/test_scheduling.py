@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness import request, wait_until
+from harness.ollama import RealOllama
 from harness.programs import program, stream
 from harness.wire import Connection
 
@@ -266,6 +267,17 @@ def test_who_takes_nothing_after_an_early_head_holds_its_slot_no_longer_than_any
     connection.close()
 
 
+def test_a_fallback_behind_an_early_head_is_named(sim_fleet):
+    herd = sim_fleet.static(sim_fleet.sim("big=8GB", "--load-rate", "2GB"), config='[proxy]\nearly_head = "1s"\n')
+    connection, answer, pieces = stream(herd.url, "/v1/chat/completions", {"model": "giant:405b", "fallback_models": ["big"], "stream": True,
+                                                                           "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]})
+    for _ in pieces:
+        pass
+    connection.close()
+    assert answer.status == 200 and answer.body.endswith(b"data: [DONE]\n\n"), answer
+    assert answer.header("X-Herd-Model") is None and b": running big:latest on b1\n\n" in answer.body, answer.body
+
+
 # ---------------------------------------------------------------------------------------------------- fallbacks
 
 def test_a_fallback_is_taken_when_nobody_has_the_model_and_never_silently(sim_fleet):
@@ -308,6 +320,14 @@ def test_a_decision_is_explained_without_sending_anything(sim_fleet):
     assert [sim.state()["requests"] for sim in sims] == before
 
 
+def test_reloads_for_other_options_are_counted(sim_fleet):
+    herd = sim_fleet.static(sim_fleet.sim(MODEL))
+    for context in (4096, 8192):
+        where(ask(herd, options={"num_ctx": context}))
+    assert herd.status()["reloads"] == {"avoided": 0, "caused": 1}
+    assert "\nherd_reloads_caused_total 1\n" in request(herd.url, path="/metrics").body.decode()
+
+
 def test_herd_route_and_herd_why_tell_it_to_people(sim_fleet, tmp_path):
     herd = sim_fleet.static(sim_fleet.sim(MODEL), sim_fleet.sim(MODEL))
     warm(herd, "b1", "b2")
@@ -320,10 +340,15 @@ def test_herd_route_and_herd_why_tell_it_to_people(sim_fleet, tmp_path):
     body.write_text(json.dumps({"messages": [{"role": "user", "content": "word " * 500}]}))
     out = run("route", MODEL, "--body", body)
     assert "runs on b" in out and "PREFILL" in out and "b1" in out and "b2" in out, out
+    signals = out[out.index("SIGNAL"):].splitlines()
+    assert [line[:18].strip() for line in signals] == ["SIGNAL", "thermal state", "memory fit", "queue depth", "latency history",
+                                                       "role affinity", "availability trend", "context fit"], out
+    assert signals[0].split()[1:] in (["b1", "b2"], ["b2", "b1"]) and max(map(len, signals)) <= 80, out
+    assert signals[1].split()[2:] == ["hot", "hot"] and signals[3].count("1 of 1 slots free") == 2, out
     answer = ask(herd)
     record(herd, answer)
     out = run("why", answer.header("X-Herd-Request-Id"))
-    assert "answered 200 by " + where(answer) in out and "DECODE" in out, out
+    assert "answered 200 by " + where(answer) in out and "DECODE" in out and "\navailability trend  steady" in out, out
     missing = subprocess.run([program("herd"), "why", "no-such-id", "--url", herd.url], capture_output=True, text=True, timeout=30)
     assert missing.returncode == 1 and missing.stderr.startswith("herd: "), missing
 
@@ -345,4 +370,25 @@ def test_a_real_ollama_teaches_its_speed_its_slots_and_its_cache(real_herd):
                       "measured rates of the real Ollama", 10)
     assert node["rates"]["tiny:latest"]["decode_tokens_per_s"] > 0
     loaded = wait_until(lambda: next((m for m in real_herd.node("box")["loaded"] if m["name"] == "tiny:latest"), None), "tiny in memory", 10)
-    assert loaded["slots"] in (None, 1) and node["slots"]["total"] >= 1
+    assert loaded["slots"] == 1 and node["slots"]["total"] == 1  # what an Ollama has that was told nothing
+
+
+@pytest.mark.real
+def test_the_slots_of_a_real_ollama_are_what_it_was_started_with(tmp_path, sim_fleet, ollama_binary, models_folder):
+    ollama = RealOllama(tmp_path / "ollama", ollama_binary, {"tiny": models_folder["tiny"]}, env={"OLLAMA_NUM_PARALLEL": "3"})
+    try:
+        herd = sim_fleet.herd()
+        agent = sim_fleet.node("box", ollama)
+        herd.wait_online(["box"]).wait_models(["tiny"])
+        assert herd.chat("tiny").status == 200
+
+        def loaded_in(models):
+            return next((m for m in models if m["name"] == "tiny:latest" and m.get("slots")), None)
+        seen = wait_until(lambda: loaded_in(request(agent.url, path="/herd/v1/node").json()["loaded"]), "the agent's word on slots", 10)
+        assert seen["slots"] == 3, seen
+        wait_until(lambda: (loaded_in(herd.node("box")["loaded"]) or {}).get("slots") == 3, "three slots in herd", 10)
+        assert herd.node("box")["slots"]["total"] == 3
+        told = herd.post("/herd/v1/route", {"model": "tiny"}).json()
+        assert told["candidates"][0]["slots"] == 3 and told["candidates"][0]["free_slots"] == 3, told
+    finally:
+        ollama.stop()
