@@ -79,7 +79,7 @@ std::string Dispatcher::check_waiter(const Waiter& waiter, base::Instant now)
     if (!looked_at || *looked_at > now + look_again_most) {
         return "waits in a line that nobody will look at soon";
     }
-    const auto why = explain(profile, now);
+    const auto why = explain_as(profile, now, true, 1).decision;
     return !why.chosen && why.note.empty() ? "waits, and explain() does not say why" : "";
 }
 

@@ -135,7 +135,17 @@ private:
     [[nodiscard]] double blocked_for(Candidate& candidate, base::Instant now) const;
     void reserve(const Candidate& candidate, base::Instant now);
 
+    /// What would become of a request, and whether that is a place in time.
+    struct Told {
+        Decision decision{};
+        bool serves{false};
+    };
+
     // explain.cpp
+    [[nodiscard]] Told explain_as(const Profile& profile, base::Instant now, bool may_settle, std::size_t most);
+    [[nodiscard]] bool in_time(const Profile& profile, const Pick& best, base::Instant now) const;
+    void add_those_without(const Profile& profile);
+    void list_candidates(Decision& out, std::size_t most);
     [[nodiscard]] std::shared_ptr<const Decision> decision_of(const Profile& profile, const Task& task,
                                                               std::span<const Candidate> candidates,
                                                               std::optional<std::size_t> chosen, double total_s);

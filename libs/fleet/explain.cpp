@@ -2,8 +2,10 @@
 #include "fleet/dispatcher.hpp"
 
 #include "fleet/model_name.hpp"
+#include "fleet/seconds.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace herd::fleet {
 namespace {
@@ -76,11 +78,36 @@ std::shared_ptr<const Decision> Dispatcher::decision_of(const Profile& profile, 
     return decision;
 }
 
+/// As the request would be treated on arrival: its own model if that can serve in time, else the first fallback that can.
 Decision Dispatcher::explain(const Profile& profile, base::Instant now)
 {
+    auto told = explain_as(profile, now, true, explained_most);
+    if (told.serves || profile.need != Need::slot || profile.fallbacks.empty()) {
+        return std::move(told.decision);
+    }
+    auto instead = profile;
+    for (const auto& other : profile.fallbacks) {
+        if (other.key.empty() || other.key == profile.model_key) {
+            continue;
+        }
+        instead.model_key = other.key;
+        instead.model = other.model;
+        auto stand_in = explain_as(instead, now, false, explained_most);
+        if (stand_in.serves) {
+            return std::move(stand_in.decision);
+        }
+    }
+    told.decision.note += "; none of the fallback models can take its place";
+    return std::move(told.decision);
+}
+
+Dispatcher::Told Dispatcher::explain_as(const Profile& profile, base::Instant now, bool may_settle,
+                                        std::size_t most)
+{
     const auto kept_rng = rng_; // looking costs nothing, not even a random number
-    Decision out;
-    auto judgement = judge(profile, now, true);
+    Told told;
+    Decision& out = told.decision;
+    auto judgement = judge(profile, now, may_settle);
     const auto task = task_of(profile, knowledge_.expect());
     out.model = profile.model;
     out.prompt_tokens = task.prompt_tokens;
@@ -108,6 +135,8 @@ Decision Dispatcher::explain(const Profile& profile, base::Instant now)
         best.now = true;
     }
     rng_ = kept_rng;
+    told.serves = judgement.fate == Fate::settle
+        || (judgement.fate == Fate::routable && fits_somewhere(profile, now) && in_time(profile, best, now));
     if (best.place) {
         out.predicted_s = best.total_s;
         if (best.now && out.ahead == 0) {
@@ -126,13 +155,44 @@ Decision Dispatcher::explain(const Profile& profile, base::Instant now)
     } else {
         out.note = judgement.message;
     }
+    add_those_without(profile);
+    list_candidates(out, most);
+    return told;
+}
+
+/// Whether it would be given a place before its deadline, as arrive.cpp and leave.cpp judge that.
+bool Dispatcher::in_time(const Profile& profile, const Pick& best, base::Instant now) const
+{
+    const auto line = lines_.find({profile.need, profile.model_key});
+    if (line == lines_.end()) {
+        if (best.now) {
+            return true;
+        }
+    } else if (line->second.size() >= options_.queue_per_model) {
+        return false;
+    }
+    if (profile.deadline == base::Instant{} || !knowledge_.expect().knows(profile.model_key)) {
+        return true;
+    }
+    double wait = best.wait_s;
+    if (line != lines_.end()) {
+        double ahead_s = 0;
+        line->second.each([&ahead_s](const Waiter& other) { ahead_s += other.service_s; });
+        wait = wait_behind(profile, ahead_s, now);
+    }
+    return now + duration_of(wait) <= profile.deadline;
+}
+
+/// The nodes that do not even have the model, behind the candidates.
+void Dispatcher::add_those_without(const Profile& profile)
+{
     std::vector<const NodeRecord*> seen;
     seen.reserve(candidates_.size());
     for (const auto& candidate : candidates_) {
         seen.push_back(candidate.node);
     }
     std::ranges::sort(seen);
-    for (auto& [id, node] : nodes_.all()) { // those who do not even have it
+    for (auto& [id, node] : nodes_.all()) {
         if (!std::ranges::binary_search(seen, &node)) {
             auto other = consider(node, nullptr, profile);
             if (other.exclusion == Exclusion::none) {
@@ -141,20 +201,30 @@ Decision Dispatcher::explain(const Profile& profile, base::Instant now)
             candidates_.push_back(other);
         }
     }
-    for (const auto& candidate : candidates_) {
-        if (out.candidates.size() == explained_most) {
-            ++out.left_out;
-        } else {
-            out.candidates.push_back(weighed(candidate, true));
-        }
+}
+
+/// The chosen one first, then by cost, then those that are out of the question.
+void Dispatcher::list_candidates(Decision& out, std::size_t most)
+{
+    order_.resize(candidates_.size());
+    for (std::uint32_t i = 0; i < order_.size(); ++i) {
+        order_[i] = i;
     }
-    const auto place_of = [&out](const Weighed& one) {
+    const auto place_of = [&](std::uint32_t index) {
+        const auto& one = candidates_[index];
         const bool possible = one.exclusion == Exclusion::none || one.exclusion == Exclusion::no_free_slot
             || one.exclusion == Exclusion::loading;
-        return std::tuple(one.node != out.chosen, !possible, possible ? one.cost.total_s() : 0.0, one.node);
+        return std::tuple(one.node->id != out.chosen, !possible, possible ? one.cost.total_s() : 0.0,
+                          one.node->id);
     };
-    std::ranges::sort(out.candidates, [&](const Weighed& a, const Weighed& b) { return place_of(a) < place_of(b); });
-    return out;
+    const auto count = std::min(order_.size(), most);
+    std::ranges::partial_sort(order_, order_.begin() + static_cast<std::ptrdiff_t>(count),
+                              [&](std::uint32_t a, std::uint32_t b) { return place_of(a) < place_of(b); });
+    out.candidates.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        out.candidates.push_back(weighed(candidates_[order_[i]], true));
+    }
+    out.left_out = candidates_.size() - count;
 }
 
 std::optional<Standing> Dispatcher::standing(Ticket ticket, base::Instant now) const

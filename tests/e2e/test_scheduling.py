@@ -292,6 +292,10 @@ def test_a_fallback_is_taken_when_nobody_has_the_model_and_never_silently(sim_fl
                     ask(herd, model="giant:405b", fallback_models=[MODEL], headers={"X-Fleet-No-Fallback": "true"}),
                     ask(herd, model="giant:405b", fallback_models=[MODEL], fallback=False)):
         assert refused.status == 404 and refused.json()["error"] == "model 'giant:405b' not found", refused
+    told = herd.post("/herd/v1/route", {"model": "giant:405b", "fallback_models": ["nobody-has-it", MODEL]}).json()
+    assert told["chosen"] == "b1" and told["model"] == MODEL and told["requested_model"] == "giant:405b" and told["fallback"] is True, told
+    told = herd.post("/herd/v1/route", {"model": MODEL, "fallback_models": ["other"]}).json()
+    assert told["chosen"] == "b1" and told["model"] == MODEL and "requested_model" not in told, told
     straight = ask(herd, fallback_models=["other"])
     assert straight.header("X-Herd-Model") == MODEL and not record(herd, straight).get("fallback")
 

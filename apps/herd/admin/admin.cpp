@@ -240,8 +240,9 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange)
     if (!asked) {
         co_return Reply{asked.error().status, error(asked.error().message)};
     }
+    const auto model = asked->model;
     const auto decision = co_await scheduler_.explain(std::move(*asked));
-    co_return Reply{200, decision_json(decision)};
+    co_return Reply{200, decision_json(decision, model)};
 }
 
 net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)

@@ -103,7 +103,7 @@ Json candidate_json(const fleet::Weighed& one)
 
 } // namespace
 
-std::string decision_json(const fleet::Decision& decision)
+std::string decision_json(const fleet::Decision& decision, std::string_view asked)
 {
     Json chosen(nullptr);
     Json candidates = Json::array();
@@ -120,6 +120,10 @@ std::string decision_json(const fleet::Decision& decision)
               {"prompt_tokens", rounded(decision.prompt_tokens)},
               {"output_tokens", rounded(decision.output_tokens)},
               {"ahead", decision.ahead}};
+    if (!asked.empty() && asked != decision.model) {
+        json["requested_model"] = asked;
+        json["fallback"] = true;
+    }
     if (!decision.note.empty()) {
         json["note"] = decision.note;
     }

@@ -388,6 +388,47 @@ TEST_CASE("a fallback is taken only when nobody has the model or it would come t
     CHECK(scene.world.snapshot()->totals.fallbacks == 2);
 }
 
+TEST_CASE("a question tells of the fallback that would run, in the same cases in which one does")
+{
+    Scene scene{15};
+    scene.box("a", {"m", "small"}, 1);
+    scene.settle();
+    const auto explain = [&scene](const Profile& profile) {
+        return scene.world.herd().explain(profile, scene.world.now());
+    };
+    const ModelChoice small{"registry.ollama.ai/library/small:latest", "small"};
+    const ModelChoice nowhere{"registry.ollama.ai/library/nowhere:latest", "nowhere"};
+    auto profile = World::profile_of("m");
+    profile.fallbacks = {small};
+    auto told = explain(profile);
+    CHECK(told.model == "m");
+    CHECK(told.chosen);
+
+    auto missing = World::profile_of("absent");
+    missing.fallbacks = {nowhere, small};
+    told = explain(missing);
+    CHECK(told.model == "small");
+    CHECK(told.chosen);
+    CHECK(told.note.empty());
+    CHECK(scene.world.snapshot()->totals.fallbacks == 0); // looking changes nothing
+
+    missing.fallbacks = {nowhere};
+    told = explain(missing);
+    CHECK(told.model == "absent");
+    CHECK_FALSE(told.chosen);
+    CHECK(told.note == "model 'absent' not found; none of the fallback models can take its place");
+
+    scene.teach("a", 10); // ten seconds each
+    scene.world.ask("m");
+    profile.deadline = scene.world.now() + 2s;
+    told = explain(profile);
+    CHECK(told.model == "small");
+    profile.deadline = scene.world.now() + 60s; // worth the wait for the model itself
+    told = explain(profile);
+    CHECK(told.model == "m");
+    CHECK(told.note == "would wait for a slot");
+}
+
 TEST_CASE("a flooding client does not keep another from its turn")
 {
     Scene scene{16};

@@ -56,6 +56,20 @@ TEST_CASE("a decision names the chosen node and every candidate's seconds")
     CHECK(first["decode_tokens_per_s"] == 64.0);
 }
 
+TEST_CASE("a fallback that would run is told as such")
+{
+    fleet::Decision decision;
+    decision.model = "small";
+    for (const auto* asked : {"", "small"}) {
+        CHECK_FALSE(Json::parse(app::admin::decision_json(decision, asked)).contains("requested_model"));
+        CHECK_FALSE(Json::parse(app::admin::decision_json(decision, asked)).contains("fallback"));
+    }
+    const Json json = Json::parse(app::admin::decision_json(decision, "big"));
+    CHECK(json["model"] == "small");
+    CHECK(json["requested_model"] == "big");
+    CHECK(json["fallback"] == true);
+}
+
 TEST_CASE("a node that did not fail lately is called steady, although no risk is none")
 {
     const auto trend = [](double risk_s) {
