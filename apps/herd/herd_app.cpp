@@ -172,6 +172,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
     scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, inquiry, *proofs_, std::move(hooks),
                                      surroundings_of(sockets.local));
     sync_ = std::make_unique<sync::Keeper>(loop, *network_, *fleet_, base::Rng(rng_.next()));
+    pins_ = std::make_unique<pins::Keeper>(loop, *network_, *fleet_, base::Rng(rng_.next()));
     rates_ = std::make_unique<RatesKeeper>(loop, *fleet_, options_.state_dir + "/rates.json");
     pool_ = std::make_unique<PoolKeeper>(loop, *fleet_, *scout_, options_.state_dir + "/fleet.json");
 }
@@ -208,6 +209,7 @@ base::Result<void> HerdApp::start()
     use_ollana_servers();
     rates_->restore();
     sync_->require(requirements(options_, policy_->in_force()));
+    want_pins();
     if (beacon_) {
         tell_openness();
         apply_ollana(options_);
@@ -517,6 +519,7 @@ net::Task<void> HerdApp::shut_down()
     co_await health_->stop(loop);
     co_await sync_->stop();
     co_await devices_->stop();
+    co_await pins_->stop();
     co_await scout_->stop();
     fleet_->stop();
     lateness_timer_->cancel();

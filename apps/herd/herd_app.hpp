@@ -8,6 +8,7 @@
 #include "herd/health/keeper.hpp"
 #include "herd/keys/key_keeper.hpp"
 #include "herd/options.hpp"
+#include "herd/pins/keeper.hpp"
 #include "herd/policy/policy_keeper.hpp"
 #include "herd/pool_keeper.hpp"
 #include "herd/rates_keeper.hpp"
@@ -103,6 +104,9 @@ private:
     net::Task<std::vector<health::Past>> past_from(net::Loop& asker);
     net::Task<bool> cancel_from(net::Loop& asker, std::string id);
     net::Task<std::string> sync_from(net::Loop& asker, admin::SyncRetry retry);
+    net::Task<pins::Standing> pins_from(net::Loop& asker);
+    pins::Standing pins_now();
+    void want_pins();
     void record(proxy::ExchangeRecord&& record);
     net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
     net::Task<MetricsScene> scene_from(net::Loop& asker);
@@ -124,6 +128,7 @@ private:
     std::unique_ptr<PoolKeeper> pool_;
     std::unique_ptr<RatesKeeper> rates_;
     std::unique_ptr<sync::Keeper> sync_;
+    std::unique_ptr<pins::Keeper> pins_;
     std::unique_ptr<discovery::HerdBeacon> beacon_;
     std::unique_ptr<Ledger> ledger_; // outlives the relays
     std::unique_ptr<health::Keeper> health_; // on the ledger's loop

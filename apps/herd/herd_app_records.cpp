@@ -34,6 +34,9 @@ void HerdApp::build_ledger()
         if (beacon_) {
             beacon_->herd().ollana().set_routable(!snapshot->routable().empty());
         }
+        if (pins_) {
+            pins_->changed(snapshot);
+        }
     });
 }
 
@@ -121,6 +124,11 @@ health::Glance HerdApp::glance()
     for (const sync::Entry& entry : sync_->plan().entries()) {
         if (entry.state == sync::State::failed) {
             now.own.required_failed.push_back({entry.node_name, entry.model, entry.reason, entry.failures, entry.next_try});
+        }
+    }
+    for (const pins::Entry& entry : pins_->plan().entries()) {
+        if (entry.failures > 0 && entry.state != pins::State::resident) {
+            now.own.pins_failed.push_back({entry.node_name, entry.model, entry.reason, entry.failures, entry.next_try});
         }
     }
     if (const auto& aliases = policy_->proxy()->aliases; aliases != nullptr) {

@@ -395,6 +395,15 @@ void store_rows(Table& t, HerdOptions& o)
             o.store.max_size);
 }
 
+std::string pin_fault(const Table& rows)
+{
+    std::map<std::string, std::string> texts;
+    for (const config::Option& option : rows.options()) {
+        texts[option.row.key] = option.show().front();
+    }
+    return model_pin_fault({texts["model"], texts["node"], static_cast<std::uint32_t>(base::parse_unsigned(texts["replicas"]).value_or(1))});
+}
+
 /// Rows in the order of the help. `file_nodes` takes the [[node]] tables, which --node adds to.
 Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
 {
@@ -429,6 +438,9 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
         .repeated("required", "A model that nodes are to have: herd has them pull it. `GET /herd/v1/sync` tells how that goes.",
                   options.required, required_rows)
         .required = {"model"};
+    auto& pins = table.repeated("pins", "A model that stays in memory: docs/ALIASES_AND_PINS.md.", options.pins, model_pin_rows);
+    pins.required = {"model"};
+    pins.check = pin_fault;
     return table;
 }
 

@@ -65,6 +65,7 @@ struct HerdOptions {
     std::vector<ConfiguredNode> nodes{};
     std::vector<ConfiguredFrontend> frontends{};
     std::vector<RequiredModel> required{};
+    std::vector<ConfiguredPin> pins{};
     proxy::AliasConfig aliases{};
 
     struct Discovery {

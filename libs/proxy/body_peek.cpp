@@ -145,6 +145,8 @@ private:
             words(peek_.fallback_models, fallbacks_max, name_bytes_max);
         } else if (key == "fallback") {
             peek_.no_fallback = reader_.skip() == "false";
+        } else if (key == "force") {
+            peek_.force = reader_.skip() == "true";
         } else if (key == "name") {
             const bool given = reader_.kind() != Kind::null;
             const auto at = reader_.position();

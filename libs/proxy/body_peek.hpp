@@ -44,6 +44,7 @@ struct BodyPeek {
     std::string user{};              ///< OpenAI's; empty: none
     std::vector<std::string> fallback_models{};
     bool no_fallback{false};         ///< "fallback": false
+    bool force{false};               ///< "force": true, of a deletion
     Place model_at{};                ///< where the value that counts stands, quotes included
     Place name_at{};                 ///< the same of `name`
     Place num_ctx_at{};

@@ -99,6 +99,9 @@ net::Task<void> Exchange::unload()
 
 net::Task<void> Exchange::remove()
 {
+    if (options_->pinned_models != nullptr && !peek_.force && options_->pinned_models->contains(model_.key)) {
+        co_return co_await say(Problem{409, "conflict", "model '" + model_.text + "' is pinned: unpin it first, or send \"force\": true"});
+    }
     Broadcast what{.method = "DELETE", .path = {}, .body = {}};
     co_await to_holders(std::move(what), model_.key, model_.text);
 }

@@ -11,6 +11,8 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace herd::proxy {
@@ -38,6 +40,8 @@ struct ProxyOptions {
     base::Duration total_timeout{};   ///< from the request's head to the end of the answer; 0: none
     std::shared_ptr<const Frontends> frontends{}; ///< null: none are configured
     std::shared_ptr<const Aliases> aliases{};     ///< null: none are configured
+    /// ModelName::keys of models that are to stay loaded: not deleted unless forced. Null: none are.
+    std::shared_ptr<const std::set<std::string>> pinned_models{};
 };
 
 /// Shared by the proxies of all loops.

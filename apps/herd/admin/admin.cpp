@@ -119,6 +119,9 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
         const auto report = co_await controls_->health(exchange.loop());
         co_return Reply{200, health::report_json(*report)};
     }
+    if (is_pin_path(path)) {
+        co_return co_await read_pins(exchange, path);
+    }
     if (is_compat_path(path)) {
         auto answer = co_await compat_answer(exchange, scheduler_, *controls_);
         co_return Reply{answer.status, std::move(answer.body)};
@@ -168,6 +171,9 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
     const base::Instant now = exchange.loop().now();
     if (path == "/herd/v1/nodes" && method == "POST") {
         co_return co_await add_node(exchange);
+    }
+    if (is_pin_path(path)) {
+        co_return co_await change_pins(exchange, path);
     }
     if (auto change = policy_change(method, path)) {
         co_return co_await change_policy(exchange, std::move(*change));

@@ -3,6 +3,7 @@
 #include "herd/admin/fleet_queue.hpp"
 #include "herd/admin/views.hpp"
 #include "herd/health/finding.hpp"
+#include "herd/pins/view.hpp"
 #include "herd/policy/policy_change.hpp"
 #include "herd/records/ledger.hpp"
 #include "herd/static_nodes.hpp"
@@ -63,6 +64,8 @@ struct Controls {
     std::function<net::Task<LedgerAnswer>(net::Loop& asker, Ledger::Question question)> ask_records{};
     /// How the required models stand, after the retry that was asked for, if one was.
     std::function<net::Task<std::string>(net::Loop& asker, SyncRetry retry)> sync{};
+    /// How the models that are to stay loaded stand.
+    std::function<net::Task<pins::Standing>(net::Loop& asker)> pins{};
     /// Ends the exchange of that id, if it is in flight.
     std::function<net::Task<bool>(net::Loop& asker, std::string id)> cancel{};
     std::function<net::Task<PolicyAnswer>(net::Loop& asker, PolicyQuestion question)> policy{};
@@ -104,6 +107,9 @@ private:
     net::Task<Reply> write(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> read_policy(http::ServerExchange& exchange, PolicyQuestion question); // admin_policy.cpp
     net::Task<Reply> change_policy(http::ServerExchange& exchange, PolicyChange change);
+    net::Task<Reply> read_pins(http::ServerExchange& exchange, std::string_view path); // admin_pins.cpp
+    net::Task<Reply> change_pins(http::ServerExchange& exchange, std::string_view path);
+    net::Task<Reply> pin_as_asked(http::ServerExchange& exchange, std::string body);
     net::Task<Reply> announce(http::ServerExchange& exchange);
     net::Task<Reply> route(http::ServerExchange& exchange);
     net::Task<Reply> add_node(http::ServerExchange& exchange);

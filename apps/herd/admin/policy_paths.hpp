@@ -12,6 +12,9 @@ namespace herd::app::admin {
 /// For what changes something, without body; nothing: another path, or not with that method.
 [[nodiscard]] std::optional<PolicyChange> policy_change(std::string_view method, std::string_view path);
 
+/// Of models that stay loaded.
+[[nodiscard]] bool is_pin_path(std::string_view path);
+
 /// Percent escapes taken out; false on a bad one.
 [[nodiscard]] bool decode(std::string_view text, std::string& out);
 

@@ -487,7 +487,7 @@ void mapped_model_cold(const Evidence& e, Findings& out)
     const auto [whole, models] = told(names);
     out.push_back({.severity = Severity::warning,
                    .summary = fmt::format("in no node's memory: {}; who asks for that first waits for a load", whole),
-                   .advice = fmt::format("`ollama run {} \"\" --keepalive 1h` through herd loads it", names.begin()->first),
+                   .advice = fmt::format("`[[pins]] model = \"{}\"` in herd.toml keeps it in memory", names.begin()->first),
                    .model = names.size() == 1 ? names.begin()->first : std::string{},
                    .data = {{"not_hot", models}}});
 }
@@ -504,6 +504,25 @@ void required_model_failed(const Evidence& e, Findings& out)
                                               each.reason, wait),
                        .advice = fmt::format("`curl -X POST http://127.0.0.1:11435/herd/v1/sync/retry` tries at once; or take {} out of [[required]] and required_models",
                                              each.model),
+                       .node = each.node,
+                       .model = each.model,
+                       .data = {{"failures", std::int64_t{each.failures}}, {"reason", each.reason}, {"next_try_s", wait}}});
+    }
+}
+
+void pin_cannot_fit(const Evidence& e, Findings& out)
+{
+    for (const Own::RequiredFailed& each : e.own.pins_failed) {
+        if (each.failures < 2) {
+            continue;
+        }
+        const double wait = std::max(0.0, base::seconds(each.next_try - e.now));
+        out.push_back({.severity = Severity::warning,
+                       .summary = fmt::format("{} is pinned, but could not be kept in {}'s memory, {} times: {}; next try in {:.0f} s", each.model,
+                                              each.node, each.failures, each.reason, wait),
+                       .advice = fmt::format("`curl -X DELETE http://127.0.0.1:11435/herd/v1/pins/{}` unpins it (or take it out of [[pins]]); or free "
+                                             "memory on {}",
+                                             each.model, each.node),
                        .node = each.node,
                        .model = each.model,
                        .data = {{"failures", std::int64_t{each.failures}}, {"reason", each.reason}, {"next_try_s", wait}}});
@@ -542,6 +561,8 @@ constexpr Check checks[] = {
      "nothing", "info", context_protection_active, 0s, 60s},
     {"required_model_failed", "Required model missing", "A pull of a required model failed 3 times at a node.",
      "the reason is told; `POST /herd/v1/sync/retry` tries at once", "warning", required_model_failed, 0s, 5s},
+    {"pin_cannot_fit", "Pinned model does not stay", "A pinned model failed to load twice in a row, or was pushed out of memory again.",
+     "unpin it, or free memory", "warning", pin_cannot_fit, 0s, 5s},
     {"mapped_model_missing", "Alias without its model", "A model that a name under [aliases] stands for is on no node that takes requests.",
      "pull it, or another model under [aliases]", "critical", mapped_model_missing, 5s, 5s},
     {"mapped_model_cold", "Alias not loaded", "A model that a name under [aliases] stands for is on a node's disk but in no node's memory.",

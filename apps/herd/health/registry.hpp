@@ -36,6 +36,7 @@ struct Own {
         base::Instant next_try{};
     };
     std::vector<RequiredFailed> required_failed{};
+    std::vector<RequiredFailed> pins_failed{}; ///< the same of pinned models that did not load, or did not stay
     /// A name that clients may ask for, and the model that it stands for in the end.
     struct Alias {
         std::string name{};

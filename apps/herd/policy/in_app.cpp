@@ -10,10 +10,21 @@ void HerdApp::build_policy(Managed managed)
         if (auto wanted = requirements(options_, policy_->in_force()); wanted != sync_->plan().required()) {
             sync_->require(std::move(wanted));
         }
+        want_pins();
         publish_proxy(options, std::move(done));
     };
     policy_ = std::make_unique<PolicyKeeper>(main_loop(), *fleet_, options_, std::move(managed), installation_.id,
                                              std::move(publish));
+    policy_->ask_pinned_at([this](const fleet::NodeId& node) {
+        std::vector<std::string> keys;
+        for (const pins::Entry& entry : pins_->plan().entries()) {
+            if (entry.node == node && !entry.node_name.empty()) {
+                keys.push_back(entry.key);
+            }
+        }
+        return keys;
+    });
+    controls_->pins = [this](net::Loop& asker) { return pins_from(asker); };
     controls_->change_policy = [this](net::Loop& asker, PolicyChange change) { return change_policy_from(asker, std::move(change)); };
     controls_->policy = [this](net::Loop& asker, admin::PolicyQuestion question) { return policy_from(asker, std::move(question)); };
 }
@@ -33,6 +44,39 @@ void HerdApp::publish_proxy(const std::shared_ptr<const proxy::ProxyOptions>& op
             });
         });
     }
+}
+
+void HerdApp::want_pins()
+{
+    std::vector<pins::Pin> wanted;
+    for (const ConfiguredPin& pin : policy_->pins()) {
+        wanted.push_back({pin.model, pin.node, pin.replicas});
+    }
+    pins_->want(std::move(wanted));
+}
+
+pins::Standing HerdApp::pins_now()
+{
+    const auto snapshot = fleet_->publish();
+    pins::Standing now{.entries = pins_->plan().entries(), .now = main_loop().now(), .wall = clock_.wall()};
+    const auto& all = policy_->pins();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const auto* node = all[i].node.empty() ? nullptr : snapshot->find(std::string_view(all[i].node));
+        now.pins.push_back({.pin = all[i],
+                            .node = node == nullptr ? std::string{} : node->name,
+                            .node_id = node == nullptr ? std::string{} : node->id.text(),
+                            .managed = i + policy_->managed_pins() >= all.size()});
+    }
+    for (const fleet::NodeView* node : snapshot->routable()) {
+        now.places += admin::hot_model_cap(*node->facts);
+    }
+    return now;
+}
+
+net::Task<pins::Standing> HerdApp::pins_from(net::Loop& asker)
+{
+    auto work = [this] { return pins_now(); };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
 }
 
 net::Task<PolicyAnswer> HerdApp::change_policy_from(net::Loop& asker, PolicyChange change)

@@ -60,7 +60,40 @@ base::Result<void> take_nodes(const Json& list, Managed& into)
     return {};
 }
 
+base::Result<void> take_pins(const Json& list, Managed& into)
+{
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        auto one = parse_pin(list[i].dump());
+        if (!one) {
+            return refuse("pins[" + std::to_string(i) + "]: " + one.error().context);
+        }
+        into.pins.push_back(std::move(*one));
+    }
+    return {};
+}
+
 } // namespace
+
+base::Result<ConfiguredPin> parse_pin(std::string_view body, const std::vector<std::string>& besides)
+{
+    auto pin = filled(ConfiguredPin{}, &model_pin_rows, body, besides);
+    if (pin && pin->model.empty()) {
+        return refuse("model: a pin needs one");
+    }
+    if (pin) {
+        if (auto wrong = model_pin_fault(*pin); !wrong.empty()) {
+            return refuse("node: " + wrong);
+        }
+    }
+    return pin;
+}
+
+std::string json_of(ConfiguredPin pin)
+{
+    Table table{std::string{}};
+    model_pin_rows(table, pin);
+    return members_json(table);
+}
 
 void managed_node_rows(Table& table, ManagedNode& node)
 {
@@ -110,8 +143,9 @@ base::Result<Managed> parse_managed(std::string_view text)
         return refuse("no JSON object");
     }
     for (const auto& [key, value] : json.items()) {
-        if ((key == "frontends" || key == "nodes") && value.is_array()) {
-            if (auto done = key == "nodes" ? take_nodes(value, out) : take_frontends(value, out); !done) {
+        if ((key == "frontends" || key == "nodes" || key == "pins") && value.is_array()) {
+            auto* take = key == "nodes" ? &take_nodes : key == "pins" ? &take_pins : &take_frontends;
+            if (auto done = take(value, out); !done) {
                 return std::unexpected(std::move(done.error()));
             }
         } else if (key == "use" && value.is_object()) {
@@ -137,6 +171,10 @@ std::string managed_text(const Managed& managed)
     out += "],\n\"nodes\": [";
     for (const auto& one : managed.nodes) {
         out += (&one == &managed.nodes.front() ? "\n{" : ",\n{") + json_of(one) + "}";
+    }
+    out += "],\n\"pins\": [";
+    for (const auto& one : managed.pins) {
+        out += (&one == &managed.pins.front() ? "\n{" : ",\n{") + json_of(one) + "}";
     }
     out += "],\n\"use\": " + Json(managed.use).dump() + "\n}\n";
     return out;

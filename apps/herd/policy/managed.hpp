@@ -21,11 +21,17 @@ struct Managed {
     std::vector<ConfiguredFrontend> frontends{};
     std::vector<ManagedNode> nodes{};
     std::map<std::string, std::string> use{}; ///< frontend id → node id
+    std::vector<ConfiguredPin> pins{};         ///< besides those of herd.toml; nodes by id
 };
 
 /// Errors: bad_config, one sentence that names the entry and the field.
 [[nodiscard]] base::Result<Managed> parse_managed(std::string_view text);
 [[nodiscard]] std::string managed_text(const Managed& managed);
+
+/// A pin as JSON has it. Errors: bad_config, one sentence.
+[[nodiscard]] base::Result<ConfiguredPin> parse_pin(std::string_view body, const std::vector<std::string>& besides = {});
+/// Members of the object, without braces.
+[[nodiscard]] std::string json_of(ConfiguredPin pin);
 
 /// The rows of such an entry.
 void managed_node_rows(config::Table& table, ManagedNode& node);

@@ -1,6 +1,7 @@
 #include "herd/policy/policy.hpp"
 
 #include "config/backend_url.hpp"
+#include "fleet/model_name.hpp"
 
 #include <algorithm>
 
@@ -63,11 +64,20 @@ base::Result<Policy> compile_policy(const HerdOptions& options, const Managed& m
         policy.settings.emplace_back(node.node, std::move(settings));
     }
     input.use = managed.use;
-    auto frontends = proxy::Frontends::compile(std::move(input), defaults, before);
+    policy.pins = options.pins;
+    policy.pins.insert(policy.pins.end(), managed.pins.begin(), managed.pins.end());
+    auto proxy = defaults;
+    if (!policy.pins.empty()) {
+        auto keys = std::make_shared<std::set<std::string>>();
+        for (const ConfiguredPin& pin : policy.pins) {
+            keys->insert(fleet::ModelName::parse(pin.model).key);
+        }
+        proxy.pinned_models = std::move(keys);
+    }
+    auto frontends = proxy::Frontends::compile(std::move(input), proxy, before);
     if (!frontends) {
         return std::unexpected(std::move(frontends.error()));
     }
-    auto proxy = defaults;
     proxy.frontends = std::move(*frontends);
     policy.proxy = std::make_shared<const proxy::ProxyOptions>(std::move(proxy));
     return policy;

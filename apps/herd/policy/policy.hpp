@@ -15,6 +15,7 @@ struct Policy {
     std::vector<ConfiguredFrontend> frontends{}; ///< in force
     std::vector<ManagedNode> nodes{};            ///< in force, by id or name
     std::set<std::string> managed{};             ///< ids of frontends, and nodes, that were changed at run time
+    std::vector<ConfiguredPin> pins{};           ///< in force: those of herd.toml, then those made at run time
     fleet::SettingsOf settings{};                ///< for the fleet
     std::shared_ptr<const proxy::ProxyOptions> proxy{};
 };

@@ -15,6 +15,8 @@ struct PolicyChange {
         put_node,
         patch_node,
         reset_node,      ///< back to herd.toml
+        add_pin,         ///< `body`: {"model", "node"?, "replicas"?, "force"?}
+        remove_pin,      ///< `target`: the model; `body`: of that node only, or empty
     };
     What what{What::patch_frontend};
     std::string target{}; ///< id or name of the frontend or node

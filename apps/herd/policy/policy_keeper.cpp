@@ -212,6 +212,9 @@ PolicyAnswer PolicyKeeper::shown(const Next& next, const Policy& policy)
     if (next.status == 204) {
         return {204, {}, {}};
     }
+    if (next.pin) {
+        return shown_pin(next);
+    }
     if (!next.node.empty()) {
         const auto snapshot = fleet_.publish();
         const auto* node = snapshot->find(next.node);
@@ -425,6 +428,8 @@ PolicyKeeper::Next PolicyKeeper::apply(const PolicyChange& change)
     case What::put_node:
     case What::patch_node:
     case What::reset_node: return apply_to_node(change);
+    case What::add_pin: return add_pin(change);
+    case What::remove_pin: return remove_pin(change);
     default: return apply_to_frontend(change);
     }
 }
@@ -455,7 +460,8 @@ void PolicyKeeper::answer_first(PolicyAnswer answer)
 void PolicyKeeper::begin()
 {
     const auto& change = waiting_.front().change;
-    if (!change.if_match.empty()) {
+    const bool of_pin = change.what == What::add_pin || change.what == What::remove_pin;
+    if (!change.if_match.empty() && !of_pin) {
         const bool of_node = change.what == What::put_node || change.what == What::patch_node || change.what == What::reset_node;
         Next now{.managed = managed_, .frontend = change.target};
         const auto present = of_node ? node_settings(change.target) : shown(now, policy_);
@@ -492,7 +498,8 @@ void PolicyKeeper::ended(Next next, Policy policy, const base::Result<void>& wri
     managed_ = next.managed;
     policy_ = std::move(policy);
     fleet_.apply(fleet::NodesConfigured{policy_.settings});
-    log::info("app", "policy_changed", {{"what", !next.node.empty() ? "node" : "frontend"}, {"id", !next.node.empty() ? next.node : next.frontend}});
+    log::info("app", "policy_changed", {{"what", next.pin ? "pin" : !next.node.empty() ? "node" : "frontend"},
+                                        {"id", next.pin ? next.pin->model : !next.node.empty() ? next.node : next.frontend}});
     publish_(policy_.proxy, [this, next = std::move(next)] { answer_first(shown(next, policy_)); });
 }
 

@@ -26,6 +26,11 @@ public:
 
     [[nodiscard]] const std::shared_ptr<const proxy::ProxyOptions>& proxy() const { return policy_.proxy; }
     [[nodiscard]] const std::vector<ConfiguredFrontend>& in_force() const { return policy_.frontends; }
+    /// Models that are to stay loaded: those of herd.toml first, `managed` of them made at run time.
+    [[nodiscard]] const std::vector<ConfiguredPin>& pins() const { return policy_.pins; }
+    [[nodiscard]] std::size_t managed_pins() const { return managed_.pins.size(); }
+    /// Asked for the keys of models that are pinned at a node now. Set once, before the first change.
+    void ask_pinned_at(std::function<std::vector<std::string>(const fleet::NodeId&)> pinned_at) { pinned_at_ = std::move(pinned_at); }
     /// For a reload: checks without changing anything.
     [[nodiscard]] base::Result<Policy> prepare(const HerdOptions& options, const Managed& managed) const;
     /// A change is being written: no time for a reload.
@@ -48,6 +53,7 @@ private:
         PolicyAnswer answer{};                    ///< when it is refused, status ≥ 400
         std::string frontend{};                   ///< to be shown afterwards; else `node`
         std::string node{};
+        std::optional<ConfiguredPin> pin{};       ///< or what was pinned or unpinned
         int status{200};
     };
     void begin();
@@ -65,6 +71,9 @@ private:
     [[nodiscard]] std::string frontend_json(const Policy& policy, const Managed& managed, const std::string& id);
     [[nodiscard]] std::string node_json(const Policy& policy, const fleet::NodeView& node) const;
     [[nodiscard]] PolicyAnswer shown(const Next& next, const Policy& policy);
+    [[nodiscard]] Next add_pin(const PolicyChange& change); // policy_pins.cpp
+    [[nodiscard]] Next remove_pin(const PolicyChange& change);
+    [[nodiscard]] PolicyAnswer shown_pin(const Next& next) const;
 
     net::Loop& loop_;
     FleetOwner& fleet_;
@@ -74,6 +83,7 @@ private:
     Managed managed_;
     Policy policy_;
     Publish publish_;
+    std::function<std::vector<std::string>(const fleet::NodeId&)> pinned_at_ = [](const fleet::NodeId&) { return std::vector<std::string>{}; };
     std::deque<Waiting> waiting_; ///< the first one is being written
     net::Blocking files_{"herd-policy"}; // last: ends first
 };

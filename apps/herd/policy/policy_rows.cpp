@@ -196,6 +196,19 @@ void limit_rows(Table& table, proxy::FrontendConfig& rules)
 
 } // namespace
 
+void model_pin_rows(Table& table, ConfiguredPin& pin)
+{
+    table.parsed({.key = "model", .sentence = "The model that is to stay in memory. Required."}, pin.model, "the name of a model",
+                 parse_model_name, as_written);
+    table.text({.key = "node", .sentence = "Name or id of the node; none: wherever herd finds room."}, pin.node);
+    table.number({.key = "replicas", .sentence = "On so many nodes; 0: on all that have it on disk."}, pin.replicas, 0, 4096);
+}
+
+std::string model_pin_fault(const ConfiguredPin& pin)
+{
+    return !pin.node.empty() && pin.replicas != 1 ? "names a node: replicas are for pins without one" : "";
+}
+
 proxy::FrontendConfig ConfiguredFrontend::config() const
 {
     proxy::FrontendConfig out = rules;

@@ -32,6 +32,18 @@ struct ConfiguredSettings {
     bool operator==(const ConfiguredSettings&) const = default;
 };
 
+/// [[pins]]: a model that is to stay in memory.
+struct ConfiguredPin {
+    std::string model{};
+    std::string node{};        ///< name or id; empty: anywhere
+    std::uint32_t replicas{1}; ///< on so many nodes; 0: on all that have it on disk
+    bool operator==(const ConfiguredPin&) const = default;
+};
+
+void model_pin_rows(config::Table& table, ConfiguredPin& pin);
+/// What is wrong with a pin as a whole; empty: nothing.
+[[nodiscard]] std::string model_pin_fault(const ConfiguredPin& pin);
+
 void frontend_rows(config::Table& table, ConfiguredFrontend& frontend);
 /// What is wrong with a frontend as a whole; empty: nothing.
 [[nodiscard]] std::string frontend_fault(const config::Table& rows);

@@ -253,6 +253,25 @@ TEST_CASE("aliases are read, shown so that they can be read again, and their fau
     CHECK(error_of({}, {{"HERD_ALIASES", "a=b,b=a"}}).find("HERD_ALIASES \"a=b\", \"b=a\": \"a\" leads round in a circle") != std::string::npos);
 }
 
+TEST_CASE("pins are read, shown so that they can be read again, and their faults have a line")
+{
+    const File file("[[pins]]\nmodel = \"qwen3:8b\"\n[[pins]]\nmodel = \"m\"\nnode = \"studio\"\n[[pins]]\nmodel = \"e\"\nreplicas = 0\n");
+    const auto pins = options_of({"--config", file.path}).pins;
+    CHECK(pins == std::vector<app::ConfiguredPin>{{"qwen3:8b", "", 1}, {"m", "studio", 1}, {"e", "", 0}});
+    const auto checked = parse({"--config", file.path, "--check-config"});
+    const File again(std::get<app::ExitNow>(checked).text);
+    CHECK(options_of({"--config", again.path}).pins == pins);
+    const auto fault = [](const std::string& lines) {
+        const File bad(lines);
+        auto text = error_of({"--config", bad.path});
+        return text.substr(std::min(text.find("line "), text.size()));
+    };
+    CHECK(fault("[[pins]]\nnode = \"a\"\n") == "line 1: [[pins]] needs a model\n");
+    CHECK(fault("[[pins]]\nmodel = \"a b\"\n").starts_with("line 2: model \"a b\": expected the name of a model"));
+    CHECK(fault("[[pins]]\nmodel = \"x:cloud\"\n").starts_with("line 2: model \"x:cloud\""));
+    CHECK(fault("[[pins]]\nmodel = \"a\"\nnode = \"n\"\nreplicas = 2\n") == "line 1: [[pins]] names a node: replicas are for pins without one\n");
+}
+
 TEST_CASE("secrets are not shown")
 {
     const File file("[discovery]\nfleet_key = \"00112233445566778899aabbccddeeff\"\n[[node]]\nurl = "

@@ -1,6 +1,7 @@
 // [[frontend]] and [[node]] as they are written: in herd.toml, as JSON of the admin API, in managed.json.
 #include "herd/options.hpp"
 #include "herd/policy/managed.hpp"
+#include "herd/policy/pin_request.hpp"
 #include "support/catch.hpp"
 
 #include <cstdlib>
@@ -176,21 +177,39 @@ TEST_CASE("as JSON: what was written is read back, and every mistake names its f
     CHECK(says(wrong(R"({"id":"a","pinned_completions":")" + std::string(100'000, '[') + "\"}"), {"pinned_completions"}));
 }
 
+TEST_CASE("a request to pin in Ollama Herd's form")
+{
+    const auto asked = parse_pin_request(R"({"model":"m","node_id":null,"wait":true,"timeout_s":5,"force":false,"other":1})");
+    REQUIRE(asked);
+    CHECK(asked->model == "m");
+    CHECK(asked->node.empty());
+    CHECK(asked->wait);
+    CHECK(asked->timeout == std::chrono::seconds{5});
+    CHECK(native_body(*asked) == R"({"model":"m","force":false})");
+    for (const auto* bad : {"", "[]", R"({"model":5})", R"({"model":"m","wait":"yes"})", R"({"model":"m","timeout_s":-1})", R"({"model":"m","timeout_s":601})"}) {
+        INFO(bad);
+        CHECK_FALSE(parse_pin_request(bad));
+    }
+}
+
 TEST_CASE("managed.json is read back as it was written")
 {
     Managed managed;
     managed.frontends.push_back(*changed(ConfiguredFrontend{}, R"({"id":"a","policy":"random","pinned_embeddings":{"x":null}})"));
     managed.nodes.push_back(*changed(ManagedNode{.node = "studio"}, R"({"labels":["EU"],"queue_limit":0,"weight":5})"));
     managed.use["a"] = "n1";
+    managed.pins = {{"qwen3:8b", "studio", 1}, {"m", "", 0}};
     const auto text = managed_text(managed);
     const auto back = parse_managed(text);
     REQUIRE(back.has_value());
     CHECK(managed_text(*back) == text);
     CHECK(back->nodes.at(0).settings.queue_limit == 0U);
     CHECK(back->use.at("a") == "n1");
+    CHECK(back->pins == managed.pins);
     CHECK(managed_text(*parse_managed(managed_text({}))) == managed_text({}));
     for (const auto* bad : {"", "[]", "{\"frontends\":[{}]}", "{\"nodes\":[{\"weight\":1}]}", "{\"nodes\":[5]}", "{\"use\":{\"a\":1}}", "{\"other\":1}",
-                            "{\"frontends\":[{\"id\":\"a\",\"policy\":\"odd\"}]}"}) {
+                            "{\"frontends\":[{\"id\":\"a\",\"policy\":\"odd\"}]}", "{\"pins\":[{}]}", "{\"pins\":[{\"model\":\"a b\"}]}",
+                            "{\"pins\":[{\"model\":\"a\",\"node\":\"n\",\"replicas\":2}]}"}) {
         INFO(bad);
         CHECK_FALSE(parse_managed(bad).has_value());
     }

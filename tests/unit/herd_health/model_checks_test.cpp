@@ -314,3 +314,17 @@ TEST_CASE("mapped_model_missing and mapped_model_cold: aliases whose model is no
     w.node(2).state = fleet::NodeState::draining;
     CHECK(w.one("mapped_model_missing").model == "big:70b");
 }
+
+TEST_CASE("pin_cannot_fit: a pinned model that failed to load twice")
+{
+    World w;
+    w.own.pins_failed.push_back({"n1", "m:1b", "model requires more system memory", 1, w.now + 5s});
+    CHECK(w.quiet("pin_cannot_fit"));
+    w.own.pins_failed.front().failures = 2;
+    const auto found = w.one("pin_cannot_fit");
+    CHECK(found.severity == Severity::warning);
+    CHECK(found.node == "n1");
+    CHECK(found.summary
+          == "m:1b is pinned, but could not be kept in n1's memory, 2 times: model requires more system memory; next try in 5 s");
+    CHECK(found.advice.find("/herd/v1/pins/m:1b") != std::string::npos);
+}
