@@ -289,6 +289,55 @@ void ollama_outdated(const Evidence& e, Findings& out)
     }
 }
 
+/// Families of models that see, and the first Ollama with a runner for them: its pull refuses them before, but a copied
+/// directory of models or an older Ollama put back does not.
+struct VisionRunner {
+    std::string_view family;
+    Version since;
+};
+constexpr VisionRunner vision_runners[] = {
+    {"mllama", {0, 4, 0}}, {"gemma3", {0, 6, 0}}, {"mistral3", {0, 6, 5}}, {"qwen25vl", {0, 7, 0}}, {"qwen3vl", {0, 12, 7}}, {"qwen3vlmoe", {0, 12, 7}},
+};
+
+/// Of a row of /api/tags. Ollama writes without spaces.
+std::string_view family_of(std::string_view row)
+{
+    constexpr std::string_view key = "\"family\":\"";
+    const auto at = row.find(key);
+    const auto rest = at == row.npos ? std::string_view{} : row.substr(at + key.size());
+    return rest.substr(0, rest.find('"'));
+}
+
+void vision_backend_missing(const Evidence& e, Findings& out)
+{
+    for (const fleet::NodeView* view : e.fleet.routable()) {
+        const auto version = view->facts ? parse_version(view->facts->ollama_version) : std::nullopt;
+        if (!version || version->major + version->minor == 0) { // 0.0.0: built from source
+            continue;
+        }
+        std::string names;
+        std::int64_t count = 0;
+        Version needed{};
+        for (const fleet::Model& model : view->facts->models) {
+            const auto* const runner = std::ranges::find(vision_runners, family_of(model.row), &VisionRunner::family);
+            if (runner != std::end(vision_runners) && *version < runner->since) {
+                names += (names.empty() ? "" : ", ") + model.name;
+                needed = std::max(needed, runner->since);
+                ++count;
+            }
+        }
+        if (count > 0) {
+            const std::string wanted = fmt::format("{}.{}.{}", needed.major, needed.minor, needed.patch);
+            out.push_back({.severity = Severity::warning,
+                           .summary = fmt::format("Ollama on {} is {} and has no runner for {}: that needs {}", view->name, view->facts->ollama_version,
+                                                  names, wanted),
+                           .advice = fmt::format("update Ollama on {}: `curl -fsSL https://ollama.com/install.sh | sh`", view->name),
+                           .node = view->name,
+                           .data = {{"cached_model_count", count}, {"backend_available", false}, {"needs", wanted}}});
+        }
+    }
+}
+
 void discovery_blocked(const Evidence& e, Findings& out)
 {
     const auto port = e.own.discovery_port;
@@ -356,6 +405,10 @@ constexpr Check checks[] = {
     {"version_mismatch", "Versions differ", "An agent's version differs from this herd's.", "install the same version everywhere", "warning",
      version_mismatch},
     {"version_unknown", "Version unknown", "An agent does not tell its version.", "install the current herd-node", "info", version_unknown},
+    {"vision_backend_missing", "No runner for a vision model",
+     "A node has models that see on its disk (mllama, gemma3, mistral3, qwen25vl, qwen3vl), but its Ollama is older than their runner. For a fleet of "
+     "Ollamas that is what weights without a runtime are: the runtime is Ollama itself.",
+     "update Ollama", "warning", vision_backend_missing},
     {"ollama_outdated", "Old Ollama",
      "A node's Ollama is older than 0.19 (unstable digests; before 0.10 no contexts either), or a minor version behind the newest of the fleet.",
      "update Ollama", "warning; info when only behind others", ollama_outdated},

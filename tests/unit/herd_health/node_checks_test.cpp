@@ -407,3 +407,27 @@ TEST_CASE("herd_overloaded needs three late loops")
     w.now += 6min;
     CHECK(w.quiet("herd_overloaded"));
 }
+
+TEST_CASE("vision_backend_missing: models that see, on an Ollama without their runner")
+{
+    World w;
+    const auto row = [](const std::string& name, const std::string& family) {
+        return R"({"name":")" + name + R"(","model":")" + name + R"(","size":6000000000,"details":{"parent_model":"","format":"gguf","family":")" + family
+            + R"(","families":[")" + family + R"("],"parameter_size":"8.3B","quantization_level":"Q4_K_M"}})";
+    };
+    w.facts(1, [&](auto& f) {
+        f.ollama_version = "0.6.8";
+        f.models = {{.name = "qwen2.5vl:7b", .row = row("qwen2.5vl:7b", "qwen25vl")},
+                    {.name = "qwen3-vl:8b", .row = row("qwen3-vl:8b", "qwen3vl")},
+                    {.name = "gemma3:4b", .row = row("gemma3:4b", "gemma3")},
+                    {.name = "llama3.2:3b", .row = row("llama3.2:3b", "llama")}};
+    });
+    const auto found = w.one("vision_backend_missing");
+    CHECK(found.severity == Severity::warning);
+    CHECK(found.summary == "Ollama on n1 is 0.6.8 and has no runner for qwen2.5vl:7b, qwen3-vl:8b: that needs 0.12.7");
+    CHECK(found.data == std::vector<Datum>{{"cached_model_count", std::int64_t{2}}, {"backend_available", false}, {"needs", std::string{"0.12.7"}}});
+    w.facts(1, [](auto& f) { f.ollama_version = "0.12.7"; });
+    CHECK(w.quiet("vision_backend_missing"));
+    w.facts(1, [](auto& f) { f.ollama_version = "0.0.0"; });
+    CHECK(w.quiet("vision_backend_missing"));
+}
