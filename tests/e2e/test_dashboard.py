@@ -148,6 +148,20 @@ def test_the_drain_button_drains_and_resumes(sim_fleet, start_browser):
     assert browser.troubles() == []
 
 
+def test_a_node_is_switched_off_and_on_from_its_page(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2)
+    browser = start_browser(herd).visit("/dashboard")
+    browser.click(selector=card("n2", " h3 a"))
+    browser.click(selector="button[aria-label='Disable n2']")
+    herd.wait_state("n2", "draining", 3)
+    assert herd.node("n2")["state_reason"] == "disabled"
+    assert herd.get("/herd/v1/nodes/n2/settings").json()["active"] is False
+    browser.click(selector="button[aria-label='Enable n2']")
+    herd.wait_state("n2", "online", 3)
+    browser.wait(selector="button[aria-label='Disable n2']")
+    assert browser.troubles() == []
+
+
 def test_what_runs_is_ended_from_its_page_and_queues_are_shown(sim_fleet, start_browser):
     herd, _, _ = sim_fleet.simulated(1, MODEL, "--decode", "20")
 

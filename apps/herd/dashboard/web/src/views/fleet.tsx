@@ -18,19 +18,33 @@ const cardsMax = 120
 const nodeActions = {
   approve: { word: 'Approve', hint: 'Let it join: from then on it is sent requests' },
   drain: { word: 'Drain', hint: 'Give it no new requests; what runs there finishes' },
-  resume: { word: 'Resume', hint: 'Let it take requests again' }
+  resume: { word: 'Resume', hint: 'Let it take requests again' },
+  disable: { word: 'Disable', hint: 'Switch it off until it is enabled again, restarts included' },
+  enable: { word: 'Enable', hint: 'It was switched off: let it take requests again' }
 }
 
-/** Drain and resume, or let in who waits for it, with the answer herd gives. */
+/** Switched off by a person's setting: resuming would change nothing. */
+export const disabled = (node: Node) => node.state === 'draining' && node.state_reason === 'disabled'
+
+/** Drain and resume, switch on, or let in who waits for it, with the answer herd gives. */
 export function DrainButton({ node }: { node: Node }) {
+  return <ActionButton node={node} action={node.trust === 'waiting' ? 'approve' : disabled(node) ? 'enable' : node.state === 'draining' ? 'resume' : 'drain'} />
+}
+
+export function ActionButton({ node, action }: { node: Node, action: keyof typeof nodeActions }) {
   const [busy, setBusy] = useState(false)
   const [trouble, setTrouble] = useState('')
-  const action = node.trust === 'waiting' ? 'approve' : node.state === 'draining' ? 'resume' : 'drain'
   const act = async () => {
     setBusy(true)
     setTrouble('')
     try {
-      takeNode(await ask<Node>(`/herd/v1/nodes/${encodeURIComponent(node.id)}/${action}`, { method: 'POST' }))
+      const path = `/herd/v1/nodes/${encodeURIComponent(node.id)}`
+      if (action === 'enable' || action === 'disable') {
+        await ask(`${path}/settings`, { method: 'PATCH', body: { active: action === 'enable' } })
+        takeNode(await ask<Node>(path))
+      } else {
+        takeNode(await ask<Node>(`${path}/${action}`, { method: 'POST' }))
+      }
     } catch (error) {
       setTrouble(error instanceof ApiError ? error.message : String(error))
     }

@@ -10,7 +10,7 @@ import type { Node } from '../core/types.ts'
 import { Fact, Loading, Mark, Notice, StateBadge } from '../parts/basics.tsx'
 import { Chart } from '../parts/chart.tsx'
 import { DeleteModel, PullModel } from './model_change.tsx'
-import { DrainButton, NodeMeters, Slots, stateLine } from './fleet.tsx'
+import { ActionButton, disabled, DrainButton, NodeMeters, Slots, stateLine } from './fleet.tsx'
 
 function RemoveButton({ node }: { node: Node }) {
   const [sure, setSure] = useState(false)
@@ -83,7 +83,7 @@ export function NodeView({ name }: { name: string }) {
     <>
       {back}
       <div class="head"><h1>{node.name}</h1><StateBadge state={node.state} /><span class="quiet">{stateLine(node, now)}</span><span class="grow" />
-        <a class="button small" href={href('requests', '', { node: node.name })}>Its requests</a><ProbeButton node={node} /><DrainButton node={node} />{node.source === 'static' ? <RemoveButton node={node} /> : null}</div>
+        <a class="button small" href={href('requests', '', { node: node.name })}>Its requests</a><ProbeButton node={node} /><DrainButton node={node} />{disabled(node) ? null : <ActionButton node={node} action="disable" />}{node.source === 'static' ? <RemoveButton node={node} /> : null}</div>
       <div class="grid-about">
         <section class="panel"><h2>Now</h2><NodeMeters node={node} /><div class="work roomy"><Slots node={node} /><span><b>{count(node.in_flight)}</b> running</span><span><b>{count(node.queued)}</b> waiting</span></div></section>
         <section class="panel"><h2>About it</h2>
