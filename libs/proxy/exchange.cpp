@@ -24,6 +24,27 @@ bool behind_ollana(const fleet::Address& address)
     return address.manner != nullptr && std::ranges::any_of(address.manner->headers, [](const auto& header) { return header.first == device_field; });
 }
 
+/// Of a fleet so large that a storm of refusals would cost more in explanations than in requests, none is explained.
+constexpr std::size_t explained_nodes_max = 256;
+constexpr std::size_t listed_most = 16; ///< candidates, as in the decision of a lease
+
+bool is_worth_explaining(base::Errc why)
+{
+    return why == base::Errc::deadline_passed || why == base::Errc::queue_full || why == base::Errc::no_node;
+}
+
+/// How things stood when nobody was chosen: whatever has become free by now was not given.
+std::shared_ptr<const fleet::Decision> as_refused(fleet::Decision told, const std::string& words)
+{
+    told.chosen.reset();
+    told.note = words;
+    if (told.candidates.size() > listed_most) {
+        told.left_out += told.candidates.size() - listed_most;
+        told.candidates.resize(listed_most);
+    }
+    return std::make_shared<const fleet::Decision>(std::move(told));
+}
+
 bool is_json(const http::Fields& fields)
 {
     return fields.find("Content-Type").value_or("").starts_with("application/json");
@@ -527,6 +548,13 @@ net::Task<void> Exchange::refuse(const fleet::Refusal& refusal)
     }
     if (skipped_old_nodes_ && refusal.error.code == base::Errc::attempts_failed) {
         co_return co_await say(not_found()); // as every node that could have served it would say
+    }
+    if (is_worth_explaining(refusal.error.code) && profile_.need == fleet::Need::slot
+        && context_.scheduler.snapshot()->nodes.size() <= explained_nodes_max) {
+        auto question = profile_;
+        question.fallbacks.clear(); // why not the model that was asked for
+        auto told = co_await context_.scheduler.explain(std::move(question));
+        record_.decision = as_refused(std::move(told), refusal.error.context);
     }
     auto problem = problem_of(refusal, route_, model_.text);
     if (refusal.error.code == base::Errc::no_node && label_is_known()) {

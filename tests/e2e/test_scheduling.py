@@ -324,6 +324,24 @@ def test_a_decision_is_explained_without_sending_anything(sim_fleet):
     assert [sim.state()["requests"] for sim in sims] == before
 
 
+def test_a_refusal_is_explained_too(sim_fleet):
+    herd = sim_fleet.static(sim_fleet.sim(MODEL, "--decode", 20), sim_fleet.sim("other:1b"))
+    warm(herd, "b1")
+    connection, _, pieces = stream(herd.url, "/api/chat", {"model": MODEL, "messages": [{"role": "user", "content": "x"}],
+                                                           "options": {"num_predict": 1000}})
+    next(pieces)
+    late = ask(herd, headers={"X-Herd-Deadline": "1"})
+    connection.close()
+    assert late.status == 504, late
+    told = record(herd, late)["decision"]
+    assert told["chosen"] is None and told["model"] == MODEL and told["note"], told
+    rows = {row["node"]: row for row in told["candidates"]}
+    assert rows["b1"]["eligible"] and rows["b1"]["cost"]["wait_s"] > 1, told
+    assert not rows["b2"]["eligible"] and rows["b2"]["reason"] == "model_missing", told
+    done = subprocess.run([program("herd"), "why", late.header("X-Herd-Request-Id"), "--url", herd.url], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and "answered 504" in done.stdout and "b2" in done.stdout and "does not have the model" in done.stdout, done
+
+
 def test_reloads_for_other_options_are_counted(sim_fleet):
     herd = sim_fleet.static(sim_fleet.sim(MODEL))
     for context in (4096, 8192):

@@ -182,6 +182,33 @@ TEST_CASE("refusals of the scheduler reach the client in its dialect")
     CHECK(w.records.back().termination == "TQ");
 }
 
+TEST_CASE("a refusal for want of a place is explained in the record, for the model that was asked for")
+{
+    World w(20);
+    w.publish({"m"});
+    w.books.refusal = fleet::Refusal{{.code = base::Errc::queue_full, .context = "the queue of this model is full"}, 3s};
+    CHECK(starts(w.post("/api/chat", R"({"model":"m","fallback_models":["small"]})"), "429"));
+    REQUIRE(w.records.back().decision);
+    const auto& told = *w.records.back().decision;
+    CHECK(told.model == "m");
+    CHECK_FALSE(told.chosen);
+    CHECK(told.note == "the queue of this model is full");
+    CHECK(told.candidates.size() == 16);
+    CHECK(told.left_out == 4);
+    CHECK(w.books.asked.back().fallbacks.empty());
+
+    w.books.refusal = fleet::Refusal{{base::Errc::no_such_model}, {}};
+    CHECK(starts(w.post("/api/chat", R"({"model":"nope"})"), "404"));
+    CHECK_FALSE(w.records.back().decision);
+
+    auto many = std::make_shared<fleet::Snapshot>(*w.books.picture); // a storm there would cost more than its requests
+    many->nodes.resize(257, many->nodes.front());
+    w.books.picture = many;
+    w.books.refusal = fleet::Refusal{{base::Errc::queue_full}, 3s};
+    CHECK(starts(w.post("/api/chat", R"({"model":"m"})"), "429"));
+    CHECK_FALSE(w.records.back().decision);
+}
+
 TEST_CASE("a request that has been here before is a loop")
 {
     World w;
