@@ -1,5 +1,6 @@
 """API keys: every route against every kind of caller, limits, revoking, secrets that never show, clients with keys."""
 import json
+import os
 import re
 import sqlite3
 import stat
@@ -9,6 +10,7 @@ import threading
 import pytest
 
 from harness import Connection, wait_until
+from harness.ollama import TEXT
 from harness.programs import ROOT, program
 from harness.scripted import ScriptedOllama
 
@@ -483,6 +485,68 @@ def test_official_clients_with_keys(tmp_path, fleet, ollama):
     with pytest.raises(official.ResponseError) as refused:
         official.Client(host=herd.url).chat("tiny", ask)
     assert refused.value.status_code == 401
+
+
+JAVASCRIPT = """
+import { Ollama } from 'ollama'
+import OpenAI from 'openai'
+const [host, good, limited] = process.argv.slice(2)
+const messages = [{ role: 'user', content: 'why?' }]
+const out = {}
+const official = (key) => new Ollama({ host, headers: key ? { Authorization: `Bearer ${key}` } : {} })
+out.chat = (await official(good).chat({ model: 'tiny', messages })).message.content
+out.stream = ''
+for await (const part of await official(good).chat({ model: 'tiny', messages, stream: true })) out.stream += part.message.content
+out.list = (await official(limited).list()).models.map((model) => model.name)
+try { await official().chat({ model: 'tiny', messages }) } catch (error) { out.none = error.status_code }
+try { await official(limited).chat({ model: 'tiny', messages }) } catch (error) { out.other = [error.status_code, error.message] }
+const openai = (apiKey) => new OpenAI({ baseURL: `${host}/v1`, apiKey, maxRetries: 0 })
+out.completion = (await openai(good).chat.completions.create({ model: 'tiny', messages })).choices[0].message.content
+out.pieces = ''
+for await (const part of await openai(good).chat.completions.create({ model: 'tiny', messages, stream: true })) out.pieces += part.choices[0]?.delta?.content ?? ''
+out.models = []
+for await (const model of openai(good).models.list()) out.models.push(model.id)
+try { await openai('wrong').chat.completions.create({ model: 'tiny', messages }) } catch (error) { out.wrong = [error instanceof OpenAI.AuthenticationError, error.status, error.code] }
+try { await openai(limited).chat.completions.create({ model: 'tiny', messages }) } catch (error) { out.denied = error instanceof OpenAI.PermissionDeniedError }
+console.log(JSON.stringify(out))
+"""
+
+
+@pytest.mark.real
+def test_official_javascript_clients_with_keys(fleet, ollama, node_js):
+    node, folder = node_js
+    if not (folder / "node_modules" / "openai").exists():
+        pytest.skip("the npm package openai is not installed (scripts/test does it when npm works)")
+    herd = start_keyed(fleet, ollama.url)
+    script = folder / "herd-keys-test.mjs"
+    script.write_text(JAVASCRIPT)
+    done = subprocess.run([node, script, herd.url, herd.add_key("js"), herd.add_key("limited", models=["tinyloop"])], capture_output=True, text=True,
+                          timeout=60, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    out = json.loads(done.stdout.splitlines()[-1])
+    assert out["chat"].strip() == out["stream"].strip() == out["completion"].strip() == out["pieces"].strip() == TEXT
+    assert out["list"] == ["tinyloop:latest"] and {"tiny:latest", "tinyloop:latest"} <= set(out["models"])
+    assert out["none"] == 401 and out["other"][0] == 403 and "tiny" in out["other"][1]
+    assert out["wrong"] == [True, 401, "invalid_api_key"] and out["denied"] is True
+
+
+@pytest.mark.real
+def test_the_ollama_program_shows_no_key_and_is_let_in_where_none_is_required(fleet, ollama, ollama_binary, tmp_path):
+    herd = start_keyed(fleet, ollama.url)
+
+    def run(*words):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OLLAMA_HOST": herd.url, "TERM": "dumb", "NO_COLOR": "1"}
+        done = subprocess.run([ollama_binary, *words], env=environment, capture_output=True, text=True, timeout=60, input="")
+        return done.returncode, done.stdout + done.stderr
+    for words in (("ls",), ("run", "tiny", "x"), ("ps",), ("show", "tiny"), ("rm", "tiny")):
+        code, said = run(*words)
+        assert code == 1 and "Error" in said and TEXT not in said, (words, said)
+    assert {each["status"] for each in herd.get("/herd/v1/requests").json()["requests"]} == {401}
+    assert "tiny:latest" in {model["name"] for model in herd.get("/api/tags").json()["models"]}
+    config = next(fleet.folder.glob("herd-*.toml"))
+    config.write_text(config.read_text().replace("require_key = true", "require_key = false"))
+    assert herd.post("/herd/v1/reload").status == 200
+    assert run("ls")[0] == 0 and TEXT in run("run", "tiny", "why?")[1]
 
 
 # --------------------------------------------------------------------------------------------------------- the login

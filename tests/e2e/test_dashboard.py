@@ -68,10 +68,10 @@ def start_browser(tmp_path):
         pytest.skip("no Chromium: install it (Debian: apt install chromium) or set HERD_TEST_CHROMIUM")
     started = []
 
-    def start(herd):
+    def start(herd, origin=None):
         if herd.get("/dashboard").status == 404:
             pytest.skip("this build of herd has no dashboard")
-        started.append(Browser(shutil.which("node"), folder, chromium_path(), herd.url, tmp_path / "browser.log"))
+        started.append(Browser(shutil.which("node"), folder, chromium_path(), origin or herd.url, tmp_path / "browser.log"))
         return started[-1]
     yield start
     for browser in started:
@@ -213,6 +213,38 @@ def test_the_switch_sends_everything_to_one_node_and_back(sim_fleet, start_brows
     assert {herd.chat(MODEL).header("X-Herd-Node") for _ in range(4)} == {"n2"}
     browser.select(selector=".switcher select", value="")
     wait_until(lambda: used() is None, "the switch to be undone", 3)
+    assert browser.troubles() == []
+
+
+def test_a_waiting_node_is_let_in_by_its_button(sim_fleet, start_browser):
+    herd = sim_fleet.herd("--join", "approve")
+    sim_fleet.node("n1", sim_fleet.sim(MODEL))
+    wait_until(lambda: [node["trust"] for node in herd.nodes()] == ["waiting"], "the node to wait")
+    assert herd.chat(MODEL).status == 404
+    browser = start_browser(herd).visit("/dashboard")
+    browser.wait(selector=card("n1", ":has-text('waits for approval')"))
+    browser.click(selector=card("n1", " button[aria-label='Approve n1']"))
+    browser.wait(selector=card("n1", " .badge.good"))
+    browser.wait(selector=card("n1", " button[aria-label='Drain n1']"))
+    herd.wait_online(["n1"]).wait_models([MODEL])
+    assert herd.node("n1")["trust"] == "approved" and herd.chat(MODEL).header("X-Herd-Node") == "n1"
+    assert browser.troubles() == []
+
+
+def test_the_switch_is_of_one_frontend_where_there_are_several(sim_fleet, start_browser):
+    sims = [sim_fleet.sim(MODEL) for _ in range(2)]
+    text = "".join('[[node]]\nname = "b%d"\nurl = "%s"\n' % (i, sim.url) for i, sim in enumerate(sims, 1))
+    herd = sim_fleet.herd(discovery=False, config=sim_fleet.config(
+        '[[frontend]]\nname = "a"\nhostnames = ["a.lan"]\n[[frontend]]\nname = "b"\nhostnames = ["*"]\n' + text)).wait_online(["b1", "b2"])
+    browser = start_browser(herd).visit("/dashboard")
+    browser.wait(selector="select[aria-label='Frontend'] option[value='b']", state="attached")
+    browser.select(selector="select[aria-label='Frontend']", value="b")
+    browser.select(selector="select[aria-label='Node for b']", value="b2")
+    used = lambda: {each["id"]: each["use"] for each in herd.get("/herd/v1/frontends").json()["frontends"]}  # noqa: E731
+    wait_until(lambda: used() == {"a": None, "b": "b2"}, "the switch of b alone to be in force", 3)
+    assert {herd.chat(MODEL).header("X-Herd-Node") for _ in range(4)} == {"b2"}
+    browser.select(selector="select[aria-label='Node for b']", value="")
+    wait_until(lambda: used() == {"a": None, "b": None}, "the switch to be undone", 3)
     assert browser.troubles() == []
 
 
@@ -474,3 +506,29 @@ def test_logging_in(start_browser, sim_fleet):
     browser.goto(path="/dashboard")
     browser.wait(selector="input[name=key]")
     assert browser.troubles() == []
+
+
+def test_logging_in_over_tls(start_browser, sim_fleet):
+    """Over TLS the session's cookie is one that never travels in clear text; a certificate of herd's own making will do."""
+    sim = sim_fleet.sim(MODEL)
+    herd = sim_fleet.herd("--tls-self-signed", discovery=False,
+                          config=sim_fleet.config('[access]\nrequire_key = true\n[[node]]\nname = "b1"\nurl = "%s"\n' % sim.url))
+    herd.add_key("root", scope="admin")
+    herd.wait_online(["b1"])
+    browser = start_browser(herd, "https" + herd.url[4:])
+    browser.expect(pattern="401")
+    browser.open(strange=True)
+    browser.goto(path="/dashboard")
+    browser.fill(selector="input[name=key]", text=herd.key)
+    browser.click(selector="button")
+    browser.wait(selector=".connection:has-text('live')")
+    browser.wait(selector="article.node:has-text('b1')")
+    cookie, = browser.cookies()
+    assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, True, "Strict", "/"), cookie
+    assert herd.key not in cookie["value"] and browser.run(js="document.cookie") == ""
+    assert 0 < cookie["expires"] - time.time() <= 12 * 3600 + 60
+    assert browser.run(js="fetch('/herd/v1/nodes/b1/drain', {method: 'POST'}).then(answer => answer.status)") == 200
+    browser.goto(path="/dashboard/settings")
+    browser.click(selector="button:has-text('Log out')")
+    browser.wait(selector="input[name=key]")
+    assert browser.cookies() == [] and browser.troubles() == []

@@ -286,6 +286,7 @@ def test_exactly_threshold_requests_are_taken_by_a_node(fleet):
         for _ in range(3):
             over = request(herd.url, "POST", "/api/chat", CHAT)
             assert over.status == 429 and 1 <= int(over.header("Retry-After")) <= 60
+        wait_until(lambda: len(inference(backend)) >= 4, "four of them to have reached the node")
         assert len(inference(backend)) == 4
         gate.set()
         for thread in threads:
@@ -494,9 +495,14 @@ def test_a_reload_is_whole_or_not_at_all_and_running_streams_go_on(fleet):
             refused = herd.post("/herd/v1/reload")
             assert refused.status == 400 and all(word in refused.json()["error"] for word in words), (text, refused.body)
             assert ask(herd).header("X-Herd-Node") == "b1"  # nothing of it is in force
+        path.write_text('[[frontend]]\nname = "a"\nhostnames = ["*"]\nnodes = ["b2"]\nper_minut = 3\n' + nodes)
+        code, said = cli(fleet, herd, "reload")
+        assert code == 1 and all(word in said for word in ("line 5", "per_minut", "per_minute")), said
+        assert ask(herd).header("X-Herd-Node") == "b1"
         path.write_text('[[frontend]]\nname = "a"\nhostnames = ["*"]\nnodes = ["b2"]\n' + nodes)
-        assert herd.post("/herd/v1/reload").status == 200
+        assert cli(fleet, herd, "reload")[0] == 0
         assert ask(herd).header("X-Herd-Node") == "b2"
+        assert herd.get("/herd/v1/requests?limit=5").status == 200 and not answer.ended  # the stream goes on under what it began with
         path.write_text('[[frontend]]\nname = "a"\nhostnames = ["a.internal"]\n' + nodes)
         herd.signal(signal.SIGHUP)
         wait_until(lambda: ask(herd).status == 400, "SIGHUP to apply the file")

@@ -16,8 +16,10 @@ import time
 import pytest
 
 from harness import report, request, wait_until
+from harness.certificates import Authority, fingerprint
 from harness.lan import inside
 from harness.programs import program
+from harness.scripted import ScriptedOllama
 from test_lan import MODEL, Site, ask
 
 pytestmark = pytest.mark.root
@@ -79,9 +81,12 @@ def site(network, tmp_path):
 class Sniffer:
     """Everything that a host's cable carries, as frames; from within the host's namespace."""
 
-    def __init__(self, host):
+    def __init__(self, host, interface=None):
+        """`interface`: what goes over that one alone; else lo is seen too."""
         with inside(host):
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            if interface:
+                self.socket.bind((interface, 0))
         self.socket.settimeout(0.2)
         self.frames, self.on = [], True
         self.thread = threading.Thread(target=self.run)
@@ -389,6 +394,74 @@ def test_a_restarted_agent_and_a_restarted_herd_of_a_keyed_fleet_are_back_within
         took = time.monotonic() - herd.started
         report("keyed herd killed and started again: node back after %.0f ms" % (1000 * took))
         assert took < 1 and ask(herd).status == 200
+
+
+# ------------------------------------------------------------------------------------------------------- TLS
+
+class Impostor(ScriptedOllama):
+    """Stands where an agent stood, speaks plain HTTP and TLS on its port as that one did, and shows the document it
+    showed, but with a certificate of its own."""
+
+    def __init__(self, context, document, mac, **more):
+        self.context, self.document, self.mac = context, document, mac
+        self.hellos, self.shaken = 0, 0
+        super().__init__(models=(MODEL,), **more)
+
+    def _serve(self, connection):
+        try:
+            if connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                self.hellos += 1
+                connection = self.context.wrap_socket(connection, server_side=True)
+                self.shaken += 1
+        except OSError:
+            return connection.close()
+        super()._serve(connection)
+
+    def _probe(self, exchange, path):
+        if path == "/herd/v1/node":
+            return exchange.answer(200, self.document, headers=[("Herd-MAC", self.mac)])
+        super()._probe(exchange, path)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+def test_a_keyed_node_is_known_by_the_certificate_it_tells_of(site, tmp_path):
+    """The certificate is the agent's own; its fingerprint travels in a document that is authenticated."""
+    lan, herd, _ = site.keyed_site(0)
+    for i, tls in ((1, "on"), (2, "off")):
+        site.add_host("n%d" % i, lan, addresses=[NODES % (10 + i) + "/24"])
+        site.add_sim("n%d" % i)
+    agents = {i: site.add_node("n%d" % i, "--fleet-key-file", site.copy_key("n%d" % i), "--tls", tls) for i, tls in ((1, "on"), (2, "off"))}
+
+    def say(node, words):
+        return herd.chat(MODEL, words, headers={"X-Herd-Node": node, "X-Herd-Deadline": "2"}, options={"num_predict": 1})
+    with inside(site.herd_host):
+        herd.wait_online(["n1", "n2"]).wait_models([MODEL])
+        assert [herd.node(name)["tls"] for name in ("n1", "n2")] == [True, False]
+    for node, words, readable in (("n2", "everybodyreadsthis", True), ("n1", "nobodyreadsthis", False)):
+        with Sniffer(site.hosts[node], "eth0") as wire, inside(site.herd_host):
+            assert say(node, words).status == 200
+            if readable:
+                wait_until(lambda: words in wire.text(), "the prompt on the wire", 5)
+        assert (words in wire.text()) == readable
+    with inside(site.hosts["n1"]):
+        told = request("http://127.0.0.1:11436", path="/herd/v1/node", headers={"Herd-Nonce": "00" * 16})
+    document = told.json()
+    assert document["tls_sha256"] == fingerprint(site.folder / "node-n1" / "tls-cert.pem")
+    other = Authority(tmp_path / "ca")
+    context = other.server_context("10.77.0.11")
+    document["tls_sha256"] = fingerprint(other.folder / ("cert-%d.pem" % other.count))
+    agents[1].kill()
+    with inside(site.hosts["n1"]):
+        impostor = Impostor(context, document, told.header("Herd-MAC") or "00" * 32, host="10.77.0.11", port=11436)
+    with impostor, inside(site.herd_host):
+        for _ in range(5):
+            assert say("n1", "secret").status in (404, 502, 503, 504)
+        wait_until(lambda: impostor.heads or impostor.hellos, "herd to have asked who is there", 10)
+        herd.wait_state("n1", ("offline", "unreachable"), 20)
+        assert say("n1", "secret").status in (404, 502, 503, 504)
+        assert impostor.hellos > 0  # it was asked over TLS, and told nothing
+        assert [(method, target) for method, target, _ in impostor.heads if not target.startswith("/herd/v1/")] == []
+        assert say("n2", "x").status == 200
 
 
 # ------------------------------------------------------------------------------------------------ by approval

@@ -207,56 +207,116 @@ def test_only_the_cloud_may_be_called_the_cloud(fleet, url):
     assert answer.status == 400 and "cloud-key" not in answer.body.decode()
 
 
+class Cloud:
+    """A host at which ollama.com is this machine: the real name, port and rules, and nothing leaves. One box beside it."""
+
+    def __init__(self, network, tmp_path, authority, more=""):
+        self.host = network.host("herd", network.lan(), addresses=["10.77.0.1/24"])
+        self.hosts = Path("/etc/netns") / self.host
+        self.hosts.mkdir(parents=True)
+        (self.hosts / "hosts").write_text("127.0.0.1 localhost\n127.0.0.1 ollama.com\n")
+        with inside(self.host):
+            self.cloud = ScriptedOllama(models=("gpt-oss:120b", "both:latest"), tls=authority.server_context("ollama.com"), port=443)
+            self.box = ScriptedOllama(models=("m:latest", "both:latest"))
+        config = tmp_path / "herd.toml"
+        config.write_text('[[node]]\nname = "cloud"\nkind = "cloud"\nurl = "https://ollama.com"\ntls.ca_file = "%s"\n[[node]]\nname = "box"\nurl = "%s"\n%s'
+                          % (authority.file, self.box.url, more))
+        self.herd = Herd(["serve", "--config", config, "--listen", "127.0.0.1:0", "--no-discovery", "--state-dir", tmp_path / "state"], tmp_path / "herd.log",
+                         namespace=self.host, env={"OLLAMA_API_KEY": "cloud-key"})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.herd.kill()
+        self.cloud.close()
+        self.box.close()
+        shutil.rmtree(self.hosts)
+
+
 @pytest.mark.root
 @needs_openssl
 def test_the_cloud_is_used_only_where_that_is_allowed(network, tmp_path, authority):
-    """In a namespace where ollama.com is this machine: the real name, port and rules, and nothing leaves."""
     need("herd")
-    lan = network.lan()
-    host = network.host("herd", lan, addresses=["10.77.0.1/24"])
-    hosts = Path("/etc/netns") / host
-    hosts.mkdir(parents=True)
-    try:
-        (hosts / "hosts").write_text("127.0.0.1 localhost\n127.0.0.1 ollama.com\n")
-        with inside(host):
-            cloud = ScriptedOllama(models=("gpt-oss:120b", "both:latest"), tls=authority.server_context("ollama.com"), port=443)
-            box = ScriptedOllama(models=("m:latest", "both:latest"))
-        config = tmp_path / "herd.toml"
-        config.write_text('[[node]]\nname = "cloud"\nkind = "cloud"\nurl = "https://ollama.com"\ntls.ca_file = "%s"\n[[node]]\nname = "box"\nurl = "%s"\n' % (authority.file, box.url))
-        herd = Herd(["serve", "--config", config, "--listen", "127.0.0.1:0", "--no-discovery", "--state-dir", tmp_path / "state"], tmp_path / "herd.log",
-                    namespace=host, env={"OLLAMA_API_KEY": "cloud-key"})
-        try:
-            with inside(host):
-                herd.wait_online(["cloud", "box"])
-                assert {row["name"] for row in herd.get("/api/tags").json()["models"]} == {"m:latest", "both:latest"}
-                assert herd.chat("gpt-oss:120b").status == 404
-                assert herd.chat("gpt-oss:120b", headers={"X-Herd-Node": "cloud"}).status == 404
-                assert not cloud.seen
-                allowed = {"X-Herd-Allow-Cloud": "true", "Authorization": "Bearer of-the-client"}
-                answer = herd.chat("gpt-oss:120b", headers=allowed)
-                assert answer.status == 200 and answer.header("X-Herd-Node") == "cloud"
-                fields = {name.lower(): value for name, value in cloud.seen[-1].headers}
-                assert fields["authorization"] == "Bearer cloud-key" and fields["host"] == "ollama.com"
-                assert not {"x-forwarded-for", "x-forwarded-proto", "via", "x-herd-allow-cloud"} & set(fields)
-                for _ in range(5):  # somebody on the LAN can do it
-                    assert herd.chat("both", headers=allowed).header("X-Herd-Node") == "box"
-                assert len(cloud.seen) == 1
-                # Pulling and deleting are for the LAN alone.
-                assert request(herd.url, "DELETE", "/api/delete", {"model": "both"}, headers=allowed).status in (200, 404)
-                assert herd.post("/api/pull", {"model": "new", "stream": False}, headers={**allowed, "X-Herd-Node": "cloud"}).status >= 400
-                assert len(cloud.seen) == 1
-                # The box is gone: only then does what may leave leave.
-                box.close()
-                herd.wait_state("box", ("suspect", "offline", "unreachable"))
-                assert herd.chat("both").status in (502, 503, 404)
-                assert herd.chat("both", headers=allowed).header("X-Herd-Node") == "cloud"
-                assert all(head[2].get("authorization") == "Bearer cloud-key" for head in cloud.heads)
-                assert not any("cloud-key" in str(head) for head in box.heads)
-                everything = herd.output() + "".join(herd.get(path).body.decode() for path in ("/herd/v1/nodes", "/herd/v1/config", "/herd/v1/requests", "/metrics"))
-                assert "cloud-key" not in everything
-        finally:
-            herd.kill()
-            cloud.close()
-            box.close()
-    finally:
-        shutil.rmtree(hosts)
+    with Cloud(network, tmp_path, authority) as site, inside(site.host):
+        herd, cloud, box = site.herd, site.cloud, site.box
+        herd.wait_online(["cloud", "box"])
+        assert {row["name"] for row in herd.get("/api/tags").json()["models"]} == {"m:latest", "both:latest"}
+        assert herd.chat("gpt-oss:120b").status == 404
+        assert herd.chat("gpt-oss:120b", headers={"X-Herd-Node": "cloud"}).status == 404
+        assert not cloud.seen
+        allowed = {"X-Herd-Allow-Cloud": "true", "Authorization": "Bearer of-the-client"}
+        answer = herd.chat("gpt-oss:120b", headers=allowed)
+        assert answer.status == 200 and answer.header("X-Herd-Node") == "cloud"
+        fields = {name.lower(): value for name, value in cloud.seen[-1].headers}
+        assert fields["authorization"] == "Bearer cloud-key" and fields["host"] == "ollama.com"
+        assert not {"x-forwarded-for", "x-forwarded-proto", "via", "x-herd-allow-cloud"} & set(fields)
+        for _ in range(5):  # somebody on the LAN can do it
+            assert herd.chat("both", headers=allowed).header("X-Herd-Node") == "box"
+        assert len(cloud.seen) == 1
+        # Pulling and deleting are for the LAN alone.
+        assert request(herd.url, "DELETE", "/api/delete", {"model": "both"}, headers=allowed).status in (200, 404)
+        assert herd.post("/api/pull", {"model": "new", "stream": False}, headers={**allowed, "X-Herd-Node": "cloud"}).status >= 400
+        assert len(cloud.seen) == 1
+        # The box is gone: only then does what may leave leave.
+        box.close()
+        herd.wait_state("box", ("suspect", "offline", "unreachable"))
+        assert herd.chat("both").status in (502, 503, 404)
+        assert herd.chat("both", headers=allowed).header("X-Herd-Node") == "cloud"
+        assert all(head[2].get("authorization") == "Bearer cloud-key" for head in cloud.heads)
+        assert not any("cloud-key" in str(head) for head in box.heads)
+        everything = herd.output() + "".join(herd.get(path).body.decode() for path in ("/herd/v1/nodes", "/herd/v1/config", "/herd/v1/requests", "/metrics"))
+        assert "cloud-key" not in everything
+
+
+@pytest.mark.root
+@needs_openssl
+def test_a_frontend_says_who_may_use_the_cloud(network, tmp_path, authority):
+    need("herd")
+    frontends = """
+[[frontend]]
+name = "open"
+hostnames = ["open.lan"]
+allow_cloud = true
+required_models = ["wanted"]
+[[frontend]]
+name = "eu"
+hostnames = ["eu.lan"]
+allow_cloud = true
+labels_required = ["eu"]
+[[frontend]]
+name = "closed"
+hostnames = ["*"]
+"""
+    with Cloud(network, tmp_path, authority, frontends) as site, inside(site.host):
+        herd, cloud, box = site.herd, site.cloud, site.box
+        herd.wait_online(["cloud", "box"])
+
+        def ask(host, model="gpt-oss:120b", path="/api/chat", **fields):
+            body = {"model": model, "messages": [{"role": "user", "content": "x"}], "stream": False}
+            return request(herd.url, "POST", path, body, headers=[("Host", host), *((key.replace("_", "-"), value) for key, value in fields.items())])
+        # Where it is not allowed no header helps, nor a name that asks for it.
+        for fields in ({}, {"X_Herd_Allow_Cloud": "true"}, {"X_Herd_Allow_Cloud": "true", "X_Herd_Node": "cloud"}):
+            for path in ("/api/chat", "/v1/chat/completions", "/v1/messages"):
+                assert ask("closed.internal", path=path, **fields).status == 404
+                assert ask("eu.lan", path=path, **fields).status in (400, 404, 503)
+        assert ask("closed.internal", "any:cloud", X_Herd_Allow_Cloud="true").status == 403
+        assert not cloud.seen
+        # Where it is allowed it needs none, and what the LAN can do stays there.
+        answer = ask("open.lan")
+        assert answer.status == 200 and answer.header("X-Herd-Node") == "cloud"
+        assert {name.lower(): value for name, value in cloud.seen[-1].headers}["authorization"] == "Bearer cloud-key"
+        assert ask("open.lan", "both").header("X-Herd-Node") == "box"
+        assert latest_record(herd, "open")["node"] == "cloud"
+        # What its nodes are to have is for those of the LAN.
+        wait_until(lambda: [each.target for each in box.seen if each.target == "/api/pull"], "the box to pull")
+        assert {each["node"] for each in herd.get("/herd/v1/sync").json()["models"]} == {"box"}
+        assert [each.target for each in cloud.seen] == ["/api/chat"]
+        # A change through the admin API is in force at once.
+        assert request(herd.url, "PATCH", "/herd/v1/frontends/open", {"allow_cloud": False}).status == 200
+        assert ask("open.lan").status == 404 and ask("open.lan", X_Herd_Allow_Cloud="true").status == 404
+        assert len(cloud.seen) == 1
+
+
+def latest_record(herd, frontend):
+    return next(each for each in reversed(herd.get("/herd/v1/requests?limit=50").json()["requests"]) if each["frontend"] == frontend and each["status"] == 200)

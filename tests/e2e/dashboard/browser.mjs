@@ -20,9 +20,9 @@ function note(text) {
   }
 }
 
-async function open({ width = 1440, height = 900, scheme = 'light' }) {
+async function open({ width = 1440, height = 900, scheme = 'light', strange = false }) { // strange: a certificate that nobody knows
   await page?.context().close()
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, reducedMotion: 'reduce' })
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, reducedMotion: 'reduce', ignoreHTTPSErrors: strange })
   page = await context.newPage()
   page.setDefaultTimeout(10_000)
   page.on('console', (message) => { if (message.type() === 'error') { note(`console: ${message.text()} ${message.location().url}`) } })
@@ -57,6 +57,7 @@ const commands = {
   fulfil: async ({ pattern, json, status = 200 }) => { await page.route(pattern, (route) => route.fulfill({ status, contentType: 'application/json', body: JSON.stringify(json) })) },
   expect: async ({ pattern }) => { expected.push(pattern) },
   shot: async ({ file, full = false }) => { await page.screenshot({ path: file, fullPage: full }) },
+  cookies: async () => page.context().cookies(),
   troubles: async () => troubles.splice(0)
 }
 
