@@ -478,7 +478,7 @@ AttemptInput Exchange::attempt_input()
     input.decoded = rewritten_;
     input.connect_timeout = options_->connect_timeout;
     input.streamed = streamed_;
-    input.fresh = !route_.replayable && client_.head().method != "HEAD";
+    input.fresh = (!route_.replayable && client_.head().method != "HEAD") || options_->retries == 0; // else a dead one is replaced, which may send it twice
     input.first_byte_timeout = options_->first_byte_timeout;
     if (options_->total_timeout > base::Duration{}) {
         const auto left = std::max(began_ + options_->total_timeout - context_.loop.now(), base::Duration{1});

@@ -327,3 +327,15 @@ TEST_CASE("an answer that takes longer than the frontend allows ends with the di
     CHECK(got.find("took longer than the frontend allows") != std::string::npos);
     CHECK(w.records.at(0).total < 2500ms);
 }
+
+TEST_CASE("without retries a request is sent once, even where a kept connection turns out to be dead")
+{
+    auto a = named("a");
+    a.allow_retries = false;
+    World w(2, with({.frontends = {a}}));
+    w.node(0).scripts = {{send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")}, {reset()}, {reset()}};
+    CHECK(starts(w.post("/api/chat", R"({"model":"m"})"), "200"));
+    CHECK(starts(w.post("/api/chat", R"({"model":"m"})"), "502"));
+    CHECK(w.node(0).seen.size() == 2);
+    CHECK(w.node(1).seen.empty());
+}
