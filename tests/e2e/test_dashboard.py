@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -361,6 +362,87 @@ def test_every_view_is_quiet_and_fits_in_both_themes_and_on_a_phone(sim_fleet, s
                 assert inside <= 0, "a table of %s is %d pixels too wide at %d" % (view or "fleet", inside, width)
                 name = view.split("/")[0] or "fleet"
                 browser.shot(file=str(shots / ("%s-%d-%s.png" % (name if "/" not in view else name + "-one", width, scheme))))
+    assert browser.troubles() == []
+
+
+def test_long_names_fit_on_a_phone(sim_fleet, start_browser, shots):
+    """Names of nodes and models that fill a line break or are cut with an ellipsis; nothing grows beyond the screen."""
+    long_node = "workstation-in-the-cellar-beside-the-washing-machine-b"
+    long_model = "hf.example/some-organisation/a-model-with-a-rather-long-name-instruct:q4_K_M"
+    herd = sim_fleet.herd()
+    for i in range(2):
+        sim = sim_fleet.sim(long_model if i == 0 else MODEL)
+        assert herd.post("/herd/v1/nodes", {"url": sim.url, "name": long_node + str(i)}).status == 201
+    herd.wait_online([long_node + "0", long_node + "1"])
+    for i in range(3):
+        assert herd.chat(long_model, options={"num_predict": 5}).status == 200
+    record = herd.get("/herd/v1/requests?limit=1&model=" + long_model).json()["requests"][0]["id"]
+    browser = start_browser(herd)
+    for width, height in ((400, 860), (1000, 700)):
+        browser.open(width=width, height=height, scheme="light")
+        for view in ("", "models/" + quote(long_model, safe=""), "requests", "requests/" + record, "usage", "explorer", "settings"):
+            browser.goto(path="/dashboard" + ("/" + view if view else ""))
+            browser.wait(selector=".connection:has-text('live')")
+            browser.when(js="!document.querySelector('.loading')")
+            over = browser.run(js="document.documentElement.scrollWidth - innerWidth")
+            browser.shot(file=str(shots / ("long-%s-%d.png" % (view.split("/")[0] + ("-one" if "/" in view else "") or "fleet", width))))
+            assert over <= 0, "%s is %d pixels too wide at %d" % (view or "fleet", over, width)
+            widest = browser.run(js="Math.max(0, ...[...document.querySelectorAll('select')].map((each) => each.offsetWidth))")
+            assert widest <= min(width, 400), "a select of %s is %d pixels wide" % (view or "fleet", widest)
+        browser.goto(path="/dashboard/requests/" + record)
+        browser.wait(selector=".decision tbody tr")
+        if width == 400:  # the first figures are in sight without scrolling
+            seen = browser.run(js="(() => { const cell = document.querySelector('.decision td.right'), box = cell.closest('.scroll-x').getBoundingClientRect();"
+                                  " return box.right - cell.getBoundingClientRect().right })()")
+            assert seen >= 0, "the total is %d pixels out of sight" % -seen
+        browser.goto(path="/dashboard/models/" + quote(long_model, safe=""))
+        browser.wait(selector=".fits li")
+        overlap = browser.run(js="Math.max(...[...document.querySelectorAll('.fits li')].map((li) => "
+                                 "li.querySelector('b').getBoundingClientRect().right - li.querySelector('.quiet').getBoundingClientRect().left))")
+        assert overlap <= 0, "a name lies %d pixels over what is said of it" % overlap
+    assert browser.troubles() == []
+
+
+def test_an_unknown_request_says_so_and_is_not_asked_for_again(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(1)
+    browser = start_browser(herd).visit("/dashboard/requests/nobody123")
+    browser.expect(pattern="404")
+    browser.wait(selector=".notice:has-text('No request nobody123 is known.')")
+    browser.run(js="window.asked = 0; const before = window.fetch; window.fetch = (...all) => { window.asked += String(all[0]).includes('nobody123'); return before(...all) }")
+    browser.click(selector="button:text-is('Look again')")
+    browser.when(js="window.asked === 1")
+    browser.run(js="new Promise((done) => setTimeout(done, 2500))")  # it used to ask each second
+    assert browser.run(js="window.asked") == 1
+
+
+def test_where_would_it_run_heeds_the_headers(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2, MODEL)
+    browser = start_browser(herd).visit("/dashboard/explorer")
+    browser.when(js="document.querySelector('textarea').value.includes('%s')" % MODEL)
+    browser.click(selector="summary:has-text('Headers')")
+    for node, other in (("n1", "n2"), ("n2", "n1")):
+        browser.select(selector=".header-fields select >> nth=0", value=node)
+        browser.click(selector="button:text-is('Where would it run?')")
+        browser.wait(selector=".decision tr:has-text('%s'):has-text('chosen')" % node)
+        browser.wait(selector=".decision tr.out:has-text('%s'):has-text('another node was asked for')" % other)
+    assert browser.troubles() == []
+
+
+def test_columns_and_choices_are_reached_by_keyboard(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2, "llama3.2:3b,qwen3:8b")
+    browser = start_browser(herd).visit("/dashboard/models")
+    browser.wait(selector=".table-rows .table-row")
+    browser.run(js="document.querySelector('.table-box').focus()")
+    browser.press(keys=["Tab", "Enter"])
+    browser.wait(selector="[role=columnheader][aria-sort]:has-text('Model')")
+    browser.goto(path="/dashboard/usage")
+    browser.wait(selector="[role=radiogroup][aria-label='By']")
+    browser.run(js="document.querySelector('[aria-label=By] [aria-checked=true]').focus()")
+    browser.press(keys=["ArrowRight"])
+    browser.when(js="document.activeElement.textContent === 'Node' && document.activeElement.getAttribute('aria-checked') === 'true'")
+    browser.press(keys=["ArrowLeft", "ArrowLeft"])
+    browser.when(js="document.activeElement.textContent === 'Client' && document.activeElement.getAttribute('aria-checked') === 'true'")
+    assert browser.run(js="document.querySelectorAll('[aria-label=By] [tabindex=\"0\"]').length") == 1
     assert browser.troubles() == []
 
 

@@ -271,6 +271,8 @@ def test_the_verbs_of_herd(sim_fleet):
         status, out, err = verb(name, "--json")
         assert status == 0 and isinstance(json.loads(out), dict), (name, out[:200])
     assert "n1" in verb("nodes")[1] and "n2" in verb("nodes")[1] and MODEL in verb("models")[1]
+    loaded = [line.split() for line in verb("ps")[1].splitlines() if MODEL in line]
+    assert loaded and all(words[-1] in ("n1", "n2") for words in loaded), loaded
     status, out, err = verb("drain", "n1")
     assert status == 0, err
     herd.wait_state("n1", "draining", 2)

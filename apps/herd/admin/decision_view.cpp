@@ -64,6 +64,39 @@ std::string trend_words(const fleet::Cost& cost)
 
 Json signal(const Json& value, std::string words) { return {{"s", value}, {"says", std::move(words)}}; }
 
+/// Why a place was chosen although another one's sum is smaller; empty when none is.
+std::string why_not_the_cheapest(const fleet::Decision& decision)
+{
+    const fleet::Weighed* chosen = nullptr;
+    const fleet::Weighed* best = nullptr;
+    for (const fleet::Weighed& one : decision.candidates) {
+        if (decision.chosen && one.node == *decision.chosen) {
+            chosen = &one;
+        }
+        if (eligible(one) && (best == nullptr || one.cost.total_s() < best->cost.total_s())) {
+            best = &one;
+        }
+    }
+    constexpr double worth_telling_s = 0.05;
+    const double less = chosen == nullptr ? 0 : chosen->cost.total_s() - best->cost.total_s();
+    if (!std::isfinite(less) || less < worth_telling_s) {
+        return {};
+    }
+    if (best->cost.wait_s > chosen->cost.wait_s) {
+        return fmt::format("{} would be done {:.2f} s sooner, but has no slot free for {:.2f} s: a wait must gain more "
+                           "([scheduler] wait_margin), or there was enough of it",
+                           best->name, less, best->cost.wait_s);
+    }
+    if (best->cost.load_s > 0 && chosen->cost.load_s <= 0) {
+        return fmt::format("{} would be done {:.2f} s sooner, but has to load the model: another copy must gain more "
+                           "([scheduler] load_margin)",
+                           best->name, less);
+    }
+    return fmt::format("{} would be done {:.2f} s sooner, but more counts than this request's own time: what others there "
+                       "would pay for it, and weights of nodes",
+                       best->name, less);
+}
+
 /// The familiar names over our terms.
 Json signals_json(const fleet::Weighed& one)
 {
@@ -126,6 +159,8 @@ std::string decision_json(const fleet::Decision& decision, std::string_view aske
     }
     if (!decision.note.empty()) {
         json["note"] = decision.note;
+    } else if (std::string why = why_not_the_cheapest(decision); !why.empty()) {
+        json["note"] = std::move(why);
     }
     json["left_out"] = decision.left_out;
     json["candidates"] = std::move(candidates);

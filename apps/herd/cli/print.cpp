@@ -141,16 +141,8 @@ std::string processor(const Json& model)
     return cpu < 0.5 ? "100% GPU" : fmt::format("{:.0f}%/{:.0f}% CPU/GPU", cpu, 100 - cpu);
 }
 
-std::string nodes_of(const Json& model)
-{
-    std::string out = text(model, "node");
-    for (const Json& node : list(model, "nodes")) {
-        const std::string name =
-            node.is_string() ? clean(node.get_ref<const std::string&>()) : text(node, "node");
-        out += (out.empty() ? "" : ", ") + name;
-    }
-    return clean(out, 40);
-}
+/// Of a row of /api/ps: one per node.
+std::string node_of(const Json& model) { return clean(text(at(model, "herd"), "node"), 40); }
 
 /// Two or four decimal digits.
 std::optional<int> digits(std::string_view text, std::size_t from, std::size_t length)
@@ -289,7 +281,7 @@ base::Result<void> print_loaded(std::string_view body, base::WallTime now, const
                    {context == 0 ? "" : fmt::format("{}", context), Colour::none},
                    {expires.is_string() ? until_text(expires.get_ref<const std::string&>(), now) : "",
                     Colour::none},
-                   {nodes_of(model), Colour::none}});
+                   {node_of(model), Colour::none}});
     }
     if (table.empty()) {
         terminal.out << "No model is in memory.\n";

@@ -118,6 +118,9 @@ void print(const Json& decision, const cli::Terminal& terminal)
             terminal.out << fmt::format(", done in about {}", span(total));
         }
         terminal.out << '\n';
+        if (const std::string why = clean(text(decision, "note"), 300); !why.empty()) {
+            terminal.out << why << '\n';
+        }
     }
     if (const auto prompt = count(decision, "prompt_tokens"); prompt > 0) {
         terminal.out << fmt::format("about {} to read, {} to write", cli::plural(prompt, "token", "tokens"),

@@ -42,7 +42,8 @@ std::optional<std::int64_t> LoadedContexts::used_by(const store::RequestRecord& 
     if (found == contexts_.end()) {
         return std::nullopt;
     }
-    const bool loaded_for_it = record.load.value_or(base::Duration{}) >= real_load;
+    // Who left during the load leaves no word of it.
+    const bool loaded_for_it = !record.load || *record.load >= real_load;
     if (loaded_for_it && record.num_ctx_asked && found->second != *record.num_ctx_asked) {
         return std::nullopt; // the node may still tell of the one before
     }

@@ -48,16 +48,17 @@ std::optional<double> tokens_per_s(const proxy::ExchangeRecord& record)
 }
 
 /// How much of the prompt the node had in its cache: by the time that reading it took, else as the scheduler believed.
+/// Both are estimates: never more than the prompt was, and nothing where the node did not say how long it was.
 std::optional<std::int64_t> cached_tokens(const proxy::ExchangeRecord& record)
 {
-    if (!record.decision || !record.decision->chosen) {
+    if (!record.decision || !record.decision->chosen || record.timings.prompt_tokens <= 0) {
         return std::nullopt;
     }
     for (const fleet::Weighed& one : record.decision->candidates) {
         if (one.node == *record.decision->chosen) {
             const bool timed = record.timings.prompt_eval > base::Duration{};
             const double count = timed ? fleet::estimate_cached_tokens(record.timings, one.prefill_rate) : one.cached_tokens;
-            return if_told(static_cast<std::int64_t>(std::llround(count)));
+            return if_told(std::min<std::int64_t>(std::llround(count), record.timings.prompt_tokens));
         }
     }
     return std::nullopt;

@@ -87,7 +87,7 @@ TEST_CASE("herd ps says what ollama ps says, and where")
     const std::string text = printed([&](const auto& t) {
         return app::print_loaded(R"({"models":[
             {"name":"llama3:8b","digest":"365c0bd3c000a25d28ddbf732fe1c6add414de7275464c4e4d1c3b5fcb5d8ad1","size":1000000000,"size_vram":1000000000,
-             "context_length":4096,"expires_at":"2025-06-01T14:04:30.123456789+02:00","node":"gpu-1"},
+             "context_length":4096,"expires_at":"2025-06-01T14:04:30.123456789+02:00","herd":{"node":"gpu-1"}},
             {"name":"b","digest":"sha256:00112233445566778899","size":1000,"size_vram":250,"expires_at":"2318-01-01T00:00:00Z"},
             {"name":"c","digest":"","size":1000,"size_vram":0,"expires_at":"2025-06-01T11:00:00Z"}]})",
                                  now, t);

@@ -96,6 +96,42 @@ TEST_CASE("the seven familiar signals stand on the terms")
     CHECK(json["candidates"][2]["signals"]["memory_fit"]["says"] == "cannot fit");
 }
 
+TEST_CASE("only a real chance of failing is told as one")
+{
+    auto made = decision();
+    made.candidates[0].cost.risk_s = 0.01 * 4.25; // what every node has
+    const auto says = [&] {
+        return Json::parse(app::admin::decision_json(made))["candidates"][0]["signals"]["availability_trend"]["says"].get<std::string>();
+    };
+    CHECK(says() == "steady");
+    made.candidates[0].cost.risk_s = 0.21 * 4.25;
+    CHECK(says() == "failed or flapped lately");
+    made.candidates[0].cost = {.decode_s = 0.1, .risk_s = 0.02}; // failing over costs two seconds at least
+    CHECK(says() == "steady");
+    made.candidates[0].cost.risk_s = 0.2;
+    CHECK(says() == "failed or flapped lately");
+}
+
+TEST_CASE("a dearer choice says why")
+{
+    auto made = decision();
+    made.candidates[0].cost = {.decode_s = 7.06};
+    made.candidates[1].cost = {.wait_s = 3, .decode_s = 3.46};
+    const auto note = [&] {
+        const auto json = Json::parse(app::admin::decision_json(made));
+        return json.contains("note") ? json["note"].get<std::string>() : std::string{};
+    };
+    CHECK(note() == "attic would be done 0.60 s sooner, but has no slot free for 3.00 s: a wait must gain more ([scheduler] wait_margin), or there was enough of it");
+    made.candidates[1].cost = {.load_s = 3, .decode_s = 3.46};
+    CHECK(note() == "attic would be done 0.60 s sooner, but has to load the model: another copy must gain more ([scheduler] load_margin)");
+    made.candidates[1].cost = {.decode_s = 6.46};
+    CHECK(note().ends_with("what others there would pay for it, and weights of nodes"));
+    made.candidates[1].cost = {.decode_s = 7.05};
+    CHECK(note().empty());
+    made.candidates[2].cost = {}; // excluded: it costs nothing because it cannot
+    CHECK(note().empty());
+}
+
 TEST_CASE("a busy node is eligible, an excluded one has a reason and no seconds")
 {
     const auto json = Json::parse(app::admin::decision_json(decision()));

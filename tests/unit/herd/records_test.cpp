@@ -113,6 +113,16 @@ TEST_CASE("one request tells its decision and the node's own time")
     CHECK(json["affinity"] == "hit"); // 20 tokens of its prompt were believed to be there
 }
 
+TEST_CASE("no more of a prompt was cached than there was of it")
+{
+    auto one = exchange();
+    one.timings = {.prompt_tokens = 12}; // the scheduler believed 20
+    CHECK(app::stored_form(std::move(one)).cached_tokens == 12);
+    one = exchange();
+    one.timings = {};
+    CHECK_FALSE(app::stored_form(std::move(one)).cached_tokens);
+}
+
 TEST_CASE("speed is taken from the stream where the node does not tell")
 {
     auto one = exchange();
@@ -195,6 +205,8 @@ TEST_CASE("the context a model ran with is what its node shows, unless that may 
     auto one = stored();
     CHECK(contexts.used_by(one, snapshot) == 4096);
     one.load = 5s; // for the context asked for, of which the node has not told yet
+    CHECK_FALSE(contexts.used_by(one, snapshot));
+    one.load.reset(); // the client left before the node told anything
     CHECK_FALSE(contexts.used_by(one, snapshot));
     one.num_ctx_asked = 4096;
     CHECK(contexts.used_by(one, snapshot) == 4096);

@@ -36,7 +36,7 @@ export function messageOf(body: string, status: number): string {
   return `herd answered with status ${status}`
 }
 
-export async function ask<T>(path: string, options: { method?: string, body?: unknown, signal?: AbortSignal, patience?: number } = {}): Promise<T> {
+export async function ask<T>(path: string, options: { method?: string, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, patience?: number } = {}): Promise<T> {
   const limit = AbortSignal.timeout(options.patience ?? 10_000)
   const cancel = new AbortController()
   const stop = () => cancel.abort()
@@ -47,7 +47,7 @@ export async function ask<T>(path: string, options: { method?: string, body?: un
   try {
     response = await fetch(path, {
       method: options.method ?? 'GET', signal: cancel.signal, cache: 'no-store',
-      headers: { Accept: 'application/json', ...authorization(), ...(options.body === undefined ? {} : { 'Content-Type': 'application/json' }) },
+      headers: { Accept: 'application/json', ...authorization(), ...options.headers, ...(options.body === undefined ? {} : { 'Content-Type': 'application/json' }) },
       body: options.body === undefined ? undefined : JSON.stringify(options.body)
     })
     text = await response.text()

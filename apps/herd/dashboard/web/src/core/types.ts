@@ -46,6 +46,8 @@ export interface Node {
   models?: NodeModel[]
   loaded?: LoadedModel[]
   source?: string
+  api?: string
+  cloud?: boolean
 }
 
 /** A virtual endpoint; `use`: the node it is switched to. */

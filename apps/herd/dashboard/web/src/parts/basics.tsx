@@ -1,5 +1,6 @@
 // The small pieces every view is made of: state badge, meter, sparkline, honest empty and error states.
 import type { ComponentChildren } from 'preact'
+import { useRef } from 'preact/hooks'
 import type { ApiError } from '../core/api.ts'
 import type { NodeState, Severity } from '../core/types.ts'
 
@@ -108,10 +109,24 @@ export function Fact({ label, children, title }: { label: string, children: Comp
 }
 
 export function Choice<T extends string>({ label, value, options, onChange }: { label: string, value: T, options: readonly (readonly [T, string])[], onChange: (value: T) => void }) {
+  const group = useRef<HTMLDivElement>(null)
+  const onKey = (event: KeyboardEvent) => {
+    const at = options.findIndex(([option]) => option === value)
+    const steps: Record<string, number> = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: options.length - 1 }
+    const to = steps[event.key]
+    const next = to === undefined ? undefined : options[(to + options.length) % options.length]
+    if (next && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault()
+      onChange(next[0])
+      group.current?.querySelectorAll('button')[options.indexOf(next)]?.focus()
+    }
+  }
+  // One stop of the Tab key, as radio buttons are: arrow keys choose within.
   return (
-    <div class="choice" role="radiogroup" aria-label={label}>
-      {options.map(([option, text]) => (
-        <button key={option} type="button" role="radio" aria-checked={option === value} class={option === value ? 'chosen' : ''} onClick={() => onChange(option)}>{text}</button>
+    <div class="choice" role="radiogroup" aria-label={label} ref={group} onKeyDown={onKey}>
+      {options.map(([option, text], i) => (
+        <button key={option} type="button" role="radio" aria-checked={option === value} tabIndex={option === value || (i === 0 && !options.some(([each]) => each === value)) ? 0 : -1}
+          class={option === value ? 'chosen' : ''} onClick={() => onChange(option)}>{text}</button>
       ))}
     </div>
   )

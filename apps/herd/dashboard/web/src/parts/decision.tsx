@@ -8,7 +8,10 @@ const terms: [keyof Cost, string, string][] = [['wait_s', 'wait', 's1'], ['load_
 
 const reasons: Record<string, string> = {
   not_member: 'not one of the frontend’s nodes', not_allowed: 'not used for such requests', bound_elsewhere: 'the conversation goes on elsewhere',
-  no_free_slot: 'no free slot', cannot_fit: 'does not fit in its memory', no_such_model: 'does not have the model', not_routable: 'takes no requests', excluded: 'was tried already',
+  not_pinned: 'another node was asked for', label_missing: 'lacks a label asked for', tried: 'failed this request already', not_verified: 'not confirmed yet, or starting',
+  suspect: 'something failed there lately', draining: 'draining', offline: 'offline', unreachable: 'cannot be reached', model_missing: 'does not have the model',
+  no_free_slot: 'no free slot', cannot_fit: 'does not fit in its memory', held_back: 'this model failed there lately', loading: 'another load is in progress there',
+  other_api: 'does not serve this endpoint', cloud: 'in the cloud: not allowed, or not needed', reserved: 'kept free for others: this client used more than its share',
   not_loaded: 'does not have it in memory, and nothing is loaded for a second try'
 }
 

@@ -120,7 +120,7 @@ export function Table<Row>(props: Props<Row>) {
             const direction = order?.key === column.key ? (order.down ? 'descending' : 'ascending') : undefined
             return (
               <div key={column.key} role="columnheader" aria-sort={direction} class={column.right ? 'right' : ''}>
-                {column.sort ? <button type="button" tabIndex={-1} onClick={() => sortBy(column)}>{column.label}{direction ? <span aria-hidden="true">{order?.down ? ' ↓' : ' ↑'}</span> : null}</button> : column.label}
+                {column.sort ? <button type="button" onClick={() => sortBy(column)}>{column.label}{direction ? <span aria-hidden="true">{order?.down ? ' ↓' : ' ↑'}</span> : null}</button> : column.label}
               </div>
             )
           })}

@@ -255,7 +255,7 @@ export function ExplorerView() {
   const explain = async () => {
     setWhy({ decision: null, trouble: '' })
     try {
-      setWhy({ decision: await ask<Decision>('/herd/v1/route', { method: 'POST', body: { ...(JSON.parse(body) as object), path: endpoint.path } }), trouble: '' })
+      setWhy({ decision: await ask<Decision>('/herd/v1/route', { method: 'POST', headers, body: { ...(JSON.parse(body) as object), path: endpoint.path } }), trouble: '' })
     } catch (error) {
       setWhy({ decision: null, trouble: error instanceof ApiError && error.trouble === 'absent' ? `This herd does not explain decisions: ${error.message}` : error instanceof Error ? error.message : String(error) })
     }

@@ -86,7 +86,7 @@ export function NodeMeters({ node }: { node: Node }) {
   const gpuNames = (node.gpus ?? []).map((gpu) => gpu.name).join(', ')
   const known = memory?.total_bytes || node.cpu?.cores
   if (!known) {
-    return <p class="quiet">A plain Ollama: install herd-node beside it to see its load.</p>
+    return <p class="quiet">{node.cloud ? 'In the cloud: its load is not told.' : node.api === 'openai' ? 'A server of another make: its load is not told.' : 'A plain Ollama: install herd-node beside it to see its load.'}</p>
   }
   return (
     <div class="meters">
@@ -164,7 +164,7 @@ function NodeCard({ node, now }: { node: Node, now: number }) {
 
 const columns: Column<Node>[] = [
   { key: 'name', label: 'Node', width: 'minmax(7rem,1.400fr)', show: (node) => <span class="cell-name"><Mark tone={toneOf[node.state]} /><a href={href('nodes', node.name)}>{node.name}</a></span>, sort: (node) => node.name },
-  { key: 'state', label: 'State', width: '6.500rem', show: (node) => <span title={node.state_reason}>{node.state}</span>, sort: (node) => node.state },
+  { key: 'state', label: 'State', width: 'minmax(6.500rem,1.400fr)', narrow: '6.500rem', show: (node) => <span title={node.state_reason}>{node.state}{node.state !== 'online' && node.state_reason ? <small> {node.state_reason}</small> : null}</span>, sort: (node) => node.state },
   { key: 'latency', label: 'Latency', width: '5rem', right: true, from: 620, show: (node) => millis(node.latency_ms), sort: (node) => node.latency_ms ?? 1e9 },
   { key: 'slots', label: 'Slots', width: '4.500rem', right: true, show: (node) => `${Math.max(0, (node.slots?.total ?? 0) - (node.slots?.free ?? 0))}/${node.slots?.total ?? 0}`, sort: (node) => (node.slots?.total ?? 0) - (node.slots?.free ?? 0) },
   { key: 'queued', label: 'Waiting', width: '5rem', right: true, from: 700, show: (node) => count(node.queued), sort: (node) => node.queued ?? 0 },

@@ -18,7 +18,7 @@ const flying = (model: CatalogModel) => model.nodes.reduce((sum, each) => sum + 
 const conflict = (model: CatalogModel) => model.digests.length > 1
 
 const columns: Column<CatalogModel>[] = [
-  { key: 'name', label: 'Model', width: 'minmax(9rem,2fr)', narrow: 'minmax(6rem,2fr)', show: (m) => <span class="cell-name"><Mark tone={inMemory(m).length ? 'good' : 'none'} />{m.name}</span>, sort: (m) => m.name },
+  { key: 'name', label: 'Model', width: 'minmax(9rem,2fr)', narrow: 'minmax(6rem,2fr)', show: (m) => <span class="cell-name"><Mark tone={inMemory(m).length ? 'good' : 'none'} /><span class="cut">{m.name}</span></span>, sort: (m) => m.name },
   { key: 'nodes', label: 'Nodes', width: '4rem', right: true, show: (m) => count(m.nodes.length), sort: (m) => m.nodes.length },
   { key: 'where', label: 'On', width: 'minmax(8rem,2.500fr)', from: 640, show: (m) => m.nodes.map((each) => each.node).join(', ') },
   { key: 'memory', label: 'In memory', width: 'minmax(6rem,1.400fr)', show: (m) => inMemory(m).map((each) => each.node).join(', ') || none, sort: (m) => inMemory(m).length },
@@ -32,6 +32,7 @@ const fitTone: Record<Fit, Tone> = { loaded: 'good', gpu: 'good', 'gpu-after': '
 function ModelDetail({ model, fleet }: { model: CatalogModel, fleet: Node[] }) {
   const holders = new Map(model.nodes.map((each) => [each.node, each]))
   const size = sizeOf(model)
+  const misfits = fleet.filter((node) => holders.has(node.name) && fitOf(node, model.name, holders.get(node.name)?.size || size) === 'no')
   const others = fleet.filter((node) => !holders.has(node.name))
   return (
     <section class="panel" aria-label={model.name}>
@@ -44,6 +45,7 @@ function ModelDetail({ model, fleet }: { model: CatalogModel, fleet: Node[] }) {
             <td class="right">{bytes(each.size)}</td><td class="right">{count(each.context_length)}</td><td class="right">{count(each.in_flight)}</td><td class="right">{count(each.slots)}</td><td class="mono">{shortDigest(each.digest)}</td><td class="right"><DeleteModel model={model.name} node={each.node} /></td></tr>
         ))}</tbody>
       </table></div>
+      {misfits.length ? <Notice tone="warn" title={`It does not fit on ${misfits.map((node) => node.name).join(', ')}.`}>{misfits.length > 1 ? 'These nodes have' : 'That node has'} it on disk, but too little memory to run it (estimated from its size).</Notice> : null}
       {others.length ? <>
         <h3 class="sub">Where else it would fit <small>estimated from its size</small></h3>
         <ul class="fits">{others.map((node) => { const fit = fitOf(node, model.name, size); return <li key={node.id}><Mark tone={fitTone[fit]} /><b>{node.name}</b><span class="quiet">{fitWords[fit]}</span></li> })}</ul>

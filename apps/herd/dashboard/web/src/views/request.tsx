@@ -8,7 +8,7 @@ import { usePolled } from '../core/poll.ts'
 import { href } from '../core/router.ts'
 import { partWords, segments, terminationWords } from '../core/timeline.ts'
 import type { RequestRecord } from '../core/types.ts'
-import { Fact, Loading, Mark, TroubleNotice } from '../parts/basics.tsx'
+import { Fact, Loading, Mark, Notice, TroubleNotice } from '../parts/basics.tsx'
 import { DecisionTable } from '../parts/decision.tsx'
 import { outcome } from './requests.tsx'
 
@@ -63,11 +63,13 @@ export function RequestView({ id }: { id: string }) {
   const [every, setEvery] = useState(1000)
   const { data, error, again } = usePolled<RequestRecord>(`/herd/v1/requests/${encodeURIComponent(id)}`, every)
   const running = data !== null && (data.status === null || data.status === undefined)
-  useEffect(() => { setEvery(data && !running ? 0 : 1000) }, [data, running])
+  const unknown = !data && error?.status === 404
+  useEffect(() => { setEvery((data && !running) || unknown ? 0 : 1000) }, [data, running, unknown])
   const record = data ?? recent
   const back = <p><a class="inline" href={href('requests')}>← All requests</a></p>
   if (!record) {
-    return <>{back}{error ? <TroubleNotice error={error} what={`a record of ${id}`} again={again} /> : <Loading what="the request" />}</>
+    return <>{back}{unknown ? <Notice title={`No request ${id} is known.`} action={<button class="button" onClick={again}>Look again</button>}>Its id is mistyped, its record is older than records are kept, or it was made of a herd without its records.</Notice>
+      : error ? <TroubleNotice error={error} what={`a record of ${id}`} again={again} /> : <Loading what="the request" />}</>
   }
   const [tone, text] = outcome(record)
   const attempts = record.attempts ?? []

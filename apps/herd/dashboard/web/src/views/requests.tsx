@@ -28,7 +28,7 @@ export function outcome(record: RequestRecord): [Tone, string] {
 
 const columns: Column<RequestRecord>[] = [
   { key: 'at', label: 'Time', width: '5.200rem', narrow: '4.400rem', show: (r) => <span title={dateAndTime(r.at)}>{clock(r.at)}</span>, sort: (r) => r.at },
-  { key: 'status', label: 'Status', width: '6.300rem', narrow: '5.600rem', show: (r) => { const [tone, text] = outcome(r); return <span class="cell-name" title={r.error ?? terminationWords(r.termination)}><Mark tone={tone} />{text}</span> }, sort: (r) => r.status ?? 0 },
+  { key: 'status', label: 'Status', width: '6.300rem', narrow: '5.600rem', show: (r) => { const [tone, text] = outcome(r); return <span class="cell-name" title={r.error ?? terminationWords(r.termination)}><Mark tone={tone} /><span class="cut">{text}</span></span> }, sort: (r) => r.status ?? 0 },
   { key: 'model', label: 'Model', width: 'minmax(8rem,1.600fr)', narrow: 'minmax(3rem,1fr)', show: (r) => r.model || r.requested_model || <span class="quiet">{r.method} {r.path}</span>, sort: (r) => r.model ?? '' },
   { key: 'node', label: 'Node', width: 'minmax(5rem,1fr)', from: 420, show: (r) => <>{r.node || none}{(r.attempts?.length ?? 0) > 1 ? <small title="attempts"> ×{r.attempts?.length}</small> : null}</>, sort: (r) => r.node ?? '' },
   { key: 'path', label: 'Endpoint', width: 'minmax(7rem,1fr)', from: 1150, show: (r) => <span class="mono">{r.path}</span>, sort: (r) => r.path ?? '' },

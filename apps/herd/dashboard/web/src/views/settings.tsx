@@ -9,9 +9,13 @@ import { type Theme, theme } from '../core/theme.ts'
 import type { Config } from '../core/types.ts'
 import { Choice, Loading, TroubleNotice } from '../parts/basics.tsx'
 
-function valueText(value: unknown): string {
+/** Values, lists of them, and the tables of [[node]] and its like. */
+export function valueText(value: unknown): string {
   if (Array.isArray(value)) {
-    return value.length ? value.map((each) => String(each)).join(', ') : 'none'
+    return value.length ? value.map(valueText).join(value.some((each) => typeof each === 'object') ? '; ' : ', ') : 'none'
+  }
+  if (typeof value === 'object' && value !== null) {
+    return Object.entries(value).map(([key, each]) => `${key} = ${valueText(each)}`).join(', ')
   }
   return value === '' || value === null || value === undefined ? 'not set' : String(value)
 }

@@ -16,7 +16,8 @@ type Share = 'p50' | 'p90' | 'p99'
 const isBy = (value: unknown): value is By => ['model', 'node', 'tag', 'key', 'client'].includes(value as string)
 const by = stored<By>('usage.by', 'model', isBy)
 const range = stored<Range>('usage.range', '24h', (value) => ['1h', '24h', '7d', '30d'].includes(value as string))
-const spans: Record<Range, [number, number]> = { '1h': [3600, 60], '24h': [86_400, 900], '7d': [604_800, 7200], '30d': [2_592_000, 43_200] }
+/** Seconds: of all, of a bucket, and between two questions, since long spans are much to sum and change little. */
+const spans: Record<Range, [number, number, number]> = { '1h': [3600, 60, 10], '24h': [86_400, 900, 30], '7d': [604_800, 7200, 120], '30d': [2_592_000, 43_200, 300] }
 const topMax = 7
 
 function columnsFor(kind: By): Column<Sum>[] {
@@ -42,11 +43,11 @@ export function UsageView() {
   const length = useCell(range)
   const [share, setShare] = useState<Share>('p50')
   const [, redraw] = useState(0)
-  const [seconds, step] = spans[length]
+  const [seconds, step, every] = spans[length]
   useEffect(() => { const timer = setInterval(() => redraw((n) => n + 1), 30_000); return () => clearInterval(timer) }, [])
   // The start moves with the buckets only, so that the same question is asked again, not a new one each second.
   const since = new Date((Math.floor(Date.now() / 1000 / step) * step - seconds) * 1000).toISOString()
-  const { data, error, again } = usePolled<Usage>(`/herd/v1/usage?by=${kind}&bucket=${step}s&since=${since}`, 10_000)
+  const { data, error, again } = usePolled<Usage>(`/herd/v1/usage?by=${kind}&bucket=${step}s&since=${since}`, every * 1000)
   const drawn = useMemo(() => {
     if (!data) {
       return null
