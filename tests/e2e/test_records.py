@@ -338,7 +338,7 @@ def test_sixty_four_viewers_cost_little(sim_fleet):
     report("64 viewers at 200 requests/s: %.1f %% of a core (%.1f %% without viewers), %.1f MB/s sent"
            % (100 * cost, 100 * alone, got[0] / SECONDS / 1e6))
     assert got[0] > 64 * 200 * SECONDS * 200, "they were told"
-    assert cost < 0.3  # the aim is 0.1; a busy machine measures more
+    assert cost < 0.1
     streams[0].close()
     wait_until(lambda: (lambda v: v.close() or v.answer.status == 200)(Events(herd.url)), "the seat that became free")
     for connection in streams[1:]:

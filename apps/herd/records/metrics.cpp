@@ -27,6 +27,8 @@ const Histogram::BucketBoundaries seconds_buckets{0.001, 0.0025, 0.005, 0.01, 0.
                                                   1,     2.5,    5,     10,   30,    60,   120, 300,  600};
 const Histogram::BucketBoundaries rate_buckets{1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 500};
 
+constexpr base::Duration real_load = std::chrono::milliseconds{100}; ///< a resident model tells some milliseconds too
+
 /// Label values seen so far; those beyond the limit are one.
 class Names {
 public:
@@ -152,7 +154,7 @@ struct Metrics::State {
     Series<Counter, 3> tokens{counter(registry, "herd_tokens_total", "Tokens: prompt, cached (believed, of the prompt) and output."),
                               {"kind", "model", "node"}, most};
     Series<Counter, 2> failures{counter(registry, "herd_attempts_failed_total", "Attempts at a node that did not serve."), {"node", "outcome"}, most};
-    Series<Counter, 2> loads{counter(registry, "herd_model_loads_total", "Requests that waited for a load of more than a second."),
+    Series<Counter, 2> loads{counter(registry, "herd_model_loads_total", "Requests that waited for a load."),
                              {"node", "model"}, most};
     Series<Histogram, 1> load_time{histogram(registry, "herd_model_load_seconds", "Those loads."), {"node"}, most / 8};
     Series<Counter, 1> bytes{counter(registry, "herd_bytes_total", "Body bytes from (in) and to (out) clients."), {"direction"}, 2};
@@ -185,7 +187,7 @@ void Metrics::State::count(const store::RequestRecord& record)
     bytes.of({"in"}).Increment(static_cast<double>(record.bytes_in));
     bytes.of({"out"}).Increment(static_cast<double>(record.bytes_out));
     count_attempts(record);
-    if (!record.node.empty()) {
+    if (!record.node.empty() || record.queue > base::Duration{}) { // also who waited in vain
         queue.of({model}, seconds_buckets).Observe(base::seconds(record.queue));
     }
     if (served) {
@@ -207,7 +209,7 @@ void Metrics::State::count_speed(const store::RequestRecord& record, const std::
     add("prompt", record.prompt_tokens);
     add("cached", record.cached_tokens);
     add("output", record.output_tokens);
-    if (record.load && *record.load > std::chrono::seconds{1}) {
+    if (record.load && *record.load >= real_load) {
         loads.of({node, model}).Increment();
         load_time.of({node}, seconds_buckets).Observe(base::seconds(*record.load));
     }

@@ -326,6 +326,18 @@ TEST_CASE("metrics count what happened, and clients cannot make them grow withou
         unknown.attempts.clear();
         metrics.count(unknown);
     }
+    auto quick = stored();
+    quick.model = "model0";
+    quick.node = "box";
+    quick.load = 400ms;
+    metrics.count(quick);
+    auto late = stored(); // its deadline passed in the queue
+    late.model = "model0";
+    late.node.clear();
+    late.status = 504;
+    late.attempts.clear();
+    late.queue = 7s;
+    metrics.count(late);
     fleet::Snapshot snapshot;
     fleet::NodeView view;
     view.name = "twin";
@@ -343,6 +355,9 @@ TEST_CASE("metrics count what happened, and clients cannot make them grow withou
           != std::string::npos);
     CHECK(text.find("# TYPE herd_reloads_caused_total counter\nherd_reloads_caused_total 3\n")
           != std::string::npos);
+    CHECK(text.find("herd_model_loads_total{model=\"model0\",node=\"box\"} 1\n") != std::string::npos);
+    CHECK(text.find("herd_queue_seconds_bucket{model=\"model0\",le=\"5\"} 2\n") != std::string::npos);
+    CHECK(text.find("herd_queue_seconds_bucket{model=\"model0\",le=\"10\"} 3\n") != std::string::npos);
     CHECK(text.find("herd_requests_queued{model=\"model0\"} 3\n") != std::string::npos);
     CHECK(text.find("herd_requests_queued{model=\"model1\"} 0\n") != std::string::npos);
     CHECK(text.find("herd_requests_queued{model=\"other\"} 200\n") != std::string::npos);
