@@ -6,12 +6,15 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 namespace herd::node {
 
 namespace {
 
 constexpr std::size_t small_body_max = 64 * 1024;
 constexpr std::size_t list_body_max = 16 * 1024 * 1024;
+constexpr int shown_first = 4; // models whose metadata are read before the first READY
 constexpr base::Duration short_life = std::chrono::seconds{1}; // of a canary
 
 } // namespace
@@ -94,7 +97,11 @@ base::Instant Backend::next_due() const
     if (!canary_ || !canary_->is_open() || !inspected_) {
         return look_at_;
     }
-    return view_.state == BackendState::up ? std::min({version_at_, loaded_at_, models_at_}) : version_at_;
+    if (view_.state != BackendState::up) {
+        return version_at_;
+    }
+    const auto lists = std::min({version_at_, loaded_at_, models_at_});
+    return without_cache() != nullptr ? std::min(lists, caches_at_) : lists;
 }
 
 /// Does what is due, one thing after the other.
@@ -121,6 +128,12 @@ net::Task<void> Backend::step()
     }
     if (view_.state == BackendState::up && !stopping_ && loop_.now() >= models_at_) {
         const bool news = co_await ask_models();
+        if (news && view_.state == BackendState::up) {
+            on_change_();
+        }
+    }
+    if (view_.state == BackendState::up && !stopping_ && loop_.now() >= caches_at_ && without_cache() != nullptr) {
+        const bool news = co_await ask_cache();
         if (news && view_.state == BackendState::up) {
             on_change_();
         }
@@ -196,6 +209,9 @@ net::Task<void> Backend::inspect()
     (void)co_await ask_loaded();
     if (!stopping_) {
         (void)co_await ask_models();
+    }
+    for (int i = 0; i < shown_first && without_cache() != nullptr && !stopping_; ++i) {
+        (void)co_await ask_cache(); // so few do not keep a herd waiting; the others follow
     }
     if (!stopping_) {
         co_await ask_version();
@@ -321,13 +337,56 @@ net::Task<bool> Backend::ask_models()
         log::debug("backend", "list_unreadable", {{"path", "/api/tags"}});
         co_return false;
     }
+    add_caches(*models);
     const bool news = *models != view_.models;
     view_.models = std::move(*models);
     co_return news;
 }
 
+/// One whose metadata were not looked at yet.
+const discovery::ModelFacts* Backend::without_cache() const
+{
+    const auto at = std::ranges::find_if(view_.models, [this](const discovery::ModelFacts& model) {
+        return !model.digest.empty() && !caches_.contains(model.digest);
+    });
+    return at == view_.models.end() ? nullptr : &*at;
+}
+
+void Backend::add_caches(std::vector<discovery::ModelFacts>& models) const
+{
+    for (auto& model : models) {
+        if (const auto at = caches_.find(model.digest); at != caches_.end() && at->second > 0) {
+            model.cache_bytes_per_token = at->second;
+        }
+    }
+}
+
+/// Reads one model's metadata. True when all there are have been read now: herds hear of them once.
+net::Task<bool> Backend::ask_cache()
+{
+    caches_at_ = loop_.now() + options_.show_every;
+    const std::string digest = without_cache()->digest;
+    const std::string body =
+        nlohmann::json{{"model", without_cache()->name}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const auto answer = co_await ask("POST", "/api/show", *view_.endpoint, options_.list_timeout, list_body_max, body);
+    if (stopping_) {
+        co_return false;
+    }
+    if (!answer) {
+        caches_at_ = loop_.now() + options_.tags_every;
+        co_return false;
+    }
+    std::erase_if(caches_, [this](const auto& known) {
+        return std::ranges::find(view_.models, known.first, &discovery::ModelFacts::digest) == view_.models.end();
+    });
+    const auto told = answer->head.status == 200 ? parse_show_cache(answer->body) : std::nullopt;
+    caches_.emplace(digest, told.value_or(0));
+    add_caches(view_.models);
+    co_return without_cache() == nullptr;
+}
+
 net::Task<base::Result<http::Answer>> Backend::ask(const char* method, const char* target, base::Endpoint to,
-                                                   base::Duration timeout, std::size_t body_bytes_max)
+                                                   base::Duration timeout, std::size_t body_bytes_max, std::string body)
 {
     http::RequestHead head;
     head.method = method;
@@ -335,9 +394,10 @@ net::Task<base::Result<http::Answer>> Backend::ask(const char* method, const cha
     head.fields.add("Host", options_.url.authority());
     if (head.method == "POST") {
         head.framing = http::Framing::length;
+        head.content_length = body.size();
     }
     const http::FetchOptions limits{timeout, body_bytes_max, false};
-    co_return co_await http::fetch(loop_, pool_, to, std::move(head), {}, limits);
+    co_return co_await http::fetch(loop_, pool_, to, std::move(head), body, limits);
 }
 
 /// Not up any more, or down for another reason than before.

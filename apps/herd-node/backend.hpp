@@ -12,6 +12,7 @@
 #include "net/task_group.hpp"
 #include "net/timer.hpp"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,6 +52,7 @@ struct BackendOptions {
     int hangs_max{2}; ///< unanswered version requests in a row until it counts as down
     base::Duration ps_every{std::chrono::seconds{2}};
     base::Duration tags_every{std::chrono::seconds{30}};
+    base::Duration show_every{std::chrono::milliseconds{50}}; ///< one new model's metadata after the other
     base::Duration inspect_timeout{std::chrono::seconds{1}};    ///< of one question of the loop guard
     base::Duration list_timeout{std::chrono::seconds{5}};       ///< of one /api/ps or /api/tags
     base::Duration retry_every{std::chrono::milliseconds{250}}; ///< while down
@@ -90,8 +92,12 @@ private:
     net::Task<void> ask_version();
     net::Task<bool> ask_loaded();
     net::Task<bool> ask_models();
+    net::Task<bool> ask_cache();
+    [[nodiscard]] const discovery::ModelFacts* without_cache() const;
+    void add_caches(std::vector<discovery::ModelFacts>& models) const;
     net::Task<base::Result<http::Answer>> ask(const char* method, const char* target, base::Endpoint to,
-                                              base::Duration timeout, std::size_t body_bytes_max);
+                                              base::Duration timeout, std::size_t body_bytes_max,
+                                              std::string body = {});
     void canary_ended();
     void take_version(std::string version);
     void fall(BackendState state, std::string reason);
@@ -111,6 +117,8 @@ private:
     base::Instant version_at_{};
     base::Instant loaded_at_{};
     base::Instant models_at_{};
+    base::Instant caches_at_{};
+    std::map<std::string, base::Bytes> caches_; ///< by digest: KV bytes per token, 0 when the metadata do not tell
     net::Timer timer_;
     net::Event wake_;
     net::TaskGroup tasks_;

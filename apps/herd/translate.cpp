@@ -193,7 +193,8 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
                                 .digest = model.digest,
                                 .size = model.size,
                                 .modified_at = model.modified_at,
-                                .row = model.row});
+                                .row = model.row,
+                                .cache_per_token = model.cache_bytes_per_token.value_or(0)});
     }
     for (const discovery::LoadedFacts& model : document.loaded) {
         facts.loaded.push_back({.name = model.name,

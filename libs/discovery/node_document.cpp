@@ -83,9 +83,9 @@ std::string with_row(const Json& json, const std::string& row)
 
 std::string model_text(const ModelFacts& model)
 {
-    return with_row({{"name", model.name}, {"digest", model.digest}, {"size", model.size},
-                     {"modified_at", model.modified_at}},
-                    model.row);
+    Json json{{"name", model.name}, {"digest", model.digest}, {"size", model.size}, {"modified_at", model.modified_at}};
+    put(json, "cache_bytes_per_token", model.cache_bytes_per_token);
+    return with_row(json, model.row);
 }
 
 std::string loaded_text(const LoadedFacts& loaded)

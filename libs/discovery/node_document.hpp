@@ -59,6 +59,7 @@ struct ModelFacts {
     std::string digest{};
     base::Bytes size{0};
     std::string modified_at{}; ///< as the node wrote it
+    std::optional<base::Bytes> cache_bytes_per_token{}; ///< of context, from the model's metadata; empty: not known
     std::string row{};         ///< verbatim JSON object of the node's /api/tags; may be empty
     bool operator==(const ModelFacts&) const = default;
 };

@@ -275,6 +275,7 @@ ModelFacts model(const Json& json, const std::string& where, std::string_view ra
     in.read_text("digest", model.digest);
     in.read_whole("size", model.size);
     in.read_text("modified_at", model.modified_at);
+    in.read_whole("cache_bytes_per_token", model.cache_bytes_per_token);
     model.row = row(in, raw);
     return model;
 }

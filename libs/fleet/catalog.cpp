@@ -120,6 +120,7 @@ void Catalog::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, St
         model.index = i;
         model.digest = digest_hash(row.digest);
         model.size = row.size;
+        model.cache_per_token = row.cache_per_token;
         model.one_slot = is_one_slot(row.row);
         add_holder(node, key, model, step);
     }

@@ -87,6 +87,7 @@ struct Model {
     Bytes size{0};
     std::string modified_at{}; ///< RFC 3339, as the node wrote it
     std::string row{};         ///< the node's own JSON object in /api/tags, verbatim
+    Bytes cache_per_token{0};  ///< of context, from the model's metadata; 0: not told
 };
 
 /// A model in a node's memory.

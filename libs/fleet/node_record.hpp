@@ -35,6 +35,7 @@ struct ModelOnNode {
 
     std::uint64_t digest{0};            ///< hash of the manifest's digest; 0: not told
     Bytes size{0};                      ///< of the file
+    Bytes cache_per_token{0};           ///< of context, from its metadata; 0: not told
     Bytes memory{0};                    ///< taken when it was last seen loaded, with `memory_context` tokens; 0: never seen
     int memory_context{0};
     double in_vram{1};                  ///< share of it that stands on the GPU, while loaded; 1 without one

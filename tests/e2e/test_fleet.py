@@ -432,6 +432,7 @@ def test_the_agent_serves_its_document_and_nothing_twice(sim_fleet):
     herd, nodes, sims = sim_fleet.simulated(1)
     first = nodes[0].get("/herd/v1/node")
     assert first.status == 200 and first.header("ETag")
+    assert {model["cache_bytes_per_token"] for model in first.json()["models"]} == {131072}, "as the models' metadata say"
     assert nodes[0].get("/herd/v1/node", headers={"If-None-Match": first.header("ETag")}).status == 304
     assert nodes[0].get("/api/version").json() == sims[0].get("/api/version").json(), "the gateway relays the rest"
     answer = nodes[0].post("/api/chat", {**CHAT, "stream": False})

@@ -234,6 +234,34 @@ std::optional<std::string> parse_show_blob(std::string_view json)
     return std::nullopt;
 }
 
+std::optional<base::Bytes> parse_show_cache(std::string_view json)
+{
+    constexpr std::uint64_t value_bytes = 2;
+    constexpr std::uint64_t most = 64 * base::mib; // of one token: beyond, it is nonsense
+    const auto all = nlohmann::json::parse(json, nullptr, false);
+    if (!all.is_object() || !all.contains("model_info") || !all["model_info"].is_object()) {
+        return std::nullopt;
+    }
+    const auto& info = all["model_info"];
+    const auto kind = info.find("general.architecture");
+    if (kind == info.end() || !kind->is_string()) {
+        return std::nullopt;
+    }
+    const auto number = [&](const char* key) -> std::uint64_t {
+        const auto at = info.find(kind->get<std::string>() + "." + key);
+        const bool good = at != info.end() && at->is_number_unsigned() && at->get<std::uint64_t>() <= (1U << 24U);
+        return good ? at->get<std::uint64_t>() : 0;
+    };
+    const auto or_else = [](std::uint64_t value, std::uint64_t other) { return value > 0 ? value : other; };
+    const auto heads = number("attention.head_count");
+    const auto each = heads > 0 ? number("embedding_length") / heads : 0;
+    const auto key = or_else(number("attention.key_length"), each);
+    const auto value = or_else(number("attention.value_length"), each);
+    const double bytes = static_cast<double>(value_bytes) * static_cast<double>(number("block_count"))
+        * static_cast<double>(or_else(number("attention.head_count_kv"), heads)) * static_cast<double>(key + value);
+    return bytes > 0 && bytes <= static_cast<double>(most) ? std::optional{static_cast<base::Bytes>(bytes)} : std::nullopt;
+}
+
 std::optional<Slots> parse_slots(std::string_view json)
 {
     if (!nlohmann::json::accept(json)) {

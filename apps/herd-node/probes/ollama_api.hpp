@@ -32,6 +32,10 @@ inline constexpr std::size_t models_max = 4096;
 /// It ties a loaded model to the runner process whose --model names the same file.
 [[nodiscard]] std::optional<std::string> parse_show_blob(std::string_view json);
 
+/// Bytes of KV cache that a token of context takes, as the model's metadata in /api/show say (at 16 bits a value; what
+/// slides over a window takes less). Empty: they do not say, or nothing plausible.
+[[nodiscard]] std::optional<base::Bytes> parse_show_cache(std::string_view json);
+
 /// A llama-server's /slots: how many there are and how many work. Prompts in it are not looked at.
 struct Slots {
     int total{0};

@@ -100,6 +100,11 @@ TEST_CASE("the cache grows with the context and the slots, and what was seen loa
     model.size = 5 * base::gib;
     CHECK(memory_needed(model, 32'768, 1) > memory_needed(model, 4096, 1) + 2 * base::gib);
     CHECK(memory_needed(model, 4096, 4) > memory_needed(model, 4096, 1));
+    const auto guessed = memory_needed(model, 32'768, 1);
+    model.cache_per_token = 16 * base::kib; // its metadata say so
+    CHECK(guessed - memory_needed(model, 32'768, 1) > 2 * base::gib);
+    CHECK(memory_needed(model, 32'768, 1) - memory_needed(model, 4096, 1) == 28'672 * 16 * base::kib);
+    model.cache_per_token = 0;
     model.memory = 7 * base::gib;
     model.memory_context = 4096;
     CHECK(memory_needed(model, 4096, 1) == 7 * base::gib);

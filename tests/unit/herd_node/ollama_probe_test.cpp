@@ -134,6 +134,26 @@ TEST_CASE("a model's weights file comes out of its modelfile, not out of its com
     CHECK_FALSE(parse_show_blob("nonsense"));
 }
 
+TEST_CASE("what a token of context takes is told by the model's metadata, or not at all")
+{
+    const auto show = [](const std::string& info) { return R"({"modelfile":"","model_info":)" + info + "}"; };
+    const std::string llama = R"("general.architecture":"llama","llama.block_count":32,"llama.attention.head_count":32,)"
+                              R"("llama.embedding_length":4096)";
+    CHECK(parse_show_cache(show("{" + llama + R"(,"llama.attention.head_count_kv":8})")) == 128 * base::kib);
+    CHECK(parse_show_cache(show("{" + llama + "}")) == 512 * base::kib); // as many as heads
+    CHECK(parse_show_cache(show("{" + llama + R"(,"llama.attention.head_count_kv":8,"llama.attention.key_length":64,"llama.attention.value_length":64})"))
+          == 64 * base::kib);
+    for (const char* bad : {"{}", "[]", "7", "null", R"({"general.architecture":7})", R"({"general.architecture":"llama"})",
+                            R"({"general.architecture":"llama","llama.block_count":99999999999,"llama.attention.head_count":1,"llama.embedding_length":1})",
+                            R"({"general.architecture":"llama","llama.block_count":-3,"llama.attention.head_count":1,"llama.embedding_length":1})",
+                            R"({"general.architecture":"llama","llama.block_count":16777216,"llama.attention.head_count":16777216,"llama.embedding_length":16777216})"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(parse_show_cache(show(bad)));
+    }
+    CHECK_FALSE(parse_show_cache("nonsense"));
+    CHECK_FALSE(parse_show_cache("{}"));
+}
+
 TEST_CASE("slots are counted, never read")
 {
     const auto slots = parse_slots(recorded("llama-server-slots.json"));
