@@ -295,6 +295,9 @@ void Visit::node_done()
         record_.error = outcome.reason;
     }
     record_.timings = outcome.timings;
+    if (outcome.timings.prompt_tokens + outcome.timings.output_tokens > 0) {
+        spend(); // who looks after the answer finds it counted
+    }
     record_.attempts.push_back({record_.node, outcome.result, outcome.took});
     if (route_.handling == Handling::blob && record_.status < 300) { // uploaded, or a HEAD that found it
         context_.shared->blobs.add(route_.parameter, held_->node());
@@ -370,16 +373,22 @@ InFlight Visit::in_flight() const
     return now;
 }
 
+/// Counts for the key, once.
+void Visit::spend()
+{
+    if (caller_ && !std::exchange(spent_, true)) {
+        const bool inference = route_.handling == Handling::inference || route_.handling == Handling::unknown_post;
+        caller_->spent(record_, inference, context_.loop.wall());
+    }
+}
+
 void Visit::record()
 {
     record_.total = context_.loop.now() - began_;
     record_.bytes_in = client_.bytes_in();
     record_.bytes_out = client_.bytes_out();
     record_.user_agent = client_.head().fields.find("User-Agent").value_or("").substr(0, 128);
-    if (caller_) {
-        const bool inference = route_.handling == Handling::inference || route_.handling == Handling::unknown_post;
-        caller_->spent(record_, inference, context_.loop.wall());
-    }
+    spend();
     if (context_.sink) {
         context_.sink(std::move(record_));
     }

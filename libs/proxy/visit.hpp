@@ -118,6 +118,7 @@ private:
     [[nodiscard]] fleet::Outcome outcome_of(fleet::Result result) const;
     void ended(char who, Stage stage);
     void client_left(Stage stage);
+    void spend();
     [[nodiscard]] static std::string_view ended_by_operator() { return "ended by an operator"; }
 
     Context& context_;
@@ -130,6 +131,7 @@ private:
     StreamKind kind_{StreamKind::none};
     TailEnd tail_end_{TailEnd::proper};
     bool cancelled_{false}; ///< by an operator
+    bool spent_{false};     ///< counted for the key
     base::Instant began_;
     ExchangeRecord record_;
     std::unique_ptr<AtFrontend> at_; ///< null: no frontends are configured
