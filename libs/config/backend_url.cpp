@@ -150,11 +150,11 @@ BackendUrl parse_ollama_host(std::string_view value)
 base::Result<BackendUrl> parse_backend_url(std::string_view text, std::uint16_t default_port)
 {
     const Pieces pieces = cut(base::trim(text), default_port);
+    if (text.find_first_of("@?#") != std::string_view::npos) { // first: what follows repeats parts of it
+        return refuse("a user name, query or fragment has no place here");
+    }
     if (pieces.scheme != "http" && pieces.scheme != "https") {
         return refuse(fmt::format("the scheme must be http or https, not {}", pieces.scheme));
-    }
-    if (text.find('@') != std::string_view::npos || text.find_first_of("?#") != std::string_view::npos) {
-        return refuse("a user name, query or fragment has no place here");
     }
     BackendUrl url;
     url.tls = pieces.scheme == "https";

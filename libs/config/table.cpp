@@ -31,6 +31,13 @@ std::string bytes_text(base::Bytes value)
     return fmt::format("{}", value);
 }
 
+/// What a person is shown of a value that was refused: a user name and password before an @ are nobody's business.
+std::string without_user(std::string_view text)
+{
+    const auto at = text.rfind('@');
+    return at == std::string_view::npos ? std::string{text} : "***" + std::string{text.substr(at)};
+}
+
 std::unexpected<base::Error> not_as_expected() { return base::fail(base::Errc::bad_config); }
 
 } // namespace
@@ -182,8 +189,10 @@ Result<void> assign(Option& option, std::span<const std::string> texts, Origin o
     }
     const auto taken = option.assign(option.is_list ? texts : texts.last(1));
     if (!taken) {
+        std::vector<std::string> shown;
+        std::ranges::transform(texts, std::back_inserter(shown), without_user);
         const std::string given =
-            option.row.secret ? std::string{} : fmt::format(" \"{}\"", fmt::join(texts, "\", \""));
+            option.row.secret ? std::string{} : fmt::format(" \"{}\"", fmt::join(shown, "\", \""));
         const std::string& why = taken.error().context;
         return base::fail(base::Errc::bad_config,
                           why.empty() ? fmt::format("{}{}: expected {}", origin.place, given, option.expects)

@@ -9,8 +9,10 @@ namespace herd::http {
 
 namespace {
 
+/// Shown without what stands before an @: that is a user name and perhaps a password.
 std::unexpected<base::Error> refuse(std::string_view text, std::string_view why)
 {
+    text.remove_prefix(text.rfind('@') + 1); // npos + 1: nothing
     return base::fail(base::Errc::bad_config, "the URL \"" + std::string(text) + "\" " + std::string(why));
 }
 

@@ -1,13 +1,38 @@
 // The cases of Ollama's own envconfig tests, with the addresses that only a listener understands made callable.
 #include "config/backend_url.hpp"
+#include "config/table.hpp"
 
 #include "support/catch.hpp"
 
 #include <utility>
 #include <vector>
 
+using namespace herd;
 using herd::config::parse_backend_url;
 using herd::config::parse_ollama_host;
+
+TEST_CASE("what is told of a URL that was refused holds no password")
+{
+    for (const char* bad : {"http://user:s3cret@a", "ftp://user:s3cret@a", "user:s3cret@a", "user:s3cret@x://a", "http://user:s3cret@a?x=1"}) {
+        INFO(bad);
+        const auto url = config::parse_backend_url(bad);
+        REQUIRE_FALSE(url);
+        CHECK(url.error().context.find("s3cret") == std::string::npos);
+        std::string into;
+        config::Table table{"T_"};
+        auto& option = table.parsed({.key = "url", .sentence = "Where."}, into, "a URL",
+                                    [](std::string_view text) -> base::Result<std::string> {
+                                        const auto parsed = config::parse_backend_url(text);
+                                        return parsed ? base::Result<std::string>{parsed->text()} : std::unexpected(parsed.error());
+                                    },
+                                    [](const std::string& text) { return text; });
+        const std::vector<std::string> texts{bad};
+        const auto done = config::assign(option, texts, {config::From::file, "herd.toml line 7"});
+        REQUIRE_FALSE(done);
+        CHECK(done.error().context.starts_with("herd.toml line 7 \"***@"));
+        CHECK(done.error().context.find("s3cret") == std::string::npos);
+    }
+}
 
 TEST_CASE("OLLAMA_HOST is read as Ollama reads it")
 {
