@@ -15,13 +15,15 @@ namespace {
 
 constexpr base::Duration last_words = std::chrono::seconds{1}; // for connections after the grace
 
-std::string host_name()
+std::string full_host_name()
 {
     std::array<char, 256> name{};
-    if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') {
-        return "node";
-    }
-    const std::string full = name.data();
+    return ::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0' ? "node" : name.data();
+}
+
+std::string host_name()
+{
+    const std::string full = full_host_name();
     return full.substr(0, full.find('.'));
 }
 
@@ -56,7 +58,7 @@ proxy::HostPolicy host_policy(const std::vector<base::Endpoint>& listening)
 {
     const bool loopback_only =
         std::ranges::all_of(listening, [](const base::Endpoint& at) { return at.address.is_loopback(); });
-    return loopback_only ? proxy::HostPolicy(host_name(), {}) : proxy::HostPolicy{};
+    return loopback_only ? proxy::HostPolicy(host_name(), {full_host_name()}) : proxy::HostPolicy{};
 }
 
 discovery::NodeDocument constant_part(const NodeOptions& options, const NodeIdentity& identity,
@@ -173,6 +175,7 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
       sockets(std::move(sockets_in.http)),
       listening(locals(sockets)),
       hosts(host_policy(listening)),
+      own_names(host_name(), {full_host_name()}),
       address_rules{options.discovery.interfaces, options.discovery.exclude_interfaces,
                     sockets_in.discovery && sockets_in.discovery->loopback_only},
       root(seams.root),

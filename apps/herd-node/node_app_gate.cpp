@@ -11,7 +11,7 @@ constexpr base::Duration drain_look = std::chrono::milliseconds{20};
 
 net::Task<void> NodeApp::Impl::handle(http::ServerExchange& exchange)
 {
-    const auto host = hosts.judge(exchange.head());
+    const auto host = judge_host(exchange);
     if (host != proxy::HostPolicy::Verdict::pass) {
         http::ResponseHead head;
         head.status = host == proxy::HostPolicy::Verdict::options ? 204 : 403;
@@ -27,16 +27,32 @@ net::Task<void> NodeApp::Impl::handle(http::ServerExchange& exchange)
     }
 }
 
+/// A web page under a name that was made to lead here (DNS rebinding) is asked for by a browser of this machine, whatever
+/// the listener: without a proof, who comes by loopback must call this machine by a name that Ollama takes too.
+proxy::HostPolicy::Verdict NodeApp::Impl::judge_host(const http::ServerExchange& exchange)
+{
+    const auto& policy = exchange.peer().address.is_loopback() ? own_names : hosts;
+    const auto verdict = policy.judge(exchange.head());
+    const bool proven = verdict == proxy::HostPolicy::Verdict::refused && authenticator.primary() != 0
+        && judge_proof(exchange) == discovery::ProofGate::Verdict::good;
+    return proven ? proxy::HostPolicy::Verdict::pass : verdict;
+}
+
+discovery::ProofGate::Verdict NodeApp::Impl::judge_proof(const http::ServerExchange& exchange)
+{
+    const auto& fields = exchange.head().fields;
+    const std::uint32_t seq = beacon ? beacon->announcer().seq() : 0U;
+    const auto shown = fields.count(discovery::proof_field) == 1 ? fields.find(discovery::proof_field) : std::nullopt;
+    return gate.judge(loop.now(), seq, shown, exchange.peer().address, authenticator);
+}
+
 /// With a fleet key: who is on this machine, and herds that prove that they hold the key. Liveness is nobody's secret.
 bool NodeApp::Impl::may_pass(const http::ServerExchange& exchange)
 {
     if (authenticator.primary() == 0 || exchange.peer().address.is_loopback() || exchange.head().path() == "/healthz") {
         return true;
     }
-    const auto& fields = exchange.head().fields;
-    const std::uint32_t seq = beacon ? beacon->announcer().seq() : 0U;
-    const auto shown = fields.count(discovery::proof_field) == 1 ? fields.find(discovery::proof_field) : std::nullopt;
-    const auto verdict = gate.judge(loop.now(), seq, shown, exchange.peer().address, authenticator);
+    const auto verdict = judge_proof(exchange);
     if (verdict == discovery::ProofGate::Verdict::good) {
         return true;
     }

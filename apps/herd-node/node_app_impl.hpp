@@ -31,6 +31,8 @@ struct NodeApp::Impl {
     };
     net::Task<Heard> post_to(base::Endpoint herd);
     void mark_proofs();
+    [[nodiscard]] proxy::HostPolicy::Verdict judge_host(const http::ServerExchange& exchange);
+    [[nodiscard]] discovery::ProofGate::Verdict judge_proof(const http::ServerExchange& exchange);
     [[nodiscard]] bool may_pass(const http::ServerExchange& exchange);
     net::Task<void> refuse_stranger(http::ServerExchange& exchange);
     void set_keys(discovery::Authenticator keys);
@@ -47,6 +49,7 @@ struct NodeApp::Impl {
     std::vector<net::BoundSocket> sockets;
     std::vector<base::Endpoint> listening;
     proxy::HostPolicy hosts;
+    proxy::HostPolicy own_names; ///< for who comes by loopback
     AddressRules address_rules;
     std::string root;
     base::Duration first_look;

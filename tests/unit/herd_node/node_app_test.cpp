@@ -11,6 +11,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <unistd.h>
+
 using namespace herd;
 using namespace herd::node;
 using namespace std::chrono_literals;
@@ -355,6 +357,33 @@ TEST_CASE("a stranger's web page is held to Ollama's own rule")
     const auto fine = world.get("/api/tags", {{"Origin", "http://localhost:3000"}});
     CHECK(fine.head.status == 200);
     CHECK(fine.head.fields.find("Access-Control-Allow-Origin") == "http://localhost:3000");
+}
+
+TEST_CASE("who comes by loopback must call this machine by its own name: a rebound web page comes so too")
+{
+    World world;
+    world.start_node();
+    world.run_for(100ms);
+    auto here = world.memory.host(base::IpAddress::loopback());
+    const auto ask = [&](net::Network& from, const std::string& fields) {
+        auto stream = testing::run(world.time, world.loop, from.connect(node_at, world.loop.now() + 1s));
+        REQUIRE(stream);
+        world.say(**stream, "GET /api/tags HTTP/1.1\r\n" + fields + "\r\n");
+        world.run_for(50ms);
+        return World::heard(**stream).substr(0, 12);
+    };
+    const auto before = world.ollama->targets.size();
+    CHECK(ask(*here, "Host: evil.com:11436\r\n") == "HTTP/1.1 403");
+    CHECK(ask(*here, "Host: evil.com:11436\r\nOrigin: http://evil.com:11436\r\n") == "HTTP/1.1 403");
+    CHECK(world.ollama->targets.size() == before);
+    std::array<char, 256> name{};
+    REQUIRE(::gethostname(name.data(), name.size() - 1) == 0);
+    for (const std::string& host : {std::string("127.0.0.1:11436"), std::string("localhost:11436"), std::string("LOCALHOST"), std::string("[::1]:11436"),
+                                    std::string("box.local"), std::string("10.0.0.7:11436"), std::string(name.data())}) {
+        INFO(host);
+        CHECK(ask(*here, "Host: " + host + "\r\n") == "HTTP/1.1 200");
+    }
+    CHECK(ask(*world.client_network, "Host: whatever.example\r\n") == "HTTP/1.1 200"); // a herd may call it anything
 }
 
 TEST_CASE("a request that came past this node before is a loop")
