@@ -173,7 +173,9 @@ Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Ins
     if (membership_.confirmed() == 0) {
         return {Fate::refuse, base::Errc::no_node, "no node is known"};
     }
-    if (pin_unknown) {
+    // Of a node that the frontend does not have: as of one that nobody knows. A 404 would make `ollama run` pull the model.
+    const auto* pinned = profile.node.empty() || profile.rules == nullptr ? nullptr : nodes_.find(profile.node).node;
+    if (pin_unknown || (pinned != nullptr && !profile.rules->members.admits(pinned->id, pinned->name, pinned->labels))) {
         return {Fate::refuse, base::Errc::no_node, "no single node is called '" + profile.node + "'"};
     }
     for (const auto& label : profile.labels) {

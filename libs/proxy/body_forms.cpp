@@ -13,17 +13,23 @@ namespace {
 constexpr std::size_t part_head_bytes_max = 4096;
 constexpr std::size_t field_bytes_max = 1024;
 
-/// The value of parameter `name` in a field such as `form-data; name="model"`, quotes removed.
-std::optional<std::string> parameter(std::string_view field, std::string_view name)
+struct Parameter {
+    std::string value{}; ///< of the first one, quotes removed
+    int count{0};        ///< also those in the extended form, `name*=`
+};
+
+/// Parameter `name` of a field such as `form-data; name="model"`.
+Parameter parameter(std::string_view field, std::string_view name)
 {
+    Parameter found;
     std::size_t at = field.find(';');
     while (at != field.npos) {
         auto rest = base::trim(field.substr(at + 1));
         const auto equals = rest.find('=');
         if (equals == rest.npos) {
-            return std::nullopt;
+            return found;
         }
-        const auto key = base::trim(rest.substr(0, equals));
+        auto key = base::trim(rest.substr(0, equals));
         auto value = rest.substr(equals + 1);
         std::string out;
         std::size_t used = 0;
@@ -38,70 +44,85 @@ std::optional<std::string> parameter(std::string_view field, std::string_view na
             used = std::min(value.find(';'), value.size());
             out = base::trim(value.substr(0, used));
         }
+        const bool extended = key.ends_with('*');
+        key.remove_suffix(extended ? 1 : 0);
         if (base::iequals(key, name)) {
-            return out;
+            if (!extended && found.value.empty()) {
+                found.value = std::move(out);
+            }
+            ++found.count;
         }
         const auto begin = static_cast<std::size_t>(value.data() - field.data());
         at = field.find(';', begin + used);
     }
-    return std::nullopt;
+    return found;
 }
 
-bool is_model_part(std::string_view head)
+/// The name of a form's part, by its head.
+Parameter name_of_part(std::string_view head)
 {
+    Parameter name;
     while (!head.empty()) {
         const auto end = std::min(head.find("\r\n"), head.size());
         const auto line = head.substr(0, end);
         head.remove_prefix(std::min(end + 2, head.size()));
         const auto colon = line.find(':');
         if (colon != line.npos && base::iequals(base::trim(line.substr(0, colon)), "content-disposition")) {
-            return parameter(line.substr(colon + 1), "name") == "model";
+            auto found = parameter(line.substr(colon + 1), "name");
+            name.count += found.count;
+            name.value = name.value.empty() ? std::move(found.value) : std::move(name.value);
         }
     }
-    return false;
+    return name;
 }
 
 } // namespace
 
-std::optional<std::string> peek_multipart_model(std::string_view body, std::string_view content_type, Place* place)
+FormPeek peek_multipart(std::string_view body, std::string_view content_type)
 {
+    FormPeek form;
     if (!base::iequals(content_type.substr(0, std::min(content_type.find(';'), content_type.size())),
                        "multipart/form-data")) {
-        return std::nullopt;
+        return form;
     }
     const auto boundary = parameter(content_type, "boundary");
-    if (!boundary || boundary->empty() || boundary->size() > 70) {
-        return std::nullopt;
+    if (boundary.value.empty() || boundary.value.size() > 70) {
+        return form;
     }
-    const auto line = "--" + *boundary;
+    bool plain = boundary.count == 1;
+    const auto line = "--" + boundary.value;
     auto at = body.find(line);
+    plain = plain && at == 0;
     while (at != body.npos) {
         auto rest = body.substr(at + line.size());
         if (!rest.starts_with("\r\n")) {
-            return std::nullopt; // the last boundary, or the end of what we have
+            form.plain = plain && (rest == "--" || rest == "--\r\n"); // the last boundary, or the end of what we have
+            return form;
         }
         rest.remove_prefix(2);
         const auto head_end = rest.substr(0, part_head_bytes_max).find("\r\n\r\n");
         if (head_end == rest.npos) {
-            return std::nullopt;
+            return form;
         }
         const auto content = rest.substr(head_end + 4);
         const auto end = content.find("\r\n" + line);
-        if (is_model_part(rest.substr(0, head_end))) {
-            if (end == content.npos || end > field_bytes_max) {
-                return std::nullopt;
+        const auto name = name_of_part(rest.substr(0, head_end));
+        plain = plain && name.count == 1;
+        if (name.value == "model") {
+            if (form.models == 0 && (end == content.npos || end > field_bytes_max)) {
+                return form;
             }
-            if (place != nullptr) {
-                *place = {static_cast<std::size_t>(content.data() - body.data()), end};
+            if (++form.models == 1) {
+                form.at = {static_cast<std::size_t>(content.data() - body.data()), end};
+                form.model = content.substr(0, end);
             }
-            return std::string(content.substr(0, end));
         }
         if (end == content.npos) {
-            return std::nullopt;
+            return form;
         }
         at = static_cast<std::size_t>(content.data() - body.data()) + end + 2;
     }
-    return std::nullopt;
+    return form;
 }
 
 std::optional<std::string> unpack_zstd(std::string_view packed, std::size_t limit)

@@ -104,6 +104,8 @@ private:
         if (key == "model") {
             const bool given = reader_.kind() != Kind::null;
             const auto at = reader_.position();
+            ++peek_.model_members;
+            peek_.model_exact = written == key;
             text(peek_.model);
             peek_.model_at = given ? Place{at, reader_.position() - at} : peek_.model_at;
         } else if (key == "messages") {

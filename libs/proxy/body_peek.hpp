@@ -45,6 +45,8 @@ struct BodyPeek {
     std::vector<std::string> fallback_models{};
     bool no_fallback{false};         ///< "fallback": false
     bool force{false};               ///< "force": true, of a deletion
+    int model_members{0};            ///< keys that Ollama takes for `model`
+    bool model_exact{false};         ///< the last of them is spelled exactly so
     Place model_at{};                ///< where the value that counts stands, quotes included
     Place name_at{};                 ///< the same of `name`
     Place num_ctx_at{};
@@ -59,10 +61,14 @@ struct BodyPeek {
 /// Looks into a JSON body, or into the beginning of one. O(bytes), no memory beyond the result.
 [[nodiscard]] BodyPeek peek_json(std::string_view body);
 
-/// The value of form field `model` in a multipart body (or its beginning); nothing when it is not there.
-/// `at`: where it stands, when somebody wants to know.
-[[nodiscard]] std::optional<std::string> peek_multipart_model(std::string_view body, std::string_view content_type,
-                                                              Place* at = nullptr);
+/// What a multipart body (or its beginning) says of its model.
+struct FormPeek {
+    std::optional<std::string> model{}; ///< the first field of that name; nothing: it is not there
+    Place at{};                         ///< where that stands
+    int models{0};                      ///< fields of that name
+    bool plain{false};                  ///< all of it was read, and no part of it can be read in two ways
+};
+[[nodiscard]] FormPeek peek_multipart(std::string_view body, std::string_view content_type);
 
 /// Unpacks a zstd body. Nothing: not zstd, or more than `limit` bytes.
 [[nodiscard]] std::optional<std::string> unpack_zstd(std::string_view packed, std::size_t limit = 20 * 1024 * 1024);

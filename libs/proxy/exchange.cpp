@@ -78,6 +78,9 @@ net::Task<void> Exchange::answer()
             co_return co_await say(std::move(*refused));
         }
     }
+    if (!wishes_.fault.empty()) {
+        co_return co_await say(bad_request(wishes_.fault));
+    }
     if (settings_->options->frontends != nullptr) {
         if (auto refused = enter_frontend()) {
             co_return co_await say(std::move(*refused));
@@ -261,7 +264,10 @@ Exchange::Next Exchange::understand()
     bool readable = !route_.multipart && !encoding;
     std::string name;
     if (route_.multipart) {
-        name = peek_multipart_model(body_, fields.find("Content-Type").value_or(""), &peek_.model_at).value_or("");
+        auto form = peek_multipart(body_, fields.find("Content-Type").value_or(""));
+        name = std::move(form.model).value_or("");
+        peek_.model_at = form.at;
+        one_model_ = form.plain && form.models == 1 && fields.count("Content-Type") == 1;
     } else if (encoding && route_.dialect != Dialect::ollama && *encoding == "zstd" && !streamed_) {
         unpacked = unpack_zstd(body_);
         readable = unpacked.has_value();
@@ -270,10 +276,14 @@ Exchange::Next Exchange::understand()
         readable = true;
         peek_ = peek_json(body_);
     }
+    unreadable_ = encoding && !readable && !route_.multipart;
     if (visit_.at_) {
         if (auto problem = apply_pins(unpacked, readable)) {
             return refused(std::move(*problem));
         }
+    }
+    if (!route_.multipart) {
+        one_model_ = peek_.model_members == 1 && peek_.model_exact;
     }
     record_.tags = all_tags(peek_, wishes_);
     if (record_.session.empty()) {
@@ -363,6 +373,7 @@ net::Task<void> Exchange::serve()
     if (!context_.old_nodes.empty()) {
         profile_.exclude = context_.old_nodes.without(route_name_, context_.loop.now());
         skipped_old_nodes_ = !profile_.exclude.empty();
+        profile_.exclude.insert(profile_.exclude.end(), no_stubs_.begin(), no_stubs_.end());
     }
     for (int tries = 0;; ++tries) {
         profile_.attempt = tries;
@@ -529,11 +540,11 @@ void Exchange::note_failed(const Decision& decision, HeldLease& held)
 /// The client left, or an operator ended what it asked for: then it is told, and not to try again.
 net::Task<void> Exchange::leave(Stage stage)
 {
-    if (!visit_.cancelled_) {
+    if (!visit_.cancelled()) {
         co_return client_left(stage);
     }
     client_.close_after();
-    co_await say({503, "cancelled", std::string(Visit::ended_by_operator())}, 'P', stage);
+    co_await say({503, "cancelled", std::string(visit_.cancelled_)}, 'P', stage);
 }
 
 // ---- nobody answered -------------------------------------------------------------------------------------

@@ -60,7 +60,8 @@ private:
     const Frontend* frontend_of_request() const; // exchange_frontend.cpp
     std::optional<Problem> enter_frontend();
     std::optional<Problem> count_at_frontend(AtFrontend& at);
-    std::optional<Problem> not_for_frontend() const;
+    std::vector<base::NodeId> stubs_of(const std::string& model_key, bool& elsewhere) const;
+    std::optional<Problem> not_for_frontend();
     std::optional<Problem> apply_pins(std::optional<std::string>& unpacked, bool& readable);
     std::string_view body_for_node();
     const fleet::Members* members() const;
@@ -117,12 +118,15 @@ private:
     bool rewritten_{false};    ///< pins were written into body_, or may be: it is plain JSON
     bool model_pinned_{false}; ///< no fallback takes its place
     bool streamed_{false}; ///< body_ is only its beginning
+    bool unreadable_{false}; ///< packed so that we cannot look into it, though a node might
     KeptBytes kept_;
     BodyPeek peek_;
     bool rewritable_{false};    ///< the model's name can be replaced in body_
     std::string model_written_; ///< which is the one that stands there
     ModelReference model_;
+    bool one_model_{false}; ///< the body names one in the one way that every server reads alike
     fleet::Profile profile_;
+    std::vector<base::NodeId> no_stubs_; ///< nodes that would carry the model into a cloud, which the frontend forbids
     std::string route_name_; ///< for the memory of old nodes
     Problem problem_{}; ///< with Next::refuse
     bool skipped_old_nodes_{false};

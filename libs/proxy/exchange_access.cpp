@@ -27,6 +27,13 @@ std::optional<Problem> Exchange::not_for_caller() const
     if (model_.key.empty() || !seen_whole) {
         return forbidden_model({});
     }
+    // Servers differ in which of two members or parts counts, and in whether "MODEL" is one: llama.cpp's and vLLM's read keys
+    // exactly, Ollama does not.
+    const bool from_body = route_.handling != Handling::model_lookup && (peek_.model_members > 0 || route_.multipart);
+    const bool only_ollama = route_.dialect == Dialect::ollama && peek_.model_members == 1;
+    if (from_body && !one_model_ && !only_ollama) {
+        return forbidden_model({});
+    }
     return caller.may_use_model(model_.key) ? std::nullopt : std::optional(forbidden_model(model_.text));
 }
 
@@ -38,8 +45,12 @@ ModelFilter Exchange::seen_by_caller() const
     if (caller == nullptr && cloud) {
         return {};
     }
-    return [caller, cloud](std::string_view model_key) {
-        return (caller == nullptr || caller->may_use_model(model_key)) && (cloud || !fleet::ModelName::parse(model_key).cloud);
+    return [this, caller, cloud](std::string_view model_key) {
+        if (caller != nullptr && !caller->may_use_model(model_key)) {
+            return false;
+        }
+        bool elsewhere = false;
+        return cloud || (!fleet::ModelName::parse(model_key).cloud && (stubs_of(std::string(model_key), elsewhere).empty() || elsewhere));
     };
 }
 

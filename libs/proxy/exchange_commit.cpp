@@ -227,8 +227,8 @@ std::string Visit::last_words(RelayEnd end)
     if (kind_ == StreamKind::none || tail_end_ != TailEnd::open) {
         return {};
     }
-    if (cancelled_) {
-        return in_band_error(kind_, ended_by_operator(), tail_.at_event_end(kind_));
+    if (cancelled()) {
+        return in_band_error(kind_, cancelled_, tail_.at_event_end(kind_));
     }
     std::string message = "node '" + record_.node + "' ";
     switch (end) {
@@ -318,7 +318,7 @@ void Visit::finish_relay(const Relayed& relayed)
     auto outcome = outcome_of(fleet::Result::broken);
     outcome.status = record_.status;
     outcome.first_byte = first_byte_;
-    if (relayed.end == RelayEnd::client_gone || cancelled_) {
+    if (relayed.end == RelayEnd::client_gone || cancelled()) {
         outcome.result = fleet::Result::cancelled;
         client_left(Stage::data);
     } else {
@@ -342,9 +342,9 @@ void Visit::stamp(http::Fields& fields) const
 
 void Visit::ended(char who, Stage stage) { record_.termination = {who, static_cast<char>(stage)}; }
 
-void Visit::cancel()
+void Visit::cancel(std::string_view why)
 {
-    if (std::exchange(cancelled_, true)) {
+    if (!std::exchange(cancelled_, why).empty()) {
         client_.kill();
     } else if (connection_) {
         connection_->close();
@@ -355,9 +355,9 @@ void Visit::cancel()
 
 void Visit::client_left(Stage stage)
 {
-    ended(cancelled_ ? 'P' : 'C', stage);
-    if (cancelled_) {
-        record_.error = ended_by_operator();
+    ended(cancelled() ? 'P' : 'C', stage);
+    if (cancelled()) {
+        record_.error = cancelled_;
     }
     if (record_.status == 0) {
         record_.status = 499;

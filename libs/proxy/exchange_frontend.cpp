@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "proxy/frontend.hpp"
 #include "proxy/go_json.hpp"
+#include "proxy/model_rows.hpp"
 
 #include <algorithm>
 
@@ -70,29 +71,78 @@ std::optional<Problem> Exchange::count_at_frontend(AtFrontend& at)
 {
     const auto& config = at.frontend->config;
     auto& load = *at.frontend->load;
+    auto running = load.in_flight.load(std::memory_order_relaxed);
+    do { // one that is refused is never counted, not even while it is told so
+        if (config.max_parallel != 0 && running >= config.max_parallel) {
+            return Problem{429, "busy", "frontend '" + config.id + "' has as many requests running as it may", std::chrono::seconds{1}};
+        }
+    } while (!load.in_flight.compare_exchange_weak(running, running + 1, std::memory_order_relaxed));
     at.counted = true;
-    const auto running = load.in_flight.fetch_add(1, std::memory_order_relaxed) + 1;
-    if (config.max_parallel != 0 && running > config.max_parallel) {
-        return Problem{429, "busy", "frontend '" + config.id + "' has as many requests running as it may", std::chrono::seconds{1}};
-    }
     if (config.per_minute != 0) {
         const auto each = base::Duration(std::chrono::minutes{1}) / config.per_minute;
         const auto wait = load.rate.take(began_, each, config.burst != 0 ? config.burst : config.per_minute);
         if (wait > base::Duration{}) {
+            at.counted = false;
+            load.in_flight.fetch_sub(1, std::memory_order_relaxed);
             return Problem{429, "busy", "frontend '" + config.id + "' takes no more requests this minute", wait};
         }
     }
     return std::nullopt;
 }
 
-/// A cloud's model is asked for through a frontend that keeps everything here.
-std::optional<Problem> Exchange::not_for_frontend() const
+/// Which node would carry the model out of this LAN: there it is one of the cloud under another name.
+std::vector<base::NodeId> Exchange::stubs_of(const std::string& model_key, bool& elsewhere) const
+{
+    std::vector<base::NodeId> nodes;
+    elsewhere = false;
+    const auto snapshot = context_.scheduler.snapshot();
+    const auto found = snapshot->models.find(model_key);
+    if (found == snapshot->models.end()) {
+        return nodes;
+    }
+    for (const auto& holder : found->second) {
+        const auto& node = snapshot->nodes[holder.node];
+        if (is_remote(node.facts->models[holder.model])) {
+            nodes.push_back(node.id);
+        } else {
+            elsewhere = true;
+        }
+    }
+    return nodes;
+}
+
+/// A frontend that keeps everything here: no model of a cloud by its name, as a fallback, as the stub that a copy of one
+/// is, or further down in a body of which only the beginning was read.
+std::optional<Problem> Exchange::not_for_frontend()
 {
     const auto& config = visit_.at_->frontend->config;
-    if (config.allow_cloud || !model_.cloud) {
+    if (config.allow_cloud) {
         return std::nullopt;
     }
-    return Problem{403, "not_allowed", "frontend '" + config.id + "' does not allow the cloud"};
+    const std::string sentence = "frontend '" + config.id + "' does not allow the cloud";
+    const auto kind = class_of(route_);
+    const bool runs = kind == RequestClass::embeddings || kind == RequestClass::completions;
+    // Of two members the last one counts, of two parts of a form the first one.
+    const bool unread = streamed_ && (!route_.multipart || model_.key.empty());
+    if (runs && unread) {
+        client_.close_after();
+        return Problem{413, "too_large", sentence + ", and a body this large cannot be searched for its model: make it smaller than proxy.replay_body"};
+    }
+    if (runs && unreadable_) {
+        return Problem{415, "unsupported", sentence + ", and a body with such a Content-Encoding cannot be searched for its model"};
+    }
+    bool elsewhere = false;
+    no_stubs_ = stubs_of(model_.key, elsewhere);
+    if (model_.cloud || (!no_stubs_.empty() && !elsewhere)) {
+        return Problem{403, "not_allowed", sentence};
+    }
+    std::erase_if(profile_.fallbacks, [this](const fleet::ModelChoice& choice) {
+        const auto model = read_model(choice.model, route_);
+        bool real = false;
+        return !model || model->cloud || !stubs_of(choice.key, real).empty();
+    });
+    profile_.exclude = no_stubs_;
+    return std::nullopt;
 }
 
 /// Writes the frontend's pins into the body. From then on it is plain JSON, as are bodies that a node's pins may be

@@ -135,6 +135,26 @@ std::optional<int> digits(std::string_view text, std::size_t at, std::size_t cou
 
 std::optional<std::vector<fleet::Model>> parse_tags(std::string_view body) { return parse_list<fleet::Model>(body); }
 
+bool is_remote(const fleet::Model& model)
+{
+    if (model.row.find("\"remote_") == std::string::npos) { // as Go writes its own keys
+        return false;
+    }
+    JsonReader reader(model.row);
+    if (reader.kind() != Kind::object || !reader.enter()) {
+        return false;
+    }
+    while (const auto key = reader.next_key()) {
+        if ((*key == "remote_host" || *key == "remote_model") && !text_of(reader).empty()) {
+            return true;
+        }
+        if (*key != "remote_host" && *key != "remote_model") {
+            reader.skip();
+        }
+    }
+    return false;
+}
+
 std::optional<std::vector<fleet::LoadedModel>> parse_ps(std::string_view body)
 {
     return parse_list<fleet::LoadedModel>(body);

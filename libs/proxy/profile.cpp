@@ -17,14 +17,36 @@ constexpr std::size_t tag_bytes_max = 64;
 constexpr std::size_t product_bytes_max = 32;
 constexpr std::size_t fallbacks_max = 8;
 
-void take_words(const http::Fields& fields, std::string_view name, std::vector<std::string>& into, bool lower)
+void take_word(std::string_view word, std::vector<std::string>& into)
+{
+    if (std::ranges::find(into, word) == into.end()) {
+        into.emplace_back(word);
+    }
+}
+
+void take_words(const http::Fields& fields, std::string_view name, std::vector<std::string>& into)
 {
     for (const auto word : fields.list(name)) {
         if (!word.empty() && word.size() <= word_bytes_max && into.size() < list_max) {
-            auto text = lower ? base::lower(word) : std::string(word);
-            if (std::ranges::find(into, text) == into.end()) {
-                into.push_back(std::move(text));
-            }
+            take_word(word, into);
+        }
+    }
+}
+
+/// A label is a demand: one that is not looked at is one that is not met.
+void take_labels(const http::Fields& fields, std::string_view name, Wishes& wishes)
+{
+    for (const auto word : fields.list(name)) {
+        if (word.size() > word_bytes_max) {
+            wishes.fault = std::string(name) + ": a label has at most " + std::to_string(word_bytes_max) + " bytes";
+        } else if (!word.empty()) {
+            take_word(base::lower(word), wishes.labels);
+        }
+        if (wishes.labels.size() > list_max) {
+            wishes.fault = std::string(name) + ": at most " + std::to_string(list_max) + " labels can be asked for";
+        }
+        if (!wishes.fault.empty()) {
+            return;
         }
     }
 }
@@ -125,11 +147,11 @@ Wishes read_wishes(const http::Fields& fields)
         return wishes;
     }
     wishes.node = first_of(fields, {"X-Herd-Node"});
-    take_words(fields, "X-Herd-Label", wishes.labels, true);
-    take_words(fields, "X-OllamaFlow-Label", wishes.labels, true);
+    take_labels(fields, "X-Herd-Label", wishes);
+    take_labels(fields, "X-OllamaFlow-Label", wishes);
     wishes.session = first_of(fields, {"X-Herd-Session", "X-OpenWebUI-Chat-Id", "x-conversation-id", "x-thread-id"});
-    take_words(fields, "X-Herd-Tags", wishes.tags, false);
-    take_words(fields, "X-Herd-Fallback-Models", wishes.fallback_models, false);
+    take_words(fields, "X-Herd-Tags", wishes.tags);
+    take_words(fields, "X-Herd-Fallback-Models", wishes.fallback_models);
     wishes.allow_cloud = base::iequals(fields.find("X-Herd-Allow-Cloud").value_or(""), "true");
     wishes.no_fallback = base::iequals(fields.find("X-Fleet-No-Fallback").value_or(""), "true");
     if (const auto priority = fields.find("X-Herd-Priority")) {

@@ -28,9 +28,10 @@ struct Wishes {
     bool allow_cloud{false}; ///< X-Herd-Allow-Cloud: this request may leave the LAN
     bool no_fallback{false}; ///< X-Fleet-No-Fallback: this model or an error
     std::optional<base::Duration> deadline{};
+    std::string fault{};      ///< labels that cannot be honoured: the request must be refused with this sentence
     std::string request_id{}; ///< empty unless fit to be ours: 1 to 64 of [A-Za-z0-9._-]
 };
-/// Fields that make no sense are as if they were not there.
+/// Fields that make no sense are as if they were not there, except labels: see Wishes::fault.
 [[nodiscard]] Wishes read_wishes(const http::Fields& fields);
 
 /// A model as a client names it.

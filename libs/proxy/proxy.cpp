@@ -3,6 +3,8 @@
 #include "proxy/dialect/dialect.hpp"
 #include "proxy/exchange.hpp"
 
+#include <algorithm>
+
 namespace herd::proxy {
 namespace {
 
@@ -43,7 +45,32 @@ std::string_view code_of(int status)
 struct Proxy::Impl {
     Context context;
     std::shared_ptr<const Settings> settings;
+
+    void end_revoked() const;
 };
+
+/// What waits or runs with a key that is no longer good ends at once. A key that has expired lets it finish.
+void Proxy::Impl::end_revoked() const
+{
+    const auto of_a_key = [](const Visit& one) { return one.key() != nullptr && !one.cancelled(); };
+    std::vector<std::string_view> good;
+    if (context.access != nullptr) {
+        for (const auto& key : context.access->rules().keys) {
+            if (!key->revoked) {
+                good.emplace_back(key->id);
+            }
+        }
+    }
+    std::ranges::sort(good);
+    for (Visit* one = context.newest; one != nullptr;) {
+        if (of_a_key(*one) && !std::ranges::binary_search(good, std::string_view(one->key()->id))) {
+            one->cancel("its key was revoked");
+            one = context.newest; // whatever that woke may have left the list
+        } else {
+            one = one->older();
+        }
+    }
+}
 
 Proxy::Proxy(net::Loop& loop, Scheduler& scheduler, http::Pool& pool, std::shared_ptr<const ProxyOptions> options,
              std::shared_ptr<ProxyShared> shared, base::Rng rng, RecordSink sink)
@@ -61,7 +88,11 @@ void Proxy::set_options(std::shared_ptr<const ProxyOptions> options)
 
 std::shared_ptr<const ProxyOptions> Proxy::options() const { return impl_->settings->options; }
 
-void Proxy::set_access(std::shared_ptr<const Access> access) { impl_->context.access = std::move(access); }
+void Proxy::set_access(std::shared_ptr<const Access> access)
+{
+    impl_->context.access = std::move(access);
+    impl_->end_revoked();
+}
 
 std::vector<InFlight> Proxy::in_flight(std::size_t max) const
 {
@@ -76,7 +107,7 @@ bool Proxy::cancel(std::string_view id)
 {
     for (Visit* one = impl_->context.newest; one != nullptr; one = one->older()) {
         if (one->has_id(id)) {
-            one->cancel();
+            one->cancel("ended by an operator");
             return true;
         }
     }

@@ -74,6 +74,9 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         return std::unexpected(frontend.error());
     }
     auto wishes = read_wishes(fields);
+    if (!wishes.fault.empty()) {
+        return std::unexpected(bad_request(std::move(wishes.fault)));
+    }
     if (*frontend != nullptr) {
         if (const auto* pins = (*frontend)->pins.find(class_of(route), route)) {
             peek = peek_json(pins->merge_into(body)); // what it tells stands on its own

@@ -89,9 +89,13 @@ public:
     [[nodiscard]] const Visit* older() const { return older_; }
     [[nodiscard]] Visit* older() { return older_; }
     [[nodiscard]] bool has_id(std::string_view id) const { return record_.id == id; }
-    /// An operator ends it: the node's work is stopped, the client is told in its dialect (where nothing can be told any
-    /// more its answer breaks off), the record says P. Asked again, the client's connection is reset: it may not read.
-    void cancel();
+    /// It is ended: the node's work is stopped, the client is told in its dialect (where nothing can be told any more its
+    /// answer breaks off), the record says P. Asked again, the client's connection is reset: it may not read. `why`: lives
+    /// for ever.
+    void cancel(std::string_view why);
+    [[nodiscard]] bool cancelled() const { return !cancelled_.empty(); }
+    /// Null: none.
+    [[nodiscard]] const Key* key() const { return caller_ ? caller_->key() : nullptr; }
 
 private:
     friend class Exchange; // the same request, before the decision
@@ -119,7 +123,6 @@ private:
     void ended(char who, Stage stage);
     void client_left(Stage stage);
     void spend();
-    [[nodiscard]] static std::string_view ended_by_operator() { return "ended by an operator"; }
 
     Context& context_;
     std::shared_ptr<const Settings> settings_;
@@ -130,8 +133,8 @@ private:
     bool given_{false}; ///< give_at_once() did all but write the end
     StreamKind kind_{StreamKind::none};
     TailEnd tail_end_{TailEnd::proper};
-    bool cancelled_{false}; ///< by an operator
-    bool spent_{false};     ///< counted for the key
+    bool spent_{false};            ///< counted for the key
+    std::string_view cancelled_{}; ///< why; empty: it is not
     base::Instant began_;
     ExchangeRecord record_;
     std::unique_ptr<AtFrontend> at_; ///< null: no frontends are configured

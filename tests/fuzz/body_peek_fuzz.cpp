@@ -132,8 +132,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     compare(text);
     check_chain(text);
     (void)proxy::go_json_fault(text);
-    (void)proxy::peek_multipart_model(text, "multipart/form-data; boundary=b");
-    (void)proxy::peek_multipart_model("--b\r\n", text);
+    (void)proxy::peek_multipart(text, "multipart/form-data; boundary=b");
+    (void)proxy::peek_multipart("--b\r\n", text);
     (void)proxy::unpack_zstd(text, 100'000);
     (void)proxy::parse_tags(text);
     (void)proxy::parse_ps(text);

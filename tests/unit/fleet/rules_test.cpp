@@ -86,6 +86,28 @@ TEST_CASE("a model that only others have is not found through the frontend")
     CHECK(world.lease(world.ask(profile)).node_name == "b");
 }
 
+TEST_CASE("a node that is asked for by name but is not one of the frontend is told so, not that the model is missing")
+{
+    World world{3};
+    world.start(world.add_box("a", {"m"}));
+    world.start(world.add_box("b", {"m"}));
+    world.run_for(2s);
+    auto with = rules();
+    with->members = Members(std::vector<std::string>{"b"}, {});
+    for (const auto* model : {"m", "nowhere"}) {
+        auto profile = World::profile_of(model);
+        profile.rules = with;
+        profile.node = "a";
+        const auto ticket = world.ask(profile);
+        REQUIRE(world.answer(ticket));
+        CHECK(world.answer(ticket)->why() == base::Errc::no_node);
+    }
+    auto profile = World::profile_of("m");
+    profile.rules = with;
+    profile.node = "b";
+    CHECK(world.lease(world.ask(profile)).node_name == "b");
+}
+
 TEST_CASE("members by label, and by what a person added to a node's labels")
 {
     Some some(3);

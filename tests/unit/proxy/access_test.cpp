@@ -107,6 +107,57 @@ TEST_CASE("where no key is required a wrong one is none, and a good one counts")
     CHECK(w.records.back().key == "alice");
 }
 
+TEST_CASE("what waits or runs with a key ends when that is revoked, and is told why")
+{
+    const auto revoked = [] {
+        auto key = make_key();
+        key->revoked = true;
+        return key;
+    };
+    SECTION("while it waits")
+    {
+        World w;
+        w.books.slots = 0;
+        w.proxy->set_access(make_access({make_key(), make_key("bob", other_secret)}));
+        CHECK(w.post("/v1/chat/completions", chat, with(secret)).empty());
+        w.proxy->set_access(make_access({make_key(), make_key("bob", other_secret)})); // some other change
+        w.settle(10ms);
+        CHECK(w.read().empty());
+        w.proxy->set_access(make_access({revoked(), make_key("bob", other_secret)}));
+        w.settle(10ms);
+        const auto got = w.read();
+        CHECK(starts(got, "503"));
+        CHECK(field_of(got, "x-should-retry") == "false");
+        CHECK(body_of(got).find("its key was revoked") != std::string::npos);
+        CHECK(w.records.at(0).termination == "PQ");
+        CHECK(w.books.waiting == 0);
+        CHECK(w.node(0).seen.empty());
+    }
+    SECTION("in the middle of a stream")
+    {
+        World w;
+        w.node(0).scripts = {{opening(), chunk("{\"done\":false}\n"), hang()}};
+        w.proxy->set_access(make_access({make_key()}));
+        const auto begun = w.post("/api/chat", chat, with(secret));
+        CHECK(starts(begun, "200"));
+        w.proxy->set_access(nullptr); // it was the last one
+        w.settle(10ms);
+        CHECK(body_of(begun + w.read()) == "{\"done\":false}\n{\"error\":\"its key was revoked\"}\n<end>");
+        CHECK(w.node(0).closed_by_peer == 1);
+        CHECK(w.records.at(0).error == "its key was revoked");
+    }
+    SECTION("another's goes on")
+    {
+        World w;
+        w.node(0).scripts = {{opening(), chunk("{\"done\":false}\n"), pause(1s), chunk("{\"done\":true}\n"), end_of_chunks()}};
+        w.proxy->set_access(make_access({make_key(), make_key("bob", other_secret)}));
+        const auto begun = w.post("/api/chat", chat, with(other_secret));
+        w.proxy->set_access(make_access({revoked(), make_key("bob", other_secret)}));
+        w.settle(2s);
+        CHECK(body_of(begun + w.read()) == "{\"done\":false}\n{\"done\":true}\n");
+    }
+}
+
 TEST_CASE("two Authorization fields are refused; Authorization goes before x-api-key")
 {
     World w;
@@ -190,6 +241,40 @@ TEST_CASE("a key for certain models reaches no other by a detour")
     CHECK(w.node(0).seen.empty());
     CHECK(starts(w.post("/api/chat", R"({"model":"m","messages":[{}],"fallback_models":["secret","m:latest"]})", mine), "200"));
     CHECK(w.books.asked.back().fallbacks.empty());
+}
+
+TEST_CASE("a key for certain models cannot name two models, of which servers read different ones")
+{
+    World w;
+    w.publish({"m", "secret"});
+    auto key = make_key();
+    key->models = {"registry.ollama.ai/library/m:latest"};
+    w.proxy->set_access(make_access({key}));
+    const auto mine = with(secret);
+    for (const auto* body : {R"({"model":"secret","MODEL":"m","messages":[{}]})", R"({"MODEL":"m","model":"secret","messages":[{}]})",
+                             R"({"MODEL":"secret","model":"m","messages":[{}]})", R"({"model":"secret","model":"m","messages":[{}]})",
+                             R"({"model":"secret","messages":[{}],"MoDeL":"m"})"}) {
+        INFO(body);
+        CHECK(starts(w.post("/v1/chat/completions", body, mine), "403"));
+        CHECK(starts(w.post("/api/chat", body, mine), "403"));
+    }
+    CHECK(starts(w.post("/v1/chat/completions", R"({"MODEL":"m","messages":[{}]})", mine), "403")); // names none to vLLM
+    CHECK(w.node(0).seen.empty());
+    CHECK(starts(w.post("/api/chat", R"({"Model":"m","messages":[{}]})", mine), "200"));
+
+    const auto part = [](std::string_view name, std::string_view value) {
+        return "--b\r\nContent-Disposition: form-data; name=\"" + std::string(name) + "\"\r\n\r\n" + std::string(value) + "\r\n";
+    };
+    const auto send_form = [&](const std::string& form) {
+        return w.ask("POST /v1/audio/transcriptions HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=b\r\n" + mine
+                     + "Content-Length: " + std::to_string(form.size()) + "\r\n\r\n" + form);
+    };
+    const auto reached = w.node(0).seen.size();
+    CHECK(starts(send_form(part("model", "m") + part("model", "secret") + "--b--\r\n"), "403"));
+    CHECK(starts(send_form(part("model", "secret") + part("model", "m") + "--b--\r\n"), "403"));
+    CHECK(starts(send_form(part("model", "m") + "--b \r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nsecret\r\n--b--\r\n"), "403"));
+    CHECK(w.node(0).seen.size() == reached);
+    CHECK(starts(send_form(part("file", "RIFF") + part("model", "m") + "--b--\r\n"), "200"));
 }
 
 TEST_CASE("a model named behind the part of a long body that herd keeps is not trusted")

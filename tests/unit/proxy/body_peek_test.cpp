@@ -99,12 +99,45 @@ TEST_CASE("the model of a form is a field")
 {
     const std::string form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a; name=\\\"model\\\".wav\"\r\n\r\n"
                              "RIFF\r\n--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper:1\r\n--b--\r\n";
-    CHECK(peek_multipart_model(form, "multipart/form-data; boundary=b") == "whisper:1");
-    CHECK(peek_multipart_model(form, "Multipart/Form-Data; boundary=\"b\"") == "whisper:1");
-    CHECK(peek_multipart_model(form, "application/json") == std::nullopt);
-    CHECK(peek_multipart_model(form, "multipart/form-data") == std::nullopt);
-    CHECK(peek_multipart_model(form.substr(0, 60), "multipart/form-data; boundary=b") == std::nullopt);
-    CHECK(peek_multipart_model("x", "multipart/form-data; boundary=b") == std::nullopt);
+    CHECK(peek_multipart(form, "multipart/form-data; boundary=b").model == "whisper:1");
+    CHECK(peek_multipart(form, "Multipart/Form-Data; boundary=\"b\"").model == "whisper:1");
+    CHECK(peek_multipart(form, "application/json").model == std::nullopt);
+    CHECK(peek_multipart(form, "multipart/form-data").model == std::nullopt);
+    CHECK(peek_multipart(form.substr(0, 60), "multipart/form-data; boundary=b").model == std::nullopt);
+    CHECK(peek_multipart("x", "multipart/form-data; boundary=b").model == std::nullopt);
+}
+
+TEST_CASE("a form is plain when every program reads the same one model in it")
+{
+    const auto part = [](std::string_view disposition, std::string_view value) {
+        return "--b\r\nContent-Disposition: form-data; " + std::string(disposition) + "\r\n\r\n" + std::string(value) + "\r\n";
+    };
+    const std::string type = "multipart/form-data; boundary=b";
+    const auto file = part("name=\"file\"; filename=\"model.wav\"", "RIFF");
+    const auto a = part("name=\"model\"", "a");
+    const auto good = peek_multipart(file + a + "--b--\r\n", type);
+    CHECK(good.plain);
+    CHECK(good.models == 1);
+    CHECK(peek_multipart(a + part("name=\"model\"", "secret") + "--b--\r\n", type).models == 2);
+    CHECK(peek_multipart(a + part("name=\"model\"", "secret") + "--b--\r\n", type).model == "a");
+    CHECK_FALSE(peek_multipart(a + file, type).plain); // no end
+    CHECK_FALSE(peek_multipart("x\r\n" + a + "--b--\r\n", type).plain);
+    CHECK_FALSE(peek_multipart(a + "--b--\r\n" + part("name=\"model\"", "secret") + "--b--\r\n", type).plain);
+    CHECK_FALSE(peek_multipart(a + part("name=\"x\"; name=\"model\"", "secret") + "--b--\r\n", type).plain);
+    CHECK_FALSE(peek_multipart(a + part("name=\"x\"; name*=UTF-8''model", "secret") + "--b--\r\n", type).plain);
+    CHECK_FALSE(peek_multipart(a + part("name=\"x\"\r\nContent-Disposition: form-data; name=\"model\"", "secret") + "--b--\r\n", type).plain);
+    CHECK_FALSE(peek_multipart(a + "--b \r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nsecret\r\n--b--\r\n", type).plain);
+    CHECK_FALSE(peek_multipart(file + a + "--b--\r\n", type + "; boundary=c").plain);
+}
+
+TEST_CASE("how often and how a body names its model is told")
+{
+    CHECK(peek_json(R"({"model":"a"})").model_members == 1);
+    CHECK(peek_json(R"({"model":"a"})").model_exact);
+    CHECK(peek_json(R"({"model":"secret","MODEL":"a"})").model_members == 2);
+    CHECK(peek_json(R"({"model":"secret","mod\u0065l":null})").model_members == 2);
+    CHECK_FALSE(peek_json(R"({"Model":"a"})").model_exact);
+    CHECK(peek_json(R"({"options":{"model":"a"}})").model_members == 0);
 }
 
 TEST_CASE("packed bodies are unpacked up to a limit")

@@ -123,6 +123,105 @@ TEST_CASE("without allow_cloud models of the cloud are neither run nor listed")
     CHECK(tags.find("cloud") == std::string::npos);
 }
 
+TEST_CASE("without allow_cloud no fallback is a model of the cloud")
+{
+    World w(1, with({.frontends = {named("a")}}));
+    w.node(0).scripts = {stream()};
+    CHECK(starts(w.post("/api/chat", R"({"model":"m","messages":[{}],"fallback_models":["gpt-oss:120b-cloud","n"]})",
+                        "X-Herd-Fallback-Models: qwen:cloud, o, a:b:cloud\r\n"),
+                 "200"));
+    std::vector<std::string> names;
+    for (const auto& fallback : w.books.asked.at(0).fallbacks) {
+        names.push_back(fallback.model);
+    }
+    CHECK(names == std::vector<std::string>{"n", "o"});
+}
+
+TEST_CASE("without allow_cloud the end of a long body cannot name a model of the cloud")
+{
+    auto cloudy = named("b", {"b.lan"});
+    cloudy.allow_cloud = true;
+    ProxyOptions options;
+    options.own_id = "test";
+    options.replay_body = 1000;
+    Frontends::Input input{.frontends = {named("a"), cloudy}};
+    options.frontends = *Frontends::compile(std::move(input), options, nullptr);
+    World w(1, options);
+    w.node(0).scripts = {stream()};
+    const auto body = R"({"model":"m","prompt":")" + std::string(5000, 'a') + R"(","model":"gpt-oss:120b-cloud"})";
+    const auto begin = [&](const std::string& host) { // the rest comes later
+        w.type("POST /api/generate HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body.substr(0, 2000));
+        w.settle();
+    };
+    begin("a.lan");
+    const auto got = w.read();
+    CHECK(starts(got, "413"));
+    CHECK(body_of(got).find("frontend 'a' does not allow the cloud") != std::string::npos);
+    CHECK(w.node(0).seen.empty());
+    w.connect();
+    begin("b.lan");
+    w.type(body.substr(2000));
+    w.settle();
+    CHECK(starts(w.read(), "200"));
+}
+
+TEST_CASE("without allow_cloud a body that cannot be looked into is refused")
+{
+    World w(1, with({.frontends = {named("a")}}));
+    CHECK(starts(w.post("/v1/chat/completions", chat, "Content-Encoding: gzip\r\n"), "415"));
+    CHECK(w.node(0).seen.empty());
+    CHECK(starts(w.post("/v1/chat/completions", packed(chat), "Content-Encoding: zstd\r\n"), "200"));
+    CHECK(starts(w.post("/v1/chat/completions", packed(R"({"model":"a:cloud","messages":[{}]})"), "Content-Encoding: zstd\r\n"), "403"));
+}
+
+TEST_CASE("without allow_cloud a copy of a cloud's model counts as one, by whatever name")
+{
+    World w(2, with({.frontends = {named("a")}}));
+    w.publish({"m", "n"});
+    auto picture = std::make_shared<fleet::Snapshot>(*w.books.picture);
+    const auto make_stub = [&picture](std::size_t node, std::string_view key) {
+        auto facts = std::make_shared<fleet::NodeFacts>(*picture->nodes[node].facts);
+        for (auto& model : facts->models) {
+            if (model.key == key) {
+                model.row = R"({"name":")" + model.name + R"(","remote_model":"gpt-oss:120b","remote_host":"https://ollama.com:443"})";
+            }
+        }
+        picture->nodes[node].facts = std::move(facts);
+    };
+    const auto m = fleet::ModelName::parse("m").key;
+    make_stub(0, m);
+    make_stub(0, fleet::ModelName::parse("n").key);
+    make_stub(1, fleet::ModelName::parse("n").key);
+    w.books.picture = std::move(picture);
+    CHECK(starts(w.post("/api/chat", R"({"model":"n","messages":[{}]})"), "403"));
+    CHECK(starts(w.post("/v1/chat/completions", R"({"model":"n:latest","messages":[{}]})"), "403"));
+    const auto tags = body_of(w.ask("GET /api/tags HTTP/1.1\r\nHost: h\r\n\r\n"));
+    CHECK(tags.find("\"m:latest\"") != std::string::npos);
+    CHECK(tags.find("\"n:latest\"") == std::string::npos);
+    CHECK(starts(w.post("/api/chat", R"({"model":"m","messages":[{}],"fallback_models":["n"]})"), "200"));
+    CHECK(w.books.asked.back().fallbacks.empty());
+    CHECK(w.node(0).seen.empty()); // n1's m is the cloud's; n2's is its own
+    CHECK(w.node(1).seen.size() == 1);
+}
+
+TEST_CASE("labels that cannot all be honoured are refused, not dropped")
+{
+    World w(1, with({.frontends = {named("a")}}));
+    w.node(0).scripts = {stream()};
+    const auto got = w.post("/api/chat", chat, "X-Herd-Label: fast, " + std::string(129, 'x') + "\r\n");
+    CHECK(starts(got, "400"));
+    CHECK(body_of(got) == R"({"error":"X-Herd-Label: a label has at most 128 bytes"})");
+    std::string many;
+    for (int i = 0; i < 17; ++i) {
+        many += "l" + std::to_string(i) + (i < 16 ? "," : "");
+    }
+    CHECK(starts(w.post("/api/chat", chat, "X-Herd-Label: " + many + "\r\n"), "400"));
+    CHECK(starts(w.post("/v1/chat/completions", chat, "X-Herd-Label: a\r\nX-OllamaFlow-Label: " + many + "\r\n"), "400"));
+    CHECK(w.node(0).seen.empty());
+    CHECK(starts(w.post("/api/chat", chat, "X-Herd-Label: " + many.substr(0, many.rfind(',')) + "\r\n"), "200"));
+    CHECK(w.books.asked.at(0).labels.size() == 16);
+}
+
 TEST_CASE("lists show the frontend's nodes only")
 {
     auto a = named("a", {"a.lan"});
