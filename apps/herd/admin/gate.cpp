@@ -25,6 +25,12 @@ bool lan_host_name(const std::string& name, const std::vector<std::string>& extr
 
 bool keys_route(std::string_view path) { return path == "/herd/v1/keys" || path.starts_with("/herd/v1/keys/"); }
 
+/// Also one that has expired: what it protected does not open because nobody made a new one in time.
+bool has_made_admin(const proxy::Access& access)
+{
+    return std::ranges::any_of(access.rules().keys, [](const proxy::KeyPtr& key) { return key->admin && !key->revoked; });
+}
+
 proxy::Problem no_admin(std::string message) { return {403, "not_allowed", std::move(message)}; }
 
 } // namespace
@@ -60,7 +66,7 @@ Verdict judge(const http::RequestHead& head, const base::Endpoint& peer, const p
         return verdict;
     }
     const bool has_admin = access != nullptr && access->has_admin(wall);
-    const bool keys_on = access != nullptr && (access->require_key() || has_admin);
+    const bool keys_on = access != nullptr && (access->require_key() || has_made_admin(*access));
     if (!keys_on) {
         if (route.changes) {
             if (auto why = write_refusal(head, peer, rules); !why.empty()) {

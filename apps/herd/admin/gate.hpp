@@ -1,7 +1,7 @@
 #pragma once
 // Who may use herd's own routes. Without keys: reading is open, changes come from this machine and never on behalf of
-// a web page. With keys on (they are required, or there is a key with admin scope that is good): the scope that
-// surface.hpp says. One way stays open so that nobody locks himself out: while no admin key is good, keys can be made,
+// a web page. With keys on (they are required, or there is a key with admin scope that was not revoked): the
+// scope that surface.hpp says. One way stays open so that nobody locks himself out: while no admin key is good, keys can be made,
 // listed and revoked from this machine. Pure but for counting wrong keys.
 #include "base/ip.hpp"
 #include "herd/admin/surface.hpp"

@@ -227,11 +227,13 @@ Login KeyKeeper::open_session(const std::string& secret, const base::IpAddress& 
 {
     const base::Instant now = loop_.now();
     const base::WallTime wall = loop_.wall();
-    if (const auto wait = memory_->failures.wait(peer, now); wait > base::Duration::zero()) {
-        return {.status = 429, .said = "Too many wrong keys came from your address. Wait a few seconds.", .retry_after = wait};
-    }
+    // A good key is taken from a throttled address too, as by the API (docs/adr/0011-keys.md): it is 160 random bits, which no
+    // number of guesses finds, and who shares an address with a guesser is not locked out.
     const auto key = published_.access ? published_.access->find(secret) : nullptr;
     if (!key || !key->lives(wall)) {
+        if (const auto wait = memory_->failures.wait(peer, now); wait > base::Duration::zero()) {
+            return {.status = 429, .said = "Too many wrong keys came from your address. Wait a few seconds.", .retry_after = wait};
+        }
         (void)memory_->failures.failed(peer, now);
         log::warn("keys", "login_failed", {{"client", peer.text()}});
         return {.said = !key ? "This key is not known here." : key->revoked ? "This key was revoked." : "This key has expired."};
@@ -320,8 +322,21 @@ void KeyKeeper::watch_use()
 {
     timer_.call_after(save_interval, [this] {
         save_use();
+        warn_of_expiry();
         watch_use();
     });
+}
+
+/// What needs an admin key stays shut when the last one expires; somebody has to make a new one on this machine.
+void KeyKeeper::warn_of_expiry()
+{
+    const auto good = [](const store::KeyRecord& record) { return record.admin && !record.revoked; };
+    const auto lives = [this, &good](const store::KeyRecord& record) { return good(record) && (!record.expires || loop_.wall() < *record.expires); };
+    const bool shut = std::ranges::any_of(records_, good) && std::ranges::none_of(records_, lives);
+    if (shut && !told_of_expiry_) {
+        log::warn("keys", "admin_keys_expired", {{"advice", "make a new one on this machine: herd key add NAME --admin"}});
+    }
+    told_of_expiry_ = shut;
 }
 
 void KeyKeeper::save_last()

@@ -88,6 +88,7 @@ private:
     [[nodiscard]] std::optional<Published> end_session(const std::string& cookie);
     void forget_revoked();
     void save_use();
+    void warn_of_expiry();
 
     net::Loop& loop_;
     KeyRules rules_;
@@ -101,6 +102,7 @@ private:
     Published published_;
     net::Timer timer_;
     bool save_failed_{false};
+    bool told_of_expiry_{false};
     std::shared_ptr<store::KeyStore> store_; // touched by jobs of disk_ alone, once load() is over
     net::Blocking disk_{"herd-keys", 64};    // last: ends first
 };

@@ -27,7 +27,7 @@ std::shared_ptr<proxy::Key> key(std::string name, bool admin)
     return made;
 }
 
-std::shared_ptr<const proxy::Access> access(bool require, bool with_admin)
+std::shared_ptr<const proxy::Access> access(bool require, bool with_admin, bool with_expired = false)
 {
     proxy::AccessRules rules{.require_key = require};
     auto limited = key("limited", false);
@@ -38,7 +38,9 @@ std::shared_ptr<const proxy::Access> access(bool require, bool with_admin)
     auto expired = key("expired", true);
     expired->expires = wall - 1s;
     rules.keys.push_back(revoked);
-    rules.keys.push_back(expired);
+    if (with_admin || with_expired) {
+        rules.keys.push_back(expired);
+    }
     if (with_admin) {
         rules.keys.push_back(key("admin", true));
     }
@@ -113,6 +115,19 @@ TEST_CASE("without keys, or with those of users only, reading is open and change
             CHECK(status(request(route.method, route.pattern), elsewhere, rules.get()) == (route.changes ? 403 : 200));
             CHECK(status(request(route.method, route.pattern, "user"), elsewhere, rules.get()) == (route.changes ? 403 : 200));
         }
+    }
+}
+
+TEST_CASE("when the last admin key has expired nothing opens but the making of a new one from this machine")
+{
+    const auto rules = access(false, false, true);
+    for (const auto& route : app::admin::own_routes()) {
+        CAPTURE(route.method, route.pattern);
+        const bool keys = route.pattern.starts_with("/herd/v1/keys");
+        const bool open = route.scope != Scope::admin;
+        CHECK(status(request(route.method, route.pattern), elsewhere, rules.get()) == (open ? 200 : 401));
+        CHECK(status(request(route.method, route.pattern), here, rules.get()) == (open || keys ? 200 : 401));
+        CHECK(status(request(route.method, route.pattern, "expired"), elsewhere, access(false, false, true).get()) == (open ? 200 : 401));
     }
 }
 
