@@ -72,18 +72,10 @@ void HerdApp::build_relays(HerdSockets& sockets)
     };
     controls_->stop = [this] { main_loop().post([this] { request_stop(); }); };
     controls_->config = [this](net::Loop& asker) { return config_from(asker); };
-    controls_->add_node = [this](StaticNode node) {
-        main_loop().dispatch([this, node = std::move(node)]() mutable {
-            scout_->add_static(std::move(node));
-            pool_->save_soon();
-        });
-    };
+    controls_->add_node = [this](net::Loop& asker, StaticNode node) { return add_node_from(asker, std::move(node)); };
     controls_->make_node = [this](net::Loop& asker, ConfiguredNode settings) { return make_node_from(asker, std::move(settings)); };
-    controls_->remove_node = [this](fleet::NodeId id) {
-        main_loop().dispatch([this, id] {
-            scout_->remove_static(id);
-            pool_->save_soon();
-        });
+    controls_->remove_node = [this](net::Loop& asker, fleet::NodeId id, std::string if_match) {
+        return remove_node_from(asker, id, std::move(if_match));
     };
     controls_->reload = [this](net::Loop& asker) { return reload_from(asker); };
     controls_->announce = [this](net::Loop& asker, admin::Twin twin) { return announce_from(asker, std::move(twin)); };
@@ -334,12 +326,6 @@ base::Result<admin::TwinAnswer> HerdApp::take_announcement(const admin::Twin& tw
 net::Task<base::Result<admin::TwinAnswer>> HerdApp::announce_from(net::Loop& asker, admin::Twin twin)
 {
     auto work = [this, twin = std::move(twin)] { return take_announcement(twin); };
-    co_return co_await on_loop(asker, main_loop(), std::move(work));
-}
-
-net::Task<base::Result<StaticNode>> HerdApp::make_node_from(net::Loop& asker, ConfiguredNode settings)
-{
-    auto work = [this, settings = std::move(settings)] { return make_static_node(settings, scout_->surroundings()); };
     co_return co_await on_loop(asker, main_loop(), std::move(work));
 }
 

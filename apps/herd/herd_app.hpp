@@ -84,6 +84,9 @@ private:
     base::Result<void> apply_options(ServeOptions fresh);
     net::Task<std::string> config_from(net::Loop& asker);
     net::Task<base::Result<StaticNode>> make_node_from(net::Loop& asker, ConfiguredNode settings);
+    net::Task<base::Result<void>> add_node_from(net::Loop& asker, StaticNode node);
+    net::Task<PolicyAnswer> remove_node_from(net::Loop& asker, fleet::NodeId id, std::string if_match);
+    [[nodiscard]] PolicyAnswer may_remove(const fleet::NodeId& id, const std::string& if_match);
     void apply_join_rules(const HerdOptions& fresh, discovery::Authenticator keys);
     void tell_openness() const;
     base::Result<admin::TwinAnswer> take_announcement(const admin::Twin& twin);

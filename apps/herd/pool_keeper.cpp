@@ -4,6 +4,8 @@
 #include "fleet/model_name.hpp"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -147,6 +149,37 @@ void PoolKeeper::save_soon()
     if (!std::exchange(save_pending_, true)) { // changes that keep coming must not put it off for ever
         timer_.call_after(save_delay, [this] { save_now(); });
     }
+}
+
+net::Task<base::Result<void>> PoolKeeper::change(net::Loop& asker, std::function<base::Result<void>()> work)
+{
+    struct Answer {
+        explicit Answer(net::Loop& loop) : arrived(loop) {}
+        net::Event arrived;
+        std::optional<base::Result<void>> value{};
+        void give(base::Result<void> result)
+        {
+            value.emplace(std::move(result));
+            arrived.notify();
+        }
+    };
+    const auto answer = std::make_shared<Answer>(asker);
+    loop_.dispatch([this, &asker, answer, work = std::move(work)] {
+        auto done = work();
+        if (!done) {
+            asker.dispatch([answer, done = std::move(done)]() mutable { answer->give(std::move(done)); });
+            return;
+        }
+        // Handed to the disk from here, so that what is written last was true last.
+        auto write = [path = path_, state = current()] { return store::save_fleet_state(path, state); };
+        if (!files_.run(asker, std::move(write), [answer](base::Result<void> saved) { answer->give(std::move(saved)); })) {
+            asker.dispatch([answer] { answer->give(base::fail(base::Errc::io, "too many changes at once")); });
+        }
+    });
+    while (!answer->value) { // a cancelled task waits on: the answer always comes
+        co_await answer->arrived.wait();
+    }
+    co_return std::move(*answer->value);
 }
 
 void PoolKeeper::save_last()

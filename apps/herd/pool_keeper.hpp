@@ -5,6 +5,7 @@
 #include "net/blocking.hpp"
 #include "store/fleet_state.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ public:
     /// hears which models each node had.
     void recall();
     void save_soon();
+    /// Does `work` on this loop and writes down what came of it before it returns. Errors: those of `work`, of the disk.
+    /// Thread: any, as a task of `asker`.
+    [[nodiscard]] net::Task<base::Result<void>> change(net::Loop& asker, std::function<base::Result<void>()> work);
     /// At the end: written before the destructor returns.
     void save_last();
 

@@ -227,6 +227,12 @@ void Scout::replace_configured(std::vector<StaticNode> nodes)
     }
 }
 
+bool Scout::is_of_the_file(const fleet::NodeId& id) const
+{
+    const auto found = static_nodes_.find(id);
+    return found != static_nodes_.end() && found->second.configured;
+}
+
 std::vector<StaticNode> Scout::added_at_run_time() const
 {
     std::vector<StaticNode> nodes;

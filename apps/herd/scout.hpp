@@ -43,6 +43,8 @@ public:
     void replace_configured(std::vector<StaticNode> nodes);
     /// What named nodes are checked against.
     [[nodiscard]] const NodeSurroundings& surroundings() const { return around_; }
+    /// Named by flags or file: there again after the next reload.
+    [[nodiscard]] bool is_of_the_file(const fleet::NodeId& id) const;
     /// Those named at run time: worth saving.
     [[nodiscard]] std::vector<StaticNode> added_at_run_time() const;
     [[nodiscard]] net::Task<void> stop();

@@ -1,5 +1,6 @@
 """Several agents with a simulated Ollama each, on loopback: where requests go, and what happens when boxes go away."""
 import json
+import socket
 import threading
 import time
 
@@ -406,6 +407,63 @@ def test_nodes_can_be_added_and_removed_at_run_time(sim_fleet):
     wait_until(lambda: herd.node("attic") is None, "attic to be gone", 3)
     assert herd.chat(MODEL, timeout=10).status == 503
     assert herd.post("/herd/v1/nodes", {"url": "not a url"}).status == 400
+
+
+def test_a_rebound_web_page_reaches_no_gateway(sim_fleet):
+    """The agent listens for the LAN, but who comes by loopback must call it by a name that Ollama takes too."""
+    node = sim_fleet.node("n1", sim_fleet.sim(MODEL), listen="0.0.0.0:0")
+    for host in ("evil.com:11436", "evil.com"):
+        for fields in ([("Host", host)], [("Host", host), ("Origin", "http://" + host)]):
+            for method, path in (("GET", "/api/tags"), ("POST", "/api/chat"), ("GET", "/herd/v1/node")):
+                assert request(node.url, method, path, {} if method == "POST" else None, fields).status == 403, (host, path)
+    for host in ("localhost", "127.0.0.1:1", "[::1]", "box.local", socket.gethostname()):
+        assert request(node.url, "GET", "/api/tags", headers=[("Host", host)]).status == 200, host
+    herd = sim_fleet.herd()
+    herd.wait_online(["n1"])
+    assert herd.chat(MODEL).status == 200
+
+
+def test_a_node_that_was_added_or_removed_is_on_disk_before_that_is_told(sim_fleet):
+    sim = sim_fleet.sim(MODEL)
+    herd = sim_fleet.herd(discovery=False)
+    saved = sim_fleet.folder / "herd" / "fleet.json"
+    assert herd.post("/herd/v1/nodes", {"url": sim.url, "name": "attic"}).status == 201
+    herd.kill()
+    assert "attic" in saved.read_text()
+    herd = sim_fleet.herd(discovery=False)
+    herd.wait_online(["attic"])
+    assert herd.delete("/herd/v1/nodes/attic").status == 200
+    herd.kill()
+    assert "attic" not in saved.read_text()
+    assert sim_fleet.herd(discovery=False).node("attic") is None
+
+
+def test_a_node_that_would_come_back_or_is_switched_to_is_not_removed(sim_fleet):
+    first, second = sim_fleet.sim(MODEL), sim_fleet.sim(MODEL)
+    herd = sim_fleet.static(first)
+    assert herd.post("/herd/v1/nodes", {"url": second.url, "name": "attic"}).status == 201
+    refused = herd.delete("/herd/v1/nodes/b1")
+    assert refused.status == 409 and "herd.toml" in refused.json()["error"] and herd.node("b1")["state"] == "online"
+    used = herd.post("/herd/v1/use", {"node": "attic"})
+    assert used.status == 200
+    assert herd.post("/herd/v1/use", {"node": "b1"}, headers=[("If-Match", '"0000000000000000"')]).status == 412
+    assert herd.post("/herd/v1/use", {"node": "b1", "fronted": "x"}).status == 400
+    refused = herd.delete("/herd/v1/nodes/attic")
+    assert refused.status == 409 and "switched to this node" in refused.json()["error"]
+    assert herd.post("/herd/v1/use", {"node": "auto"}, headers=[("If-Match", used.header("ETag"))]).status == 200
+    tag = herd.get("/herd/v1/nodes/attic/settings").header("ETag")
+    assert herd.delete("/herd/v1/nodes/attic", headers=[("If-Match", '"0000000000000000"')]).status == 412
+    assert herd.delete("/herd/v1/nodes/attic", headers=[("If-Match", tag)]).status == 200
+    wait_until(lambda: herd.node("attic") is None, "attic to be gone", 3)
+
+
+def test_a_wrong_method_on_a_path_of_the_admin_api_names_the_right_ones(sim_fleet):
+    herd = sim_fleet.herd(discovery=False)
+    for method, path, allow in (("PUT", "/herd/v1/nodes", "GET, HEAD, POST"), ("GET", "/herd/v1/use", "POST"), ("POST", "/herd/v1/config", "GET, HEAD"),
+                                ("DELETE", "/herd/v1/reload", "POST"), ("GET", "/herd/v1/nodes/x/drain", "POST")):
+        answer = request(herd.url, method, path, {} if method in ("PUT", "POST") else None)
+        assert (answer.status, answer.header("Allow")) == (405, allow), (method, path)
+    assert request(herd.url, "GET", "/herd/v1/nothing").status == 404
 
 
 def test_the_admin_routes_have_the_shapes_of_the_contract(sim_fleet):

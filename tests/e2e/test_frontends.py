@@ -39,6 +39,59 @@ def ask(herd, path="/api/chat", body=CHAT, host=None, **headers):
     return request(herd.url, "POST", path, body, fields + [(k.replace("_", "-"), v) for k, v in headers.items()])
 
 
+class WithStubs(ScriptedOllama):
+    """Signed in: it has a model of the cloud, and a copy of that by another name, as `ollama cp` makes them."""
+    STUB = "assistant:latest"
+
+    def _probe(self, exchange, path):
+        if path != "/api/tags":
+            return super()._probe(exchange, path)
+        rows = [{"name": m, "model": m, "modified_at": "2026-01-02T03:04:05Z", "size": 300, "digest": "ab" * 32, "details": {"family": "llama"}} for m in self.models]
+        for row in rows:
+            if row["name"] == self.STUB:
+                row.update(remote_model="gpt-oss:120b", remote_host="https://ollama.com:443")
+        exchange.answer(200, {"models": rows})
+
+
+def test_a_frontend_without_the_cloud_lets_no_prompt_out_by_any_way(fleet):
+    with WithStubs(["m:latest", "gpt-oss:120b-cloud", WithStubs.STUB], echo) as backend:
+        herd = fleet.static(backend, config="""
+[proxy]
+replay_body = "64KiB"
+[[frontend]]
+name = "inside"
+hostnames = ["*"]
+[[frontend]]
+name = "open"
+hostnames = ["open.lan"]
+allow_cloud = true
+""")
+        missing = {**CHAT, "model": "missing"}
+        for body, fields in (({**CHAT, "model": "gpt-oss:120b-cloud"}, {}), (missing, {"X_Herd_Fallback_Models": "gpt-oss:120b-cloud"}),
+                             ({**missing, "fallback_models": ["gpt-oss:120b-cloud", "assistant"]}, {}), ({**CHAT, "model": "assistant"}, {}),
+                             ({**CHAT, "model": "assistant"}, {"X_Herd_Allow_Cloud": "true"})):
+            for path in ("/api/chat", "/v1/chat/completions"):
+                assert ask(herd, path, body, **fields).status in (403, 404), (path, body)
+        long = json.dumps({"model": "m", "prompt": "x" * 200_000})[:-1].encode() + b',"model":"gpt-oss:120b-cloud"}'
+        refused = ask(herd, "/api/generate", long)
+        assert refused.status == 413 and "does not allow the cloud" in refused.json()["error"]
+        assert inference(backend) == []
+        names = {row["name"] for row in request(herd.url, "GET", "/api/tags").json()["models"]}
+        assert names == {"m:latest"}
+        assert ask(herd).status == 200
+        assert ask(herd, body={**CHAT, "model": "assistant"}, host="open.lan").status == 200
+        assert ask(herd, "/api/generate", long, host="open.lan").status == 200
+
+
+def test_labels_that_cannot_all_be_looked_at_are_refused(two):
+    herd, backends = two("")
+    for labels in ("x" * 129, ",".join("l%d" % i for i in range(17))):
+        for name in ("X_Herd_Label", "X_OllamaFlow_Label"):
+            refused = ask(herd, **{name: labels})
+            assert refused.status == 400 and name.replace("_", "-") in refused.json()["error"]
+    assert not any(inference(backend) for backend in backends)
+
+
 # -------------------------------------------------------------------------------------------------------- Host
 
 def test_the_host_chooses_the_frontend_and_its_nodes(two):

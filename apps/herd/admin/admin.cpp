@@ -4,6 +4,7 @@
 #include "herd/admin/compat_api.hpp"
 #include "herd/admin/decision_view.hpp"
 #include "herd/admin/policy_paths.hpp"
+#include "herd/admin/surface.hpp"
 #include "herd/health/health_view.hpp"
 #include "net/timer.hpp"
 #include "proxy/question.hpp"
@@ -20,6 +21,22 @@ namespace {
 constexpr std::size_t body_limit = 1024 * 1024;
 constexpr std::size_t route_limit = 16 * 1024 * 1024; // a whole conversation, with images
 constexpr std::size_t announce_limit = 4 * 1024 * 1024;
+
+/// The methods that a path of ours has, for Allow; empty: there is no such path.
+std::string methods_of(std::string_view path)
+{
+    std::string methods;
+    for (const std::string_view method : {"GET", "POST", "PUT", "PATCH", "DELETE"}) {
+        const OwnRoute found = own_route(method, path);
+        const bool known = std::ranges::any_of(own_routes(), [&](const OwnRoute& one) {
+            return one.method == method && one.pattern.data() == found.pattern.data(); // what is unknown has the path's own text
+        });
+        if (known) {
+            methods.append(methods.empty() ? "" : ", ").append(method == "GET" ? "GET, HEAD" : method);
+        }
+    }
+    return methods;
+}
 
 } // namespace
 
@@ -154,13 +171,16 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
         co_return Reply{200, std::move(settings)};
     }
     constexpr std::string_view one = "/herd/v1/nodes/";
-    if (path.starts_with(one)) {
+    if (path.starts_with(one) && path.find('/', one.size()) == std::string_view::npos) {
         std::string name;
         const fleet::NodeView* view = decode(path.substr(one.size()), name) ? snapshot->find(name) : nullptr;
         if (view == nullptr) {
             co_return Reply{404, error("no node is called " + name)};
         }
         co_return Reply{200, node(*snapshot, *view, now)};
+    }
+    if (auto allow = methods_of(path); !allow.empty()) {
+        co_return Reply{405, error("not with " + exchange.head().method + ": " + std::string{path}), std::move(allow)};
     }
     co_return Reply{404, error("no such path: " + std::string{path})};
 }
@@ -187,8 +207,10 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
             co_return Reply{400, error("bad escape in the path")};
         }
         const std::string_view action = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash + 1);
-        const bool known = (action.empty() && method == "DELETE")
-            || (method == "POST" && (action == "drain" || action == "resume" || action == "approve" || action == "probe"));
+        const bool known = method == "POST" && (action == "drain" || action == "resume" || action == "approve" || action == "probe");
+        if (slash == std::string_view::npos && method == "DELETE") {
+            co_return co_await remove_node(exchange, std::move(name));
+        }
         if (known && action == "probe") {
             co_return co_await probe_node(exchange.loop(), std::move(name));
         }
@@ -216,7 +238,10 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
         }
         co_return Reply{200, reloaded(*applied)};
     }
-    co_return Reply{404, error("no such path, or not with " + method + ": " + std::string{path})};
+    if (auto allow = methods_of(path); !allow.empty()) {
+        co_return Reply{405, error("not with " + method + ": " + std::string{path}), std::move(allow)};
+    }
+    co_return Reply{404, error("no such path: " + std::string{path})};
 }
 
 net::Task<Admin::Reply> Admin::announce(http::ServerExchange& exchange)
@@ -274,7 +299,9 @@ net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)
     }
     const fleet::NodeId id = parsed->id;
     const bool lacks_something = parsed->manner && !parsed->manner->lacking.empty(); // then it is never asked
-    controls_->add_node(std::move(*parsed));
+    if (const auto added = co_await controls_->add_node(exchange.loop(), std::move(*parsed)); !added) {
+        co_return Reply{500, error(added.error().context)};
+    }
     // The answer carries the result of the first probe, so that the person sees at once what is wrong.
     net::Loop& loop = exchange.loop();
     const base::Instant deadline = loop.now() + std::chrono::milliseconds{5000};
@@ -331,6 +358,26 @@ net::Task<Admin::Reply> Admin::probe_node(net::Loop& loop, std::string name)
     }
 }
 
+net::Task<Admin::Reply> Admin::remove_node(http::ServerExchange& exchange, std::string name)
+{
+    const auto before = co_await scheduler_.fresh_snapshot();
+    const fleet::NodeView* view = before->find(name);
+    if (view == nullptr) {
+        co_return Reply{404, error("no node is called " + name)};
+    }
+    const fleet::NodeId id = view->id;
+    if (view->source != fleet::NodeSource::configured && view->trust == fleet::Trust::approved) {
+        scheduler_.tell(fleet::ApproveNode{id, false});
+        co_return Reply{200, R"({"status":"its approval is withdrawn"})"};
+    }
+    if (view->source != fleet::NodeSource::configured) {
+        co_return Reply{409, error(name + " announces itself; stop its herd-node, or drain it")};
+    }
+    std::string if_match{exchange.head().fields.find("If-Match").value_or("")};
+    auto removed = co_await controls_->remove_node(exchange.loop(), id, std::move(if_match));
+    co_return Reply{removed.status, std::move(removed.body), {}, {}, std::move(removed.etag)};
+}
+
 net::Task<Admin::Reply> Admin::change_node(std::string name, std::string_view action, base::Instant now)
 {
     const auto before = co_await scheduler_.fresh_snapshot();
@@ -339,17 +386,6 @@ net::Task<Admin::Reply> Admin::change_node(std::string name, std::string_view ac
         co_return Reply{404, error("no node is called " + name)};
     }
     const fleet::NodeId id = view->id;
-    if (action.empty()) {
-        if (view->source != fleet::NodeSource::configured && view->trust == fleet::Trust::approved) {
-            scheduler_.tell(fleet::ApproveNode{id, false});
-            co_return Reply{200, R"({"status":"its approval is withdrawn"})"};
-        }
-        if (view->source != fleet::NodeSource::configured) {
-            co_return Reply{409, error(name + " announces itself; stop its herd-node, or drain it")};
-        }
-        controls_->remove_node(id);
-        co_return Reply{200, R"({"status":"removed"})"};
-    }
     if (action == "approve") {
         if (view->trust != fleet::Trust::waiting && view->trust != fleet::Trust::approved) {
             co_return Reply{409, error(name + " needs no approval: that is asked for with [discovery] join = \"approve\"")};

@@ -73,8 +73,9 @@ struct Controls {
     std::function<net::Task<PolicyAnswer>(net::Loop& asker, PolicyChange change)> change_policy{};
     /// Checks what was posted, without adding it. Errors: bad_config.
     std::function<net::Task<base::Result<StaticNode>>(net::Loop& asker, ConfiguredNode settings)> make_node{};
-    std::function<void(StaticNode)> add_node{};
-    std::function<void(fleet::NodeId)> remove_node{};
+    /// Both return when it is in force and written down, or why not.
+    std::function<net::Task<base::Result<void>>(net::Loop& asker, StaticNode node)> add_node{};
+    std::function<net::Task<PolicyAnswer>(net::Loop& asker, fleet::NodeId id, std::string if_match)> remove_node{};
     /// The JSON twin of an announcement; the answer, or why it is not taken.
     std::function<net::Task<base::Result<TwinAnswer>>(net::Loop& asker, Twin twin)> announce{};
 };
@@ -116,6 +117,7 @@ private:
     net::Task<Reply> retry_sync(http::ServerExchange& exchange);
     net::Task<Reply> probe_node(net::Loop& loop, std::string name);
     net::Task<Reply> change_node(std::string name, std::string_view action, base::Instant now);
+    net::Task<Reply> remove_node(http::ServerExchange& exchange, std::string name);
 
     proxy::Scheduler& scheduler_;
     std::function<std::shared_ptr<const proxy::ProxyOptions>()> options_;

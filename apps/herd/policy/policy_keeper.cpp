@@ -206,6 +206,22 @@ PolicyAnswer PolicyKeeper::node_settings(const std::string& id_or_name)
     return node == nullptr ? refused(404, "no node is called " + id_or_name) : shown(Next{.node = node->id.text()}, policy_);
 }
 
+bool PolicyKeeper::node_matches(const std::string& if_match, const fleet::NodeId& id)
+{
+    return if_match.empty() || matches(if_match, node_settings(id.text()).etag);
+}
+
+std::vector<std::string> PolicyKeeper::users_of(const fleet::NodeId& id) const
+{
+    std::vector<std::string> frontends;
+    for (const auto& [frontend, node] : managed_.use) {
+        if (node == id.text()) {
+            frontends.push_back(frontend);
+        }
+    }
+    return frontends;
+}
+
 /// The object that a change was about, as it is afterwards, with its ETag.
 PolicyAnswer PolicyKeeper::shown(const Next& next, const Policy& policy)
 {
@@ -267,6 +283,14 @@ PolicyKeeper::Next PolicyKeeper::apply_use(const PolicyChange& change)
     const auto json = nlohmann::json::parse(change.body, nullptr, false);
     const std::string node = text_of(json, "node");
     std::string frontend = text_of(json, "frontend");
+    if (json.is_object()) {
+        for (const auto& [key, value] : json.items()) {
+            if ((key != "node" && key != "frontend") || !value.is_string()) {
+                next.answer = refused(400, key.substr(0, 100) + ": only \"node\" and \"frontend\" are understood, both texts");
+                return next;
+            }
+        }
+    }
     if (node.empty()) {
         next.answer = refused(400, "node: the name or id of a node, or \"auto\", is required");
         return next;
@@ -463,7 +487,7 @@ void PolicyKeeper::begin()
     const bool of_pin = change.what == What::add_pin || change.what == What::remove_pin;
     if (!change.if_match.empty() && !of_pin) {
         const bool of_node = change.what == What::put_node || change.what == What::patch_node || change.what == What::reset_node;
-        Next now{.managed = managed_, .frontend = change.target};
+        Next now{.managed = managed_, .frontend = change.what == What::use ? apply_use(change).frontend : change.target};
         const auto present = of_node ? node_settings(change.target) : shown(now, policy_);
         if (present.status < 400 && !matches(change.if_match, present.etag)) {
             return answer_first({412, error_json("If-Match: it was changed meanwhile"), present.etag});

@@ -42,6 +42,10 @@ public:
     [[nodiscard]] PolicyAnswer frontends();
     [[nodiscard]] PolicyAnswer frontend(const std::string& id_or_name);
     [[nodiscard]] PolicyAnswer node_settings(const std::string& id_or_name);
+    /// An If-Match (empty: none was sent) fits the settings of that node.
+    [[nodiscard]] bool node_matches(const std::string& if_match, const fleet::NodeId& id);
+    /// The frontends that are switched to that node.
+    [[nodiscard]] std::vector<std::string> users_of(const fleet::NodeId& id) const;
 
 private:
     struct Waiting {
