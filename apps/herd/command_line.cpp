@@ -255,7 +255,7 @@ CommandLine parse_serve(const std::vector<std::string>& arguments, const config:
         if (!keys.empty() && ::access(keys.c_str(), R_OK) != 0) {
             text += "# warning: " + keys + " cannot be read: herd will not start\n";
         }
-        return ExitNow{0, std::move(text)};
+        return ExitNow{0, std::move(text), std::make_shared<const HerdOptions>(std::move(result->options))};
     }
     return ServeOptions{std::move(result->options), std::move(result->effective),
                         std::move(result->effective_json), {}, arguments};

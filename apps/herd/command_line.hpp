@@ -7,6 +7,7 @@
 #include "herd/policy/managed.hpp"
 
 #include <map>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -61,6 +62,7 @@ struct Verb {
 struct ExitNow {
     int code{0};
     std::string text{};
+    std::shared_ptr<const HerdOptions> checked{}; ///< --check-config: what is left to check needs the server (check_serve())
 };
 
 using CommandLine = std::variant<ServeOptions, Verb, ExitNow>;

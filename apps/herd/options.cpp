@@ -5,6 +5,7 @@
 #include "config/values.hpp"
 #include "fleet/model_name.hpp"
 #include "herd/node_rows.hpp"
+#include "herd/static_nodes.hpp"
 #include "proxy/proxy.hpp"
 
 #include <algorithm>
@@ -405,6 +406,18 @@ std::string pin_fault(const Table& rows)
 }
 
 /// Rows in the order of the help. `file_nodes` takes the [[node]] tables, which --node adds to.
+/// What make_static_node() says of it, told with the line where it stands. Variables and the keyring are asked later.
+std::string meaning_fault(ConfiguredNode node, const std::string& directory)
+{
+    if (node.url.empty()) {
+        return {}; // settings of one that announces itself
+    }
+    node.bearer_file = config::absolute_path(node.bearer_file, directory);
+    node.tls_ca_file.clear(); // read when somebody is about to serve
+    const auto made = make_static_node(std::move(node), {});
+    return made ? std::string{} : made.error().context;
+}
+
 Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
 {
     Table table{"HERD_"};
@@ -429,7 +442,10 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
     config::add_daemon_rows(table, options.daemon, options.pid_file);
     auto& nodes = table.repeated("node", "A plain Ollama without an agent; or, without `url`, settings for a node that announces itself.",
                                  file_nodes, node_rows);
-    nodes.check = node_fault;
+    nodes.check = [&options, &file_nodes](const Table& rows) {
+        auto fault = node_fault(rows);
+        return fault.empty() ? meaning_fault(file_nodes.back(), options.directory) : fault;
+    };
     nodes.unique = {"name", "id", "url"};
     auto& frontends = table.repeated("frontend", "A virtual endpoint: docs/FRONTENDS.md.", options.frontends, frontend_rows);
     frontends.check = frontend_fault;

@@ -37,7 +37,7 @@ RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
       scheduler_(loop, *parts.fleet, parts.index), hosts_(host_policy(*parts.proxy)),
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, std::move(parts.sink)),
       admin_(scheduler_, [this] { return proxy_.options(); }, std::move(parts.controls)),
-      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys), devices_(*parts.devices),
+      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys, [this] { return proxy_.options(); }), devices_(*parts.devices),
       knocked_(std::move(parts.knocked)), gate_(std::move(parts.gate)),
       server_(loop, parts.server, [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),
       tasks_(loop, "relay")

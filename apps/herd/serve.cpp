@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "herd/admin/surface.hpp"
+#include "herd/configured_nodes.hpp"
 #include "herd/fleet_keys.hpp"
 #include "herd/herd_app.hpp"
 #include "herd/tls.hpp"
@@ -157,6 +158,27 @@ int run(ServeOptions serve, Holdings& holdings)
 }
 
 } // namespace
+
+base::Result<void> check_serve(const HerdOptions& options)
+{
+    if (const auto keys = load_fleet_keys(options.discovery); !keys) {
+        return std::unexpected(keys.error());
+    }
+    const auto managed = load_managed(options.state_dir);
+    if (!managed) {
+        return std::unexpected(managed.error());
+    }
+    if (const auto policy = compile_policy(options, *managed, *proxy_options(options, {}), nullptr); !policy) {
+        return std::unexpected(policy.error());
+    }
+    if (!options.tls.self_signed) { // that one is made when it is needed
+        if (const auto tls = listener_tls(options); !tls) {
+            return std::unexpected(tls.error());
+        }
+    }
+    const auto nodes = configured_nodes(options, surroundings_of({}));
+    return nodes ? base::Result<void>{} : std::unexpected(nodes.error());
+}
 
 int serve(ServeOptions serve)
 {

@@ -8,4 +8,8 @@ namespace herd::app {
 /// is on standard error by then. Thread: main, with no other thread running.
 [[nodiscard]] int serve(ServeOptions options);
 
+/// What serve() would refuse before it binds anything: nodes, keys, certificates, what was changed at run time. Blocks for
+/// the files. Makes none. Errors: one sentence.
+[[nodiscard]] base::Result<void> check_serve(const HerdOptions& options);
+
 } // namespace herd::app

@@ -206,7 +206,7 @@ base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSur
     }
     const http::Url& url = *parsed;
     if (const std::string why = why_no_node(url, around.listeners, around.own_addresses); !why.empty()) {
-        return refuse(url, "that " + why);
+        return refuse(url, "url: that " + why);
     }
     if (settings.slots > slots_max) {
         return refuse(url, "slots must be between 1 and 65536");
@@ -224,7 +224,7 @@ base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSur
     manner->cloud = settings.kind == NodeKind::cloud || is_cloud_origin(url);
     manner->weight = settings.weight;
     if (!is_cloud_origin(url) && (manner->cloud || is_cloud_host(url))) {
-        return refuse(url, "Ollama Cloud is at https://ollama.com or https://api.ollama.com, port 443; its key goes nowhere else");
+        return refuse(url, "url: Ollama Cloud is at https://ollama.com or https://api.ollama.com, port 443; its key goes nowhere else");
     }
     for (const auto& step : {add_pairs(settings, url, *manner), add_trust(settings, url, *manner)}) {
         if (!step) {

@@ -102,6 +102,9 @@ std::vector<base::NodeId> Exchange::stubs_of(const std::string& model_key, bool&
     }
     for (const auto& holder : found->second) {
         const auto& node = snapshot->nodes[holder.node];
+        if (!node.facts) {
+            continue;
+        }
         if (is_remote(node.facts->models[holder.model])) {
             nodes.push_back(node.id);
         } else {

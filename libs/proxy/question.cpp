@@ -34,9 +34,27 @@ std::string text_of(std::string_view body, std::string_view name)
     return text;
 }
 
-/// The frontend that is asked about: the member "frontend", else the one of the Host; null: none.
-std::expected<const Frontend*, Problem> frontend_of(std::string_view body, const http::Fields& fields, const Frontends* all)
+/// As an exchange with that key finds it, and never one that the key is not for.
+std::expected<const Frontend*, Problem> frontend_of_key(std::string_view body, const http::Fields& fields, const Frontends* all, const Key& key)
 {
+    const auto name = text_of(body, "frontend");
+    const Frontend* found = nullptr;
+    if (all != nullptr) {
+        const auto* bound = key.frontends.size() == 1 ? all->find(key.frontends.front()) : nullptr;
+        found = !name.empty() ? all->find(name) : bound != nullptr ? bound : all->of_host(fields.find("Host").value_or(""));
+    }
+    if (found == nullptr || !(key.may_use_frontend(found->config.id) || key.may_use_frontend(found->config.name))) {
+        return std::unexpected(forbidden_frontend(found != nullptr ? std::string_view(found->config.id) : std::string_view(name)));
+    }
+    return found;
+}
+
+/// The frontend that is asked about: the member "frontend", else that of the key, else the one of the Host; null: none.
+std::expected<const Frontend*, Problem> frontend_of(std::string_view body, const http::Fields& fields, const Frontends* all, const Key* key)
+{
+    if (key != nullptr && !key->frontends.empty()) {
+        return frontend_of_key(body, fields, all, *key);
+    }
     const auto name = text_of(body, "frontend");
     if (all == nullptr || name.empty()) {
         const Frontend* none = nullptr;
@@ -55,7 +73,7 @@ std::string_view path_like(const BodyPeek& peek) { return peek.messages_empty ? 
 
 std::expected<fleet::Profile, Problem> read_question(std::string_view body, const http::Fields& fields,
                                                      const base::Endpoint& peer, base::Instant now,
-                                                     const ProxyOptions& options, const fleet::Snapshot& snapshot)
+                                                     const ProxyOptions& options, const fleet::Snapshot& snapshot, const Key* key)
 {
     auto peek = peek_json(body);
     if (!peek.object || peek.broken || (options.frontends != nullptr && !go_json_fault(body).empty())) {
@@ -69,7 +87,7 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
     if (route.handling != Handling::inference && route.handling != Handling::unknown_post) {
         return std::unexpected(bad_request("no request to " + path + " is routed to a model's slot"));
     }
-    const auto frontend = frontend_of(body, fields, options.frontends.get());
+    const auto frontend = frontend_of(body, fields, options.frontends.get(), key);
     if (!frontend) {
         return std::unexpected(frontend.error());
     }

@@ -5,6 +5,7 @@
 #include "fleet/profile.hpp"
 #include "fleet/snapshot.hpp"
 #include "http/message.hpp"
+#include "proxy/access.hpp"
 #include "proxy/problem.hpp"
 #include "proxy/proxy.hpp"
 
@@ -14,11 +15,14 @@
 namespace herd::proxy {
 
 /// As the exchange would ask for such a request: the same fields count, num_ctx goes to its bucket, an alias is its
-/// model (`snapshot`: for those that depend on what there is).
-/// Errors: no JSON object, no model, a model or path that makes no sense; 400 in all cases.
+/// model (`snapshot`: for those that depend on what there is). `key`: whose question it is; one that is for a frontend asks
+/// there. Null: nobody's in particular.
+/// Errors: no JSON object, no model, a model or path that makes no sense; 400 in all cases. 403: a frontend that the key is
+/// not for.
 [[nodiscard]] std::expected<fleet::Profile, Problem> read_question(std::string_view body, const http::Fields& fields,
                                                                    const base::Endpoint& peer, base::Instant now,
                                                                    const ProxyOptions& options,
-                                                                   const fleet::Snapshot& snapshot = {});
+                                                                   const fleet::Snapshot& snapshot = {},
+                                                                   const Key* key = nullptr);
 
 } // namespace herd::proxy

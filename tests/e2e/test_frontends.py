@@ -182,6 +182,23 @@ hostnames = ["c.internal"]
         return answer.header("X-Herd-Node") if answer.status == 200 else answer.status
     assert [node(only), node(only, "c.internal"), node(only, "a.internal")] == ["b1", "b1", "b1"]
     assert [node(both), node(both, "c.internal"), node(both, "a.internal")] == ["b2", 403, "b1"]
+    # What they are told of the fleet is what they can use of it.
+    herd.add_key("root", scope="admin")  # from now on keys are on
+    shown = [("Authorization", "Bearer " + only)]
+    assert [row["name"] for row in herd.get("/herd/v1/nodes", headers=shown).json()["nodes"]] == ["b1"]
+    assert herd.get("/herd/v1/nodes/b2", headers=shown).status == 404 and herd.get("/herd/v1/nodes/b1", headers=shown).status == 200
+    assert "only" not in json.dumps(herd.get("/herd/v1/models", headers=shown).json()) and "only" in json.dumps(herd.get("/herd/v1/models").json())
+    assert herd.get("/fleet/status", headers=shown).status == 403
+    route = herd.post("/herd/v1/route", {"model": "m"}, headers=shown)
+    assert route.status == 200 and route.json()["chosen"] == "b1"
+    assert herd.post("/herd/v1/route", {"model": "m", "frontend": "c"}, headers=shown).status == 403
+    # and a key for what is not there is not made
+    refused = herd.post("/herd/v1/keys", {"name": "typo", "frontends": ["a", "nosuch"]})
+    assert refused.status == 400 and "nosuch" in refused.json()["error"] and "Team A" in refused.json()["error"]
+    assert herd.get("/herd/v1/keys/typo").status == 404
+    # A node of another frontend is nobody's here, which is not to say that the model is missing.
+    named = ask(herd, Authorization="Bearer " + only, X_Herd_Node="b2")
+    assert named.status == 503 and "no single node is called 'b2'" in named.json()["error"]
 
 
 # ------------------------------------------------------------------------------------------------------- labels

@@ -59,6 +59,30 @@ def test_check_config_prints_what_is_in_force_and_flags_win_over_environment_ove
     assert status == 0 and "threads = 3" in out, out + err
 
 
+def test_check_config_refuses_what_serve_would_and_names_line_and_key(tmp_path):
+    need("herd")
+    config, readable = tmp_path / "herd.toml", tmp_path / "readable"
+    readable.write_text("x")
+    readable.chmod(0o644)
+    cases = (("[[node]]\nname = 'x'\nurl = 'http://h:1'\nbearer = 'a'\nbearer_env = 'B'\n", "line 3", "bearer"),
+             ("[[node]]\nurl = 'http://h:1'\nheaders = { Host = 'x' }\n", "line 3", "headers"),
+             ("[[node]]\nurl = 'http://h:1'\nkind = 'cloud'\n", "line 3", "url"),
+             ("[[node]]\nurl = 'http://169.254.1.1:1'\n", "line 3", "url"),
+             ("[[node]]\nurl = 'http://h:1'\nbearer_file = '%s'\n" % readable, "line 3", "bearer_file"),
+             ("[tls]\ncert = 'none.pem'\nkey = 'none.key'\n", "", "tls."),
+             ("[tls]\ncert = 'none.pem'\nkey = '%s'\n" % readable, "", "tls.key"),
+             ("[discovery]\njoin = 'key'\nfleet_key = 'short'\n", "", "key"),
+             ("[discovery]\njoin = 'key'\nfleet_key_file = '%s'\n" % readable, "", "chmod 600"))
+    for text, line, word in cases:
+        config.write_text("threads = 1\n\n" + text)
+        for more in (["--check-config"], ["serve", "--check-config"], []):
+            status, out, err = run("herd", *more, "--config", config, "--state-dir", tmp_path / "s", "--listen", "127.0.0.1:0")
+            assert status == 2 and out == "", (text, more, out, err)
+            assert line in err and word in err and len(err.strip().splitlines()) == 1, (text, more, err)
+    config.write_text("[[node]]\nurl = 'http://h:1'\n[tls]\nself_signed = true\n")
+    assert run("herd", "--check-config", "--config", config, "--state-dir", tmp_path / "fresh")[0] == 0 and not (tmp_path / "fresh").exists()
+
+
 def test_a_taken_port_is_named_and_exit_1(fleet, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as holder:
         address = "127.0.0.1:%d" % holder.getsockname()[1]

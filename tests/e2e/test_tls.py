@@ -95,6 +95,7 @@ def test_a_certificate_of_herds_own_making(sim_fleet):
 def test_reload_takes_a_new_certificate_and_leaves_streams_alone(sim_fleet, authority):
     files = [authority.certificate("127.0.0.1") for _ in range(2)]
     cert, key = sim_fleet.folder / "now.pem", sim_fleet.folder / "now.key"
+    key.touch(0o600)
 
     def put(number):
         cert.write_bytes(files[number][0].read_bytes())
@@ -144,9 +145,13 @@ def test_clients_must_show_a_certificate_when_asked(sim_fleet, authority):
 def test_what_cannot_work_is_said_at_the_start(sim_fleet, authority, tmp_path):
     certificate, key = authority.certificate("127.0.0.1")
     (tmp_path / "empty.toml").write_text("")
+    readable = tmp_path / "readable.key"
+    readable.write_bytes(key.read_bytes())
+    readable.chmod(0o604)
     for arguments, words in ((["--tls-cert", certificate], "tls.cert and tls.key need each other"),
                              (["--tls-cert", certificate, "--tls-key", key, "--tls-self-signed"], "exclude each other"),
-                             (["--tls-cert", tmp_path / "none.pem", "--tls-key", key], "tls.cert")):
+                             (["--tls-cert", tmp_path / "none.pem", "--tls-key", key], "tls.cert"),
+                             (["--tls-cert", certificate, "--tls-key", readable], "can be read by others: chmod 600")):
         done = subprocess.run([program("herd"), "--config", tmp_path / "empty.toml", "--listen", "127.0.0.1:0", "--no-discovery", "--state-dir", tmp_path / "s", *arguments],
                               capture_output=True, text=True, timeout=10)
         assert done.returncode == 2 and words in done.stderr, done.stderr

@@ -4,6 +4,7 @@
 #include "herd/admin/compat_api.hpp"
 #include "herd/admin/decision_view.hpp"
 #include "herd/admin/policy_paths.hpp"
+#include "herd/admin/seen_fleet.hpp"
 #include "herd/admin/surface.hpp"
 #include "herd/health/health_view.hpp"
 #include "net/timer.hpp"
@@ -121,7 +122,7 @@ net::Task<Admin::Reply> Admin::answer(http::ServerExchange& exchange, proxy::Key
         co_return co_await announce(exchange); // nodes are elsewhere; discovery's own rules decide
     }
     if (path == "/herd/v1/route" && head.method == "POST") {
-        co_return co_await route(exchange); // asks, changes nothing
+        co_return co_await route(exchange, std::move(key)); // asks, changes nothing
     }
     co_return co_await write(exchange, path);
 }
@@ -146,7 +147,7 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
     if (auto question = policy_question(path)) {
         co_return co_await read_policy(exchange, std::move(*question));
     }
-    const auto snapshot = co_await scheduler_.fresh_snapshot();
+    const auto snapshot = seen_by(co_await scheduler_.fresh_snapshot(), key.get(), *options_());
     if (path == "/readyz") {
         co_return Reply{snapshot->routable().empty() ? 503 : 200, readiness(*snapshot)};
     }
@@ -259,7 +260,7 @@ net::Task<Admin::Reply> Admin::announce(http::ServerExchange& exchange)
     co_return Reply{200, std::move(taken->body), {}, std::move(taken->mac)};
 }
 
-net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange)
+net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyPtr key)
 {
     const auto body = co_await exchange.read_all(route_limit);
     if (!body) {
@@ -267,7 +268,7 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange)
     }
     const auto options = options_();
     const auto snapshot = scheduler_.snapshot();
-    auto asked = proxy::read_question(*body, exchange.head().fields, exchange.peer(), exchange.loop().now(), *options, *snapshot);
+    auto asked = proxy::read_question(*body, exchange.head().fields, exchange.peer(), exchange.loop().now(), *options, *snapshot, key.get());
     if (!asked) {
         co_return Reply{asked.error().status, error(asked.error().message)};
     }

@@ -112,7 +112,7 @@ private:
     net::Task<Reply> change_pins(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> pin_as_asked(http::ServerExchange& exchange, std::string body);
     net::Task<Reply> announce(http::ServerExchange& exchange);
-    net::Task<Reply> route(http::ServerExchange& exchange);
+    net::Task<Reply> route(http::ServerExchange& exchange, proxy::KeyPtr key);
     net::Task<Reply> add_node(http::ServerExchange& exchange);
     net::Task<Reply> retry_sync(http::ServerExchange& exchange);
     net::Task<Reply> probe_node(net::Loop& loop, std::string name);

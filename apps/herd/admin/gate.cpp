@@ -81,6 +81,10 @@ Verdict judge(const http::RequestHead& head, const base::Endpoint& peer, const p
         verdict.refused = no_admin("this key is for certain models only and may not see the whole fleet");
         return verdict;
     }
+    if (shown.what == proxy::Shown::What::good && !shown.key->frontends.empty() && head.path().starts_with("/fleet/")) {
+        verdict.refused = no_admin("this key is for certain frontends only and may not see the whole fleet");
+        return verdict;
+    }
     if (shown.what == proxy::Shown::What::good && (for_users || shown.key->admin)) {
         shown.key->use->last_used.store(wall.time_since_epoch().count(), std::memory_order_relaxed);
         verdict.key = std::move(shown.key);

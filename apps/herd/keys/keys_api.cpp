@@ -4,6 +4,9 @@
 #include "herd/admin/query.hpp"
 #include "herd/admin/views.hpp"
 #include "herd/keys/login_page.hpp"
+#include "proxy/frontend.hpp"
+
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -50,6 +53,28 @@ net::Task<void> go_to(http::ServerExchange& exchange, std::string_view where, st
     head.fields.add("Cache-Control", "no-store");
     head.fields.add("Set-Cookie", cookie);
     (void)co_await exchange.respond(std::move(head), {});
+}
+
+/// A key for a frontend that does not exist would open nothing, and nobody would know why. Empty: all of them do.
+std::string unknown_frontend(std::string_view body, const proxy::Frontends* all)
+{
+    const auto json = nlohmann::json::parse(body, nullptr, false);
+    const auto list = json.is_object() ? json.find("frontends") : json.end();
+    if (!json.is_object() || list == json.end() || !list->is_array()) {
+        return {}; // what is wrong with it is told elsewhere
+    }
+    for (const auto& one : *list) {
+        const auto name = one.is_string() ? one.get<std::string>() : std::string{};
+        if (name.empty() || (all != nullptr && all->find(name) != nullptr)) {
+            continue;
+        }
+        std::string there;
+        for (const auto& frontend : all != nullptr ? std::span(all->all()) : std::span<const std::unique_ptr<const proxy::Frontend>>{}) {
+            there += (there.empty() ? "" : ", ") + (frontend->config.name.empty() ? frontend->config.id : frontend->config.name);
+        }
+        return "frontends: no frontend is called \"" + name + "\"; " + (there.empty() ? "there are none" : "there are: " + there);
+    }
+    return {};
 }
 
 /// A page of the dashboard, and not one of its files or an answer for programs.
@@ -113,6 +138,10 @@ net::Task<KeyAnswer> KeysApi::answer(http::ServerExchange& exchange, const admin
         auto body = co_await exchange.read_all(body_limit);
         if (!body) {
             co_return KeyAnswer{body.error().code == base::Errc::too_large ? 413 : 400, admin::error(body.error().context)};
+        }
+        const auto options = options_();
+        if (auto unknown = unknown_frontend(*body, options->frontends.get()); !unknown.empty()) {
+            co_return KeyAnswer{400, admin::error(unknown)};
         }
         co_return co_await keeper_.add(exchange.loop(), std::move(*body));
     }

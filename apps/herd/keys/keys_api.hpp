@@ -3,7 +3,10 @@
 #include "herd/admin/gate.hpp"
 #include "herd/keys/key_keeper.hpp"
 #include "http/server.hpp"
+#include "proxy/proxy.hpp"
 
+#include <functional>
+#include <memory>
 #include <string_view>
 
 namespace herd::app::keys {
@@ -11,7 +14,11 @@ namespace herd::app::keys {
 /// Thread: its relay loop.
 class KeysApi {
 public:
-    explicit KeysApi(KeyKeeper& keeper) : keeper_(keeper) {}
+    /// `options`: those that the proxy of this loop has at the moment.
+    KeysApi(KeyKeeper& keeper, std::function<std::shared_ptr<const proxy::ProxyOptions>()> options)
+        : keeper_(keeper), options_(std::move(options))
+    {
+    }
 
     [[nodiscard]] static bool owns(std::string_view path);
     [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange, admin::Verdict verdict);
@@ -22,6 +29,7 @@ private:
     net::Task<void> logout(http::ServerExchange& exchange);
 
     KeyKeeper& keeper_;
+    std::function<std::shared_ptr<const proxy::ProxyOptions>()> options_;
 };
 
 /// Answers a request that the gate refused: JSON, or for a browser that wants a page of the dashboard the login form.

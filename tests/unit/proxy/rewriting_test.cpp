@@ -1,6 +1,7 @@
 // The two changes that a body may see on its way: the name of a fallback, and a num_ctx rounded up.
 #include "world.hpp"
 
+#include "proxy/frontend.hpp"
 #include "proxy/question.hpp"
 
 using namespace herd;
@@ -89,6 +90,34 @@ TEST_CASE("num_ctx is rounded up where that was configured, and nothing else cha
     w.books.instead.clear();
     (void)w.post("/api/chat", larger);
     CHECK(w.node(0).seen.at(1).body == larger);
+}
+
+TEST_CASE("the question of somebody with a key for a frontend is that frontend's, and no other's")
+{
+    ProxyOptions options;
+    FrontendConfig a;
+    a.id = a.name = "a";
+    a.hostnames = {"a.lan"};
+    a.labels_required = {"inside"};
+    auto b = a;
+    b.id = b.name = "b";
+    b.hostnames = {"*"};
+    b.labels_required = {};
+    options.frontends = *Frontends::compile({.frontends = {a, b}}, options, nullptr);
+    http::Fields fields;
+    fields.add("Host", "whatever.lan");
+    const base::Endpoint peer{base::IpAddress::loopback(), 1};
+    const auto ask = [&](std::string_view body, const Key* key) { return read_question(body, fields, peer, {}, options, {}, key); };
+    const std::string_view body = R"({"model":"m"})";
+    Key key;
+    CHECK(ask(body, nullptr)->labels.empty());
+    CHECK(ask(body, &key)->labels.empty()); // for all
+    key.frontends = {"a"};
+    CHECK(ask(body, &key)->labels == std::vector<std::string>{"inside"});
+    CHECK(ask(R"({"model":"m","frontend":"b"})", &key).error().status == 403);
+    CHECK(ask(R"({"model":"m","frontend":"nosuch"})", &key).error().status == 403);
+    key.frontends = {"a", "c"};
+    CHECK(ask(body, &key).error().status == 403); // the Host's is b
 }
 
 TEST_CASE("a question is read as the exchange would read the request")
