@@ -74,6 +74,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
     controls_->config = [this](net::Loop& asker) { return config_from(asker); };
     controls_->add_node = [this](net::Loop& asker, StaticNode node) { return add_node_from(asker, std::move(node)); };
     controls_->make_node = [this](net::Loop& asker, ConfiguredNode settings) { return make_node_from(asker, std::move(settings)); };
+    controls_->named_node = [this](net::Loop& asker, std::string name) { return named_node_from(asker, std::move(name)); };
     controls_->remove_node = [this](net::Loop& asker, fleet::NodeId id, std::string if_match) {
         return remove_node_from(asker, id, std::move(if_match));
     };

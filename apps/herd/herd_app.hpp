@@ -87,6 +87,7 @@ private:
     net::Task<base::Result<void>> add_node_from(net::Loop& asker, StaticNode node);
     net::Task<PolicyAnswer> remove_node_from(net::Loop& asker, fleet::NodeId id, std::string if_match);
     [[nodiscard]] PolicyAnswer may_remove(const fleet::NodeId& id, const std::string& if_match);
+    net::Task<std::optional<admin::NamedNode>> named_node_from(net::Loop& asker, std::string id_or_name);
     void apply_join_rules(const HerdOptions& fresh, discovery::Authenticator keys);
     void tell_openness() const;
     base::Result<admin::TwinAnswer> take_announcement(const admin::Twin& twin);

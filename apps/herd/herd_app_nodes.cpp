@@ -14,11 +14,16 @@ net::Task<base::Result<StaticNode>> HerdApp::make_node_from(net::Loop& asker, Co
 net::Task<base::Result<void>> HerdApp::add_node_from(net::Loop& asker, StaticNode node)
 {
     const fleet::NodeId id = node.id;
-    auto enter = [this, node = std::move(node)]() mutable -> base::Result<void> {
+    const auto changed = std::make_shared<bool>(false);
+    auto enter = [this, changed, node = std::move(node)]() mutable -> base::Result<void> {
+        *changed = scout_->named(node.id) != nullptr;
         scout_->add_static(std::move(node));
         return {};
     };
     auto written = co_await pool_->change(asker, std::move(enter));
+    if (!written && *changed) {
+        co_return base::fail(base::Errc::io, "the change holds until herd restarts, since it cannot be written down: " + written.error().message());
+    }
     if (!written) {
         main_loop().dispatch([this, id] { scout_->remove_static(id); });
         co_return base::fail(base::Errc::io, "nothing was changed, since it cannot be written down: " + written.error().message());

@@ -9,6 +9,8 @@
 #include "proxy/proxy.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <map>
 
 #include <fmt/format.h>
@@ -224,6 +226,19 @@ void scheduler_rows(Table& t, HerdOptions& o)
         .kind = config::Kind::number;
 }
 
+/// Its value is recorded with each request.
+base::Result<std::string> parse_session_header(std::string_view text)
+{
+    constexpr std::array<std::string_view, 7> secrets{"authorization", "proxy-authorization", "cookie",         "x-api-key",
+                                                      "x-auth-token",  "herd-mac",            "x-herd-proof"};
+    const bool token = !text.empty() && text.size() <= 64
+        && std::ranges::all_of(text, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_'; });
+    if (!token || std::ranges::any_of(secrets, [text](std::string_view one) { return base::iequals(one, text); })) {
+        return base::fail(base::Errc::bad_config);
+    }
+    return std::string{text};
+}
+
 void proxy_rows(Table& t, HerdOptions& o)
 {
     t.group("Relaying");
@@ -245,6 +260,9 @@ void proxy_rows(Table& t, HerdOptions& o)
                p.first_byte_timeout);
     t.duration({.key = "proxy.idle_timeout", .sentence = "Patience between bytes of an answer. 0: no limit."},
                p.idle_timeout);
+    t.duration({.key = "proxy.total_timeout",
+                .sentence = "From the request to the end of its answer, waiting included. 0: no limit."},
+               p.total_timeout);
     t.duration({.key = "proxy.early_head",
                 .sentence = "Server-sent events only: when no node has answered for this long, the head of the answer "
                             "and then a comment every 10 s tell the client that it waits, and for what. 0: never."},
@@ -277,6 +295,19 @@ void proxy_rows(Table& t, HerdOptions& o)
         {.key = "cors.hosts",
          .sentence = "Host names accepted when herd listens on loopback only, besides this machine's own; `*` for all."},
         o.cors_hosts);
+    t.parsed_list({.key = "affinity.headers",
+                   .sentence = "Request fields that hold the key of a conversation, the first one present counts; `X-Herd-Session` "
+                               "always does and goes first."},
+                  o.session_headers, "names of request fields that hold no secret", parse_session_header,
+                  [](const std::string& name) { return name; });
+    t.choice({.key = "compat.fleet_headers",
+              .sentence = "Answers carry Ollama Herd's fields (`X-Fleet-Node` and so on) as that version wrote them."},
+             o.compat.fleet,
+             std::vector<std::pair<std::string, proxy::FleetHeaders>>{
+                 {"off", proxy::FleetHeaders::off}, {"0.6", proxy::FleetHeaders::v06}, {"0.8", proxy::FleetHeaders::v08}});
+    t.boolean({.key = "compat.ollamaflow_headers",
+               .sentence = "Answers carry OllamaFlow's fields: `X-OllamaFlow-Request`, `-Backend`, `-Sticky`."},
+              o.compat.ollamaflow);
     t.group("Limits");
     t.number({.key = "limits.nodes", .sentence = "Nodes that herd will know at a time.", .restart = true},
              o.limits.nodes, 1, 65536);

@@ -8,6 +8,7 @@
 #include "config/load.hpp"
 #include "herd/policy/policy_rows.hpp"
 #include "proxy/aliases.hpp"
+#include "proxy/proxy.hpp"
 
 #include <cstdint>
 #include <string>
@@ -100,6 +101,7 @@ struct HerdOptions {
         base::Duration connect_timeout{std::chrono::milliseconds{300}};
         base::Duration first_byte_timeout{std::chrono::seconds{600}}; ///< 0: none
         base::Duration idle_timeout{std::chrono::seconds{600}};       ///< 0: none
+        base::Duration total_timeout{};                               ///< 0: none
         base::Duration early_head{std::chrono::seconds{10}};          ///< 0: never
         base::Duration client_header_timeout{std::chrono::seconds{10}};
         base::Duration client_body_timeout{std::chrono::seconds{60}};
@@ -124,6 +126,8 @@ struct HerdOptions {
         AdminFrom admin_from{AdminFrom::loopback};
     } access{};
 
+    std::vector<std::string> session_headers{proxy::ProxyOptions{}.session_headers}; ///< [affinity]
+    proxy::CompatHeaders compat{};
     std::vector<std::string> cors_origins{};
     std::vector<std::string> cors_hosts{};
 

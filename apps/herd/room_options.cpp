@@ -45,6 +45,9 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     proxy.idle_timeout = options.proxy.idle_timeout;
     proxy.queue_timeout = options.scheduler.queue_timeout;
     proxy.num_ctx_buckets = options.scheduler.num_ctx_buckets;
+    proxy.total_timeout = options.proxy.total_timeout;
+    proxy.compat = options.compat;
+    proxy.session_headers = options.session_headers;
     proxy.early_head = options.proxy.early_head;
     proxy.cors_origins = options.cors_origins;
     proxy.hosts = options.cors_hosts;

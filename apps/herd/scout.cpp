@@ -178,9 +178,13 @@ void Scout::enter(StaticNode node, Named how)
 {
     const fleet::NodeId id = node.id;
     const auto lacking = [](const StaticNode& one) { return one.manner ? std::string_view{one.manner->lacking} : std::string_view{}; };
+    how.revision = revision_ + 1;
     if (const auto known = static_nodes_.find(id); known != static_nodes_.end() && known->second.node.settings == node.settings
         && known->second.node.bearer == node.bearer && lacking(known->second.node) == lacking(node)) {
         node.manner = known->second.node.manner; // kept connections are told apart by it
+        how.revision = known->second.revision;
+    } else {
+        revision_ = how.revision;
     }
     fleet::StaticAdded event = added(node);
     how.node = std::move(node);
@@ -231,6 +235,12 @@ bool Scout::is_of_the_file(const fleet::NodeId& id) const
 {
     const auto found = static_nodes_.find(id);
     return found != static_nodes_.end() && found->second.configured;
+}
+
+const Scout::Named* Scout::named(const fleet::NodeId& id) const
+{
+    const auto at = static_nodes_.find(id);
+    return at == static_nodes_.end() ? nullptr : &at->second;
 }
 
 std::vector<StaticNode> Scout::added_at_run_time() const

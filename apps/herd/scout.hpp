@@ -37,6 +37,14 @@ public:
     /// Named at run time, through the admin API.
     void add_static(StaticNode node);
     void remove_static(const fleet::NodeId& id);
+    struct Named {
+        StaticNode node;
+        bool configured{false};
+        bool ollana{false};
+        std::uint64_t revision{0}; ///< another one after each change
+    };
+    /// Null: no such node was named.
+    [[nodiscard]] const Named* named(const fleet::NodeId& id) const;
     /// An Ollana server, which its own keeper remembers. False: a person named that URL himself, and that counts.
     bool show_ollana(StaticNode node);
     /// Those of flags and file: what is new appears, what is gone leaves.
@@ -67,13 +75,9 @@ private:
     http::Pool pool_;
     discovery::ProofBook& proofs_;
     discovery::Inquiry inquiry_;
-    struct Named {
-        StaticNode node;
-        bool configured{false};
-        bool ollana{false};
-    };
     void enter(StaticNode node, Named how);
     std::map<fleet::NodeId, Named> static_nodes_;
+    std::uint64_t revision_{0};
     base::Uuid herd_id_;
     std::map<fleet::NodeId, std::shared_ptr<discovery::WatchConnection>> watches_;
     std::map<fleet::NodeId, fleet::NodeFacts> polled_; // what polls of the version alone keep

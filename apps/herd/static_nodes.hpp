@@ -44,6 +44,21 @@ struct NodeSurroundings {
 /// The same back, secrets included, for the state file.
 [[nodiscard]] std::string static_node_json(const ConfiguredNode& settings);
 
+/// A body about a node, in two: how it is reached, and its settings. JSON objects; `origin` empty: nothing of that.
+struct NodeBody {
+    std::string origin{};
+    std::string settings{};
+};
+/// Errors: bad_config.
+[[nodiscard]] base::Result<NodeBody> split_node_body(std::string_view body);
+/// The name of an object's first member.
+[[nodiscard]] std::string first_field(std::string_view object);
+/// `before` with what `origin` says: null is the default, "***" keeps a secret. `replace`: what is not named gets its
+/// default, but for url and name. Errors: bad_config, naming the field.
+[[nodiscard]] base::Result<ConfiguredNode> changed_static_node(const ConfiguredNode& before, std::string_view origin, bool replace);
+/// How it is reached, as members of an object; every secret is "***".
+[[nodiscard]] std::string masked_node_json(const ConfiguredNode& settings);
+
 /// As the fleet wants it; the address is filled in when it is a numeric one.
 [[nodiscard]] fleet::StaticAdded added(const StaticNode& node);
 

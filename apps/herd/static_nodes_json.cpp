@@ -1,8 +1,10 @@
 // A named node as JSON: what the admin API takes, and what the state file keeps of it.
 #include "base/text.hpp"
+#include "herd/policy/policy_json.hpp"
 #include "herd/static_nodes.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <nlohmann/json.hpp>
 
@@ -135,7 +137,108 @@ base::Result<void> take_labels(const Json& json, ConfiguredNode& node)
     return {};
 }
 
+constexpr std::string_view kept = "***";
+
+/// What a body may say of how a node is reached; its labels and weight are settings.
+bool is_of_origin(std::string_view key)
+{
+    static constexpr std::array<std::string_view, 12> keys{"url",         "name", "kind",  "api",        "slots",      "bearer",
+                                                           "bearer_env", "bearer_file", "headers", "query", "health_path", "tls"};
+    return std::ranges::find(keys, key) != keys.end();
+}
+
+std::string dumped(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Json parsed(std::string_view text) { return nested_too_deeply(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false); }
+
+/// Puts what was there where `value` says "***".
+base::Result<void> keep_secrets(const std::string& key, Json& value, const Json& before)
+{
+    const auto keep = [&](const std::string& field, Json& text, const Json* old) -> base::Result<void> {
+        if (text.is_string() && text.get_ref<const std::string&>() == kept) {
+            if (old == nullptr) {
+                return refuse(field + ": there is none that \"***\" could keep");
+            }
+            text = *old;
+        }
+        return {};
+    };
+    if (key == "bearer") {
+        return keep(key, value, before.at(key) == "" ? nullptr : &before.at(key));
+    }
+    if ((key == "headers" || key == "query") && value.is_object()) {
+        for (auto& [name, text] : value.items()) {
+            const auto old = before.at(key).find(name);
+            if (auto done = keep(key + "." + name, text, old == before.at(key).end() ? nullptr : &*old); !done) {
+                return done;
+            }
+        }
+    }
+    return {};
+}
+
 } // namespace
+
+base::Result<NodeBody> split_node_body(std::string_view body)
+{
+    const auto json = parsed(body);
+    if (!json.is_object()) {
+        return refuse("the body must be a JSON object");
+    }
+    Json origin = Json::object();
+    Json settings = Json::object();
+    for (const auto& [key, value] : json.items()) {
+        (is_of_origin(key) ? origin : settings)[key] = value;
+    }
+    return NodeBody{origin.empty() ? std::string{} : dumped(origin), dumped(settings)};
+}
+
+std::string first_field(std::string_view object)
+{
+    const auto json = parsed(object);
+    return json.is_object() && !json.empty() ? json.begin().key() : std::string{};
+}
+
+base::Result<ConfiguredNode> changed_static_node(const ConfiguredNode& before, std::string_view origin, bool replace)
+{
+    const Json old = Json::parse(static_node_json(before));
+    auto changes = parsed(origin);
+    if (!changes.is_object()) {
+        return refuse("the body must be a JSON object");
+    }
+    Json after = old;
+    for (const auto& [key, value] : old.items()) {
+        if (replace && is_of_origin(key) && key != "url" && key != "name") {
+            after.erase(key);
+        }
+    }
+    for (auto& [key, value] : changes.items()) {
+        if (value.is_null()) {
+            after.erase(key);
+            continue;
+        }
+        if (auto done = keep_secrets(key, value, old); !done) {
+            return std::unexpected(std::move(done.error()));
+        }
+        after[key] = value;
+    }
+    return parse_static_node(dumped(after));
+}
+
+std::string masked_node_json(const ConfiguredNode& node)
+{
+    auto json = Json::parse(static_node_json(node));
+    json.erase("labels");
+    json.erase("weight");
+    json["bearer"] = node.bearer.empty() && node.bearer_env.empty() && node.bearer_file.empty() ? Json() : Json(kept);
+    for (const char* key : {"headers", "query"}) {
+        for (auto& [name, value] : json[key].items()) {
+            value = kept;
+        }
+    }
+    const auto text = dumped(json);
+    return text.substr(1, text.size() - 2);
+}
 
 base::Result<ConfiguredNode> parse_static_node(std::string_view text)
 {

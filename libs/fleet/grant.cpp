@@ -37,6 +37,7 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
         count_reloads(choice, candidates);
         occupy(open, choice, task, step);
         note_rules(open, choice, profile);
+        lease.bound = !open.bind_to.empty() && bound_.find(open.bind_to, step.now) == node.id;
     }
     ++node.in_flight;
     node.last_lease = step.now;

@@ -79,6 +79,7 @@ struct Lease {
     std::string model_key{};     ///< what is to run: the profile's, or a fallback's
     std::string model{};         ///< the same as the client wrote it
     std::shared_ptr<const Decision> decision{}; ///< how the place was chosen; may be null
+    bool bound{false};           ///< its conversation was bound to this node before
 };
 
 /// Why no lease was granted. `error.code` ∈ no_such_model, no_node, no_such_label, queue_full,

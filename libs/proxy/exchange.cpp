@@ -55,7 +55,7 @@ bool is_json(const http::Fields& fields)
 Exchange::Exchange(Visit& visit)
     : visit_(visit), context_(visit.context_), settings_(visit.settings_), options_(visit.settings_->options.get()),
       client_(visit.client_), route_(visit.route_), cors_(visit.cors_), began_(visit.began_), record_(visit.record_),
-      phase_(visit.phase_), wishes_(read_wishes(client_.head().fields)),
+      phase_(visit.phase_), wishes_(read_wishes(client_.head().fields, options_->session_headers)),
       kept_(context_.shared->replay_bytes, options_->replay_total)
 {
     record_.id = wishes_.request_id.empty() ? base::make_request_id(context_.rng, record_.at) : wishes_.request_id;
@@ -258,7 +258,7 @@ Exchange::Next Exchange::refused(Problem problem)
 Exchange::Next Exchange::understand()
 {
     const auto& fields = client_.head().fields;
-    const auto deadline = began_ + std::min(options_->queue_timeout, wishes_.deadline.value_or(options_->queue_timeout));
+    const auto deadline = began_ + patience_of(*options_, wishes_);
     const auto encoding = fields.find("Content-Encoding");
     std::optional<std::string> unpacked;
     bool readable = !route_.multipart && !encoding;

@@ -116,11 +116,14 @@ void Visit::pass(Attempt attempt, const fleet::Lease& lease)
         head.framing = http::Framing::chunked;
     }
     stamp_proxied(head.fields, lease.node_name, record_.attempts.size());
+    if (options().compat.any()) {
+        stamp_compat(head.fields, lease);
+    }
     stamp(head.fields);
     connection_ = std::move(attempt.connection);
     first_ = attempt.first;
     first_text_ = std::move(attempt.failure_text);
-    if (at_ && options().total_timeout > base::Duration{}) {
+    if (options().total_timeout > base::Duration{}) {
         limit_total(began_ + options().total_timeout - now);
     }
     if (client_.begun()) { // an early head promised such a stream, and no more
@@ -234,7 +237,9 @@ std::string Visit::last_words(RelayEnd end)
     switch (end) {
     case RelayEnd::complete: message += "ended the stream before it was done"; break;
     case RelayEnd::node_broken:
-        message += at_ && at_->late ? "took longer than the frontend allows" : "was lost in the middle of the answer";
+        message += !at_ || !at_->late ? "was lost in the middle of the answer"
+            : at_->frontend != nullptr ? "took longer than the frontend allows"
+                                       : "took longer than is allowed";
         break;
     case RelayEnd::node_silent: message += "fell silent in the middle of the answer"; break;
     default: message += "was lost in the middle of the answer"; break;

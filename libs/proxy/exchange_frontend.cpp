@@ -217,6 +217,9 @@ const fleet::Members* Exchange::members() const
 
 void Visit::limit_total(base::Duration left)
 {
+    if (!at_) { // of no frontend: [proxy] total_timeout
+        at_ = std::make_unique<AtFrontend>();
+    }
     at_->deadline = std::make_unique<net::Deadline>(context_.loop, [this] {
         at_->late = true;
         if (connection_) {

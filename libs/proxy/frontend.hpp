@@ -65,7 +65,7 @@ struct FrontendConfig {
     std::optional<base::Duration> connect_timeout{};
     std::optional<base::Duration> first_byte_timeout{};
     std::optional<base::Duration> idle_timeout{};
-    base::Duration total_timeout{}; ///< 0: none
+    std::optional<base::Duration> total_timeout{};
     std::optional<base::Bytes> max_body{};
     PinTexts pins{};
     bool active{true};

@@ -4,6 +4,7 @@
 #include "fleet/model_name.hpp"
 #include "fleet/selection.hpp"
 #include "proxy/go_json.hpp"
+#include "proxy/proxy.hpp"
 
 #include <algorithm>
 
@@ -51,15 +52,25 @@ void take_labels(const http::Fields& fields, std::string_view name, Wishes& wish
     }
 }
 
-std::string first_of(const http::Fields& fields, std::initializer_list<std::string_view> names)
+std::string text_of(const http::Fields& fields, std::string_view name)
 {
-    for (const auto name : names) {
-        const auto value = fields.find(name);
-        if (value && !value->empty() && value->size() <= 256) {
-            return std::string(*value);
-        }
+    const auto value = fields.find(name);
+    return value && value->size() <= 256 ? std::string(*value) : std::string();
+}
+
+std::string session_of(const http::Fields& fields, std::span<const std::string> names)
+{
+    auto session = text_of(fields, "X-Herd-Session");
+    for (std::size_t i = 0; session.empty() && i < names.size(); ++i) {
+        session = text_of(fields, names[i]);
     }
-    return {};
+    return session;
+}
+
+/// Looked for even where no other wish can be.
+bool named_otherwise(std::span<const std::string> names)
+{
+    return std::ranges::any_of(names, [](const std::string& name) { return !name.starts_with('x') && !name.starts_with('X'); });
 }
 
 bool fit_for_id(std::string_view text)
@@ -139,17 +150,26 @@ bool has_extensions(const http::Fields& fields)
 
 } // namespace
 
-Wishes read_wishes(const http::Fields& fields)
+base::Duration patience_of(const ProxyOptions& options, const Wishes& wishes)
+{
+    auto patience = std::min(options.queue_timeout, wishes.deadline.value_or(options.queue_timeout));
+    return options.total_timeout > base::Duration{} ? std::min(patience, options.total_timeout) : patience;
+}
+
+Wishes read_wishes(const http::Fields& fields, std::span<const std::string> sessions)
 {
     Wishes wishes;
     wishes.product = product_of(fields.find("User-Agent").value_or(""));
-    if (!has_extensions(fields)) {
+    const bool extended = has_extensions(fields);
+    if (extended || named_otherwise(sessions)) {
+        wishes.session = session_of(fields, sessions);
+    }
+    if (!extended) {
         return wishes;
     }
-    wishes.node = first_of(fields, {"X-Herd-Node"});
+    wishes.node = text_of(fields, "X-Herd-Node");
     take_labels(fields, "X-Herd-Label", wishes);
     take_labels(fields, "X-OllamaFlow-Label", wishes);
-    wishes.session = first_of(fields, {"X-Herd-Session", "X-OpenWebUI-Chat-Id", "x-conversation-id", "x-thread-id"});
     take_words(fields, "X-Herd-Tags", wishes.tags);
     take_words(fields, "X-Herd-Fallback-Models", wishes.fallback_models);
     wishes.allow_cloud = base::iequals(fields.find("X-Herd-Allow-Cloud").value_or(""), "true");

@@ -10,6 +10,7 @@
 
 #include <expected>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,13 @@ struct Wishes {
     std::string fault{};      ///< labels that cannot be honoured: the request must be refused with this sentence
     std::string request_id{}; ///< empty unless fit to be ours: 1 to 64 of [A-Za-z0-9._-]
 };
+/// `sessions`: names of fields that hold a conversation's key, besides X-Herd-Session.
 /// Fields that make no sense are as if they were not there, except labels: see Wishes::fault.
-[[nodiscard]] Wishes read_wishes(const http::Fields& fields);
+[[nodiscard]] Wishes read_wishes(const http::Fields& fields, std::span<const std::string> sessions);
+
+struct ProxyOptions;
+/// How long such a request may wait for a place.
+[[nodiscard]] base::Duration patience_of(const ProxyOptions& options, const Wishes& wishes);
 
 /// A model as a client names it.
 struct ModelReference {

@@ -5,6 +5,7 @@
 #include "base/units.hpp"
 #include "http/pool.hpp"
 #include "http/server.hpp"
+#include "proxy/compat_headers.hpp"
 #include "proxy/memory.hpp"
 #include "proxy/record.hpp"
 #include "proxy/scheduler.hpp"
@@ -37,6 +38,8 @@ struct ProxyOptions {
     std::vector<std::string> hosts{}; ///< accepted nevertheless; "*": all
     std::size_t exchanges_max{65536};
     base::Duration connect_timeout{}; ///< 0: the pool's
+    CompatHeaders compat{};
+    std::vector<std::string> session_headers{"X-OpenWebUI-Chat-Id", "x-conversation-id", "x-thread-id"}; ///< besides X-Herd-Session
     base::Duration total_timeout{};   ///< from the request's head to the end of the answer; 0: none
     std::shared_ptr<const Frontends> frontends{}; ///< null: none are configured
     std::shared_ptr<const Aliases> aliases{};     ///< null: none are configured

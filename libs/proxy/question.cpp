@@ -91,11 +91,15 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
     if (!frontend) {
         return std::unexpected(frontend.error());
     }
-    auto wishes = read_wishes(fields);
+    auto wishes = read_wishes(fields, options.session_headers);
     if (!wishes.fault.empty()) {
         return std::unexpected(bad_request(std::move(wishes.fault)));
     }
+    const auto& rules = *frontend != nullptr ? *(*frontend)->options : options;
     if (*frontend != nullptr) {
+        if (!(*frontend)->built_in) {
+            wishes.allow_cloud = (*frontend)->config.allow_cloud;
+        }
         if (const auto* pins = (*frontend)->pins.find(class_of(route), route)) {
             peek = peek_json(pins->merge_into(body)); // what it tells stands on its own
         }
@@ -124,8 +128,7 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         }
     }
     round_num_ctx(peek, options.num_ctx_buckets);
-    const auto patience = std::min(options.queue_timeout, wishes.deadline.value_or(options.queue_timeout));
-    return make_profile(route, fleet::Need::slot, *model, peek, wishes, peer, now + patience);
+    return make_profile(route, fleet::Need::slot, *model, peek, wishes, peer, now + patience_of(rules, wishes));
 }
 
 } // namespace herd::proxy

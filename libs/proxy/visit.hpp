@@ -116,6 +116,7 @@ private:
     /// Names come from the network: what cannot stand in a field becomes '?'.
     [[nodiscard]] static std::string field_value(std::string_view text);
     void stamp_proxied(http::Fields& fields, std::string_view node, std::size_t retries) const;
+    void stamp_compat(http::Fields& fields, const fleet::Lease& lease) const; // compat_headers.cpp
     void stamp(http::Fields& fields) const;
     void node_done();
     void finish_relay(const Relayed& relayed);

@@ -136,7 +136,8 @@ def test_the_patience_between_bytes_and_for_the_whole_is_the_frontends(fleet):
         ended.append(exchange)
         exchange.close()
     with ScriptedOllama(["m:latest"], drips) as backend:
-        herd = fleet.static(backend, config=frontends(a='idle_timeout = "300ms"', b='total_timeout = "700ms"'))
+        herd = fleet.static(backend, config=frontends(a='idle_timeout = "300ms"\ntotal_timeout = "0s"', b='total_timeout = "700ms"')
+                            + '[proxy]\ntotal_timeout = "30s"\n')
         for host, mark, words, low, high in (("a.lan", {"silent": 1}, "fell silent in the middle of the answer", 250, 1500),
                                              ("b.lan", {}, "took longer than the frontend allows", 650, 2000)):
             for path in ("/api/chat", "/v1/chat/completions"):
@@ -212,3 +213,66 @@ def test_a_place_of_a_frontend_is_free_again_when_its_client_leaves(fleet):
         again, piece = hold("one.lan")
         assert piece == LINE
         again.close()
+
+
+# ------------------------------------------------------------------------------------- conversations, compatibility
+
+def test_the_field_that_holds_a_conversation_is_configured(fleet):
+    backends = [ScriptedOllama(["m:latest"], echo) for _ in range(3)]
+    try:
+        herd = fleet.static(*backends, config='[affinity]\nheaders = ["Chat-Key", "x-thread-id"]\n[[frontend]]\nname = "a"\nhostnames = ["*"]\n'
+                                              'policy = "round_robin"\nsticky = true\n')
+
+        def node(**fields):
+            return ask(herd, **fields).header("X-Herd-Node")
+        homes = {key: node(Chat_Key=key) for key in ("one", "two", "three")}
+        assert len(set(homes.values())) == 3
+        for _ in range(3):
+            for key, home in homes.items():
+                assert node(Chat_Key=key) == home and node(X_Thread_Id=key) == home and node(X_Herd_Session=key, Chat_Key="two") == home
+        assert latest(herd, path="/api/chat")["session"] == "three"
+        assert inference(backends[0])[-1].header("Chat-Key")  # it is the client's own, and goes on
+        ask(herd, X_Conversation_Id="four")
+        assert latest(herd, path="/api/chat").get("session") in (None, "")  # not configured any more
+    finally:
+        for backend in backends:
+            backend.close()
+
+
+def test_secrets_hold_no_conversation(fleet):
+    herd = fleet.herd(discovery=False, config=fleet.config('[affinity]\nheaders = ["Authorization"]\n'), wait=False)
+    assert herd.wait(10) == 2 and "line 2" in herd.output() and "affinity.headers" in herd.output()
+
+
+def test_fields_of_the_other_systems_are_sent_when_asked_for(fleet):
+    def forged(exchange):
+        exchange.answer(200, DONE, headers=[("X-Fleet-Node", "forged"), ("X-OllamaFlow-Backend", "forged")])
+    with ScriptedOllama(["m:latest"], forged, loaded=["m:latest"]) as b1:
+        nodes = '[[node]]\nname = "b1"\nurl = "%s"\n' % b1.url
+        site = '[[frontend]]\nname = "a"\nhostnames = ["*"]\nsticky = true\n'
+        path = fleet.config(site + nodes)
+        herd = fleet.herd(discovery=False, config=path).wait_online(["b1"])
+
+        def fields(**more):
+            answer = ask(herd, **more)
+            assert answer.status == 200
+            return {name: value for name, value in answer.headers if name.startswith(("X-Fleet", "X-Ollama"))}
+        assert fields() == {}
+        path.write_text('[compat]\nfleet_headers = "0.8"\nollamaflow_headers = true\n' + site + nodes)
+        assert herd.post("/herd/v1/reload").status == 200
+        got = fields(X_Herd_Session="s1", X_Request_Id="r-1")
+        score = got.pop("X-Fleet-Score")
+        assert int(score) <= 0
+        assert got.pop("X-Fleet-Affinity") in ("new", "matched")
+        assert got == {"X-Fleet-Node": "b1", "X-Fleet-Served-Model": "m:latest", "X-Fleet-Requested-Model": "m", "X-Fleet-Fallback": "false",
+                       "X-Fleet-Backend": "ollama", "X-Fleet-Retries": "0", "X-OllamaFlow-Request": "r-1", "X-OllamaFlow-Backend": "b1"}
+        assert {"X-OllamaFlow-Sticky": "True", "X-Fleet-Affinity": "matched"}.items() <= fields(X_Herd_Session="s1").items()
+        long = ask(herd, body={**CHAT, "messages": [{"role": "user", "content": "word " * 20000}]})
+        tokens, context = (int(part.split("=")[1]) for part in long.header("X-Fleet-Context-Overflow").split("; "))
+        assert tokens > context == 4096
+        substituted = ask(herd, body={**CHAT, "model": "gone", "fallback_models": ["m"]})
+        assert substituted.header("X-Fleet-Fallback") == "true" and substituted.header("X-Fleet-Requested-Model") == "gone"
+        path.write_text('[compat]\nfleet_headers = "0.6"\n' + site + nodes)
+        assert herd.post("/herd/v1/reload").status == 200
+        assert set(fields()) == {"X-Fleet-Node", "X-Fleet-Score"}
+        assert ask(herd, body={**CHAT, "model": "gone", "fallback_models": ["m"]}).header("X-Fleet-Fallback") == "m:latest"

@@ -320,3 +320,79 @@ hostnames = ["*"]
 
 def latest_record(herd, frontend):
     return next(each for each in reversed(herd.get("/herd/v1/requests?limit=50").json()["requests"]) if each["frontend"] == frontend and each["status"] == 200)
+
+
+# ------------------------------------------------------------------------------------------ changed at run time
+
+SECRETS = ("first-bearer", "second-bearer", "header-secret", "query-secret", "new-secret")
+
+
+def settings(herd, method, name, body=None, path="", **fields):
+    return request(herd.url, method, "/herd/v1/nodes/%s/settings%s" % (name, path), body, headers=[(key.replace("_", "-"), value) for key, value in fields.items()])
+
+
+def test_how_a_node_is_reached_is_changed_and_its_secrets_are_only_written(fleet):
+    with ScriptedOllama() as backend:
+        herd = fleet.herd(discovery=False)
+
+        def sent():
+            assert herd.chat("m").status == 200
+            exchange = backend.seen[-1]
+            return exchange.header("Authorization"), exchange.header("X-Own"), exchange.target.partition("?")[2]
+        made = herd.post("/herd/v1/nodes", {"url": backend.url, "name": "x", "bearer": "first-bearer", "headers": {"X-Own": "header-secret"}, "query": {"k": "query-secret"}})
+        assert made.status == 201 and made.json()["state"] == "online"
+        assert sent() == ("Bearer first-bearer", "header-secret", "k=query-secret")
+        shown = settings(herd, "GET", "x")
+        origin = {"url": backend.url, "name": "x", "kind": "static", "api": "ollama", "bearer": "***", "headers": {"X-Own": "***"}, "query": {"k": "***"}}
+        assert origin.items() <= shown.json().items() and shown.json()["weight"] == 1
+        # What was shown, written back with one thing changed, keeps every secret.
+        back = {key: value for key, value in shown.json().items() if key not in ("source", "node")}
+        changed = settings(herd, "PUT", "x", {**back, "labels": ["eu"]}, If_Match=shown.header("ETag"))
+        assert changed.status == 200 and origin.items() <= changed.json().items() and changed.json()["labels"] == ["eu"], changed
+        assert sent() == ("Bearer first-bearer", "header-secret", "k=query-secret")
+        # One of them is changed, one is taken away; nobody who saw the older state changes it by mistake.
+        assert settings(herd, "PATCH", "x", {"bearer": "second-bearer", "query": None}, path="?dry_run=1").status == 200
+        assert sent()[0] == "Bearer first-bearer"
+        changed = settings(herd, "PATCH", "x", {"bearer": "second-bearer", "query": None})
+        assert changed.status == 200 and changed.json()["bearer"] == "***" and changed.json()["query"] == {} and changed.json()["labels"] == ["eu"]
+        assert sent() == ("Bearer second-bearer", "header-secret", "")
+        assert settings(herd, "PATCH", "x", {"bearer": "new-secret"}, If_Match=shown.header("ETag")).status == 412
+        again = settings(herd, "PATCH", "x", {"headers": {"X-Own": "***", "X-More": "new-secret"}}, If_Match=changed.header("ETag"))
+        assert again.status == 200 and again.json()["headers"] == {"X-Own": "***", "X-More": "***"}
+        assert sent()[1] == "header-secret" and backend.seen[-1].header("X-More") == "new-secret"
+        # What makes no sense is told with its field, and changes nothing of either kind.
+        for body, status, words in (({"headers": {"X-Other": "***"}}, 400, ("headers.X-Other", "none")), ({"headers": {"Host": "x"}}, 400, ("headers",)),
+                                    ({"bearer": 7}, 400, ("bearer",)), ({"bearer_env": "HOME"}, 400, ("bearer_env",)), ({"tls": {"pinn": ""}}, 400, ("tls.pinn",)),
+                                    ({"url": "http://127.0.0.1:1"}, 409, ("url",)), ({"url": "http://169.254.1.1"}, 400, ("169.254",)),
+                                    ({"bearer": "new-secret", "weight": 0}, 400, ("weight",)), ({"bearer": "new-secret", "wait": 1}, 400, ("wait",))):
+            wrong = settings(herd, "PATCH", "x", body)
+            assert wrong.status == status and all(word in wrong.json()["error"] for word in words), (body, wrong)
+            assert "new-secret" not in wrong.body.decode()
+        assert sent() == ("Bearer second-bearer", "header-secret", "")
+        assert settings(herd, "PATCH", "x", {"name": "y"}).json()["name"] == "y" and herd.node("y")["state"] == "online"
+        # It is the same after a restart, and the secrets are nowhere to be read.
+        everything = herd.output() + "".join(herd.get(path).body.decode() for path in (
+            "/herd/v1/nodes", "/herd/v1/nodes/y", "/herd/v1/nodes/y/settings", "/herd/v1/config", "/herd/v1/requests", "/metrics", "/fleet/status"))
+        assert not [secret for secret in SECRETS if secret in everything]
+        herd.stop()
+        herd = fleet.herd(discovery=False).wait_online(["y"])
+        assert sent() == ("Bearer second-bearer", "header-secret", "")
+        cleared = settings(herd, "PUT", "y", {"headers": {"X-Own": "***"}})
+        assert cleared.json()["bearer"] is None and cleared.json()["labels"] == [] and sent() == (None, "header-secret", "")
+
+
+def test_a_node_of_the_file_is_changed_in_the_file(fleet):
+    with ScriptedOllama() as backend:
+        herd = fleet.static(backend)
+        refused = settings(herd, "PATCH", "b1", {"bearer": "new-secret"})
+        assert refused.status == 409 and "herd.toml" in refused.json()["error"] and "bearer" in refused.json()["error"]
+        assert settings(herd, "PATCH", "b1", {"weight": 2}).status == 200
+        assert settings(herd, "GET", "b1").json()["bearer"] is None
+
+
+def test_a_node_that_announces_itself_has_no_bearer(sim_fleet):
+    herd, _, _ = sim_fleet.simulated(1)
+    refused = settings(herd, "PATCH", "n1", {"bearer": "new-secret", "weight": 2})
+    assert refused.status == 400 and "announces itself" in refused.json()["error"]
+    assert settings(herd, "GET", "n1").json()["weight"] == 1 and "url" not in settings(herd, "GET", "n1").json()
+    assert settings(herd, "PATCH", "nobody", {"bearer": "x"}).status == 404

@@ -12,8 +12,10 @@
 #include "proxy/proxy.hpp"
 #include "proxy/scheduler.hpp"
 
+#include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace herd::app::admin {
 
@@ -45,6 +47,14 @@ struct PolicyQuestion {
     std::string target{}; ///< id or name
 };
 
+/// A node that a person named.
+struct NamedNode {
+    fleet::NodeId id{};
+    ConfiguredNode settings{};
+    bool configured{false};    ///< by file or flag: else through the admin API
+    std::uint64_t revision{0}; ///< another one after each change
+};
+
 /// What the rest of the program does for the admin API. All of them may be called on any relay loop.
 struct Controls {
     std::string version{};
@@ -73,7 +83,9 @@ struct Controls {
     std::function<net::Task<PolicyAnswer>(net::Loop& asker, PolicyChange change)> change_policy{};
     /// Checks what was posted, without adding it. Errors: bad_config.
     std::function<net::Task<base::Result<StaticNode>>(net::Loop& asker, ConfiguredNode settings)> make_node{};
-    /// Both return when it is in force and written down, or why not.
+    /// Nothing: no node is called so, or it announces itself.
+    std::function<net::Task<std::optional<NamedNode>>(net::Loop& asker, std::string id_or_name)> named_node{};
+    /// Both return when it is in force and written down, or why not. A node that is there is changed.
     std::function<net::Task<base::Result<void>>(net::Loop& asker, StaticNode node)> add_node{};
     std::function<net::Task<PolicyAnswer>(net::Loop& asker, fleet::NodeId id, std::string if_match)> remove_node{};
     /// The JSON twin of an announcement; the answer, or why it is not taken.
@@ -108,6 +120,9 @@ private:
     net::Task<Reply> write(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> read_policy(http::ServerExchange& exchange, PolicyQuestion question); // admin_policy.cpp
     net::Task<Reply> change_policy(http::ServerExchange& exchange, PolicyChange change);
+    net::Task<Reply> read_node_settings(net::Loop& loop, std::string target); // admin_origin.cpp
+    net::Task<Reply> change_node_settings(net::Loop& loop, PolicyChange change);
+    net::Task<std::expected<StaticNode, Reply>> other_origin(net::Loop& loop, NamedNode named, std::string origin, bool replace);
     net::Task<Reply> read_pins(http::ServerExchange& exchange, std::string_view path); // admin_pins.cpp
     net::Task<Reply> change_pins(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> pin_as_asked(http::ServerExchange& exchange, std::string body);

@@ -70,6 +70,9 @@ std::optional<PolicyChange> policy_change(std::string_view method, std::string_v
 
 net::Task<Admin::Reply> Admin::read_policy(http::ServerExchange& exchange, PolicyQuestion question)
 {
+    if (question.what == PolicyQuestion::What::node) {
+        co_return co_await read_node_settings(exchange.loop(), std::move(question.target));
+    }
     auto answer = co_await controls_->policy(exchange.loop(), std::move(question));
     co_return Reply{answer.status, std::move(answer.body), {}, {}, std::move(answer.etag)};
 }
@@ -84,6 +87,9 @@ net::Task<Admin::Reply> Admin::change_policy(http::ServerExchange& exchange, Pol
     change.if_match = exchange.head().fields.find("If-Match").value_or("");
     const auto query = exchange.head().query();
     change.dry_run = query == "dry_run=1" || query.starts_with("dry_run=1&") || query.ends_with("&dry_run=1");
+    if (change.what == What::put_node || change.what == What::patch_node || change.what == What::reset_node) {
+        co_return co_await change_node_settings(exchange.loop(), std::move(change));
+    }
     auto answer = co_await controls_->change_policy(exchange.loop(), std::move(change));
     co_return Reply{answer.status, std::move(answer.body), {}, {}, std::move(answer.etag)};
 }

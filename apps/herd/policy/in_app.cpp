@@ -101,6 +101,20 @@ net::Task<PolicyAnswer> HerdApp::change_policy_from(net::Loop& asker, PolicyChan
     co_return std::move(*answer->value);
 }
 
+net::Task<std::optional<admin::NamedNode>> HerdApp::named_node_from(net::Loop& asker, std::string id_or_name)
+{
+    auto work = [this, id_or_name = std::move(id_or_name)]() -> std::optional<admin::NamedNode> {
+        const auto snapshot = fleet_->publish();
+        const auto* view = snapshot->find(id_or_name);
+        const auto* named = view == nullptr ? nullptr : scout_->named(view->id);
+        if (named == nullptr || named->ollana) { // an Ollana server is reached as it says
+            return std::nullopt;
+        }
+        return admin::NamedNode{named->node.id, named->node.settings, named->configured, named->revision};
+    };
+    co_return co_await on_loop(asker, main_loop(), std::move(work));
+}
+
 net::Task<PolicyAnswer> HerdApp::policy_from(net::Loop& asker, admin::PolicyQuestion question)
 {
     auto work = [this, question = std::move(question)] {

@@ -190,7 +190,7 @@ void limit_rows(Table& table, proxy::FrontendConfig& rules)
     optional_duration(table, {.key = "first_byte_timeout", .sentence = "Instead of `[proxy] first_byte_timeout`; 0: none."},
                       rules.first_byte_timeout);
     optional_duration(table, {.key = "idle_timeout", .sentence = "Instead of `[proxy] idle_timeout`; 0: none."}, rules.idle_timeout);
-    table.duration({.key = "total_timeout", .sentence = "From the request to the end of its answer; 0: none."}, rules.total_timeout);
+    optional_duration(table, {.key = "total_timeout", .sentence = "Instead of `[proxy] total_timeout`; 0: none."}, rules.total_timeout);
     optional_bytes(table, {.key = "max_body", .sentence = "Longest request body, instead of `[proxy] max_body`."}, rules.max_body);
 }
 

@@ -250,3 +250,43 @@ TEST_CASE("what the state file keeps of a node makes the same node")
     REQUIRE(second);
     CHECK(*second == *first);
 }
+
+TEST_CASE("a change of a node names what it changes, and \"***\" keeps a secret")
+{
+    const auto before = app::parse_static_node(R"({"url":"http://a:1","name":"n","labels":["x"],"weight":2,"bearer":"b","headers":{"X-A":"1","X-B":"2"},"query":{"q":"v"}})");
+    REQUIRE(before);
+    const auto after = [&](std::string_view body, bool replace = false) {
+        auto made = app::changed_static_node(*before, body, replace);
+        REQUIRE(made);
+        return *made;
+    };
+    CHECK(after("{}") == *before);
+    CHECK(after(R"({"bearer":"***","headers":{"X-B":"***","X-C":"3"}})").headers == std::vector<std::string>{"X-B=2", "X-C=3"});
+    CHECK(after(R"({"bearer":null})").bearer.empty());
+    CHECK(after(R"({"api":"openai","health_path":"/h"})").bearer == "b");
+    const auto replaced = after(R"({"query":{"q":"***"}})", true);
+    CHECK(replaced.bearer.empty());
+    CHECK(replaced.headers.empty());
+    CHECK(replaced.query == std::vector<std::string>{"q=v"});
+    CHECK(replaced.name == "n");
+    CHECK(replaced.labels == std::vector<std::string>{"x"}); // a setting, not how it is reached
+    CHECK(replaced.weight == 2);
+    const auto fault = [&](std::string_view body) {
+        auto made = app::changed_static_node(*before, body, false);
+        REQUIRE_FALSE(made);
+        return made.error().context;
+    };
+    CHECK(fault(R"({"headers":{"X-Z":"***"}})").starts_with("headers.X-Z: there is none"));
+    CHECK(fault(R"({"tls":{"pinn":"x"}})").starts_with("unknown field \"tls.pinn\""));
+    CHECK(fault(R"({"bearer_file":"/etc/shadow"})").starts_with("bearer_file: only in the configuration file"));
+    CHECK(fault("[]") == "the body must be a JSON object");
+    const auto shown = app::masked_node_json(*before);
+    CHECK(shown.find(R"("bearer":"***")") != std::string::npos);
+    CHECK(shown.find(R"("headers":{"X-A":"***","X-B":"***"})") != std::string::npos);
+    const auto parts = app::split_node_body(R"({"weight":2,"bearer":"x","labels":[]})");
+    REQUIRE(parts);
+    CHECK(parts->origin == R"({"bearer":"x"})");
+    CHECK(parts->settings == R"({"labels":[],"weight":2})");
+    CHECK(app::split_node_body(R"({"weight":2})")->origin.empty());
+    CHECK_FALSE(app::split_node_body(std::string(1000, '[')).has_value());
+}

@@ -23,9 +23,8 @@ FrontendConfig named(std::string id, std::vector<std::string> hosts = {"*"})
     return config;
 }
 
-ProxyOptions with(Frontends::Input input)
+ProxyOptions with(Frontends::Input input, ProxyOptions options = {})
 {
-    ProxyOptions options;
     options.own_id = "test";
     options.frontends = *Frontends::compile(std::move(input), options, nullptr);
     return options;
@@ -437,4 +436,26 @@ TEST_CASE("without retries a request is sent once, even where a kept connection 
     CHECK(starts(w.post("/api/chat", R"({"model":"m"})"), "502"));
     CHECK(w.node(0).seen.size() == 2);
     CHECK(w.node(1).seen.empty());
+}
+
+TEST_CASE("[proxy] total_timeout holds without frontends, and a frontend may have its own")
+{
+    for (const bool own : {false, true}) {
+        auto a = named("a");
+        a.total_timeout = std::chrono::seconds{0};
+        auto options = own ? with({.frontends = {a}}, {.total_timeout = 2s}) : ProxyOptions{.total_timeout = 2s};
+        World w(1, std::move(options));
+        Script slow{opening()};
+        for (int i = 0; i < 6; ++i) {
+            slow.push_back(chunk(R"({"model":"m","done":false})" "\n"));
+            slow.push_back(pause(500ms));
+        }
+        slow.push_back(chunk(R"({"model":"m","done":true})" "\n"));
+        slow.push_back(end_of_chunks());
+        w.node(0).scripts = {slow};
+        const auto got = w.post("/api/chat", R"({"model":"m"})", {}, 5s);
+        CHECK(starts(got, "200"));
+        CHECK((got.find("took longer than is allowed") != std::string::npos) == !own);
+        CHECK((got.find(R"("done":true)") != std::string::npos) == own);
+    }
 }

@@ -1,6 +1,7 @@
 #include "proxy/cors.hpp"
 #include "proxy/heads.hpp"
 #include "proxy/profile.hpp"
+#include "proxy/proxy.hpp"
 #include "support/catch.hpp"
 
 using namespace herd;
@@ -144,9 +145,13 @@ TEST_CASE("a node's CORS fields are not the client's, everything else is")
     CHECK(head.fields.size() == 3);
 }
 
+namespace {
+Wishes wishes_of(const http::Fields& fields) { return read_wishes(fields, ProxyOptions{}.session_headers); }
+} // namespace
+
 TEST_CASE("wishes are read from header fields, nonsense is overlooked")
 {
-    const auto wishes = read_wishes(request({{"X-Herd-Node", "n1"}, {"X-Herd-Label", "EU, fast"}, {"X-OllamaFlow-Label", "eu"}, {"X-Herd-Priority", "Batch"},
+    const auto wishes = wishes_of(request({{"X-Herd-Node", "n1"}, {"X-Herd-Label", "EU, fast"}, {"X-OllamaFlow-Label", "eu"}, {"X-Herd-Priority", "Batch"},
                                              {"X-Herd-Tags", "a,b"}, {"X-Herd-Deadline", "1.5"}, {"X-OpenWebUI-Chat-Id", "c"}, {"X-Request-Id", "my-own_id.7"}})
                                         .fields);
     CHECK(wishes.node == "n1");
@@ -156,13 +161,31 @@ TEST_CASE("wishes are read from header fields, nonsense is overlooked")
     CHECK(wishes.deadline == 1500ms);
     CHECK(wishes.session == "c");
     CHECK(wishes.request_id == "my-own_id.7");
-    const auto bad = read_wishes(request({{"X-Herd-Priority", "x"}, {"X-Herd-Deadline", "-1"}, {"X-Request-Id", "a b"}, {"X-Herd-Session", ""}}).fields);
+    const auto bad = wishes_of(request({{"X-Herd-Priority", "x"}, {"X-Herd-Deadline", "-1"}, {"X-Request-Id", "a b"}, {"X-Herd-Session", ""}}).fields);
     CHECK(bad.priority == fleet::Priority::normal);
     CHECK_FALSE(bad.deadline);
     CHECK(bad.request_id.empty());
-    CHECK(read_wishes(request({{"X-Herd-Deadline", "0.3"}}).fields).deadline == 300ms);
-    CHECK(read_wishes(request({{"X-Herd-Deadline", "5"}}).fields).deadline == 5s);
-    CHECK_FALSE(read_wishes(request({{"X-Herd-Deadline", "99999999"}}).fields).deadline);
+    CHECK(wishes_of(request({{"X-Herd-Deadline", "0.3"}}).fields).deadline == 300ms);
+    CHECK(wishes_of(request({{"X-Herd-Deadline", "5"}}).fields).deadline == 5s);
+    CHECK_FALSE(wishes_of(request({{"X-Herd-Deadline", "99999999"}}).fields).deadline);
+}
+
+TEST_CASE("a conversation's key stands in the first field that is configured for it")
+{
+    const auto session = [](std::vector<std::pair<std::string, std::string>> fields, const std::vector<std::string>& names) {
+        http::Fields all;
+        for (const auto& [name, value] : fields) {
+            all.add(name, value);
+        }
+        return read_wishes(all, names).session;
+    };
+    const auto usual = ProxyOptions{}.session_headers;
+    CHECK(session({{"X-Thread-Id", "t"}, {"x-conversation-id", "c"}}, usual) == "c");
+    CHECK(session({{"X-Thread-Id", "t"}, {"X-Herd-Session", "s"}}, usual) == "s");
+    CHECK(session({{"X-Thread-Id", "t"}}, {"Chat"}).empty());
+    CHECK(session({{"chat", "7"}}, {"Chat"}) == "7"); // no other wish begins like that
+    CHECK(session({{"Chat", "7"}, {"X-Herd-Session", "s"}}, {"Chat"}) == "s");
+    CHECK(session({{"Chat", std::string(257, 'x')}}, {"Chat"}).empty());
 }
 
 TEST_CASE("a conversation is known by its own field, or by those that other clients send")
@@ -172,7 +195,7 @@ TEST_CASE("a conversation is known by its own field, or by those that other clie
         for (const auto& [name, value] : fields) {
             head.fields.add(name, value);
         }
-        return read_wishes(head.fields).session;
+        return wishes_of(head.fields).session;
     };
     CHECK(session({{"x-conversation-id", "one"}}) == "one");
     CHECK(session({{"X-Conversation-ID", "one"}}) == "one");

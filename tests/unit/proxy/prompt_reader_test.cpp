@@ -170,7 +170,7 @@ TEST_CASE("the profile carries what the scheduler weighs")
     fields.add("X-Herd-Tags", "second, first");
     fields.add("User-Agent", "Open-WebUI/0.6.2 (linux)");
     fields.add("X-Herd-Fallback-Models", "d, c:1");
-    auto wishes = read_wishes(fields);
+    auto wishes = read_wishes(fields, {});
     const auto route = classify("POST", "/api/generate", "");
     const auto model = read_model("m", route);
     REQUIRE(model);
