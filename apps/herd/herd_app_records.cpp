@@ -82,6 +82,9 @@ net::Task<std::vector<health::Past>> HerdApp::past_from(net::Loop& asker)
     constexpr std::size_t most = 50'000;
     const auto all = std::make_shared<std::vector<health::Past>>();
     auto take = [all](const store::RequestRecord& record) {
+        if (!health::counts(record)) {
+            return;
+        }
         const auto took = std::chrono::duration_cast<std::chrono::microseconds>(record.total);
         all->push_back({record.at + took, health::finished_of(record)});
     };
@@ -146,8 +149,9 @@ health::Glance HerdApp::glance()
 
 void HerdApp::record(proxy::ExchangeRecord&& record)
 {
-    requests_total_.fetch_add(1, std::memory_order_relaxed);
-    if (record.status >= 500 || record.termination.starts_with('N')) {
+    const bool ours = record.api == "admin"; // no request to the fleet
+    requests_total_.fetch_add(ours ? 0 : 1, std::memory_order_relaxed);
+    if (!ours && (record.status >= 500 || record.termination.starts_with('N'))) {
         requests_failed_.fetch_add(1, std::memory_order_relaxed);
     }
     ledger_->put(std::move(record));

@@ -654,6 +654,10 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
     collect_warnings(result.options, table, environment);
     result.effective = config::effective_toml(table);
     result.effective_json = config::effective_json(table);
+    if (!result.options.config_file.empty()) {
+        const std::string path = result.options.config_file;
+        result.effective_json.insert(1, fmt::format("\"config_file\":{{\"value\":{},\"from\":\"in use\"}},", config::quoted(path)));
+    }
     return result;
 }
 

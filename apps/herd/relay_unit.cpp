@@ -1,6 +1,7 @@
 #include "herd/relay_unit.hpp"
 
 #include "herd/dashboard/page.hpp"
+#include "herd/watched.hpp"
 #include "proxy/frontend.hpp"
 #include "proxy/merged.hpp"
 
@@ -30,12 +31,20 @@ proxy::HostPolicy host_policy(const proxy::ProxyOptions& options)
     return {name.data(), hosts};
 }
 
+/// Agents announce themselves each second, and a question about a decision changes nothing.
+bool is_worth_a_record(const http::RequestHead& head)
+{
+    const bool reads = head.method == "GET" || head.method == "HEAD" || head.method == "OPTIONS";
+    return !reads && head.path() != "/herd/v1/announce" && head.path() != "/herd/v1/route";
+}
+
 } // namespace
 
 RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
     : loop_(loop), network_(net::make_network(loop)), pool_(loop, *network_, parts.pool),
       scheduler_(loop, *parts.fleet, parts.index), hosts_(host_policy(*parts.proxy)),
-      proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, std::move(parts.sink)),
+      proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, parts.sink),
+      sink_(std::move(parts.sink)), rng_(parts.rng.next()),
       admin_(scheduler_, [this] { return proxy_.options(); }, std::move(parts.controls)),
       records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys, [this] { return proxy_.options(); }), devices_(*parts.devices),
       knocked_(std::move(parts.knocked)), gate_(std::move(parts.gate)),
@@ -90,7 +99,7 @@ net::Task<void> RelayUnit::answer_empty(http::ServerExchange& exchange, int stat
 net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
 {
     switch (hosts_.judge(exchange.head())) {
-    case proxy::HostPolicy::Verdict::refused: return answer_empty(exchange, 403);
+    case proxy::HostPolicy::Verdict::refused: return handle_noted(exchange, true);
     case proxy::HostPolicy::Verdict::options: return answer_empty(exchange, 204);
     case proxy::HostPolicy::Verdict::pass: break;
     }
@@ -102,7 +111,48 @@ net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
     const http::RequestHead& head = exchange.head();
     const std::string_view path = head.path();
     const bool own = dashboard::owns(head) || admin::RecordsApi::owns(path) || admin::Admin::owns(path);
-    return own ? handle_own(exchange) : proxy_.handle(exchange);
+    if (!own) {
+        return proxy_.handle(exchange);
+    }
+    return is_worth_a_record(head) ? handle_noted(exchange, false) : handle_own(exchange, judge(exchange));
+}
+
+proxy::ExchangeRecord RelayUnit::own_record(const base::Endpoint& client)
+{
+    proxy::ExchangeRecord record;
+    record.at = loop_.wall();
+    record.id = base::make_request_id(rng_, record.at);
+    record.client = client;
+    record.api = "admin";
+    return record;
+}
+
+/// What herd answers itself and leaves a record: changes of herd, and who called it by a name that is not its own.
+net::Task<void> RelayUnit::handle_noted(http::ServerExchange& exchange, bool host_refused)
+{
+    const auto began = loop_.now();
+    proxy::ExchangeRecord record = own_record(exchange.peer());
+    record.method = exchange.head().method;
+    record.path = exchange.head().path().substr(0, 512);
+    record.user_agent = exchange.head().fields.find("User-Agent").value_or("").substr(0, 128);
+    Watched watched(exchange);
+    bool refused = host_refused;
+    if (host_refused) {
+        record.error = "the Host is not one of this herd's names";
+        co_await answer_empty(watched, 403);
+    } else {
+        auto verdict = judge(watched);
+        refused = verdict.refused.has_value();
+        record.key = verdict.key != nullptr ? verdict.key->name : std::string{};
+        record.error = refused ? verdict.refused->message : std::string{};
+        co_await handle_own(watched, std::move(verdict));
+    }
+    record.status = watched.status() != 0 ? watched.status() : watched.client_gone() ? 499 : 500;
+    record.termination = refused ? "PR" : watched.client_gone() && !watched.ended() ? "CD" : "--";
+    record.total = record.first_byte = loop_.now() - began;
+    record.bytes_in = watched.bytes_in();
+    record.bytes_out = watched.bytes_out();
+    sink_(std::move(record));
 }
 
 /// What Ollana's clients ask before all else. Nothing: it goes on like any other request.
@@ -126,10 +176,9 @@ admin::Verdict RelayUnit::judge(http::ServerExchange& exchange) const
 }
 
 /// herd's own routes, once the gate has let the request through.
-net::Task<void> RelayUnit::handle_own(http::ServerExchange& exchange)
+net::Task<void> RelayUnit::handle_own(http::ServerExchange& exchange, admin::Verdict verdict)
 {
     const http::RequestHead& head = exchange.head();
-    auto verdict = judge(exchange);
     if (verdict.refused) {
         return keys::refuse(exchange, std::move(*verdict.refused));
     }

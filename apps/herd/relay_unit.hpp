@@ -61,7 +61,9 @@ public:
 
 private:
     net::Task<void> handle(http::ServerExchange& exchange);
-    net::Task<void> handle_own(http::ServerExchange& exchange);
+    net::Task<void> handle_own(http::ServerExchange& exchange, admin::Verdict verdict);
+    net::Task<void> handle_noted(http::ServerExchange& exchange, bool host_refused);
+    [[nodiscard]] proxy::ExchangeRecord own_record(const base::Endpoint& client);
     std::optional<net::Task<void>> at_the_door(http::ServerExchange& exchange);
     [[nodiscard]] admin::Verdict judge(http::ServerExchange& exchange) const;
     net::Task<void> answer_empty(http::ServerExchange& exchange, int status);
@@ -73,6 +75,8 @@ private:
     SchedulerPort scheduler_;
     proxy::HostPolicy hosts_;
     proxy::Proxy proxy_;
+    proxy::RecordSink sink_;
+    base::Rng rng_; ///< for names of what the proxy does not see
     admin::Admin admin_;
     admin::RecordsApi records_;
     keys::KeysApi keys_;

@@ -268,6 +268,31 @@ std::string effective_toml(const Table& table)
     return out;
 }
 
+namespace {
+
+/// The elements of a [[repeated]] table, each with what is set in it.
+std::string elements_json(const Repeated& repeated)
+{
+    std::string all;
+    for (std::size_t i = 0; i < repeated.count(); ++i) {
+        Table rows{std::string{}};
+        repeated.rows(rows, i);
+        Table nobody{std::string{}};
+        repeated.describe(nobody);
+        std::string one;
+        for (std::size_t at = 0; at < rows.options().size(); ++at) {
+            const Option& option = rows.options()[at];
+            if (!option.row.hidden && option.show() != nobody.options()[at].show()) {
+                one += fmt::format("{}{}:{}", one.empty() ? "" : ",", toml_string(option.row.key), toml_value(option));
+            }
+        }
+        all += fmt::format("{}{{{}}}", all.empty() ? "" : ",", one);
+    }
+    return "[" + all + "]";
+}
+
+} // namespace
+
 std::string effective_json(const Table& table)
 {
     std::string out;
@@ -280,8 +305,16 @@ std::string effective_json(const Table& table)
                                built_in ? "\"default\"" : toml_string(option.origin.place));
         }
     }
+    for (const Repeated& repeated : table.repetitions()) {
+        if (repeated.count() > 0) {
+            out += fmt::format("{}{}:{{\"value\":{},\"from\":\"[[{}]]\"}}", out.empty() ? "" : ",", toml_string(repeated.key),
+                               elements_json(repeated), repeated.key);
+        }
+    }
     return "{" + out + "}";
 }
+
+std::string quoted(std::string_view text) { return toml_string(text); }
 
 std::string reference_markdown(const Table& table)
 {

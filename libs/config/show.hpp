@@ -20,8 +20,12 @@ namespace herd::config {
 /// Secrets are starred out (such a line does not load back).
 [[nodiscard]] std::string effective_toml(const Table& table);
 
-/// The same as one JSON object: {"discovery.port": {"value": 11436, "from": "default"}, …}.
+/// The same as one JSON object: {"discovery.port": {"value": 11436, "from": "default"}, …}. [[repeated]] tables are lists of
+/// what is set in each element.
 [[nodiscard]] std::string effective_json(const Table& table);
+
+/// As a string of TOML and of JSON: quoted, escaped.
+[[nodiscard]] std::string quoted(std::string_view text);
 
 /// Markdown tables, one per group, and one per [[repeated]] table.
 [[nodiscard]] std::string reference_markdown(const Table& table);

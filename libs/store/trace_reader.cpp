@@ -264,7 +264,7 @@ base::Result<void> TraceReader::sum(const UsageQuery& query, UsageSum& sum) cons
         query.by == UsageBy::tag ? "requests JOIN request_tags USING (seq)" : "requests";
     auto statement = (*database)->prepare(
         fmt::format("SELECT at, {}, status, termination, attempt_count, prompt_tokens, cached_tokens, output_tokens, load, ttft, "
-                    "total, tokens_per_s, fallback FROM {} WHERE at >= ? AND at < ?",
+                    "total, tokens_per_s, fallback FROM {} WHERE at >= ? AND at < ? AND api <> 'admin'",
                     name_column(query.by), from));
     if (!statement) {
         return std::unexpected(statement.error());

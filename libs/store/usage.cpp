@@ -106,7 +106,7 @@ void UsageSum::add(const UsageSample& sample)
 
 void UsageSum::add(const RequestRecord& record)
 {
-    if (record.at < query_.since || record.at >= query_.until) {
+    if (record.at < query_.since || record.at >= query_.until || record.api == "admin") { // not meant for the fleet
         return;
     }
     UsageSample sample{.at = record.at,

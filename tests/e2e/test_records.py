@@ -377,7 +377,8 @@ def swallow(streams, stop, got):
 LINE = re.compile(r'^([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\n"])*",?)*)\})? (\S+)(?: \d+)?$')
 NAMES = {"herd_requests_total", "herd_request_duration_seconds", "herd_ttft_seconds", "herd_queue_seconds", "herd_requests_in_flight",
          "herd_requests_queued", "herd_retries_total", "herd_failovers_total", "herd_tokens_total", "herd_node_up", "herd_node_state",
-         "herd_node_memory_available_bytes", "herd_node_latency_seconds", "herd_discovery_datagrams_total", "herd_build_info"}
+         "herd_node_memory_available_bytes", "herd_node_latency_seconds", "herd_discovery_datagrams_total", "herd_build_info",
+         "herd_model_loads_total"}
 
 
 def parse_metrics(text):
@@ -484,3 +485,23 @@ def test_one_access_line_per_request(sim_fleet, form):
         assert json.loads(lines[1])["end"] == "PS"
     else:
         assert " end=-- " in lines[0] and " end=PS " in lines[1]
+
+
+def test_what_never_reached_a_node_leaves_a_record_and_a_line_too(sim_fleet):
+    herd, nodes, sims = sim_fleet.simulated(1)
+    looked = herd.status()["requests"]["total"]  # waiting for the models asks for lists
+    assert herd.chat(MODEL).status == 200
+    assert request(herd.url, "POST", "/herd/v1/nodes/n1/drain").status == 200
+    assert request(herd.url, "POST", "/herd/v1/nodes/nowhere/drain").status == 404
+    assert request(herd.url, "GET", "/api/tags", headers={"Host": "evil.example"}).status == 403
+    for path in ("/herd/v1/status", "/metrics", "/dashboard", "/herd/v1/nodes"):
+        herd.get(path)
+    rows = wait_until(lambda: (lambda all: len(all) >= looked + 4 and all)(records(herd)), "the records")[:-looked or None]
+    assert len(rows) == 4, "what only looks leaves none: " + repr([(row["method"], row["path"]) for row in rows])
+    seen = sorted((row["status"], row["api"], row["termination"], row["method"], row["path"]) for row in rows)
+    assert seen == [(200, "admin", "--", "POST", "/herd/v1/nodes/n1/drain"), (200, "ollama", "--", "POST", "/api/chat"),
+                    (403, "admin", "PR", "GET", "/api/tags"), (404, "admin", "--", "POST", "/herd/v1/nodes/nowhere/drain")], seen
+    assert all(row["client"] == "127.0.0.1" and row["id"] for row in rows)
+    lines = [line for line in herd.output().split("\n") if "request_done" in line]
+    assert len(lines) == looked + 4
+    assert herd.status()["requests"]["total"] == looked + 1, "only what was meant for the fleet"

@@ -75,11 +75,13 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
     const fleet::HostLoad& host = facts.host;
     Json json{{"node_id", view.name},
               {"status", status_word(view.state)},
-              {"hardware", {{"memory_total_gb", in_gb(host.memory_total)}, {"cores_physical", host.cores}}},
+              {"hardware",
+               {{"memory_total_gb", in_gb(host.memory_total)},
+                {"cores_physical", host.cores},
+                {"chip", facts.gpus.empty() ? std::string{} : facts.gpus.front().name},
+                {"memory_bandwidth_gbps", 0.0}, // agents tell neither this nor the next
+                {"arch", ""}}},
               {"ollama_url", view.url}};
-    if (!facts.gpus.empty() && !facts.gpus.front().name.empty()) {
-        json["hardware"]["chip"] = facts.gpus.front().name;
-    }
     if (host.memory_total > 0) { // a plain Ollama tells nothing of its host
         json["cpu"] = {{"cores_physical", host.cores}, {"utilization_pct", std::round(host.cpu_busy.value_or(0) * 1000) / 10}};
         json["memory"] = {{"total_gb", in_gb(host.memory_total)},

@@ -1,5 +1,7 @@
 #include "herd/cli/follow.hpp"
 
+#include "herd/cli/screen.hpp"
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -86,10 +88,10 @@ base::Result<void> follow_requests(const Verb& verb, const cli::Server& server, 
         if (!record.is_object() || !wanted(verb, record)) {
             return;
         }
-        terminal.out << (verb.json ? std::string{data} : request_line(data, terminal)) << std::endl; // seen at once
+        terminal.out << (verb.json ? std::string{data} : request_line(data, terminal, output_columns())) << std::endl; // seen at once
     };
     if (!verb.json) {
-        terminal.out << request_heads(terminal) << std::endl;
+        terminal.out << request_heads(terminal, output_columns()) << std::endl;
     }
     for (int failures = 0;;) {
         const auto take = [&](std::string_view bytes) {

@@ -1,6 +1,8 @@
 #include "herd/cli/print_requests.hpp"
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <optional>
 
 #include <fmt/format.h>
@@ -37,14 +39,16 @@ std::string span(const Json& json, const char* key)
     return *ms < 1000 ? fmt::format("{:.0f} ms", *ms) : *ms < 100'000 ? fmt::format("{:.1f} s", *ms / 1000) : fmt::format("{:.0f} s", *ms / 1000);
 }
 
+/// "26+48": read and written; a question mark for what the node did not tell.
 std::string tokens(const Json& json)
 {
     const auto in = number(json, "prompt_tokens");
     const auto out = number(json, "output_tokens");
-    return in || out ? fmt::format("{:.0f}+{:.0f}", in.value_or(0), out.value_or(0)) : "";
+    const auto word = [](const std::optional<double>& count) { return count ? fmt::format("{:.0f}", *count) : std::string{"?"}; };
+    return in || out ? word(in) + "+" + word(out) : "";
 }
 
-/// "12:34:56" of the arrival.
+/// "12:34:56" of the arrival, in UTC as herd tells it.
 std::string clock_of(const Json& json)
 {
     const std::string at = text(json, "at", 40);
@@ -84,23 +88,63 @@ std::string joined_tags(const Json& json)
     return out;
 }
 
-std::string line_of(const Json& json, const cli::Terminal& terminal)
+/// What a line may have; where the terminal is narrow the columns of the highest rank go first.
+struct Column {
+    std::string_view head;
+    std::size_t width;
+    bool right;
+    int rank;
+};
+constexpr Column columns[] = {{"TIME UTC", 8, false, 0}, {"ID", 16, false, 4},   {"MODEL", 28, false, 1}, {"NODE", 16, false, 2},
+                              {"STATUS", 8, false, 0},   {"QUEUED", 8, true, 6}, {"FIRST", 8, true, 5},   {"TOTAL", 8, true, 0},
+                              {"TOKENS", 11, true, 3},   {"TOK/S", 6, true, 7},  {"CLIENT", 15, false, 8}, {"TAGS", 0, false, 9}};
+constexpr std::size_t columns_count = std::size(columns);
+using Cells = std::array<std::string, columns_count>;
+
+/// The highest rank that finds room in `room` columns.
+int highest_rank(std::size_t room)
 {
-    const std::string model = text(json, "model", 60);
-    const auto rate = number(json, "tokens_per_s");
-    // Cleaned text has no control bytes; widths count bytes, which is right for the names that models have.
-    const std::string line = fmt::format("{:<8}  {:<16}  {:<28}  {:<16}  {:<8}  {:>8}  {:>8}  {:>8}  {:>11}  {:>6}  {:<15}  {}", clock_of(json),
-                                         text(json, "id", 24), (model.empty() ? text(json, "path", 60) : model).substr(0, 28),
-                                         text(json, "node", 16), status_of(json), span(json, "queue_ms"), span(json, "ttft_ms"),
-                                         span(json, "total_ms"), tokens(json), rate ? fmt::format("{:.1f}", *rate) : "",
-                                         text(json, "client", 40), joined_tags(json));
+    int rank = 9;
+    for (; rank > 0 && room > 0; --rank) {
+        std::size_t width = 0;
+        for (const Column& column : columns) {
+            width += column.rank <= rank ? column.width + 2 : 0;
+        }
+        if (width <= room + 2) {
+            break;
+        }
+    }
+    return rank;
+}
+
+std::string laid_out(const Cells& cells, std::size_t room)
+{
+    const int rank = highest_rank(room);
+    std::string line;
+    for (std::size_t i = 0; i < columns_count; ++i) {
+        if (columns[i].rank <= rank) {
+            line += line.empty() ? "" : "  ";
+            line += columns[i].right ? fmt::format("{:>{}}", cells[i], columns[i].width) : fmt::format("{:<{}}", cells[i], columns[i].width);
+        }
+    }
     const auto end = line.find_last_not_of(' ');
-    return terminal.paint(colour_of(json), line.substr(0, end == std::string::npos ? 0 : end + 1));
+    line.resize(end == std::string::npos ? 0 : end + 1);
+    return room > 0 ? clean(line, room - 1) : line; // the last one is as long as it likes
+}
+
+std::string line_of(const Json& json, const cli::Terminal& terminal, std::size_t room)
+{
+    const std::string model = text(json, "model", 27); // and an ellipsis
+    const auto rate = number(json, "tokens_per_s");
+    const Cells cells{clock_of(json), text(json, "id", 24), model.empty() ? text(json, "path", 27) : model, text(json, "node", 15),
+                      status_of(json), span(json, "queue_ms"), span(json, "ttft_ms"), span(json, "total_ms"), tokens(json),
+                      rate ? fmt::format("{:.1f}", *rate) : "", text(json, "client", 40), joined_tags(json)};
+    return terminal.paint(colour_of(json), laid_out(cells, room));
 }
 
 } // namespace
 
-base::Result<void> print_requests(std::string_view body, const cli::Terminal& terminal)
+base::Result<void> print_requests(std::string_view body, const cli::Terminal& terminal, std::size_t room)
 {
     const Json json = Json::parse(body, nullptr, false);
     const auto list = json.is_object() ? json.find("requests") : json.end();
@@ -111,23 +155,23 @@ base::Result<void> print_requests(std::string_view body, const cli::Terminal& te
         terminal.out << "no requests\n";
         return {};
     }
-    terminal.out << request_heads(terminal) << '\n';
+    terminal.out << request_heads(terminal, room) << '\n';
     for (auto one = list->rbegin(); one != list->rend(); ++one) {
         if (one->is_object()) {
-            terminal.out << line_of(*one, terminal) << '\n';
+            terminal.out << line_of(*one, terminal, room) << '\n';
         }
     }
     return {};
 }
 
-std::string request_heads(const cli::Terminal& terminal)
+std::string request_heads(const cli::Terminal& terminal, std::size_t room)
 {
-    return terminal.paint(Colour::bold,
-                          fmt::format("{:<8}  {:<16}  {:<28}  {:<16}  {:<8}  {:>8}  {:>8}  {:>8}  {:>11}  {:>6}  {:<15}  {}", "TIME", "ID",
-                                      "MODEL", "NODE", "STATUS", "QUEUED", "FIRST", "TOTAL", "TOKENS", "TOK/S", "CLIENT", "TAGS"));
+    Cells heads;
+    std::ranges::transform(columns, heads.begin(), [](const Column& column) { return std::string{column.head}; });
+    return terminal.paint(Colour::bold, laid_out(heads, room));
 }
 
-std::string request_line(std::string_view record, const cli::Terminal& terminal)
+std::string request_line(std::string_view record, const cli::Terminal& terminal, std::size_t room)
 {
     const Json json = Json::parse(record, nullptr, false);
     if (!json.is_object()) {
@@ -136,7 +180,7 @@ std::string request_line(std::string_view record, const cli::Terminal& terminal)
     if (const auto skipped = number(json, "skipped")) {
         return terminal.paint(Colour::dim, fmt::format("… and {:.0f} more", *skipped));
     }
-    return line_of(json, terminal);
+    return line_of(json, terminal, room);
 }
 
 void EventReader::feed(std::string_view bytes, const Take& take)

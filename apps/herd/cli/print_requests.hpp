@@ -9,13 +9,15 @@
 
 namespace herd::app {
 
+// `room`: columns of the terminal; what finds no room is left out, least important first. 0: all of it.
+
 /// The answer of GET /herd/v1/requests, oldest first as in a log. Errors: malformed.
-[[nodiscard]] base::Result<void> print_requests(std::string_view body, const cli::Terminal& terminal);
+[[nodiscard]] base::Result<void> print_requests(std::string_view body, const cli::Terminal& terminal, std::size_t room = 0);
 
 /// The heads of request_line(), of the same widths.
-[[nodiscard]] std::string request_heads(const cli::Terminal& terminal);
+[[nodiscard]] std::string request_heads(const cli::Terminal& terminal, std::size_t room = 0);
 /// One record as one line; empty when it is none (news that some were skipped is a line too).
-[[nodiscard]] std::string request_line(std::string_view record, const cli::Terminal& terminal);
+[[nodiscard]] std::string request_line(std::string_view record, const cli::Terminal& terminal, std::size_t room = 0);
 
 /// Takes a stream of server-sent events apart. Holds at most one event of 1 MiB; longer ones are dropped.
 class EventReader {

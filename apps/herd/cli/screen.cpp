@@ -70,6 +70,12 @@ Screen::~Screen()
     }
 }
 
+std::size_t output_columns()
+{
+    ::winsize window{};
+    return ::isatty(STDOUT_FILENO) == 1 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 ? window.ws_col : 0;
+}
+
 Screen::Size Screen::size() const
 {
     ::winsize window{};

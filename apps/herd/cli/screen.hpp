@@ -12,6 +12,9 @@ namespace herd::app {
 
 enum class Key : unsigned char { none, quit, up, down, page_up, page_down, home, end, pause, resized };
 
+/// Of the terminal that is standard output; 0: it is none.
+[[nodiscard]] std::size_t output_columns();
+
 /// Thread: one owner, one at a time in a process (it has the signals).
 class Screen {
 public:

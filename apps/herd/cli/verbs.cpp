@@ -13,6 +13,8 @@
 #include "herd/cli/print.hpp"
 #include "herd/cli/print_decision.hpp"
 #include "herd/cli/print_health.hpp"
+#include "herd/cli/print_requests.hpp"
+#include "herd/cli/screen.hpp"
 #include "herd/cli/top.hpp"
 
 #include <algorithm>
@@ -143,7 +145,7 @@ int requests(const Context& c)
         return followed ? 0 : c.fail(explain(followed.error(), c.verb));
     }
     return run(c, {.path = requests_path(c.verb), .print = [&](std::string_view body) {
-                       return print_requests(body, c.terminal);
+                       return print_requests(body, c.terminal, output_columns());
                    }});
 }
 

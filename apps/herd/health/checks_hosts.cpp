@@ -258,8 +258,10 @@ constexpr Check checks[] = {
      "A node has more than 512 MiB and 5 % of its memory in swap; a warning when that grew by 256 MiB in 10 minutes or memory is below 15 %.",
      "smaller or fewer models at a time there (OLLAMA_MAX_LOADED_MODELS)", "info; warning when it grows", swap_in_use, 10s, 60s},
     {"gpu_lost", "GPU lost",
-     "A GPU stopped answering or vanished, or a model that was in VRAM is now less than half of that with the same context.",
-     "check the driver (`nvidia-smi`, `dmesg`) and restart Ollama", "critical", gpu_lost, 0s, 10s},
+     "A GPU stopped answering or vanished, or a model that was in VRAM is now less than half of that with the same context. The node goes on "
+     "taking requests: it may be the only one with a model, and where others have it too its measured speed keeps most work away. No "
+     "canary is sent to let it back in: a person decides.",
+     "check the driver (`nvidia-smi`, `dmesg`) and restart Ollama; `herd drain NODE` takes the node out meanwhile", "critical", gpu_lost, 0s, 10s},
     {"gpu_throttled", "GPU throttled", "A GPU slows down for heat, or is at 90 °C or more, for 10 s.", "cool it, or lower its power limit",
      "warning", gpu_throttled, 10s, 60s},
     {"disk_low", "Disk nearly full", "Less than 10 % (critical: 3 %) free where a node keeps its models, or where herd keeps its records.",

@@ -253,9 +253,14 @@ void context_waste(const Evidence& e, Findings& out)
                                              recommended, saved),
                        .model = sum.name,
                        .nodes = sum.nodes,
-                       .data = {{"allocated", static_cast<std::int64_t>(sum.context)}, {"total_p99", static_cast<std::int64_t>(sum.p99)},
-                                {"ratio", ratio}, {"recommended", static_cast<std::int64_t>(recommended)}, {"savings_pct", saved},
-                                {"requests", static_cast<std::int64_t>(sum.samples)}}});
+                       .data = {{"wasteful_models",
+                                 std::vector<Row>{Row{{"model", sum.name},
+                                                 {"allocated", static_cast<std::int64_t>(sum.context)},
+                                                 {"total_p99", static_cast<std::int64_t>(sum.p99)},
+                                                 {"ratio", ratio},
+                                                 {"recommended", static_cast<std::int64_t>(recommended)},
+                                                 {"savings_pct", saved},
+                                                 {"requests", static_cast<std::int64_t>(sum.samples)}}}}}});
     }
 }
 
@@ -331,7 +336,7 @@ void kv_cache_bloat(const Evidence& e, Findings& out)
                                              settings.context_length ? fmt::format(" (now {})", *settings.context_length) : ""),
                        .node = view->name,
                        .data = {{"total_vram_gb", in_gib(resident)}, {"estimated_weights_gb", in_gib(weights)},
-                                {"kv_cache_gb", in_gib(resident - weights)}, {"kv_cache_pct", share}}});
+                                {"kv_cache_gb", in_gib(resident - weights)}, {"kv_cache_pct", share}, {"bloated_models", bloated}}});
     }
 }
 
@@ -347,8 +352,8 @@ void model_load_timeout(const Evidence& e, Findings& out)
         finding.summary = fmt::format("{} requests to {} failed or moved on after more than 2 minutes in 24 h, {} in the last hour",
                                       sum.day.slow_failures, sum.name, sum.hour.slow_failures);
         finding.advice = fmt::format("keep it loaded (OLLAMA_KEEP_ALIVE=-1 on {}), or raise OLLAMA_LOAD_TIMEOUT there", fmt::join(sum.nodes, ", "));
-        finding.data = {{"timeouts_24h", static_cast<std::int64_t>(sum.day.slow_failures)},
-                        {"timeouts_1h", static_cast<std::int64_t>(sum.hour.slow_failures)}};
+        finding.data = {{"model", sum.name}, {"timeouts_24h", static_cast<std::int64_t>(sum.day.slow_failures)},
+                        {"timeouts_1h", static_cast<std::int64_t>(sum.hour.slow_failures)}, {"nodes", sum.nodes}};
         out.push_back(std::move(finding));
     }
 }

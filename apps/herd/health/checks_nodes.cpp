@@ -13,6 +13,8 @@ namespace {
 using namespace std::chrono_literals;
 using enum fleet::NodeState;
 
+constexpr base::Duration announce_interval = 1s; ///< of an agent that nobody told otherwise
+
 double seconds_between(base::Instant from, base::Instant to) { return base::seconds(to - from); }
 
 /// "40 s", "12 min", "3.5 h"
@@ -106,11 +108,15 @@ void node_degraded(const Evidence& e, Findings& out)
     for (const fleet::NodeView& view : e.fleet.nodes) {
         const NodeMemory* memory = e.history.find(view.id);
         if (view.state == suspect && memory != nullptr && !memory->down_by_itself) {
-            out.push_back({.severity = Severity::warning,
-                           .summary = fmt::format("{} is in doubt since {}{}", view.name, span_text(e.now - memory->state_since),
-                                                  because(view)),
-                           .advice = fmt::format("check the network between herd and {}; `herd nodes` shows when it is back", view.name),
-                           .node = view.name});
+            Finding finding{.severity = Severity::warning,
+                            .summary = fmt::format("{} is in doubt since {}{}", view.name, span_text(e.now - memory->state_since),
+                                                   because(view)),
+                            .advice = fmt::format("check the network between herd and {}; `herd nodes` shows when it is back", view.name),
+                            .node = view.name};
+            if (view.last_seen != base::Instant{}) {
+                finding.data = {{"missed_heartbeats", static_cast<std::int64_t>((e.now - view.last_seen) / announce_interval)}};
+            }
+            out.push_back(std::move(finding));
         }
     }
 }
@@ -208,7 +214,8 @@ void version_mismatch(const Evidence& e, Findings& out)
                            .summary = fmt::format("herd-node on {} is {}, this herd is {}", view.name, theirs, version_word(e.own.version)),
                            .advice = fmt::format("install the same version of herd-node on {}", view.name),
                            .node = view.name,
-                           .data = {{"router_version", std::string{version_word(e.own.version)}}, {"agent_version", std::string{theirs}}}});
+                           .data = {{"router_version", std::string{version_word(e.own.version)}}, {"agent_version", std::string{theirs}},
+                                    {"mismatched_nodes", Names{view.name}}}});
         }
     }
 }
@@ -220,7 +227,8 @@ void version_unknown(const Evidence& e, Findings& out)
             out.push_back({.severity = Severity::info,
                            .summary = fmt::format("the agent on {} does not tell its version", view.name),
                            .advice = fmt::format("install the current herd-node on {}", view.name),
-                           .node = view.name});
+                           .node = view.name,
+                           .data = {{"unknown_nodes", Names{view.name}}}});
         }
     }
 }

@@ -32,10 +32,26 @@ void judge_errors(std::uint32_t bad_hour, std::uint32_t all_hour, std::uint32_t 
     Finding finding{.severity = over ? Severity::info : rate >= 50 && now >= 50 ? Severity::critical : Severity::warning, .node = node, .resolved = over};
     const std::string whose = node.empty() ? "requests" : "attempts at " + node;
     finding.summary = fmt::format("{} of {} {} failed in 24 h ({:.1f} %), {} of {} in the last hour", bad, all, whose, rate, bad_hour, all_hour);
-    finding.advice = node.empty() ? "`herd requests` shows which; look at the nodes named there"
+    finding.advice = node.empty() ? "`herd requests --status failed` lists them, `herd why ID` tells what happened to one"
                                   : fmt::format("`journalctl -u ollama` on {}; `herd drain {}` until it is well", node, node);
     finding.data = {{"error_rate_pct", rate}, {"failed", whole(bad)}, {"total", whole(all)}};
     out.push_back(std::move(finding));
+}
+
+/// Of "502 ND": what the letters of the access log mean.
+std::string end_words(std::string_view error)
+{
+    const auto letters = error.substr(std::min(error.find(' '), error.size() - 1) + 1);
+    const char who = letters.empty() ? '-' : letters.front();
+    const char phase = letters.size() < 2 ? '-' : letters[1];
+    const std::string_view by = who == 'N' ? "a node" : who == 'T' ? "a deadline" : who == 'P' ? "herd" : "an error";
+    const std::string_view when = phase == 'D' ? "within the answer"
+        : phase == 'H'                         ? "before the answer began"
+        : phase == 'C'                         ? "while connecting"
+        : phase == 'Q' || phase == 'S'         ? "in the queue"
+        : phase == 'R'                         ? "while the request was read"
+                                               : "as its answer";
+    return fmt::format("{}, {}", by, when);
 }
 
 void high_error_rate(const Evidence& e, Findings& out)
@@ -51,6 +67,10 @@ void high_error_rate(const Evidence& e, Findings& out)
     const Counts hour = e.history.all().recent(e.now);
     const Counts day = e.history.all().day(e.now);
     judge_errors(hour.errors, hour.requests, day.errors, day.requests, {}, out);
+    if (const auto top = e.history.top_error(e.now); top.count > 0 && !out.empty() && out.back().node.empty()) {
+        out.back().advice = fmt::format("most ({}) ended with {} ({}): {}", top.count, top.what, end_words(top.what), out.back().advice);
+        out.back().data.emplace_back("top_error", top.what);
+    }
 }
 
 void high_retry_rate(const Evidence& e, Findings& out)
@@ -89,6 +109,18 @@ void connection_failures(const Evidence& e, Findings& out)
     }
 }
 
+/// What a kind of trouble was counted for in 24 h, by model; at one node, or at all.
+CountsByName by_model(const Evidence& e, std::uint32_t Counts::* what, const std::string& node = {})
+{
+    CountsByName models;
+    for (const auto& [key, pair] : e.history.pairings()) {
+        if (const auto count = node.empty() || key.first == node ? pair.windows.day(e.now).*what : 0; count > 0) {
+            models[pair.model] += count;
+        }
+    }
+    return models;
+}
+
 void client_disconnects(const Evidence& e, Findings& out)
 {
     const Counts hour = e.history.all().recent(e.now);
@@ -102,7 +134,8 @@ void client_disconnects(const Evidence& e, Findings& out)
                    .summary = fmt::format("clients left before the answer's end {} times in 24 h ({:.1f} % of requests), {} times in the last hour",
                                           day.disconnects, rate, hour.disconnects),
                    .advice = "raise the clients' timeouts (Python: ollama.Client(timeout=600)); people who press Stop count here too",
-                   .data = {{"disconnects_24h", whole(day.disconnects)}, {"disconnects_1h", whole(hour.disconnects)}, {"rate_pct", rate}},
+                   .data = {{"disconnects_24h", whole(day.disconnects)}, {"disconnects_1h", whole(hour.disconnects)}, {"rate_pct", rate},
+                            {"by_model", by_model(e, &Counts::disconnects)}},
                    .resolved = over});
 }
 
@@ -122,7 +155,8 @@ void incomplete_streams(const Evidence& e, Findings& out)
                        .advice = fmt::format("on {}: `journalctl -u ollama | grep -i -E 'signal|oom|cuda'`; a model that does not fit crashes its runner",
                                              name),
                        .node = name,
-                       .data = {{"incomplete_24h", whole(day.incomplete)}, {"incomplete_1h", whole(hour.incomplete)}, {"rate_pct", rate}},
+                       .data = {{"incomplete_24h", whole(day.incomplete)}, {"incomplete_1h", whole(hour.incomplete)}, {"rate_pct", rate},
+                                {"by_model", by_model(e, &Counts::incomplete, name)}},
                        .resolved = over});
     }
 }
@@ -142,16 +176,32 @@ double mean_queue(const Evidence& e, base::Duration from, base::Duration to)
     return count == 0 ? 0 : sum / count;
 }
 
+/// The model that most wait for; empty when nobody waits now.
+std::string longest_queue(const Evidence& e)
+{
+    std::string model;
+    int most = 0;
+    for (const auto& [key, queue] : e.fleet.queues) {
+        if (queue.waiting > most) {
+            most = queue.waiting;
+            model = queue.model;
+        }
+    }
+    return model;
+}
+
 void queue_growing(const Evidence& e, Findings& out)
 {
     const double lately = mean_queue(e, 30s, 0s);
     const double before = mean_queue(e, 120s, 60s);
     if (lately >= 4 && lately >= 1.5 * before + 2 && !e.history.queue().empty() && e.now - e.history.queue().front().at >= 60s) {
+        const std::string model = longest_queue(e);
         out.push_back({.severity = Severity::warning,
-                       .summary = fmt::format("{} requests wait; {:.0f} on average in the last 30 s, {:.0f} a minute before", e.fleet.totals.queued,
-                                              lately, before),
-                       .advice = "`herd ps` shows which models are busy: pull them on another node (`herd pull MODEL --node NODE`), raise "
-                                 "OLLAMA_NUM_PARALLEL, or add a node",
+                       .summary = fmt::format("{} requests wait{}; {:.0f} on average in the last 30 s, {:.0f} a minute before", e.fleet.totals.queued,
+                                              model.empty() ? "" : fmt::format(", most of them for {}", model), lately, before),
+                       .advice = fmt::format("`herd pull {} --node NODE` on a node that lacks it, a higher OLLAMA_NUM_PARALLEL where memory is free, "
+                                             "or one more node",
+                                             model.empty() ? "MODEL" : model),
                        .data = {{"queued", static_cast<std::int64_t>(e.fleet.totals.queued)}}});
     }
 }
@@ -198,7 +248,7 @@ void fallbacks(const Evidence& e, Findings& out)
                            .summary = fmt::format("another model stood in for {} {} times in 24 h", model, count),
                            .advice = fmt::format("`ollama pull {}` on more nodes, or a node with more memory for it", model),
                            .model = model,
-                           .data = {{"total_fallbacks", whole(count)}},
+                           .data = {{"total_fallbacks", whole(count)}, {"top_requested", Names{model}}},
                            .activity = true});
         }
     }

@@ -4,6 +4,7 @@
 #include "base/time.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,8 +17,12 @@ namespace herd::app::health {
 enum class Severity : std::uint8_t { ok, info, warning, critical };
 [[nodiscard]] std::string_view to_string(Severity severity);
 
-/// One number or word behind a finding, for programs: {"used_gb", 12.5}.
-using Datum = std::pair<std::string, std::variant<bool, std::int64_t, double, std::string>>;
+/// One number or word behind a finding, for programs: {"used_gb", 12.5}; or several: names, counts by name, rows.
+using Plain = std::variant<bool, std::int64_t, double, std::string>;
+using Row = std::vector<std::pair<std::string, Plain>>;
+using Names = std::vector<std::string>;
+using CountsByName = std::map<std::string, std::int64_t>;
+using Datum = std::pair<std::string, std::variant<bool, std::int64_t, double, std::string, Names, CountsByName, std::vector<Row>>>;
 
 struct Finding {
     Severity severity{Severity::warning};

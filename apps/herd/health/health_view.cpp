@@ -19,11 +19,30 @@ std::string text(const Json& json)
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+/// A number, a word, names or counts by name.
+template <class Value>
+Json value_json(const Value& value)
+{
+    return value;
+}
+
+Json value_json(const std::vector<Row>& rows)
+{
+    Json list = Json::array();
+    for (const Row& row : rows) {
+        Json& each = list.emplace_back(Json::object());
+        for (const auto& [key, plain] : row) {
+            each[key] = std::visit([](const auto& value) { return Json(value); }, plain);
+        }
+    }
+    return list;
+}
+
 Json data_json(const Finding& finding)
 {
     Json json = Json::object();
     for (const auto& [key, value] : finding.data) {
-        std::visit([&, name = key](const auto& plain) { json[name] = plain; }, value);
+        json[key] = std::visit([](const auto& any) { return value_json(any); }, value);
     }
     if (finding.resolved) {
         json["resolved"] = true;

@@ -35,13 +35,12 @@ float median_of(std::vector<float> values)
     return *middle;
 }
 
-/// In the fleet's own words (Membership, NodeLeft): "left", "left: stopped".
+} // namespace
+
 bool said_goodbye(const fleet::NodeView& view)
 {
     return view.state == fleet::NodeState::offline && view.state_reason.starts_with("left");
 }
-
-} // namespace
 
 // ------------------------------------------------------------------------------------------------- pace
 

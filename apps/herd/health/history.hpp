@@ -158,6 +158,9 @@ struct QueueSample {
     int queued{0};
 };
 
+/// Offline because it said so: in the fleet's own words (Membership, NodeLeft) "left", "left: stopped".
+[[nodiscard]] bool said_goodbye(const fleet::NodeView& view);
+
 /// Thread: one owner.
 class History {
 public:
@@ -195,6 +198,12 @@ public:
     };
     /// Since the start, by ModelName::key: refused because the queue was full.
     [[nodiscard]] const std::map<std::string, TurnedAway>& turned_away() const { return turned_away_; }
+    struct TopError {
+        std::string what{}; ///< "502 ND": status and termination
+        std::uint32_t count{0};
+    };
+    /// How most of the requests that failed in 24 h ended.
+    [[nodiscard]] TopError top_error(base::Instant now) const;
     struct Lateness {
         base::Instant at{};
         base::Duration by{};
@@ -222,6 +231,7 @@ private:
     std::map<std::string, NodeTraffic> traffic_;
     std::map<PairKey, Pairing> pairings_;
     std::map<std::string, Windows> fallbacks_; ///< by the model asked for
+    std::map<std::string, Windows> errors_; ///< by status and termination
     std::map<std::string, TurnedAway> turned_away_;
     Windows all_;
     std::deque<QueueSample> queue_;

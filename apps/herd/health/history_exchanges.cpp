@@ -13,6 +13,7 @@ namespace {
 constexpr base::Duration cold_load = std::chrono::seconds{1};
 constexpr base::Duration idle_gap_max = std::chrono::minutes{30};
 constexpr std::size_t fallbacks_max = 256;
+constexpr std::size_t errors_max = 64;
 constexpr std::int64_t rate_tokens_min = 8; ///< shorter answers say little about speed
 
 bool bad(fleet::Result result)
@@ -181,9 +182,26 @@ void History::recalled(const Finished& exchange, base::Instant at)
     if (exchange.fallback && (fallbacks_.size() < fallbacks_max || fallbacks_.contains(exchange.requested))) {
         fallbacks_[exchange.requested].add(at, {.fallbacks = 1});
     }
+    if (counts.errors > 0) {
+        const std::string how = std::to_string(exchange.status) + ' ' + exchange.termination;
+        if (errors_.size() < errors_max || errors_.contains(how)) {
+            errors_[how].add(at, {.errors = 1});
+        }
+    }
     note_pairing(exchange, counts, at);
     all_.add(at, counts);
     note_attempts(exchange, counts, at);
+}
+
+History::TopError History::top_error(base::Instant now) const
+{
+    TopError top;
+    for (const auto& [how, windows] : errors_) {
+        if (const auto count = windows.day(now).errors; count > top.count) {
+            top = {how, count};
+        }
+    }
+    return top;
 }
 
 void History::finished(const Finished& exchange, base::Instant now)

@@ -64,6 +64,8 @@ Room room_of(const std::string& path)
 
 } // namespace
 
+bool counts(const store::RequestRecord& record) { return record.api != "admin"; }
+
 Finished finished_of(const store::RequestRecord& record)
 {
     Finished finished;
@@ -154,6 +156,9 @@ void Keeper::ended_looking()
 
 void Keeper::ended(const store::RequestRecord& record)
 {
+    if (!health::counts(record)) { // not the member
+        return;
+    }
     if (recalled_) {
         history_.finished(finished_of(record), loop_.now());
     } else if (held_.size() < held_max) {

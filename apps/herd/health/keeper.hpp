@@ -107,6 +107,8 @@ private:
 };
 
 /// What health keeps of a record.
+/// Whether it was meant for the fleet, and not for herd itself.
+[[nodiscard]] bool counts(const store::RequestRecord& record);
 [[nodiscard]] Finished finished_of(const store::RequestRecord& record);
 [[nodiscard]] Heard heard_of(const discovery::Sighting& sighting, base::WallTime wall);
 

@@ -1,6 +1,7 @@
 #include "herd/records/fleet_gauges.hpp"
 
 #include "base/text.hpp"
+#include "herd/health/history.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -40,6 +41,7 @@ std::vector<std::string> names_of(const fleet::Snapshot& snapshot)
 struct NodeFamilies {
     GaugeFamily up{"herd_node_up", "Whether the node takes requests."};
     GaugeFamily state{"herd_node_state", "1 for the state the node is in."};
+    GaugeFamily left{"herd_node_left", "1: it is offline because it said goodbye."};
     GaugeFamily latency{"herd_node_latency_seconds", "Round trip of the last probe."};
     GaugeFamily in_flight{"herd_node_requests_in_flight", "Requests the node works on for this herd."};
     GaugeFamily cpu{"herd_node_cpu_busy_ratio", "Busy share of all cores, 0 to 1."};
@@ -63,6 +65,7 @@ struct NodeFamilies {
         for (const NodeState each : states) {
             state.add(view.state == each ? 1 : 0, {{"node", name}, {"state", fleet::to_string(each)}});
         }
+        left.add(health::said_goodbye(view) ? 1 : 0, {{"node", name}});
         if (view.latency) {
             latency.add(base::seconds(*view.latency), {{"node", name}});
         }
@@ -133,7 +136,7 @@ struct NodeFamilies {
     void take(std::vector<MetricFamily>& into)
     {
         for (GaugeFamily* family :
-             {&up, &state, &latency, &in_flight, &cpu, &load1, &memory_total, &memory_available, &swap, &vram_total, &vram_free,
+             {&up, &state, &left, &latency, &in_flight, &cpu, &load1, &memory_total, &memory_available, &swap, &vram_total, &vram_free,
               &gpu_busy, &gpu_temperature, &gpu_power, &models, &loaded, &loaded_bytes, &loaded_vram}) {
             if (!family->empty()) {
                 into.push_back(family->take());

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <nlohmann/json.hpp>
 #include <stdlib.h>
 
 using namespace herd;
@@ -270,6 +271,25 @@ TEST_CASE("pins are read, shown so that they can be read again, and their faults
     CHECK(fault("[[pins]]\nmodel = \"a b\"\n").starts_with("line 2: model \"a b\": expected the name of a model"));
     CHECK(fault("[[pins]]\nmodel = \"x:cloud\"\n").starts_with("line 2: model \"x:cloud\""));
     CHECK(fault("[[pins]]\nmodel = \"a\"\nnode = \"n\"\nreplicas = 2\n") == "line 1: [[pins]] names a node: replicas are for pins without one\n");
+}
+
+TEST_CASE("the settings in force name the file, and what its repeated tables set")
+{
+    const File file("[[node]]\nurl = \"http://10.0.0.7:11434\"\nbearer = \"hunter2\"\nlabels = [\"eu\"]\n"
+                    "[[frontend]]\nname = \"Team\"\nhostnames = [\"team.example\"]\n[[required]]\nmodel = \"qwen3:8b\"\nreplicas = 2\n");
+    auto line = parse({"--config", file.path, "--node", "http://10.0.0.8:11434"});
+    const auto json = nlohmann::json::parse(std::get<app::ServeOptions>(line).effective_json);
+    CHECK(json["config_file"]["value"] == file.path);
+    CHECK(json["node"]["from"] == "[[node]]");
+    REQUIRE(json["node"]["value"].size() == 2);
+    CHECK(json["node"]["value"][0] == nlohmann::json::parse(R"({"url":"http://10.0.0.7:11434","labels":["eu"],"bearer":"********"})"));
+    CHECK(json["node"]["value"][1]["url"] == "http://10.0.0.8:11434");
+    CHECK(json["frontend"]["value"][0]["hostnames"] == nlohmann::json{"team.example"});
+    CHECK(json["required"]["value"][0] == nlohmann::json::parse(R"({"model":"qwen3:8b","replicas":2})"));
+    auto bare = parse({});
+    const auto defaults = nlohmann::json::parse(std::get<app::ServeOptions>(bare).effective_json);
+    CHECK_FALSE(defaults.contains("node"));
+    CHECK_FALSE(defaults.contains("config_file"));
 }
 
 TEST_CASE("secrets are not shown")

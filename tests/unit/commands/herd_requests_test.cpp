@@ -40,6 +40,28 @@ TEST_CASE("requests are listed oldest first, with times as people read them")
     CHECK_FALSE(app::print_requests("{}", empty.terminal));
 }
 
+TEST_CASE("a line of requests says what it does not know, cuts between letters and fits the terminal")
+{
+    Screen screen;
+    CHECK(app::request_heads(screen.terminal).starts_with("TIME UTC  "));
+    const std::string odd = R"({"at":"2026-11-20T20:00:00.000Z","id":"x","status":200,"model":"grüße-grüße-grüße-grüße-grüße:70b",)"
+                            R"("node":"ein-langer-name-im-keller","output_tokens":48,"total_ms":5,"client":"10.0.0.5"})";
+    const std::string line = app::request_line(odd, screen.terminal);
+    CHECK(line.find("  ?+48") != std::string::npos);
+    CHECK(line.find("grüße-grüße-grüße-grüße-grü…") != std::string::npos);
+    CHECK(line.find("ein-langer-name…") != std::string::npos);
+    CHECK(line.ends_with("10.0.0.5"));
+    const std::string narrow = app::request_line(odd, screen.terminal, 80);
+    CHECK(narrow.find("10.0.0.5") == std::string::npos);
+    CHECK(narrow.find("grüße") != std::string::npos);
+    CHECK(narrow.ends_with("5 ms"));
+    for (const std::size_t room : {40, 60, 80, 100, 120, 200}) {
+        const std::string cut = app::request_heads(screen.terminal, room);
+        CHECK(cut.size() <= room);
+        CHECK(cut.find("TOTAL") != std::string::npos);
+    }
+}
+
 TEST_CASE("a record of any shape is a line, and cannot drive the terminal")
 {
     Screen screen;

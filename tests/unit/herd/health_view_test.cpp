@@ -19,7 +19,9 @@ Report sick()
     report.score = 77;
     report.at = base::WallTime{std::chrono::seconds{1'700'000'000}};
     Finding offline{.severity = Severity::critical, .summary = "n1 is \xFF offline", .advice = "check", .node = "n1"};
-    offline.data = {{"last_heartbeat_ago_s", 12.5}, {"flag", true}, {"count", std::int64_t{3}}, {"word", std::string{"x"}}};
+    offline.data = {{"last_heartbeat_ago_s", 12.5}, {"flag", true}, {"count", std::int64_t{3}}, {"word", std::string{"x"}},
+                    {"names", Names{"a", "b"}}, {"by_model", CountsByName{{"m", 2}}},
+                    {"rows", std::vector<Row>{{{"model", std::string{"m"}}, {"ratio", 8.5}}}}};
     Finding other = offline;
     other.node = "n2";
     Finding old{.severity = Severity::info, .summary = "was", .advice = "none", .model = "m:1b", .nodes = {"n1", "n2"}, .resolved = true};
@@ -43,6 +45,9 @@ TEST_CASE("a health report has the contract's shape, ok checks included")
     CHECK(worst["summary"].get<std::string>().ends_with("(and 1 more)"));
     CHECK(worst["nodes"] == Json{"n1", "n2"});
     CHECK(worst["findings"][0]["data"]["count"] == 3);
+    CHECK(worst["findings"][0]["data"]["names"] == Json{"a", "b"});
+    CHECK(worst["findings"][0]["data"]["by_model"] == Json{{"m", 2}});
+    CHECK(worst["findings"][0]["data"]["rows"] == Json::array({Json{{"model", "m"}, {"ratio", 8.5}}}));
     CHECK(json["checks"][1]["nodes"] == Json{"n1", "n2"});
     CHECK(json["checks"][1]["models"] == Json::array({"m:1b"}));
     CHECK(json["checks"][1]["findings"][0]["resolved"] == true);

@@ -379,3 +379,28 @@ TEST_CASE("metrics count what happened, and clients cannot make them grow withou
         }
     }
 }
+
+TEST_CASE("metrics tell a node that said goodbye from one that fell, and the free memory of all its GPUs")
+{
+    auto facts = std::make_shared<fleet::NodeFacts>();
+    facts->gpus.resize(2);
+    facts->gpus[0].vram_total = facts->gpus[1].vram_total = 24 * base::gib;
+    facts->gpus[0].vram_free = 3 * base::gib;
+    facts->gpus[1].vram_free = base::gib;
+    fleet::Snapshot snapshot;
+    for (const auto& [name, state, reason] : {std::tuple{"box", fleet::NodeState::online, ""},
+                                              {"fell", fleet::NodeState::offline, "silent for 10 s"},
+                                              {"gone", fleet::NodeState::offline, "left: stopped"}}) {
+        fleet::NodeView view;
+        view.name = name;
+        view.state = state;
+        view.state_reason = reason;
+        view.facts = facts;
+        snapshot.nodes.push_back(view);
+    }
+    const std::string text = app::Metrics{}.text(snapshot, {});
+    CHECK(text.find("herd_node_vram_free_bytes{node=\"box\"} 4294967296\n") != std::string::npos);
+    CHECK(text.find("herd_node_left{node=\"box\"} 0\n") != std::string::npos);
+    CHECK(text.find("herd_node_left{node=\"fell\"} 0\n") != std::string::npos);
+    CHECK(text.find("herd_node_left{node=\"gone\"} 1\n") != std::string::npos);
+}

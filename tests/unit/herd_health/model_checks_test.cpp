@@ -140,6 +140,11 @@ TEST_CASE("context_waste: a context far larger than what is used")
     CHECK(w.quiet("context_waste"));
     w.request(served(), 5);
     CHECK(w.one("context_waste").severity == Severity::warning);
+    const auto waste = datum(w.one("context_waste"), "wasteful_models");
+    const auto& rows = std::get<std::vector<Row>>(waste.second);
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0][0] == Row::value_type{"model", std::string{"m:1b"}});
+    CHECK(rows[0][1] == Row::value_type{"allocated", std::int64_t{65536}});
     auto longer = served();
     longer.timings.prompt_tokens = 30000;
     w.request(longer, 5);
@@ -208,6 +213,7 @@ TEST_CASE("kv_cache_bloat compares memory with the file on disk")
     CHECK(w.quiet("kv_cache_bloat"));
     w.load(1, "m:1b", 65536, 7 * base::gib, 7 * base::gib);
     CHECK(w.one("kv_cache_bloat").severity == Severity::info);
+    CHECK(datum(w.one("kv_cache_bloat"), "bloated_models") == Datum{"bloated_models", Names{"m:1b"}});
     w.load(1, "m:1b", 131072, 12 * base::gib, 12 * base::gib);
     CHECK(w.one("kv_cache_bloat").severity == Severity::warning);
 }
@@ -222,6 +228,8 @@ TEST_CASE("model_load_timeout: slow failures of a model")
     CHECK(w.quiet("model_load_timeout"));
     w.request(slow);
     CHECK(w.one("model_load_timeout").severity == Severity::warning);
+    CHECK(datum(w.one("model_load_timeout"), "model") == Datum{"model", std::string{"m:1b"}});
+    CHECK(datum(w.one("model_load_timeout"), "nodes") == Datum{"nodes", Names{"n1"}});
     w.now += 2h;
     CHECK(w.one("model_load_timeout").resolved);
 }

@@ -76,6 +76,8 @@ TEST_CASE("node_degraded is about suspects, not about those whose Ollama is down
     w.node(1).state = suspect;
     w.see();
     CHECK(w.one("node_degraded").severity == Severity::warning);
+    w.now = w.node(1).last_seen + 7s;
+    CHECK(datum(w.one("node_degraded"), "missed_heartbeats") == Datum{"missed_heartbeats", std::int64_t{7}});
     CHECK(w.quiet("ollama_down"));
     w.facts(1, [](auto& f) { f.announced = fleet::AnnouncedState::backend_down; });
     w.pass(6s);
@@ -178,9 +180,11 @@ TEST_CASE("version_mismatch and version_unknown are about agents")
     CHECK(w.quiet("version_unknown"));
     w.facts(1, [](auto& f) { f.agent_version = "herd-node 0.0.9"; });
     CHECK(w.one("version_mismatch").severity == Severity::warning);
+    CHECK(datum(w.one("version_mismatch"), "mismatched_nodes") == Datum{"mismatched_nodes", Names{"n1"}});
     w.facts(1, [](auto& f) { f.agent_version.clear(); });
     CHECK(w.quiet("version_mismatch"));
     CHECK(w.one("version_unknown").severity == Severity::info);
+    CHECK(datum(w.one("version_unknown"), "unknown_nodes") == Datum{"unknown_nodes", Names{"n1"}});
     w.node(1).source = fleet::NodeSource::configured;
     CHECK(w.quiet("version_unknown"));
 }

@@ -37,6 +37,12 @@ TEST_CASE("high_error_rate of all requests, disconnects left out")
     const auto found = w.one("high_error_rate");
     CHECK(found.node.empty());
     CHECK(found.severity == Severity::warning);
+    refused.status = 502;
+    refused.termination = "TQ";
+    w.request(refused, 6);
+    const auto most = w.one("high_error_rate");
+    CHECK(most.advice.starts_with("most (6) ended with 502 TQ (a deadline, in the queue): `herd requests --status failed`"));
+    CHECK(datum(most, "top_error") == Datum{"top_error", std::string{"502 TQ"}});
 }
 
 TEST_CASE("high_retry_rate: retries per request")
@@ -78,6 +84,7 @@ TEST_CASE("client_disconnects: info, and a warning when they are many")
     CHECK(w.quiet("client_disconnects"));
     w.request(left);
     CHECK(w.one("client_disconnects").severity == Severity::info);
+    CHECK(datum(w.one("client_disconnects"), "by_model") == Datum{"by_model", CountsByName{{"m:1b", 3}}});
     w.request(left, 30);
     CHECK(w.one("client_disconnects").severity == Severity::warning);
     w.now += 2h;
@@ -94,6 +101,10 @@ TEST_CASE("incomplete_streams: answers that a node broke off")
     w.request(broken);
     CHECK(w.one("incomplete_streams").severity == Severity::warning);
     CHECK(w.one("incomplete_streams").node == "n1");
+    auto elsewhere = broken;
+    elsewhere.node = "n2";
+    w.request(elsewhere);
+    CHECK(datum(w.one("incomplete_streams"), "by_model") == Datum{"by_model", CountsByName{{"m:1b", 2}}});
 }
 
 TEST_CASE("queue_growing: a queue that rests is not growing")
@@ -106,6 +117,9 @@ TEST_CASE("queue_growing: a queue that rests is not growing")
     w.fleet.totals.queued = 60;
     w.pass(30s);
     CHECK(w.one("queue_growing").summary.find("60 requests wait") != std::string::npos);
+    w.fleet.queues = {{"a", {"small:1b", 20}}, {"b", {"big:70b", 40}}};
+    CHECK(w.one("queue_growing").summary.starts_with("60 requests wait, most of them for big:70b;"));
+    CHECK(w.one("queue_growing").advice.starts_with("`herd pull big:70b --node NODE`"));
     w.fleet.totals.queued = 0;
     w.pass(30s);
     CHECK(w.quiet("queue_growing"));
@@ -163,6 +177,7 @@ TEST_CASE("vram_fallback_active names the model that was wanted")
     w.request(other, 2);
     const auto found = w.one("vram_fallback_active");
     CHECK(found.model == "big:70b");
+    CHECK(datum(found, "top_requested") == Datum{"top_requested", Names{"big:70b"}});
     CHECK_FALSE(found.costs());
 }
 

@@ -107,6 +107,13 @@ struct World {
     }
 };
 
+/// One of a finding's data; its name empty when there is none of that name.
+inline Datum datum(const Finding& finding, std::string_view key)
+{
+    const auto found = std::ranges::find(finding.data, key, &Datum::first);
+    return found == finding.data.end() ? Datum{} : *found;
+}
+
 inline Finished served(std::string node = "n1", std::string model = "m:1b")
 {
     Finished exchange;

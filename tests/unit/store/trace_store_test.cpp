@@ -456,6 +456,8 @@ TEST_CASE("usage adds up per name and bucket, the same from disk and from memory
     some[10].status = 503;
     some[11].termination = "CD";
     some[12].model = "qwen2.5:7b";
+    some[13].api = "admin"; // a change of herd itself
+    some[13].model.clear();
     traces.keep(some);
     for (const auto by : {store::UsageBy::model, store::UsageBy::node, store::UsageBy::tag, store::UsageBy::client}) {
         const store::UsageQuery query{.by = by, .bucket = std::chrono::seconds{60}, .since = noon - std::chrono::hours{1},
@@ -468,6 +470,7 @@ TEST_CASE("usage adds up per name and bucket, the same from disk and from memory
         }
         CAPTURE(store::to_string(by));
         REQUIRE(disk.cells().size() == memory.cells().size());
+        CHECK(std::ranges::none_of(memory.cells(), [](const auto& each) { return each.first.second.empty(); }));
         auto other = memory.cells().begin();
         for (const auto& [key, cell] : disk.cells()) {
             CHECK(key == other->first);
