@@ -117,7 +117,7 @@ void price(Candidate& candidate, const Task& task, const Knowledge& knowledge, b
 double cache_capacity(const NodeRecord& node, const ModelOnNode& model)
 {
     const double context = model.context_length > 0 ? model.context_length : context_default;
-    return context * node.slots_of(model) + prompt_store_bytes / cache_bytes_per_token(model);
+    return context * node.slots_of(model) + prompt_store_bytes / cache_bytes_per_token(model.cache_per_token, model.size);
 }
 
 } // namespace herd::fleet

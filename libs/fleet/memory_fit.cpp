@@ -35,13 +35,11 @@ double chance_wanted(const ModelOnNode& model, base::Instant now)
 
 } // namespace
 
-double cache_bytes_per_token(const ModelOnNode& model)
+double cache_bytes_per_token(Bytes told, Bytes size)
 {
-    return model.cache_per_token > 0 ? static_cast<double>(model.cache_per_token) : guessed_cache_per_token(model.size);
-}
-
-double guessed_cache_per_token(Bytes size)
-{
+    if (told > 0) {
+        return static_cast<double>(told);
+    }
     // 128 KiB for 8 billion weights (4.7 GB), growing with the square root: what common models have.
     return 131072 * std::sqrt(static_cast<double>(size == 0 ? size_unknown : size) / 4.7e9);
 }
@@ -49,7 +47,7 @@ double guessed_cache_per_token(Bytes size)
 Bytes memory_needed(const ModelOnNode& model, int num_ctx, int slots)
 {
     const int context = num_ctx > 0 ? num_ctx : model.context_length > 0 ? model.context_length : context_default;
-    const double per_token = cache_bytes_per_token(model);
+    const double per_token = cache_bytes_per_token(model.cache_per_token, model.size);
     const double cache = per_token * context * std::max(slots, 1);
     if (model.memory > 0) {
         const double then = per_token * model.memory_context * std::max(slots, 1);

@@ -18,10 +18,9 @@ struct Fit {
 /// Bytes that the model takes with `num_ctx` tokens of context in each of `slots` slots.
 [[nodiscard]] Bytes memory_needed(const ModelOnNode& model, int num_ctx, int slots);
 
-/// Bytes of one token in the cache: by the model's metadata, else as guessed from the size of the file.
-[[nodiscard]] double cache_bytes_per_token(const ModelOnNode& model);
-/// The middle of common models.
-[[nodiscard]] double guessed_cache_per_token(Bytes size);
+/// Bytes of one token in the cache: as the model's metadata told (0: they did not), else guessed from the size of its
+/// file, the middle of common models.
+[[nodiscard]] double cache_bytes_per_token(Bytes told, Bytes size);
 
 /// For a model that would have to be loaded. `evicted`: filled with the victims when not null.
 /// O(models resident on the node), and only when memory is short.

@@ -41,7 +41,7 @@ base::Bytes resident_bytes(const fleet::NodeFacts& facts, const std::string& key
     }
     const auto context = static_cast<double>(facts.settings.context_length.value_or(context_default));
     const int slots = std::max(facts.slots.value_or(facts.settings.num_parallel.value_or(1)), 1);
-    const auto cache = static_cast<base::Bytes>(fleet::cache_bytes_per_token(model->size) * context * slots);
+    const auto cache = static_cast<base::Bytes>(fleet::cache_bytes_per_token(model->cache_per_token, model->size) * context * slots);
     return model->size + cache + (model->size > 64 * base::mib ? slack : 0);
 }
 
