@@ -617,7 +617,7 @@ def test_the_ollama_program_shows_no_key_and_is_let_in_where_none_is_required(fl
     for words in (("ls",), ("run", "tiny", "x"), ("ps",), ("show", "tiny"), ("rm", "tiny")):
         code, said = run(*words)
         assert code == 1 and "Error" in said and TEXT not in said, (words, said)
-    assert {each["status"] for each in herd.get("/herd/v1/requests").json()["requests"]} == {401}
+    assert {each["status"] for each in herd.get("/herd/v1/requests").json()["requests"] if each["api"] != "admin"} == {401}
     assert "tiny:latest" in {model["name"] for model in herd.get("/api/tags").json()["models"]}
     config = next(fleet.folder.glob("herd-*.toml"))
     config.write_text(config.read_text().replace("require_key = true", "require_key = false"))

@@ -375,6 +375,9 @@ net::Task<Admin::Reply> Admin::remove_node(http::ServerExchange& exchange, std::
         co_return Reply{409, error(name + " announces itself; stop its herd-node, or drain it")};
     }
     std::string if_match{exchange.head().fields.find("If-Match").value_or("")};
+    if (auto other = co_await other_tag(exchange.loop(), id.text(), if_match)) {
+        co_return std::move(*other);
+    }
     auto removed = co_await controls_->remove_node(exchange.loop(), id, std::move(if_match));
     co_return Reply{removed.status, std::move(removed.body), {}, {}, std::move(removed.etag)};
 }

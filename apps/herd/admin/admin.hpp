@@ -122,6 +122,7 @@ private:
     net::Task<Reply> change_policy(http::ServerExchange& exchange, PolicyChange change);
     net::Task<Reply> read_node_settings(net::Loop& loop, std::string target); // admin_origin.cpp
     net::Task<Reply> change_node_settings(net::Loop& loop, PolicyChange change);
+    net::Task<std::optional<Reply>> other_tag(net::Loop& loop, std::string target, std::string& if_match);
     net::Task<std::expected<StaticNode, Reply>> other_origin(net::Loop& loop, NamedNode named, std::string origin, bool replace);
     net::Task<Reply> read_pins(http::ServerExchange& exchange, std::string_view path); // admin_pins.cpp
     net::Task<Reply> change_pins(http::ServerExchange& exchange, std::string_view path);

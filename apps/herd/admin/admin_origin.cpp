@@ -37,6 +37,20 @@ net::Task<Admin::Reply> Admin::read_node_settings(net::Loop& loop, std::string t
     co_return Reply{answer.status, std::move(answer.body), {}, {}, std::move(answer.etag)};
 }
 
+/// A 412 unless the tag of a named node is the one it has now; then only the part that is of its settings is left of it.
+net::Task<std::optional<Admin::Reply>> Admin::other_tag(net::Loop& loop, std::string target, std::string& if_match) // NOLINT: the caller waits
+{
+    if (if_match.empty() || if_match == "*") {
+        co_return std::nullopt;
+    }
+    const auto now = co_await read_node_settings(loop, std::move(target));
+    if (if_match.find(now.etag) == std::string::npos) {
+        co_return Reply{412, error("If-Match: it was changed meanwhile"), {}, {}, now.etag};
+    }
+    if_match = now.etag.substr(0, now.etag.find('-')) + "\"";
+    co_return std::nullopt;
+}
+
 /// The node as it is to be, or why not.
 net::Task<std::expected<StaticNode, Admin::Reply>> Admin::other_origin(net::Loop& loop, NamedNode named, std::string origin,
                                                                        bool replace)
@@ -78,12 +92,10 @@ net::Task<Admin::Reply> Admin::change_node_settings(net::Loop& loop, PolicyChang
     const std::string target = named ? named->id.text() : change.target; // its name may change
     change.target = target;
     std::optional<StaticNode> fresh;
-    if (named && !change.if_match.empty() && change.if_match != "*") {
-        const auto now = co_await read_node_settings(loop, target);
-        if (change.if_match.find(now.etag) == std::string::npos) {
-            co_return Reply{412, error("If-Match: it was changed meanwhile"), {}, {}, now.etag};
+    if (named) {
+        if (auto other = co_await other_tag(loop, target, change.if_match)) {
+            co_return std::move(*other);
         }
-        change.if_match = now.etag.substr(0, now.etag.find('-')) + "\"";
     }
     if (named && !body.origin.empty()) {
         auto other = co_await other_origin(loop, *named, body.origin, change.what == What::put_node);
