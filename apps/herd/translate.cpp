@@ -114,6 +114,11 @@ fleet::NodeSeen seen_of(const discovery::Sighting& sighting, const discovery::An
     if (announce.load && is_known(announce.load->in_flight)) {
         seen.in_flight = announce.load->in_flight;
     }
+    if (announce.models.size() > 1) { // else all there are are in the one
+        for (const discovery::LoadedModel& model : announce.models) {
+            seen.busy.emplace_back(model.name_hash, model.in_flight);
+        }
+    }
     seen.doubt = doubt_of(sighting.doubts);
     seen.via_http = sighting.over_http;
     return seen;
@@ -205,6 +210,7 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
                                 .context_length = static_cast<int>(model.context_length.value_or(0)),
                                 .expires_at = model.expires_at,
                                 .slots = model.slots,
+                                .wire_hash = model.in_flight ? discovery::model_hash(model.name) : 0,
                                 .row = model.row});
     }
     facts.slots = document.slots;

@@ -66,6 +66,7 @@ void Catalog::read_loaded(NodeRecord& node)
         model.loaded = false;
         model.warm = false;
         model.slots.reset();
+        model.wire_hash = 0;
         if (model.in_flight == 0) {
             model.context_length = 0;
         }
@@ -80,6 +81,7 @@ void Catalog::read_loaded(NodeRecord& node)
         auto& model = at->second;
         model.loaded = true;
         model.slots = row.slots;
+        model.wire_hash = row.wire_hash;
         model.load_ends = {};
         if (row.context_length > 0) {
             model.context_length = row.context_length;

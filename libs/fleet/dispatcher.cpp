@@ -19,6 +19,23 @@ void Dispatcher::restore(const LearnedRestored& event)
     }
 }
 
+namespace {
+
+/// The same for one of several loaded models. True: fewer than before.
+bool heard_of(ModelOnNode& model, std::span<const std::pair<std::uint64_t, int>> busy)
+{
+    if (model.wire_hash == 0) {
+        return false;
+    }
+    const auto told = std::ranges::find(busy, model.wire_hash, &std::pair<std::uint64_t, int>::first);
+    const int seen = told == busy.end() ? 0 : std::clamp(told->second - model.in_flight, 0, 4096);
+    const int believed = std::min(seen, model.foreign_before);
+    model.foreign_before = seen;
+    return believed < std::exchange(model.foreign, believed);
+}
+
+} // namespace
+
 /// What the node counts beyond our own leases. Seen twice in a row it is believed: one announcement may cross the
 /// end of a request of ours.
 void Dispatcher::heard(const NodeId& id, Step& step)
@@ -30,8 +47,11 @@ void Dispatcher::heard(const NodeId& id, Step& step)
     const int seen = std::clamp(*node->reported_in_flight - node->in_flight, 0, 4096);
     const int believed = std::min(seen, node->foreign_before);
     node->foreign_before = seen;
-    const bool less = believed < node->foreign;
+    bool less = believed < node->foreign;
     node->foreign = believed;
+    for (auto& [key, model] : node->models) {
+        less = heard_of(model, node->reported_busy) || less;
+    }
     if (less && !lines_.empty()) {
         step.touched_places.push_back(id);
     }

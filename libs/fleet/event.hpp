@@ -31,6 +31,8 @@ struct NodeSeen {
     std::optional<HostLoad> host{};
     std::vector<Gpu> gpus{};   ///< names unknown here; matched by order
     std::optional<int> in_flight{}; ///< as the gateway counts them
+    /// Requests in each loaded model by LoadedModel::wire_hash; told where several are loaded.
+    std::vector<std::pair<std::uint64_t, int>> busy{};
     Doubt doubt{Doubt::none};
     bool via_http{false};      ///< the JSON twin: keeps a UDP-filtered node alive
 };

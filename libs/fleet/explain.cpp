@@ -10,7 +10,7 @@
 namespace herd::fleet {
 namespace {
 
-constexpr std::size_t listed_most = 16;   ///< candidates of a decision that travels with a lease
+constexpr std::size_t listed_most = 64;   ///< candidates of a decision that travels with a lease
 constexpr std::size_t explained_most = 4096;
 
 Weighed weighed(const Candidate& candidate, bool names)

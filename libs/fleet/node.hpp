@@ -100,6 +100,7 @@ struct LoadedModel {
     int context_length{0};
     std::string expires_at{};
     std::optional<int> slots{}; ///< from the running server's command line, where the agent could read it
+    std::uint64_t wire_hash{0}; ///< names it in announcements; 0: its requests are not counted there
     std::string row{};          ///< the node's own JSON object in /api/ps, verbatim
 };
 

@@ -81,6 +81,9 @@ int NodeRecord::slots_of(const ModelOnNode& model) const
 
 int NodeRecord::foreign_of(const ModelOnNode& model) const
 {
+    if (model.wire_hash != 0 && facts->loaded.size() > 1) {
+        return model.foreign;
+    }
     return foreign > 0 && facts->loaded.size() <= 1 && (model.loaded || model.in_flight > 0) ? foreign : 0;
 }
 

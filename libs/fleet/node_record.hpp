@@ -43,6 +43,9 @@ struct ModelOnNode {
     base::Instant load_ends{};          ///< our request is loading it, until about then; default: no
     base::Instant last_used{};
     double uses{0};                     ///< requests lately, fading by half in `use_half_life`
+    std::uint64_t wire_hash{0};         ///< LoadedModel::wire_hash while it is loaded
+    int foreign{0};                     ///< requests seen in it that are none of ours; where wire_hash is set
+    int foreign_before{0};              ///< as NodeRecord::foreign_before
     int slots_seen{0};                  ///< more than so many queued inside the node; 0: not seen since it was loaded
     int full_well{0};                   ///< answers since with all of them taken and nothing queued inside
     std::unique_ptr<Learning> learning{}; ///< null until something was learned
@@ -187,6 +190,7 @@ struct NodeRecord {
     std::map<std::string, ModelOnNode> models{}; ///< by key
     int in_flight{0};
     base::Instant prefilling_until{}; ///< predicted: what our leases there still load and read
+    std::vector<std::pair<std::uint64_t, int>> reported_busy{}; ///< NodeSeen::busy of the last announcement
     int foreign{0};          ///< requests seen there that are none of ours
     int foreign_before{0};   ///< at the announcement before: what is seen twice is believed
     int loads{0};            ///< of our leases, those whose model was not loaded when they were granted

@@ -186,6 +186,7 @@ void Membership::beat(NodeRecord& node, const NodeSeen& event, Step& step)
     take_claim(node, event);
     node.last_seen = node.last_beat = step.now;
     node.reported_in_flight = event.in_flight;
+    node.reported_busy = event.busy;
     if (event.host || !event.gpus.empty()) {
         node.host = event.host ? event.host : node.host;
         node.gpus = event.gpus;

@@ -10,7 +10,7 @@
 namespace herd::app {
 
 /// At most `candidates_max` of them, the chosen and the cheapest first.
-[[nodiscard]] std::string pack_decision(const fleet::Decision& decision, std::size_t candidates_max = 16);
+[[nodiscard]] std::string pack_decision(const fleet::Decision& decision, std::size_t candidates_max = 64);
 /// Nothing: not one of ours, or of a herd that packed otherwise. Figures that are no numbers are 0.
 [[nodiscard]] std::optional<fleet::Decision> unpack_decision(std::string_view bytes);
 

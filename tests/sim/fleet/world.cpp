@@ -167,7 +167,7 @@ NodeFacts World::facts(const Box& box) const
         facts.models.push_back({name, ModelName::parse(name).key, "d", 1, {}, {}});
     }
     for (const auto& name : box.loaded) {
-        facts.loaded.push_back({name, ModelName::parse(name).key, "d", 1, 1, 4096, {}, {}, {}});
+        facts.loaded.push_back({name, ModelName::parse(name).key, "d", 1, 1, 4096, {}, {}, box.counts ? facts.loaded.size() + 1 : 0, {}});
     }
     return facts;
 }

@@ -41,6 +41,7 @@ struct Box {
     bool stranger{false}; ///< who answers at its address is not it
     bool member{true};    ///< false: it cannot prove that it belongs to the fleet, and that is asked for
     bool keyed{false};    ///< it tells its facts under a MAC
+    bool counts{false};   ///< it tells how many requests each loaded model has, named by its place in the list, from 1
     bool is_static{false};
     [[nodiscard]] base::Endpoint api() const;
 };

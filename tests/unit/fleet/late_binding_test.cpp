@@ -673,6 +673,43 @@ TEST_CASE("requests that reach an Ollama around herd take its slots")
     CHECK_FALSE(scene.world.waits(ticket));
 }
 
+TEST_CASE("requests around herd take the slots of their own model where several are loaded and the runners tell")
+{
+    Scene scene{30};
+    auto& box = scene.world.add_box("a", {"m", "n"}, 1);
+    box.loaded = {"m", "n"};
+    box.counts = true;
+    scene.world.start(box);
+    scene.settle();
+    const auto tell = [&](int in_m, int in_n) {
+        NodeSeen seen;
+        seen.id = box.id;
+        seen.source = {box.agent.address, 40'000};
+        seen.boot_id = box.boot_id;
+        seen.seq = box.seq += 1;
+        seen.state_rev = box.state_rev;
+        seen.announced = AnnouncedState::ready;
+        seen.interval = box.interval;
+        seen.api_port = box.api().port;
+        seen.agent_port = box.agent.port;
+        seen.name = box.name;
+        seen.in_flight = in_m + in_n;
+        seen.busy = {{1, in_m}, {2, in_n}};
+        scene.world.feed(seen);
+    };
+    tell(0, 1);
+    tell(0, 1);
+    const auto in_n = scene.world.ask("n");
+    CHECK(scene.world.waits(in_n));
+    const auto in_m = scene.world.ask("m");
+    REQUIRE_FALSE(scene.world.waits(in_m));
+    tell(1, 1); // ours is counted there, too
+    tell(1, 1);
+    CHECK(scene.world.waits(in_n));
+    tell(1, 0);
+    CHECK_FALSE(scene.world.waits(in_n));
+}
+
 TEST_CASE("a request that was held for its model falls back when the hold ends and a fallback has come")
 {
     Scene scene{27, {.hold_timeout = 5s}};
