@@ -138,10 +138,10 @@ TEST_CASE("speed is taken from the stream where the node does not tell")
 
 TEST_CASE("a decision survives being packed, with the best candidates")
 {
-    const auto back = app::unpack_decision(app::pack_decision(decision(40)));
+    const auto back = app::unpack_decision(app::pack_decision(decision(100)));
     REQUIRE(back);
-    CHECK(back->candidates.size() == 16);
-    CHECK(back->left_out == 24);
+    CHECK(back->candidates.size() == 64);
+    CHECK(back->left_out == 36);
     CHECK(back->chosen == decision().chosen);
     CHECK(back->candidates[3].cost.wait_s == 1.5);
     CHECK(back->candidates[1].exclusion == fleet::Exclusion::draining);
