@@ -50,6 +50,24 @@ struct Scene {
             serve(world.lease(world.ask(profile)), decode_rate);
         }
     }
+    /// What the box announces of its requests now, herd's own ones among them.
+    void tell(Box& box, int in_flight, std::vector<std::pair<std::uint64_t, int>> busy = {})
+    {
+        NodeSeen seen;
+        seen.id = box.id;
+        seen.source = {box.agent.address, 40'000};
+        seen.boot_id = box.boot_id;
+        seen.seq = box.seq += 1;
+        seen.state_rev = box.state_rev;
+        seen.announced = AnnouncedState::ready;
+        seen.interval = box.interval;
+        seen.api_port = box.api().port;
+        seen.agent_port = box.agent.port;
+        seen.name = box.name;
+        seen.in_flight = in_flight;
+        seen.busy = std::move(busy);
+        world.feed(seen);
+    }
     World world;
 };
 
@@ -650,21 +668,7 @@ TEST_CASE("requests that reach an Ollama around herd take its slots")
     Scene scene{18};
     auto& box = scene.box("a", {"m"}, 2);
     scene.settle();
-    const auto tell = [&](int in_flight) {
-        NodeSeen seen;
-        seen.id = box.id;
-        seen.source = {box.agent.address, 40'000};
-        seen.boot_id = box.boot_id;
-        seen.seq = box.seq += 1;
-        seen.state_rev = box.state_rev;
-        seen.announced = AnnouncedState::ready;
-        seen.interval = box.interval;
-        seen.api_port = box.api().port;
-        seen.agent_port = box.agent.port;
-        seen.name = box.name;
-        seen.in_flight = in_flight;
-        scene.world.feed(seen);
-    };
+    const auto tell = [&](int in_flight) { scene.tell(box, in_flight); };
     tell(2);
     tell(2);
     const auto ticket = scene.world.ask("m");
@@ -681,22 +685,7 @@ TEST_CASE("requests around herd take the slots of their own model where several 
     box.counts = true;
     scene.world.start(box);
     scene.settle();
-    const auto tell = [&](int in_m, int in_n) {
-        NodeSeen seen;
-        seen.id = box.id;
-        seen.source = {box.agent.address, 40'000};
-        seen.boot_id = box.boot_id;
-        seen.seq = box.seq += 1;
-        seen.state_rev = box.state_rev;
-        seen.announced = AnnouncedState::ready;
-        seen.interval = box.interval;
-        seen.api_port = box.api().port;
-        seen.agent_port = box.agent.port;
-        seen.name = box.name;
-        seen.in_flight = in_m + in_n;
-        seen.busy = {{1, in_m}, {2, in_n}};
-        scene.world.feed(seen);
-    };
+    const auto tell = [&](int in_m, int in_n) { scene.tell(box, in_m + in_n, {{1, in_m}, {2, in_n}}); };
     tell(0, 1);
     tell(0, 1);
     const auto in_n = scene.world.ask("n");
