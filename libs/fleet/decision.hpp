@@ -35,6 +35,7 @@ enum class Exclusion : std::uint8_t {
     other_api,     ///< serves other paths than the one asked
     cloud,         ///< outside of this LAN, and the request does not allow that, or a node of the LAN can do it
     reserved,      ///< kept free for others: this client lately used far more than its share
+    not_loaded,    ///< the model is not in its memory, and nothing is to be loaded: Profile::resident_only
 };
 [[nodiscard]] std::string_view to_string(Exclusion exclusion);
 

@@ -13,6 +13,7 @@ std::string_view to_string(Result result)
     case Result::timed_out: return "timed_out";
     case Result::broken: return "broken";
     case Result::failed: return "failed";
+    case Result::busy: return "busy";
     case Result::model_missing: return "model_missing";
     case Result::route_missing: return "route_missing";
     }

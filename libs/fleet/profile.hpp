@@ -59,6 +59,7 @@ struct Profile {
     std::string node{};                ///< name or id, when the client pins one
     std::shared_ptr<const Rules> rules{}; ///< of its frontend; null: none
     std::vector<NodeId> exclude{};     ///< tried already
+    bool resident_only{false};         ///< nothing is to be loaded for it: an Ollama was too busy to load the model
     bool openai{false};                ///< one of the paths under /v1: nodes that serve only those will do too
     bool allow_cloud{false};           ///< nodes outside of this LAN may serve it
     int attempt{0};                    ///< 0 first; > 0 spends the retry budget
@@ -98,6 +99,7 @@ enum class Result : std::uint8_t {
     timed_out,     ///< could not connect in time, or it went silent
     broken,        ///< connection reset or ended early
     failed,        ///< the node answered 5xx of the retryable kind
+    busy,          ///< the queue of its Ollama is full: no failure of the node
     model_missing, ///< 404 against the catalog: the catalog is wrong
     route_missing, ///< text 404: this Ollama is too old for the route
 };

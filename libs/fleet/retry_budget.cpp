@@ -39,6 +39,7 @@ bool worth_another_node(Result result, int status)
     case Result::refused:
     case Result::timed_out:
     case Result::broken:
+    case Result::busy:
     case Result::model_missing:
     case Result::route_missing: return true;
     case Result::failed: break;

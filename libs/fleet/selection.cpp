@@ -41,6 +41,7 @@ std::string_view to_string(Exclusion exclusion)
     case Exclusion::other_api: return "other_api";
     case Exclusion::cloud: return "cloud";
     case Exclusion::reserved: return "reserved";
+    case Exclusion::not_loaded: return "not_loaded";
     }
     return "none";
 }
@@ -93,6 +94,9 @@ Candidate consider(NodeRecord& node, ModelOnNode* model, const Profile& profile)
     candidate.free_slots = node.free_slots_of(*model);
     if (candidate.exclusion == Exclusion::none && !model->held()) {
         candidate.exclusion = Exclusion::model_missing;
+    }
+    if (candidate.exclusion == Exclusion::none && profile.resident_only && candidate.must_load()) {
+        candidate.exclusion = Exclusion::not_loaded;
     }
     return candidate;
 }

@@ -17,6 +17,8 @@ namespace {
 
 /// How much of a body too long to be kept is read in search of the model.
 constexpr std::size_t long_body_peek = base::mib;
+/// Who waits at an Ollama beside herd is nothing that herd could predict.
+constexpr base::Duration busy_retry_after = std::chrono::seconds{5};
 
 /// Its answers come without their header: only Ollana's servers are sent the id of a device.
 bool behind_ollana(const fleet::Address& address)
@@ -487,7 +489,7 @@ AttemptInput Exchange::attempt_input()
     input.body = body_for_node();
     input.target = visit_.target();
     input.decoded = rewritten_;
-    input.connect_timeout = options_->connect_timeout;
+    input.connect_timeout = lease_.address.configured ? options_->static_connect_timeout : options_->connect_timeout;
     input.streamed = streamed_;
     input.fresh = (!route_.replayable && client_.head().method != "HEAD") || options_->retries == 0; // else a dead one is replaced, which may send it twice
     input.first_byte_timeout = options_->first_byte_timeout;
@@ -529,10 +531,15 @@ void Exchange::note_failed(const Decision& decision, HeldLease& held)
     if (decision.result == fleet::Result::route_missing) {
         context_.old_nodes.add(lease_.node, route_name_, context_.loop.now());
     }
+    const bool busy = decision.result == fleet::Result::busy;
     if (!attempt_.error && attempt_.whole) {
-        failure_ = Failure{std::move(attempt_.head), std::move(attempt_.failure_text), lease_.node_name};
+        if (!busy) {
+            failure_ = Failure{std::move(attempt_.head), std::move(attempt_.failure_text), lease_.node_name};
+        }
         context_.pool.give_back(lease_.address.endpoint, std::move(attempt_.connection));
     }
+    // Where a load would have to wait as well, the next Ollama may be as busy: only who has the model is asked.
+    profile_.resident_only = profile_.resident_only || busy;
     profile_.exclude.push_back(lease_.node);
     held.finish(std::move(outcome));
 }
@@ -587,9 +594,15 @@ bool Exchange::label_is_known() const
     });
 }
 
-/// The last node's own words if it had any, else which nodes were tried.
+/// The last node's own words if it had any, else which nodes were tried. Too many waiting there is 429, as with us.
 net::Task<void> Exchange::give_up()
 {
+    if (record_.attempts.back().outcome == fleet::Result::busy) {
+        auto problem = problem_of(base::Errc::queue_full);
+        problem.message = "too many requests wait at the Ollama of " + record_.attempts.back().node;
+        problem.retry_after = busy_retry_after;
+        co_return co_await say(std::move(problem), 'P', Stage::selecting);
+    }
     if (failure_) {
         LocalAnswer answer;
         const auto head = client_head(failure_->head);

@@ -16,6 +16,12 @@ bool is_clients_mistake(std::string_view body)
     return body.find("option ") != body.npos && body.find("must be of type") != body.npos;
 }
 
+/// Ollama's own queue for loads is full: {"error":"server busy, please try again.  maximum pending requests exceeded"}
+bool is_too_busy(const AttemptFacts& facts)
+{
+    return facts.status == 503 && facts.names_model && facts.body.find("maximum pending requests exceeded") != facts.body.npos;
+}
+
 Decision broken(const AttemptFacts& facts)
 {
     const auto error = *facts.error;
@@ -66,6 +72,8 @@ Decision decide(const AttemptFacts& facts)
         }
         decision.result = facts.json ? Result::model_missing : Result::route_missing;
         decision.reason = facts.json ? "the model is not there" : "its Ollama does not know the route";
+    } else if (is_too_busy(facts)) {
+        return {again ? Verdict::elsewhere : Verdict::give_up, Result::busy, "the queue of its Ollama is full"};
     } else if (facts.status == 500 && is_clients_mistake(facts.body)) {
         return {};
     } else {

@@ -342,6 +342,26 @@ def test_a_refusal_is_explained_too(sim_fleet):
     assert done.returncode == 0 and "answered 504" in done.stdout and "b2" in done.stdout and "does not have the model" in done.stdout, done
 
 
+def test_a_full_queue_for_loads_is_told_to_the_client_and_is_no_failure_of_the_node(sim_fleet):
+    sims = [sim_fleet.sim(MODEL + ",other=6GB", "--max-queue", "1", "--load-rate", "1GB", "--memory", "64GiB") for _ in range(2)]
+    herd = sim_fleet.static(*sims)
+
+    def beside(sim):  # two that reach the Ollama around herd: one loads for seconds, one waits behind it
+        return later(*[lambda: request(sim.url, "POST", "/api/generate", {"model": "other", "prompt": "x", "stream": False}, timeout=60)] * 2)[1]
+    threads = [thread for sim in sims for thread in beside(sim)]
+    for sim in sims:
+        wait_until(lambda: sim.state()["scheduling"] >= 2, "two requests before the scheduler of the Ollama", 5)
+    refused = ask(herd)
+    assert refused.status == 429 and int(refused.header("Retry-After")) >= 1, refused
+    told = record(herd, refused)
+    assert [a["outcome"] for a in told["attempts"]] == ["busy"], "the next would have to load it as well: %s" % told
+    assert {herd.node(name)["state"] for name in ("b1", "b2")} == {"online"}
+    for thread in threads:
+        thread.join(60)
+    served = ask(herd)
+    assert served.status == 200 and served.header("X-Herd-Retries") == "0", served
+
+
 def test_reloads_for_other_options_are_counted(sim_fleet):
     herd = sim_fleet.static(sim_fleet.sim(MODEL))
     for context in (4096, 8192):

@@ -23,7 +23,7 @@ def two(fleet, first, second=good, **more):
 
     def script(exchange):
         (first if once.acquire(blocking=False) else second)(exchange)
-    backends = [ScriptedOllama(script=script), ScriptedOllama(script=script)]
+    backends = [ScriptedOllama(script=script, loaded=["m:latest"]), ScriptedOllama(script=script, loaded=["m:latest"])]
     return fleet.static(*backends, **more), backends
 
 

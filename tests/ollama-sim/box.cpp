@@ -555,6 +555,7 @@ std::string Box::state() const
     return Json{{"requests", tally.requests},  {"active", tally.active},       {"active_max", tally.active_max},
                 {"waiting", tally.waiting},    {"cancelled", tally.cancelled}, {"loads", tally.loads},
                 {"reloads", tally.reloads},    {"evictions", tally.evictions}, {"load_aborts", tally.load_aborts},
+                {"scheduling", machine_.scheduling()},
                 {"faults", faults_.all().size()}, {"seen", requests}}
         .dump();
 }

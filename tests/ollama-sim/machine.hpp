@@ -113,6 +113,8 @@ public:
     [[nodiscard]] base::WallTime wall_of(base::Instant when) const;
 
     Tally tally;
+    /// Requests before the scheduler: the one that loads, and those behind it.
+    [[nodiscard]] std::size_t scheduling() const { return scheduling_.size(); }
     Options options;
 
 private:

@@ -29,6 +29,7 @@ constexpr std::string_view usage = R"(ollama-sim - a simulated Ollama
                             tag ("8b") unless given
   --prefill N --decode N    tokens per second (default 2000, 60)
   --num-parallel N          slots of a model (default 1)
+  --max-queue N             requests before the scheduler of models, beyond that 503 (default 512)
   --memory SIZE             for loaded models (default 16GiB);  --vram SIZE the part on the GPU
   --max-loaded N            models in memory at once (default 3)
   --load-rate SIZE          bytes per second while loading (default 8GB)
@@ -88,6 +89,7 @@ std::map<std::string_view, Setter> setters(Settings& s)
             {"--prefill", [&](std::string_view v) { return number(v, s.box.prefill_tokens_per_s); }},
             {"--decode", [&](std::string_view v) { return number(v, s.box.decode_tokens_per_s); }},
             {"--num-parallel", [&](std::string_view v) { return number(v, s.box.num_parallel); }},
+            {"--max-queue", [&](std::string_view v) { return number(v, s.box.max_queue); }},
             {"--memory", bytes(s.box.memory)},
             {"--vram", bytes(s.box.vram)},
             {"--max-loaded", [&](std::string_view v) { return number(v, s.box.max_loaded); }},

@@ -21,7 +21,8 @@ constexpr int cost_share = 100; ///< at most one percent of a core
 fleet::Result outcome_of(std::string_view text)
 {
     using enum fleet::Result;
-    for (const auto each : {cancelled, refused, timed_out, broken, failed, model_missing, route_missing}) {
+    for (const auto each :
+         {cancelled, refused, timed_out, broken, failed, busy, model_missing, route_missing}) {
         if (fleet::to_string(each) == text) {
             return each;
         }

@@ -447,6 +447,43 @@ TEST_CASE("a question tells of the fallback that would run, in the same cases in
     CHECK(told.note == "would wait for a slot");
 }
 
+TEST_CASE("a second try for which nothing is to be loaded goes only where the model is in memory")
+{
+    Scene scene{22};
+    auto& first = scene.box("a", {"m"});
+    scene.box("b", {"m"}, 1, false);
+    scene.settle();
+    auto profile = World::profile_of("m");
+    profile.exclude = {scene.world.snapshot()->find(first.name)->id};
+    profile.attempt = 1;
+    profile.resident_only = true;
+    const auto ticket = scene.world.ask(profile);
+    REQUIRE(scene.world.answer(ticket));
+    CHECK(scene.world.answer(ticket)->why() == base::Errc::attempts_failed);
+    const auto told = scene.world.herd().explain(profile, scene.world.now());
+    CHECK(std::ranges::any_of(told.candidates, [](const Weighed& one) {
+        return one.name == "b" && one.exclusion == Exclusion::not_loaded;
+    }));
+    scene.box("c", {"m"});
+    scene.settle();
+    CHECK(scene.world.lease(scene.world.ask(profile)).node_name == "c");
+}
+
+TEST_CASE("an Ollama that was too busy is not held back for it")
+{
+    Scene scene{23};
+    scene.box("a", {"m"});
+    scene.settle();
+    for (int i = 0; i < 6; ++i) { // as many failures would eject it
+        const auto lease = scene.world.lease(scene.world.ask("m"));
+        scene.world.feed(LeaseFinished{lease.id, {.result = Result::busy, .status = 503}});
+    }
+    const auto told = scene.world.herd().explain(World::profile_of("m"), scene.world.now());
+    CHECK(told.chosen);
+    CHECK(told.candidates.at(0).cost.risk_s < 0.1);
+    CHECK(scene.world.snapshot()->find("a")->state == NodeState::online);
+}
+
 TEST_CASE("a flooding client does not keep another from its turn")
 {
     Scene scene{16};

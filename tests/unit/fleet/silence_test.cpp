@@ -240,7 +240,7 @@ TEST_CASE("an answer of 5xx or a cancelled attempt is no sign of death")
     auto& box = world.add_box("a", {"m"});
     world.start(box);
     world.run_for(3s);
-    for (const auto result : {Result::served, Result::failed, Result::cancelled, Result::route_missing}) {
+    for (const auto result : {Result::served, Result::failed, Result::busy, Result::cancelled, Result::route_missing}) {
         world.finish(world.lease(world.ask("m")).id, result);
         CHECK(world.state(box) == NodeState::online);
     }

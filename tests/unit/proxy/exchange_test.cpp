@@ -84,7 +84,8 @@ TEST_CASE("failures before the first byte are not noticed")
         {{send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n"), reset()}, Result::broken},
         {{send("garbage\r\n\r\n"), close()}, Result::broken},
         {answer(500, R"({"error":"model runner has unexpectedly stopped"})"), Result::failed},
-        {answer(503, R"({"error":"server busy, please try again.  maximum pending requests exceeded"})"), Result::failed},
+        {answer(503, R"({"error":"server busy, please try again.  maximum pending requests exceeded"})"),
+         Result::busy},
         {answer(502, "x", "text/html"), Result::failed},
         {answer(404, R"({"error":"model 'm' not found"})"), Result::model_missing},
         {answer(404, "404 page not found", "text/plain"), Result::route_missing},
@@ -108,6 +109,32 @@ TEST_CASE("failures before the first byte are not noticed")
         REQUIRE(w.records.size() == 1);
         CHECK(w.records[0].attempts.size() == 2);
     }
+}
+
+TEST_CASE("an Ollama whose queue is full is left for one that has the model in memory, else the client is "
+          "told to come back")
+{
+    const auto busy =
+        answer(503, R"({"error":"server busy, please try again.  maximum pending requests exceeded"})");
+    {
+        World w(2);
+        w.node(0).scripts = {busy};
+        w.node(1).scripts = {stream()};
+        CHECK(starts(w.post("/api/chat", chat), "200"));
+        REQUIRE(w.books.asked.size() == 2);
+        CHECK_FALSE(w.books.asked[0].resident_only);
+        CHECK(w.books.asked[1].resident_only);
+    }
+    World all(2);
+    all.node(0).scripts = {busy};
+    all.node(1).scripts = {busy};
+    const auto got = all.post("/api/chat", chat);
+    CHECK(starts(got, "429"));
+    CHECK(field_of(got, "Retry-After") == "5");
+    CHECK(body_of(got) == R"({"error":"too many requests wait at the Ollama of n2"})");
+    CHECK(all.books.outcomes.size() == 2);
+    CHECK(all.records.at(0).termination == "PS");
+    CHECK(all.records.at(0).attempts.size() == 2);
 }
 
 TEST_CASE("a node that refuses connections is replaced")

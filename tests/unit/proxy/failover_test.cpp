@@ -99,6 +99,19 @@ TEST_CASE("statuses: what is the client's business passes, what is the node's tr
     CHECK(decide(answered(500, R"({"error":"llama-server reported out-of-memory during startup: x"})")).verdict == Verdict::elsewhere);
 }
 
+TEST_CASE("an Ollama whose queue is full did not fail: another node, if it may be repeated, else too busy")
+{
+    constexpr auto words = R"({"error":"server busy, please try again.  maximum pending requests exceeded"})";
+    CHECK(decide(answered(503, words)).verdict == Verdict::elsewhere);
+    CHECK(decide(answered(503, words)).result == Result::busy);
+    CHECK(decide(answered(503, words, true, false)).verdict == Verdict::give_up);
+    CHECK(decide(answered(503, words, true, false)).result == Result::busy);
+    CHECK(decide(answered(500, words)).result == Result::failed);
+    auto unnamed = answered(503, words, true, false);
+    unnamed.names_model = false;
+    CHECK(decide(unnamed).verdict == Verdict::pass);
+}
+
 TEST_CASE("404 against the catalog is the node's mistake; text means the route is unknown there")
 {
     CHECK(decide(answered(404)).result == Result::model_missing);
