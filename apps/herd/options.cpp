@@ -195,7 +195,7 @@ void scheduler_rows(Table& t, HerdOptions& o)
         s.hold_timeout);
     t.duration({.key = "scheduler.settle_time",
                 .sentence = "After a start, how long a request for an unknown model is held, since a node that has "
-                            "it may yet be heard of, before 404."},
+                            "it may yet be heard of, before 404. Less, if there is a saved pool and all of it answered."},
                s.settle_time);
     t.duration({.key = "scheduler.patience",
                 .sentence = "A request that has waited for this long goes before those of all priorities."},
@@ -252,7 +252,8 @@ void proxy_rows(Table& t, HerdOptions& o)
             p.replay_body);
     t.bytes({.key = "proxy.replay_total", .sentence = "Memory for all kept bodies together."},
             p.replay_total);
-    t.duration({.key = "proxy.connect_timeout", .sentence = "Patience when connecting to a node.", .restart = true},
+    t.duration({.key = "proxy.connect_timeout", .sentence = "Patience when connecting to a node; a configured one, which may be far away, has 2 s at least.",
+                .restart = true},
                p.connect_timeout, std::chrono::milliseconds{1});
     t.duration({.key = "proxy.first_byte_timeout",
                 .sentence = "Patience for a node's first byte. A node may load a model for minutes before "

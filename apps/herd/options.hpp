@@ -84,7 +84,7 @@ struct HerdOptions {
         std::uint32_t queue_per_model{256};
         base::Duration queue_timeout{std::chrono::seconds{300}};
         base::Duration hold_timeout{std::chrono::seconds{30}};
-        base::Duration settle_time{std::chrono::milliseconds{1500}};
+        base::Duration settle_time{std::chrono::seconds{5}};
         base::Duration patience{std::chrono::seconds{60}};
         std::uint32_t retries{2};
         double retry_budget{0.2}; ///< shares are 0 to 1

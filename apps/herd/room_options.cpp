@@ -25,7 +25,6 @@ fleet::FleetOptions fleet_options(const HerdOptions& options)
     fleet.retry_budget_min = static_cast<int>(options.scheduler.retry_budget_min);
     fleet.wait_margin = options.scheduler.wait_margin;
     fleet.load_margin = options.scheduler.load_margin;
-    fleet.request_connect_timeout = options.proxy.connect_timeout;
     fleet.discovery = options.discovery.enabled;
     fleet.approval = options.discovery.join == JoinMode::approve;
     fleet.keyed = !options.discovery.fleet_key_file.empty() || !options.discovery.fleet_key.empty();
@@ -41,6 +40,7 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     proxy.replay_body = options.proxy.replay_body;
     proxy.replay_total = options.proxy.replay_total;
     proxy.retries = static_cast<int>(options.scheduler.retries);
+    proxy.static_connect_timeout = std::max(proxy.static_connect_timeout, options.proxy.connect_timeout);
     proxy.first_byte_timeout = options.proxy.first_byte_timeout;
     proxy.idle_timeout = options.proxy.idle_timeout;
     proxy.queue_timeout = options.scheduler.queue_timeout;

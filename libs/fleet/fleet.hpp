@@ -14,8 +14,7 @@ struct FleetOptions {
     std::size_t queue_per_model{256};
     base::Duration queue_timeout{std::chrono::seconds{300}};
     base::Duration hold_timeout{std::chrono::seconds{30}};   ///< model known, nobody routable has it
-    base::Duration settle_time{std::chrono::milliseconds{1500}}; ///< after start, an unknown model may yet appear
-    base::Duration request_connect_timeout{std::chrono::milliseconds{300}};
+    base::Duration settle_time{std::chrono::seconds{5}}; ///< after start, an unknown model may yet appear
     double retry_budget{0.2};   ///< of recent requests
     int retry_budget_min{3};
     double wait_margin{0.2};    ///< wait for a better node when it is predicted to be better by this share

@@ -56,7 +56,7 @@ Membership::Membership(const FleetOptions& options, base::Rng& rng, NodeTable& n
 
 bool Membership::settled(base::Instant now) const
 {
-    return (!options_.discovery || now >= settles_at_) && pledged_.empty();
+    return (!options_.discovery || pool_keeps_word_ || now >= settles_at_) && pledged_.empty();
 }
 
 base::Instant Membership::settle_limit(base::Instant now) const
@@ -131,6 +131,7 @@ void Membership::note_expected(const NodeRecord& node)
             set.erase(node.id);
         }
     };
+    pool_keeps_word_ = pool_keeps_word_ && (waits || node.ever_confirmed || !node.saved);
     put(expected_, waits);
     put(pledged_, waits && (node.saved || node.is_static()));
     put(unverified_, !node.ever_confirmed && !node.saved && !node.is_static());
@@ -305,6 +306,7 @@ void Membership::apply(const PoolRestored& event, Step& step)
         node.boot_id = saved.boot_id;
         node.drained_by_operator = saved.drained;
         node.saved = true;
+        pool_keeps_word_ = true;
         node.waits = must_wait(node);
         node.last_seen = node.last_beat = step.now;
         node.since = step.wall;

@@ -48,8 +48,9 @@ public:
     void reread(const NodeId& id, Step& step);
 
     [[nodiscard]] std::optional<base::Instant> next() const { return alarms_.next(); }
-    /// False while a node we have reason to expect may yet bring a model: after the start until settle_time,
-    /// and while nodes of the saved pool and configured ones have not answered for the first time.
+    /// False while a node we have reason to expect may yet bring a model: while nodes of the saved pool and
+    /// configured ones have not answered for the first time, and after the start until settle_time, unless all
+    /// of a saved pool answered.
     [[nodiscard]] bool settled(base::Instant now) const;
     /// Nodes that announced themselves or were saved or configured, and are being asked for the first time.
     [[nodiscard]] std::size_t expected() const { return expected_.size(); }
@@ -125,6 +126,7 @@ private:
     Ears ears_{};
     Alarms<NodeId> alarms_{};
     base::Instant settles_at_;
+    bool pool_keeps_word_{false}; ///< there is a saved pool, and nobody of it failed to answer
     std::set<NodeId> expected_{};            ///< see expected()
     std::set<NodeId> pledged_{};             ///< of these: saved or configured, not only announced
     std::set<NodeId> saved_drains_{};        ///< drained static nodes of the saved pool, not configured yet

@@ -154,6 +154,7 @@ struct Address {
     std::string host_header{}; ///< what to send as Host; Ollama on loopback checks it
     std::string path_prefix{}; ///< of a configured URL, else empty
     std::string bearer{};      ///< a secret: never shown
+    bool configured{false};   ///< a person named it: it may be beyond this LAN
     /// What an agent wants to see with each request (X-Herd-Proof); null where nobody asks for it. Never shown.
     std::shared_ptr<const std::string> proof{};
     std::shared_ptr<const Manner> manner{}; ///< null: plain HTTP, Ollama, on this LAN

@@ -70,6 +70,7 @@ std::shared_ptr<const ProxyOptions> options_of(const FrontendConfig& config, con
         options.retries = 0;
     }
     options.connect_timeout = config.connect_timeout.value_or(options.connect_timeout);
+    options.static_connect_timeout = config.connect_timeout.value_or(options.static_connect_timeout);
     options.first_byte_timeout = config.first_byte_timeout.value_or(options.first_byte_timeout);
     options.idle_timeout = config.idle_timeout.value_or(options.idle_timeout);
     options.total_timeout = config.total_timeout.value_or(options.total_timeout);

@@ -38,6 +38,7 @@ struct ProxyOptions {
     std::vector<std::string> hosts{}; ///< accepted nevertheless; "*": all
     std::size_t exchanges_max{65536};
     base::Duration connect_timeout{}; ///< 0: the pool's
+    base::Duration static_connect_timeout{std::chrono::seconds{2}}; ///< the same for configured nodes
     CompatHeaders compat{};
     std::vector<std::string> session_headers{"X-OpenWebUI-Chat-Id", "x-conversation-id", "x-thread-id"}; ///< besides X-Herd-Session
     base::Duration total_timeout{};   ///< from the request's head to the end of the answer; 0: none

@@ -18,8 +18,10 @@ base::Endpoint Box::api() const
 }
 
 World::World(std::uint64_t seed, FleetOptions options)
-    : options_(options), rng_(seed), fleet_(std::make_unique<Fleet>(options, base::Rng{seed + 1}, now_))
+    : options_(options), rng_(seed)
 {
+    options_.settle_time = std::min<base::Duration>(options_.settle_time, 1500ms); // scenes are built within it
+    fleet_ = std::make_unique<Fleet>(options_, base::Rng{seed + 1}, now_);
 }
 
 base::WallTime World::wall() const

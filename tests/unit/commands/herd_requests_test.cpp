@@ -55,7 +55,7 @@ TEST_CASE("a line of requests says what it does not know, cuts between letters a
     CHECK(narrow.find("10.0.0.5") == std::string::npos);
     CHECK(narrow.find("grüße") != std::string::npos);
     CHECK(narrow.ends_with("5 ms"));
-    for (const std::size_t room : {40, 60, 80, 100, 120, 200}) {
+    for (const std::size_t room : {40U, 60U, 80U, 100U, 120U, 200U}) {
         const std::string cut = app::request_heads(screen.terminal, room);
         CHECK(cut.size() <= room);
         CHECK(cut.find("TOTAL") != std::string::npos);

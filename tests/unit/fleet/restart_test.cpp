@@ -33,6 +33,20 @@ TEST_CASE("after a restart without a saved pool a request waits for the nodes to
     CHECK(world.answer(ticket)->lease);
 }
 
+TEST_CASE("with all of the saved pool heard of, an unknown model is refused before the settle time is over")
+{
+    World world{2};
+    world.start(world.add_box("a", {"m"}));
+    world.start(world.add_box("b", {"other"}));
+    world.run_for(3s);
+    world.restart_herd(true);
+    const auto ticket = world.ask("unheard");
+    CHECK(world.waits(ticket));
+    world.run_for(500ms);
+    REQUIRE(world.answer(ticket));
+    CHECK(world.answer(ticket)->why() == base::Errc::no_such_model);
+}
+
 TEST_CASE("a saved node that does not answer holds up nothing once it had three chances")
 {
     World world{3};
