@@ -3,8 +3,8 @@
 #include "baselines.hpp"
 
 #include "immediate.hpp"
+#include "seven_signals.hpp"
 
-#include <array>
 #include <cmath>
 #include <deque>
 #include <limits>
@@ -17,24 +17,6 @@ namespace {
 constexpr double beat_s = 5;
 constexpr double stale_s = 600; ///< older entries of a queue do not count
 constexpr std::size_t latencies_max = 500;
-
-/// GiB by the first part of a name that is known; parity.md's table.
-double size_by_name(std::string_view name)
-{
-    struct Part {
-        std::string_view text;
-        double gib;
-    };
-    constexpr std::array parts{Part{"671b", 370}, Part{"405b", 230}, Part{"70b", 40},  Part{"32b", 20}, Part{"8x7b", 20},
-                               Part{"22b", 14},   Part{"14b", 9},    Part{"7b", 5},    Part{"8b", 5},   Part{"3b", 2.5},
-                               Part{"4b", 2.5},   Part{"1b", 1},     Part{"0.5b", 1},  Part{"embed", 0.3}};
-    for (const auto& part : parts) {
-        if (name.find(part.text) != name.npos) {
-            return part.gib;
-        }
-    }
-    return 10;
-}
 
 class HerdScore final : public Immediate {
 public:
@@ -148,29 +130,16 @@ private:
         return known.size() % 2 == 1 ? known[half] : (known[half - 1] + known[half]) / 2;
     }
 
-    [[nodiscard]] double p75(const OfModel& model, double bandwidth, double size) const
+    /// None: no latency was seen yet.
+    [[nodiscard]] static std::optional<double> p75(const OfModel& model)
     {
-        if (!model.latencies.empty()) {
-            std::vector<double> sorted(model.latencies.begin(), model.latencies.end());
-            const auto at = sorted.begin() + static_cast<std::ptrdiff_t>(0.75 * static_cast<double>(sorted.size()));
-            std::ranges::nth_element(sorted, at);
-            return *at;
+        if (model.latencies.empty()) {
+            return std::nullopt;
         }
-        const double rate = bandwidth > 0 ? std::max(10.0, 1.2 * bandwidth / std::max(1.0, size / 10))
-                                          : std::max(1.0, 100 / std::max(1.0, size));
-        return 100 / rate;
-    }
-
-    static double role(double bandwidth, double ram, double size)
-    {
-        if (bandwidth > 0) {
-            const double b = std::min(25.0, 5 + bandwidth / 40);
-            return size > 20 ? b : size < 8 ? std::max(3.0, 18 - 0.6 * b) : 0.6 * b;
-        }
-        if (size > 20) {
-            return ram >= 128 ? 15 : ram >= 32 ? 5 : 0;
-        }
-        return size < 8 ? (ram <= 32 ? 15 : ram <= 128 ? 8 : 3) : 5;
+        std::vector<double> sorted(model.latencies.begin(), model.latencies.end());
+        const auto at = sorted.begin() + static_cast<std::ptrdiff_t>(0.75 * static_cast<double>(sorted.size()));
+        std::ranges::nth_element(sorted, at);
+        return *at;
     }
 
     /// Nothing when the node is eliminated. `tokens` 0: not told.
@@ -184,20 +153,18 @@ private:
         if (!up[static_cast<std::size_t>(n)] || (!model.loaded && (!on_disk || seen.available < size))) {
             return std::nullopt;
         }
-        double sum = model.loaded ? 50 : host.now() - model.unloaded_at < 1800 ? 30 : 10;
-        const double room = seen.available / size;
-        sum += model.loaded || room > 2 ? 20 : room > 1.5 ? 15 : room > 1.2 ? 8 : room >= 1 ? 3 : 0;
         const double d = depth(n, m);
-        const double median = median_bandwidth();
-        const double weighed = spec.bandwidth > 0 && median > 0 ? d / std::clamp(spec.bandwidth / median, 0.25, 4.0) : d;
-        sum -= std::min(30.0, 6 * weighed);
-        sum -= d > 0 ? std::min(25.0, d * p75(model, spec.bandwidth, size) / 10) : 0;
-        sum += role(spec.bandwidth, spec.memory_gib, size);
-        if (model.loaded && tokens > 0) {
-            const double r = model.context / tokens;
-            sum += r < 1 ? -15 : r < 1.5 ? 3 : r < 3 ? 7.5 : r < 8 ? 12 : 15;
-        }
-        return sum;
+        return total(seven_signals({.bandwidth = spec.bandwidth,
+                                    .median_bandwidth = median_bandwidth(),
+                                    .ram = spec.memory_gib,
+                                    .available = seen.available,
+                                    .size = size,
+                                    .loaded = model.loaded,
+                                    .unloaded_for = host.now() - model.unloaded_at,
+                                    .depth = d,
+                                    .p75 = d > 0 ? p75(model) : std::nullopt,
+                                    .context = model.context,
+                                    .tokens = tokens}));
     }
 
     int choose(int request, const std::vector<int>& candidates) override
