@@ -267,24 +267,27 @@ TEST_CASE("the last holder is never held back")
     CHECK(why.chosen);
 }
 
-TEST_CASE("a load that failed is not tried on every node at once")
+TEST_CASE("a load that failed or timed out is not tried on every node at once")
 {
-    Scene scene{10};
-    for (const auto* name : {"a", "b", "c", "d"}) {
-        scene.box(name, {"m"}, 1, false);
+    for (const auto& [result, status] : {std::pair{Result::failed, 500}, std::pair{Result::timed_out, 0}}) {
+        CAPTURE(to_string(result));
+        Scene scene{10};
+        for (const auto* name : {"a", "b", "c", "d"}) {
+            scene.box(name, {"m"}, 1, false);
+        }
+        scene.settle();
+        Outcome outcome;
+        outcome.result = result;
+        outcome.status = status;
+        scene.world.feed(LeaseFinished{scene.world.lease(scene.world.ask("m")).id, outcome});
+        std::vector<Ticket> tickets;
+        int loading = 0;
+        for (int i = 0; i < 4; ++i) {
+            tickets.push_back(scene.world.ask("m"));
+            loading += scene.world.waits(tickets.back()) ? 0 : 1;
+        }
+        CHECK(loading == 1);
     }
-    scene.settle();
-    Outcome outcome;
-    outcome.result = Result::failed;
-    outcome.status = 500;
-    scene.world.feed(LeaseFinished{scene.world.lease(scene.world.ask("m")).id, outcome});
-    std::vector<Ticket> tickets;
-    int loading = 0;
-    for (int i = 0; i < 4; ++i) {
-        tickets.push_back(scene.world.ask("m"));
-        loading += scene.world.waits(tickets.back()) ? 0 : 1;
-    }
-    CHECK(loading == 1);
 }
 
 TEST_CASE("a burst for a cold model does not load it everywhere, and a resident copy is preferred")
