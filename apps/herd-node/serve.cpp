@@ -195,6 +195,7 @@ private:
 int run(ServeOptions serve, NodeSockets sockets, discovery::Authenticator keys, store::Identity identity,
         std::shared_ptr<const net::TlsContext> tls, net::Startup startup)
 {
+    serve.options.log.journal = net::stderr_is_journal(config::lookup(config::system_environment(), "JOURNAL_STREAM"));
     if (!log::start(serve.options.log)) {
         const std::string sentence = "cannot open the log file " + serve.options.log.file;
         startup.failed(sentence);

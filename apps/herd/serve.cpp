@@ -106,7 +106,8 @@ int give_up(Holdings& holdings, bool daemon, const base::Error& error)
 
 int run(ServeOptions serve, Holdings& holdings)
 {
-    const HerdOptions options = serve.options;
+    HerdOptions options = serve.options;
+    options.log.journal = net::stderr_is_journal(config::lookup(config::system_environment(), "JOURNAL_STREAM"));
     if (!log::start(options.log)) {
         return give_up(holdings, options.daemon,
                        {base::Errc::io, base::Source::self, base::Retry::never, "cannot open the log file " + options.log.file, {}});

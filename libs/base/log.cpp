@@ -37,6 +37,10 @@ Sink& sink()
 
 std::atomic<Level> threshold{Level::info};
 std::atomic<Format> chosen_format{Format::text};
+std::atomic<bool> to_journal{false};
+
+/// sd-daemon(3): debug, info, warning, err.
+constexpr std::array<std::string_view, 5> journal_priorities{"<7>", "<7>", "<6>", "<4>", "<3>"};
 
 std::shared_ptr<spdlog::async_logger> make_logger(const Options& options,
                                                   const std::shared_ptr<spdlog::details::thread_pool>& pool)
@@ -140,6 +144,7 @@ bool start(const Options& options)
     s.options = options;
     threshold = options.level;
     chosen_format = options.format;
+    to_journal = options.journal && options.file.empty();
     return true;
 }
 
@@ -187,8 +192,10 @@ void write(Level level, std::string_view room, std::string_view event, Fields fi
     }
     const Format format = chosen_format;
     const std::string body = format_line(format, level, room, event, fields);
-    const std::string line = format == Format::text ? timestamp() + ' ' + body
-                                                    : fmt::format(R"({{"ts":"{}",{}}})", timestamp(), body);
+    const std::string_view priority = to_journal ? journal_priorities.at(static_cast<std::size_t>(level)) : "";
+    const std::string line = format == Format::json ? fmt::format(R"({}{{"ts":"{}",{}}})", priority, timestamp(), body)
+        : priority.empty()                          ? timestamp() + ' ' + body
+                                                    : std::string{priority} + body;
     std::shared_ptr<spdlog::async_logger> logger;
     {
         auto& s = sink();

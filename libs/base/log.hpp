@@ -38,6 +38,7 @@ struct Options {
     Level level{Level::info};
     Format format{Format::text};
     std::string file{}; ///< empty: standard error
+    bool journal{false}; ///< standard error is systemd's journal: each line begins with its priority, and the time is the journal's
 };
 
 /// Starts the log. Call once, after daemonizing (it owns a thread). Before that, lines go to stderr directly.

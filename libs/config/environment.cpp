@@ -68,7 +68,12 @@ std::vector<std::string> suspicious_variables(const Table& table, const Environm
         if (std::ranges::find(names, entry->first) != names.end()) {
             continue;
         }
-        if (const std::string best = base::nearest(entry->first, names); !best.empty()) {
+        std::string best = base::nearest(entry->first, names);
+        const std::string guess = '_' + entry->first.substr(table.environment_prefix().size());
+        if (const auto whole = std::ranges::find_if(names, [&guess](const std::string& name) { return name.ends_with(guess); }); whole != names.end()) {
+            best = *whole; // made from the flag: it lacks the section
+        }
+        if (!best.empty()) {
             sentences.push_back(fmt::format("{} is not a setting (did you mean {}?)", entry->first, best));
         }
     }

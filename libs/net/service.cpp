@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -37,6 +38,13 @@ Fd connect_to(std::string_view path)
 }
 
 } // namespace
+
+bool stderr_is_journal(std::string_view journal_stream)
+{
+    struct ::stat is{};
+    return !journal_stream.empty() && ::fstat(STDERR_FILENO, &is) == 0
+        && journal_stream == std::to_string(is.st_dev) + ':' + std::to_string(is.st_ino);
+}
 
 ServiceNotifier::ServiceNotifier(std::string_view socket, std::string_view watchdog_usec,
                                  std::string_view watchdog_pid)

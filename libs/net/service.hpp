@@ -12,6 +12,10 @@
 
 namespace herd::net {
 
+/// Whether standard error goes to systemd's journal. `journal_stream`: the variable JOURNAL_STREAM, "device:inode" of what the
+/// journal was given; a child whose output somebody redirected inherits the variable all the same.
+[[nodiscard]] bool stderr_is_journal(std::string_view journal_stream);
+
 /// Thread: one owner.
 class ServiceNotifier {
 public:

@@ -1,6 +1,7 @@
 """The programs as programs: options, exit codes, daemons, signals, verbs."""
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -200,6 +201,27 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(fleet):
         herd.signal(signal.SIGTERM)
         assert b"STOPPING=1" in notify.recv(4096)
         assert herd.wait(10) == 0
+
+
+@pytest.mark.parametrize("name", ["herd", "herd-node"])
+def test_lines_for_systemds_journal_carry_their_priority_and_no_time(name, tmp_path):
+    log = tmp_path / "stderr"
+    words = {"herd": ["--no-discovery", "--listen", "127.0.0.1:0"],
+             "herd-node": ["--no-discovery", "--herd", "127.0.0.1:9", "--listen", "127.0.0.1:0", "--ollama", "http://127.0.0.1:9"]}[name]
+
+    def lines(mine):
+        with open(log, "w") as stderr:
+            at = os.fstat(stderr.fileno())
+            stream = "%d:%d" % (at.st_dev, at.st_ino if mine else at.st_ino + 1)
+            program_ = subprocess.Popen([program(name), "--state-dir", str(tmp_path / "state"), *words], stdout=subprocess.PIPE, stderr=stderr,
+                                        env={**os.environ, "JOURNAL_STREAM": stream})
+            assert "listening on" in program_.stdout.readline().decode()
+            wait_until(lambda: "app started" in log.read_text(), "its first lines", 10)
+            program_.send_signal(signal.SIGTERM)
+            assert program_.wait(10) == 0
+        return log.read_text().splitlines()
+    assert all(re.match(r"<[3467]>(error|warn|info|debug) ", line) for line in lines(True)), "sd-daemon(3)"
+    assert all(re.match(r"20\d\d-\d\d-\d\dT", line) for line in lines(False)), "the variable is inherited, the stream is another"
 
 
 # --------------------------------------------------------------------------------------------------------- signals

@@ -186,6 +186,8 @@ TEST_CASE("the environment has a twin for every key")
     CHECK(config::suspicious_variables(t, {{"T_DISCOVERY_PROT", "1"}, {"T_LISTEN", "x"}, {"T_URL", "x"}},
                                        {"T_URL"})
           == std::vector<std::string>{"T_DISCOVERY_PROT is not a setting (did you mean T_DISCOVERY_PORT?)"});
+    CHECK(config::suspicious_variables(t, {{"T_PORT", "1"}}, {}) // from the flag
+          == std::vector<std::string>{"T_PORT is not a setting (did you mean T_DISCOVERY_PORT?)"});
 }
 
 TEST_CASE("flags: lists collect, the last of a scalar counts, mistakes name the nearest")
