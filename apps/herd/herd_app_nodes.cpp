@@ -3,6 +3,9 @@
 #include "herd/herd_app.hpp"
 #include "herd/on_loop.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 namespace herd::app {
 
 net::Task<base::Result<StaticNode>> HerdApp::make_node_from(net::Loop& asker, ConfiguredNode settings)
@@ -63,6 +66,9 @@ PolicyAnswer HerdApp::may_remove(const fleet::NodeId& id, const std::string& if_
     }
     if (const auto users = policy_->users_of(id); !users.empty()) {
         return {409, admin::error("frontend '" + users.front() + "' is switched to this node: switch that first, with `herd use auto --frontend " + users.front() + "`"), {}};
+    }
+    if (const auto naming = policy_->naming(id); !naming.empty()) {
+        return {409, admin::error("in the nodes of frontend '" + fmt::format("{}", fmt::join(naming, "', '")) + "': take it out there first"), {}};
     }
     return {200, {}, {}};
 }

@@ -309,6 +309,9 @@ void proxy_rows(Table& t, HerdOptions& o)
     t.boolean({.key = "compat.ollamaflow_headers",
                .sentence = "Answers carry OllamaFlow's fields: `X-OllamaFlow-Request`, `-Backend`, `-Sticky`."},
               o.compat.ollamaflow);
+    t.boolean({.key = "compat.ollamaflow_admin",
+               .sentence = "OllamaFlow's admin API is answered: `/v1.0/frontends` and `/v1.0/backends`."},
+              o.ollamaflow_admin);
     t.group("Limits");
     t.number({.key = "limits.nodes", .sentence = "Nodes that herd will know at a time.", .restart = true},
              o.limits.nodes, 1, 65536);

@@ -128,6 +128,7 @@ struct HerdOptions {
 
     std::vector<std::string> session_headers{proxy::ProxyOptions{}.session_headers}; ///< [affinity]
     proxy::CompatHeaders compat{};
+    bool ollamaflow_admin{false};
     std::vector<std::string> cors_origins{};
     std::vector<std::string> cors_hosts{};
 

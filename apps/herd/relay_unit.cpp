@@ -110,7 +110,8 @@ net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
     }
     const http::RequestHead& head = exchange.head();
     const std::string_view path = head.path();
-    const bool own = dashboard::owns(head) || admin::RecordsApi::owns(path) || admin::Admin::owns(path);
+    const bool own = dashboard::owns(head) || admin::RecordsApi::owns(path) || admin::Admin::owns(path)
+        || (gate_->ollamaflow && admin::ollamaflow::owns(path));
     if (!own) {
         return proxy_.handle(exchange);
     }

@@ -74,7 +74,7 @@ devices::DeviceOptions device_options(const HerdOptions& options)
 std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options)
 {
     return std::make_shared<const admin::GateRules>(
-        admin::GateRules{.admin_anywhere = options.access.admin_from == AdminFrom::anywhere, .hosts = options.cors_hosts});
+        admin::GateRules{.admin_anywhere = options.access.admin_from == AdminFrom::anywhere, .hosts = options.cors_hosts, .ollamaflow = options.ollamaflow_admin});
 }
 
 http::ServerOptions server_options(const HerdOptions& options)

@@ -51,6 +51,8 @@ struct NodeBody {
 };
 /// Errors: bad_config.
 [[nodiscard]] base::Result<NodeBody> split_node_body(std::string_view body);
+/// The same of a node that is not there yet: `origin` is what parse_static_node() takes, labels and weight with it.
+[[nodiscard]] base::Result<NodeBody> split_new_node(std::string_view body);
 /// The name of an object's first member.
 [[nodiscard]] std::string first_field(std::string_view object);
 /// `before` with what `origin` says: null is the default, "***" keeps a secret. `replace`: what is not named gets its

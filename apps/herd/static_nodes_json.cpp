@@ -1,5 +1,6 @@
 // A named node as JSON: what the admin API takes, and what the state file keeps of it.
 #include "base/text.hpp"
+#include "herd/admin/policy_paths.hpp"
 #include "herd/policy/policy_json.hpp"
 #include "herd/static_nodes.hpp"
 
@@ -52,6 +53,17 @@ base::Result<void> take_pairs(const Json& json, const std::string& key, std::vec
 {
     const auto found = json.find(key);
     if (found == json.end()) {
+        return {};
+    }
+    if (key == "query" && found->is_string()) { // as it stands in a URL
+        for (const std::string_view pair : base::split_list(found->get_ref<const std::string&>(), '&')) {
+            std::string decoded;
+            const bool fits = pair.find('=') != pair.npos && admin::decode(pair.substr(pair.find('=') + 1), decoded);
+            if (!fits) {
+                return refuse("query: expected name=value&name=value, or an object of strings");
+            }
+            into.push_back(std::string{pair.substr(0, pair.find('=') + 1)} + decoded);
+        }
         return {};
     }
     if (!found->is_object() || !std::ranges::all_of(*found, [](const Json& value) { return value.is_string(); })) {
@@ -138,6 +150,7 @@ base::Result<void> take_labels(const Json& json, ConfiguredNode& node)
 }
 
 constexpr std::string_view kept = "***";
+constexpr const char* needs_object = "the body must be a JSON object such as {\"url\":\"http://10.0.0.7:11434\"}";
 
 /// What a body may say of how a node is reached; its labels and weight are settings.
 bool is_of_origin(std::string_view key)
@@ -193,6 +206,21 @@ base::Result<NodeBody> split_node_body(std::string_view body)
     return NodeBody{origin.empty() ? std::string{} : dumped(origin), dumped(settings)};
 }
 
+base::Result<NodeBody> split_new_node(std::string_view body)
+{
+    const auto json = parsed(body);
+    if (!json.is_object()) {
+        return refuse(needs_object);
+    }
+    Json origin = Json::object();
+    Json settings = Json::object();
+    for (const auto& [key, value] : json.items()) {
+        const bool set = key == "active" || key == "max_parallel" || key == "queue_limit" || key.starts_with("allow_") || key.starts_with("pinned_");
+        (set ? settings : origin)[key] = value;
+    }
+    return NodeBody{dumped(origin), dumped(settings)};
+}
+
 std::string first_field(std::string_view object)
 {
     const auto json = parsed(object);
@@ -244,7 +272,7 @@ base::Result<ConfiguredNode> parse_static_node(std::string_view text)
 {
     const auto json = Json::parse(text, nullptr, false);
     if (!json.is_object()) {
-        return refuse("the body must be a JSON object such as {\"url\":\"http://10.0.0.7:11434\"}");
+        return refuse(needs_object);
     }
     for (const char* key : {"bearer_env", "bearer_file"}) {
         if (json.contains(key)) { // or whoever may add a node could have any secret of ours sent to himself

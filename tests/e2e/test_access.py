@@ -92,7 +92,7 @@ def expected(scope, who, required):
 def test_the_access_matrix(sim_fleet, required):
     """Every route of both tables × every kind of caller, made from the tables that the program itself goes by."""
     sim = sim_fleet.sim(MODEL)
-    config = '[access]\nrequire_key = %s\n[[node]]\nname = "b1"\nurl = "%s"\n' % (str(required).lower(), sim.url)
+    config = '[compat]\nollamaflow_admin = true\n[access]\nrequire_key = %s\n[[node]]\nname = "b1"\nurl = "%s"\n' % (str(required).lower(), sim.url)
     herd = sim_fleet.herd(discovery=False, config=sim_fleet.config(config))
     herd.add_key("root", scope="admin")
     herd.wait_online(["b1"])
@@ -121,7 +121,7 @@ def test_the_access_matrix(sim_fleet, required):
 
 
 def test_without_keys_everything_is_as_it_was(sim_fleet):
-    herd = sim_fleet.static(sim_fleet.sim(MODEL))
+    herd = sim_fleet.static(sim_fleet.sim(MODEL), config="[compat]\nollamaflow_admin = true\n")
     for route in all_routes():
         if (route["method"], route["path"]) == ("POST", "/herd/v1/stop") or route["path"] == "/dashboard/login" or route["scope"] == "node":
             continue

@@ -7,7 +7,6 @@
 #include "herd/admin/seen_fleet.hpp"
 #include "herd/admin/surface.hpp"
 #include "herd/health/health_view.hpp"
-#include "net/timer.hpp"
 #include "proxy/question.hpp"
 
 #include <algorithm>
@@ -19,7 +18,6 @@ namespace herd::app::admin {
 
 namespace {
 
-constexpr std::size_t body_limit = 1024 * 1024;
 constexpr std::size_t route_limit = 16 * 1024 * 1024; // a whole conversation, with images
 constexpr std::size_t announce_limit = 4 * 1024 * 1024;
 
@@ -104,6 +102,9 @@ net::Task<void> Admin::handle(http::ServerExchange& exchange, proxy::KeyPtr key)
     if (!reply.etag.empty()) {
         head.fields.add("ETag", reply.etag);
     }
+    if (!reply.warning.empty()) {
+        head.fields.add("Warning", reply.warning);
+    }
     (void)co_await exchange.respond(std::move(head), reply.body); // a client that left needs no answer
 }
 
@@ -112,11 +113,14 @@ net::Task<Admin::Reply> Admin::answer(http::ServerExchange& exchange, proxy::Key
     const http::RequestHead& head = exchange.head();
     const std::string path{head.path()};
     const bool reads = head.method == "GET" || head.method == "HEAD";
-    if (path == "/healthz" || path == "/readyz" || reads) {
+    if (path == "/healthz" || path == "/readyz" || (reads && !ollamaflow::owns(path))) {
         if (!reads) {
             co_return Reply{405, error("use GET"), "GET, HEAD"};
         }
         co_return co_await read(exchange, path, std::move(key));
+    }
+    if (ollamaflow::owns(path)) {
+        co_return co_await answer_ollamaflow(exchange);
     }
     if (path == "/herd/v1/announce" && head.method == "POST") {
         co_return co_await announce(exchange); // nodes are elsewhere; discovery's own rules decide
@@ -191,7 +195,11 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
     const std::string& method = exchange.head().method;
     const base::Instant now = exchange.loop().now();
     if (path == "/herd/v1/nodes" && method == "POST") {
-        co_return co_await add_node(exchange);
+        auto body = co_await exchange.read_all(change_bytes_max);
+        if (!body) {
+            co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+        }
+        co_return co_await add_node(exchange.loop(), std::move(*body));
     }
     if (is_pin_path(path)) {
         co_return co_await change_pins(exchange, path);
@@ -277,53 +285,10 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyP
     co_return Reply{200, decision_json(decision, model)};
 }
 
-net::Task<Admin::Reply> Admin::add_node(http::ServerExchange& exchange)
-{
-    const auto body = co_await exchange.read_all(body_limit);
-    if (!body) {
-        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
-    }
-    auto settings = parse_static_node(*body);
-    if (!settings) {
-        co_return Reply{400, error(settings.error().context)};
-    }
-    auto parsed = co_await controls_->make_node(exchange.loop(), std::move(*settings));
-    if (!parsed) {
-        co_return Reply{400, error(parsed.error().context)};
-    }
-    const auto before = co_await scheduler_.fresh_snapshot();
-    if (before->find(parsed->id) != nullptr) {
-        co_return Reply{409, error("there is a node with that url already: " + parsed->url.text())};
-    }
-    if (before->find(parsed->name) != nullptr) {
-        co_return Reply{409, error("there is a node with that name already: " + parsed->name)};
-    }
-    const fleet::NodeId id = parsed->id;
-    const bool lacks_something = parsed->manner && !parsed->manner->lacking.empty(); // then it is never asked
-    if (const auto added = co_await controls_->add_node(exchange.loop(), std::move(*parsed)); !added) {
-        co_return Reply{500, error(added.error().context)};
-    }
-    // The answer carries the result of the first probe, so that the person sees at once what is wrong.
-    net::Loop& loop = exchange.loop();
-    const base::Instant deadline = loop.now() + std::chrono::milliseconds{5000};
-    for (;;) {
-        const auto snapshot = co_await scheduler_.fresh_snapshot();
-        const fleet::NodeView* view = snapshot->find(id);
-        const bool probed = view != nullptr && (view->state != fleet::NodeState::unknown || lacks_something);
-        if (view != nullptr && (probed || loop.now() >= deadline)) {
-            co_return Reply{201, node(*snapshot, *view, loop.now())};
-        }
-        if (loop.now() >= deadline) {
-            co_return Reply{503, error("the fleet is full")};
-        }
-        (void)co_await net::sleep_for(loop, std::chrono::milliseconds{20});
-    }
-}
-
 /// {"model"?,"node"?}, or nothing at all: every failed pull.
 net::Task<Admin::Reply> Admin::retry_sync(http::ServerExchange& exchange)
 {
-    const auto body = co_await exchange.read_all(body_limit);
+    const auto body = co_await exchange.read_all(change_bytes_max);
     if (!body) {
         co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
     }
@@ -333,75 +298,6 @@ net::Task<Admin::Reply> Admin::retry_sync(http::ServerExchange& exchange)
     }
     std::string text = co_await controls_->sync(exchange.loop(), std::move(*retry));
     co_return Reply{200, std::move(text)};
-}
-
-/// Asks the node at once how it is, and tells what came of it.
-net::Task<Admin::Reply> Admin::probe_node(net::Loop& loop, std::string name)
-{
-    const auto before = co_await scheduler_.fresh_snapshot();
-    const fleet::NodeView* view = before->find(name);
-    if (view == nullptr) {
-        co_return Reply{404, error("no node is called " + name)};
-    }
-    const fleet::NodeId id = view->id;
-    scheduler_.tell(fleet::NodeChanged{id});
-    const base::Instant deadline = loop.now() + std::chrono::milliseconds{1000};
-    for (;;) {
-        (void)co_await net::sleep_for(loop, std::chrono::milliseconds{20});
-        const auto snapshot = co_await scheduler_.fresh_snapshot();
-        const fleet::NodeView* now = snapshot->find(id);
-        if (now == nullptr) {
-            co_return Reply{404, error("no node is called " + name)};
-        }
-        if (now->latency != view->latency || now->state != view->state || loop.now() >= deadline) {
-            co_return Reply{200, node(*snapshot, *now, loop.now())};
-        }
-    }
-}
-
-net::Task<Admin::Reply> Admin::remove_node(http::ServerExchange& exchange, std::string name)
-{
-    const auto before = co_await scheduler_.fresh_snapshot();
-    const fleet::NodeView* view = before->find(name);
-    if (view == nullptr) {
-        co_return Reply{404, error("no node is called " + name)};
-    }
-    const fleet::NodeId id = view->id;
-    if (view->source != fleet::NodeSource::configured && view->trust == fleet::Trust::approved) {
-        scheduler_.tell(fleet::ApproveNode{id, false});
-        co_return Reply{200, R"({"status":"its approval is withdrawn"})"};
-    }
-    if (view->source != fleet::NodeSource::configured) {
-        co_return Reply{409, error(name + " announces itself; stop its herd-node, or drain it")};
-    }
-    std::string if_match{exchange.head().fields.find("If-Match").value_or("")};
-    if (auto other = co_await other_tag(exchange.loop(), id.text(), if_match)) {
-        co_return std::move(*other);
-    }
-    auto removed = co_await controls_->remove_node(exchange.loop(), id, std::move(if_match));
-    co_return Reply{removed.status, std::move(removed.body), {}, {}, std::move(removed.etag)};
-}
-
-net::Task<Admin::Reply> Admin::change_node(std::string name, std::string_view action, base::Instant now)
-{
-    const auto before = co_await scheduler_.fresh_snapshot();
-    const fleet::NodeView* view = before->find(name);
-    if (view == nullptr) {
-        co_return Reply{404, error("no node is called " + name)};
-    }
-    const fleet::NodeId id = view->id;
-    if (action == "approve") {
-        if (view->trust != fleet::Trust::waiting && view->trust != fleet::Trust::approved) {
-            co_return Reply{409, error(name + " needs no approval: that is asked for with [discovery] join = \"approve\"")};
-        }
-        scheduler_.tell(fleet::ApproveNode{id, true});
-    } else {
-        scheduler_.tell(fleet::DrainNode{id, action == "drain"});
-    }
-    const auto after = co_await scheduler_.fresh_snapshot();
-    const fleet::NodeView* changed = after->find(id);
-    co_return changed == nullptr ? Reply{404, error("no node is called " + name)}
-                                 : Reply{200, node(*after, *changed, now)};
 }
 
 } // namespace herd::app::admin

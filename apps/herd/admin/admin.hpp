@@ -1,6 +1,7 @@
 #pragma once
 // herd's own HTTP surface: /herd/v1/*, /healthz, /readyz. Who may use what was decided before: gate.hpp.
 #include "herd/admin/fleet_queue.hpp"
+#include "herd/admin/ollamaflow.hpp"
 #include "herd/admin/views.hpp"
 #include "herd/health/finding.hpp"
 #include "herd/pins/view.hpp"
@@ -18,6 +19,9 @@
 #include <optional>
 
 namespace herd::app::admin {
+
+/// Longest body of a change.
+constexpr std::size_t change_bytes_max = 1024 * 1024;
 
 /// POST /herd/v1/announce as it arrived.
 struct Twin {
@@ -114,12 +118,14 @@ private:
         std::string allow{};
         std::string mac{}; ///< Herd-MAC
         std::string etag{};
+        std::string warning{}; ///< Warning
     };
     net::Task<Reply> answer(http::ServerExchange& exchange, proxy::KeyPtr key);
     net::Task<Reply> read(http::ServerExchange& exchange, std::string_view path, proxy::KeyPtr key);
     net::Task<Reply> write(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> read_policy(http::ServerExchange& exchange, PolicyQuestion question); // admin_policy.cpp
     net::Task<Reply> change_policy(http::ServerExchange& exchange, PolicyChange change);
+    net::Task<Reply> apply_change(net::Loop& loop, PolicyChange change);
     net::Task<Reply> read_node_settings(net::Loop& loop, std::string target); // admin_origin.cpp
     net::Task<Reply> change_node_settings(net::Loop& loop, PolicyChange change);
     net::Task<std::optional<Reply>> other_tag(net::Loop& loop, std::string target, std::string& if_match);
@@ -129,7 +135,12 @@ private:
     net::Task<Reply> pin_as_asked(http::ServerExchange& exchange, std::string body);
     net::Task<Reply> announce(http::ServerExchange& exchange);
     net::Task<Reply> route(http::ServerExchange& exchange, proxy::KeyPtr key);
-    net::Task<Reply> add_node(http::ServerExchange& exchange);
+    net::Task<Reply> add_node(net::Loop& loop, std::string body); // admin_nodes.cpp
+    net::Task<Reply> settings_of_new(net::Loop& loop, fleet::NodeId id, std::string settings);
+    net::Task<Reply> first_state(net::Loop& loop, fleet::NodeId id, bool is_probed);
+    net::Task<nlohmann::ordered_json> ollamaflow_objects(net::Loop& loop, ollamaflow::Kind kind, std::string id); // admin_ollamaflow.cpp
+    net::Task<Reply> change_ollamaflow(http::ServerExchange& exchange, ollamaflow::Kind kind, std::string id);
+    net::Task<Reply> answer_ollamaflow(http::ServerExchange& exchange);
     net::Task<Reply> retry_sync(http::ServerExchange& exchange);
     net::Task<Reply> probe_node(net::Loop& loop, std::string name);
     net::Task<Reply> change_node(std::string name, std::string_view action, base::Instant now);

@@ -11,7 +11,6 @@ constexpr std::string_view all_frontends = "/herd/v1/frontends";
 constexpr std::string_view one_frontend = "/herd/v1/frontends/";
 constexpr std::string_view one_node = "/herd/v1/nodes/";
 constexpr std::string_view settings = "/settings";
-constexpr std::size_t body_limit = 1024 * 1024;
 
 /// The name between `prefix` and the end; nothing when there is none, or more than one part.
 std::optional<std::string> name_in(std::string_view path, std::string_view prefix)
@@ -79,7 +78,7 @@ net::Task<Admin::Reply> Admin::read_policy(http::ServerExchange& exchange, Polic
 
 net::Task<Admin::Reply> Admin::change_policy(http::ServerExchange& exchange, PolicyChange change)
 {
-    auto body = co_await exchange.read_all(body_limit);
+    auto body = co_await exchange.read_all(change_bytes_max);
     if (!body) {
         co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
     }
@@ -87,10 +86,15 @@ net::Task<Admin::Reply> Admin::change_policy(http::ServerExchange& exchange, Pol
     change.if_match = exchange.head().fields.find("If-Match").value_or("");
     const auto query = exchange.head().query();
     change.dry_run = query == "dry_run=1" || query.starts_with("dry_run=1&") || query.ends_with("&dry_run=1");
+    co_return co_await apply_change(exchange.loop(), std::move(change));
+}
+
+net::Task<Admin::Reply> Admin::apply_change(net::Loop& loop, PolicyChange change)
+{
     if (change.what == What::put_node || change.what == What::patch_node || change.what == What::reset_node) {
-        co_return co_await change_node_settings(exchange.loop(), std::move(change));
+        co_return co_await change_node_settings(loop, std::move(change));
     }
-    auto answer = co_await controls_->change_policy(exchange.loop(), std::move(change));
+    auto answer = co_await controls_->change_policy(loop, std::move(change));
     co_return Reply{answer.status, std::move(answer.body), {}, {}, std::move(answer.etag)};
 }
 

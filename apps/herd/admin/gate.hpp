@@ -15,6 +15,7 @@ namespace herd::app::admin {
 struct GateRules {
     bool admin_anywhere{false};       ///< [access] admin_from = "anywhere": without keys, changes are not for loopback alone
     std::vector<std::string> hosts{}; ///< [cors] hosts: further names under which changes are accepted
+    bool ollamaflow{false};           ///< [compat] ollamaflow_admin: /v1.0/frontends and /v1.0/backends are herd's own
 };
 
 struct Verdict {

@@ -1,6 +1,7 @@
 #include "herd/keys/keys_api.hpp"
 
 #include "base/text.hpp"
+#include "herd/admin/ollamaflow.hpp"
 #include "herd/admin/query.hpp"
 #include "herd/admin/views.hpp"
 #include "herd/keys/login_page.hpp"
@@ -201,7 +202,10 @@ net::Task<void> refuse(http::ServerExchange& exchange, proxy::Problem problem)
         head.fields.add("Retry-After", std::to_string(seconds));
     }
     const nlohmann::ordered_json body{{"error", problem.message}, {"code", problem.code}};
-    const std::string text = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    std::string text = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    if (admin::ollamaflow::owns(exchange.head().path())) {
+        text = admin::ollamaflow::error(problem.status, text);
+    }
     (void)co_await exchange.respond(std::move(head), text);
 }
 

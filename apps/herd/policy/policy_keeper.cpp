@@ -222,6 +222,20 @@ std::vector<std::string> PolicyKeeper::users_of(const fleet::NodeId& id) const
     return frontends;
 }
 
+std::vector<std::string> PolicyKeeper::naming(const fleet::NodeId& id)
+{
+    std::vector<std::string> frontends;
+    const auto snapshot = fleet_.publish();
+    const auto* node = snapshot->find(id);
+    for (const ConfiguredFrontend& one : policy_.frontends) {
+        const auto nodes = one.config().nodes;
+        if (nodes && node != nullptr && fleet::Members(nodes, {}).admits(id, node->name, {})) {
+            frontends.push_back(one.rules.id);
+        }
+    }
+    return frontends;
+}
+
 /// The object that a change was about, as it is afterwards, with its ETag.
 PolicyAnswer PolicyKeeper::shown(const Next& next, const Policy& policy)
 {

@@ -46,6 +46,8 @@ public:
     [[nodiscard]] bool node_matches(const std::string& if_match, const fleet::NodeId& id);
     /// The frontends that are switched to that node.
     [[nodiscard]] std::vector<std::string> users_of(const fleet::NodeId& id) const;
+    /// The frontends whose `nodes` hold that node, by name or id.
+    [[nodiscard]] std::vector<std::string> naming(const fleet::NodeId& id);
 
 private:
     struct Waiting {

@@ -1,0 +1,177 @@
+#include "herd/admin/ollamaflow.hpp"
+
+#include "base/text.hpp"
+#include "base/units.hpp"
+#include "herd/policy/policy_json.hpp"
+#include "http/url.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+namespace herd::app::admin::ollamaflow {
+
+namespace {
+
+enum class As : std::uint8_t { same, one, ms, bytes, word, query, apart }; // apart: told only, or looked at below
+
+struct Field {
+    std::string theirs;
+    std::string ours;
+    As as{As::same};
+    Json missing{}; ///< what a PUT that does not name it means; null: the default
+};
+
+const std::vector<Field>& fields(Kind kind)
+{
+    static const std::vector<Field> frontend{
+        {"Identifier", "id"}, {"Name", "name"}, {"Hostname", "hostnames", As::one, "*"}, {"TimeoutMs", "first_byte_timeout", As::ms},
+        {"LoadBalancing", "policy", As::word}, {"MaxRequestBodySize", "max_body", As::bytes}, {"Backends", "nodes"},
+        {"RequiredModels", "required_models"}, {"UseStickySessions", "sticky"}, {"StickySessionExpirationMs", "sticky_ttl", As::ms},
+        {"PinnedEmbeddingsProperties", "pinned_embeddings"}, {"PinnedCompletionsProperties", "pinned_completions"},
+        {"AllowEmbeddings", "allow_embeddings"}, {"AllowCompletions", "allow_completions"}, {"AllowRetries", "allow_retries"},
+        {"Active", "active"}, {"CreatedUtc", "", As::apart}, {"LastUpdateUtc", "", As::apart}};
+    static const std::vector<Field> backend{
+        {"Identifier", "name"}, {"Name", "name", As::apart}, {"Hostname", "host", As::apart}, {"Port", "port", As::apart},
+        {"Ssl", "ssl", As::apart}, {"HealthCheckUrl", "health_path"}, {"MaxParallelRequests", "max_parallel"},
+        {"RateLimitRequestsThreshold", "threshold", As::apart}, {"ApiFormat", "api", As::word, "Ollama"},
+        {"Labels", "labels", As::same, Json::array()}, {"PinnedEmbeddingsProperties", "pinned_embeddings"},
+        {"PinnedCompletionsProperties", "pinned_completions"}, {"AllowEmbeddings", "allow_embeddings"},
+        {"AllowCompletions", "allow_completions"}, {"BearerToken", "bearer"}, {"Querystring", "query", As::query},
+        {"Headers", "headers", As::same, Json::object()}, {"Active", "active"}, {"State", "state", As::apart},
+        {"Healthy", "healthy", As::apart}, {"HealthySinceUtc", "healthy_since", As::apart},
+        {"UnhealthySinceUtc", "unhealthy_since", As::apart}, {"LatencyMs", "latency_ms", As::apart},
+        {"ActiveRequests", "in_flight", As::apart}, {"CreatedUtc", "", As::apart}, {"LastUpdateUtc", "", As::apart}};
+    return kind == Kind::frontend ? frontend : backend;
+}
+
+constexpr std::array<std::pair<const char*, const char*>, 6> words{{{"RoundRobin", "round_robin"}, {"Random", "random"}, {"Cost", "cost"},
+                                                                    {"LeastBusy", "least_busy"}, {"Ollama", "ollama"}, {"OpenAI", "openai"}}};
+
+bool nothing(const Json& value) { return value.is_null() || value == "" || (value.is_object() && value.empty()); }
+
+Json as_theirs(As as, const Json& value)
+{
+    switch (as) {
+    case As::one: return value.empty() ? Json() : value.front();
+    case As::ms: return base::parse_duration(value.get<std::string>()).value_or(base::Duration{}) / std::chrono::milliseconds{1};
+    case As::bytes: return base::parse_bytes(value.get<std::string>()).value_or(0);
+    case As::word: return std::ranges::find(words, value.get<std::string>(), &std::pair<const char*, const char*>::second)->first;
+    case As::query: return "***";
+    default: return value;
+    }
+}
+
+/// A value of the wrong kind stays as it is: /herd/v1 says what is wrong with it.
+Json as_ours(As as, const Json& value)
+{
+    const auto* const word = std::ranges::find(words, value, [](const auto& each) { return Json(each.first); });
+    if (as == As::word && word != words.end()) {
+        return word->second;
+    }
+    if (as == As::ms && value.is_number_unsigned()) {
+        return value.dump() + "ms";
+    }
+    return as == As::one && value.is_string() ? Json::array({value}) : value;
+}
+
+/// Hostname, Port and Ssl are one url; the threshold counts what runs beside what waits.
+void take_apart(const Json& wanted, const Json& now, Json& out)
+{
+    const Json parallel = wanted.value("MaxParallelRequests", Json(0U));
+    Json queue = wanted.value("RateLimitRequestsThreshold", Json());
+    if (queue.is_number_unsigned() && parallel.is_number_unsigned()) {
+        queue = queue.get<std::uint64_t>() - std::min(queue.get<std::uint64_t>(), parallel.get<std::uint64_t>());
+    }
+    if (!queue.is_null() || now.contains("RateLimitRequestsThreshold")) {
+        out["queue_limit"] = queue;
+    }
+    const auto part = [&](const char* name, const Json& otherwise) { return wanted.value(name, now.value(name, otherwise)); };
+    const Json host = part("Hostname", "localhost");
+    const Json port = part("Port", 11434U);
+    const Json ssl = part("Ssl", false);
+    if (now.empty() || host != now["Hostname"] || port != now["Port"] || ssl != now["Ssl"]) {
+        const std::string name = host.is_string() ? host.get<std::string>() : host.dump();
+        const std::string bracketed = name.contains(':') && !name.starts_with('[') ? "[" + name + "]" : name;
+        out["url"] = (ssl == true ? "https://" : "http://") + bracketed + ":" + port.dump();
+    }
+}
+
+/// What a node's object has in other words.
+Json with_parts(Json node)
+{
+    if (const auto url = http::Url::parse(node.value("url", ""))) {
+        node.update({{"host", url->host}, {"port", url->port}, {"ssl", url->scheme == "https"}});
+    }
+    if (node.contains("queue_limit")) {
+        node["threshold"] = node["queue_limit"].get<std::uint64_t>() + node.value("max_parallel", std::uint64_t{0});
+    }
+    const std::string since = node.value("since", "");
+    node["healthy"] = node.value("state", "") == "online" || node.value("state", "") == "suspect";
+    node[node["healthy"] == true ? "healthy_since" : "unhealthy_since"] = since.substr(0, since.find('Z')) + "000Z";
+    return node;
+}
+
+} // namespace
+
+bool owns(std::string_view path) { return path.starts_with("/v1.0/frontends") || path.starts_with("/v1.0/backends"); }
+
+Json theirs(Kind kind, const Json& ours)
+{
+    const Json object = kind == Kind::backend ? with_parts(ours) : ours;
+    Json out = Json::object();
+    for (const Field& field : fields(kind)) {
+        Json shown = object.contains(field.ours) && !nothing(object[field.ours]) ? as_theirs(field.as, object[field.ours]) : Json();
+        if (!nothing(shown)) {
+            out[field.theirs] = std::move(shown);
+        }
+    }
+    return out;
+}
+
+base::Result<Native> ours(Kind kind, std::string_view body, const Json& now)
+{
+    const Json json = nested_too_deeply(body) ? Json(Json::value_t::discarded) : Json::parse(body, nullptr, false);
+    if (!json.is_object()) {
+        return base::fail(base::Errc::bad_config, "the body must be a JSON object");
+    }
+    Native out;
+    Json wanted = Json::object(); // by their names, which may be written in any case
+    for (const auto& [name, value] : json.items()) {
+        const auto field = std::ranges::find_if(fields(kind), [&](const Field& each) { return base::iequals(each.theirs, name); });
+        const bool plain = name.size() <= 64 && std::ranges::all_of(name, [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; });
+        if (field != fields(kind).end()) {
+            wanted[field->theirs] = value;
+        } else if (out.ignored.size() < 256) {
+            out.ignored += (out.ignored.empty() ? "" : ", ") + (plain ? name : "?");
+        }
+    }
+    for (const Field& field : fields(kind)) {
+        const Json present = now.value(field.theirs, Json());
+        const Json value = wanted.value(field.theirs, field.theirs == "Identifier" || field.theirs == "Name" ? present : field.missing);
+        if (field.as != As::apart && value != present && !(nothing(value) && nothing(present))) {
+            out.body[field.ours] = as_ours(field.as, value);
+        }
+    }
+    if (kind == Kind::backend) {
+        take_apart(wanted, now, out.body);
+        if (out.body.value("name", Json()) == "health") {
+            return base::fail(base::Errc::bad_config, "Identifier: a backend cannot be called health, which is a path");
+        }
+    }
+    return out;
+}
+
+std::string error(int status, std::string_view native)
+{
+    constexpr std::array<std::pair<int, const char*>, 7> kinds{{{401, "AuthenticationFailed"}, {403, "AuthorizationFailed"}, {404, "NotFound"},
+                                                                {409, "Conflict"}, {413, "TooLarge"}, {429, "SlowDown"}, {502, "BadGateway"}}};
+    const auto* const kind = std::ranges::find(kinds, status, &std::pair<int, const char*>::first);
+    const Json said = Json::parse(native, nullptr, false);
+    const Json body{{"Error", kind != kinds.end() ? kind->second : status >= 500 ? "InternalError" : "BadRequest"},
+                    {"StatusCode", status},
+                    {"Message", said.is_object() ? said.value("error", "") : std::string{}}};
+    return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+} // namespace herd::app::admin::ollamaflow

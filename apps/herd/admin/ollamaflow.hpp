@@ -1,0 +1,30 @@
+#pragma once
+// OllamaFlow's admin objects (/v1.0/frontends, /v1.0/backends) in terms of ours: a table of names. What a field may be,
+// where it is kept and what is wrong with it is said by /herd/v1 alone. Pure. Source: reference/parity.md 3.2, 3.9.
+#include "base/error.hpp"
+
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace herd::app::admin::ollamaflow {
+
+using Json = nlohmann::ordered_json;
+
+enum class Kind : std::uint8_t { frontend, backend };
+
+struct Native {
+    Json body = Json::object(); ///< what is to change; null: to its default
+    std::string ignored{};      ///< names that mean nothing here, fit to stand in a field
+};
+
+[[nodiscard]] bool owns(std::string_view path);
+/// An object of /herd/v1 as theirs; of a node: its settings, with what is seen of it.
+[[nodiscard]] Json theirs(Kind kind, const Json& ours);
+/// `now`: the object that is replaced, as theirs; null: a new one. What theirs has no field for stays as it is.
+[[nodiscard]] base::Result<Native> ours(Kind kind, std::string_view body, const Json& now);
+/// {"error":…} of /herd/v1 as theirs.
+[[nodiscard]] std::string error(int status, std::string_view native);
+
+} // namespace herd::app::admin::ollamaflow

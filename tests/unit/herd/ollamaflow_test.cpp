@@ -1,0 +1,113 @@
+#include "herd/admin/ollamaflow.hpp"
+#include "herd/static_nodes.hpp"
+
+#include "support/catch.hpp"
+
+using namespace herd::app::admin;
+using ollamaflow::Json;
+using ollamaflow::Kind;
+
+namespace {
+
+Json changed(Kind kind, std::string_view body, const Json& now = Json::object())
+{
+    const auto native = ollamaflow::ours(kind, body, now);
+    REQUIRE(native);
+    return native->body;
+}
+
+const Json node = Json::parse(R"({"name":"b1","url":"https://gpu.lan:8443","health_path":"/health","max_parallel":4,"queue_limit":6,
+    "api":"openai","labels":["eu"],"bearer":"***","headers":{"X-A":"***"},"query":{"k":"***"},"active":true,"state":"online",
+    "since":"2026-11-29T23:35:46.547Z","latency_ms":1.5,"in_flight":2})");
+
+} // namespace
+
+TEST_CASE("a frontend of ours reads as one of OllamaFlow's")
+{
+    const auto shown = ollamaflow::theirs(Kind::frontend, Json::parse(R"({"id":"team-a","name":"Team A","hostnames":["a.lan","b.lan"],
+        "first_byte_timeout":"1m","policy":"round_robin","max_body":"1048576","nodes":["b1"],"sticky":true,"sticky_ttl":"30m",
+        "pinned_completions":{"seed":1},"allow_retries":false,"active":true,"labels_required":["eu"],"source":"managed"})"));
+    CHECK(shown == Json::parse(R"({"Identifier":"team-a","Name":"Team A","Hostname":"a.lan","TimeoutMs":60000,"LoadBalancing":"RoundRobin",
+        "MaxRequestBodySize":1048576,"Backends":["b1"],"UseStickySessions":true,"StickySessionExpirationMs":1800000,
+        "PinnedCompletionsProperties":{"seed":1},"AllowRetries":false,"Active":true})"));
+    CHECK(ollamaflow::theirs(Kind::frontend, Json{{"id", "x"}, {"policy", "cost"}})["LoadBalancing"] == "Cost");
+}
+
+TEST_CASE("a backend of ours reads as one of OllamaFlow's, secrets masked")
+{
+    const auto shown = ollamaflow::theirs(Kind::backend, node);
+    CHECK(shown["Identifier"] == "b1");
+    CHECK(shown["Hostname"] == "gpu.lan");
+    CHECK(shown["Port"] == 8443);
+    CHECK(shown["Ssl"] == true);
+    CHECK(shown["ApiFormat"] == "OpenAI");
+    CHECK(shown["RateLimitRequestsThreshold"] == 10); // what runs and what waits
+    CHECK(shown["BearerToken"] == "***");
+    CHECK(shown["Querystring"] == "***");
+    CHECK(shown["Healthy"] == true);
+    CHECK(shown["HealthySinceUtc"] == "2026-11-29T23:35:46.547000Z");
+    CHECK_FALSE(shown.contains("UnhealthySinceUtc"));
+    CHECK(shown["ActiveRequests"] == 2);
+    Json lost = node;
+    lost["state"] = "offline";
+    CHECK(ollamaflow::theirs(Kind::backend, lost)["Healthy"] == false);
+    CHECK(ollamaflow::theirs(Kind::backend, lost).contains("UnhealthySinceUtc"));
+}
+
+TEST_CASE("what OllamaFlow writes is ours in other words")
+{
+    CHECK(changed(Kind::frontend, R"({"identifier":"a","HOSTNAME":"a.lan","TimeoutMs":1500,"LoadBalancing":"Random","Backends":[]})")
+          == Json::parse(R"({"id":"a","hostnames":["a.lan"],"first_byte_timeout":"1500ms","policy":"random","nodes":[]})"));
+    CHECK(changed(Kind::frontend, R"({"Identifier":"a"})")["hostnames"] == Json{"*"}); // their default
+    CHECK(changed(Kind::backend, R"({"Identifier":"b","Hostname":"::1","Port":8000,"Ssl":true,"MaxParallelRequests":4,
+                                     "RateLimitRequestsThreshold":10,"ApiFormat":"OpenAI","Querystring":"k=a%20b","BearerToken":"t"})")
+          == Json::parse(R"({"name":"b","max_parallel":4,"api":"openai","labels":[],"bearer":"t","query":"k=a%20b",
+                             "queue_limit":6,"url":"https://[::1]:8000"})"));
+    CHECK(changed(Kind::backend, R"({"MaxParallelRequests":4,"RateLimitRequestsThreshold":2})")["queue_limit"] == 0);
+    CHECK(changed(Kind::backend, "{}")["url"] == "http://localhost:11434");
+}
+
+TEST_CASE("a full replace sends only what differs, so that what was read can be written back")
+{
+    const auto shown = ollamaflow::theirs(Kind::backend, node);
+    CHECK(changed(Kind::backend, shown.dump(), shown) == Json{{"queue_limit", 6}}); // the secrets stay
+    const auto bare = changed(Kind::backend, R"({"Hostname":"gpu.lan","Port":8443,"Ssl":true})", shown);
+    CHECK(bare == Json::parse(R"({"health_path":null,"max_parallel":null,"api":"ollama","labels":[],"bearer":null,
+                                  "query":null,"headers":{},"active":null,"queue_limit":null})"));
+    CHECK(changed(Kind::backend, R"({"Port":9})", shown)["url"] == "https://gpu.lan:9");
+}
+
+TEST_CASE("what has no meaning here is named, fit for a field; the wrong kind is left for /herd/v1 to refuse")
+{
+    const auto native = ollamaflow::ours(Kind::frontend, "{\"BlockHttp10\":true,\"X\\r\\nEvil: 1\":1,\"CreatedUtc\":\"x\",\"LogRequestFull\":1}", Json::object());
+    REQUIRE(native);
+    CHECK(native->ignored == "?, ?, LogRequestFull");
+    CHECK(changed(Kind::frontend, R"({"TimeoutMs":"soon","LoadBalancing":"LeastConnections","Hostname":[1]})")
+          == Json::parse(R"({"hostnames":[1],"first_byte_timeout":"soon","policy":"LeastConnections"})"));
+    CHECK(changed(Kind::backend, R"({"Hostname":7,"Port":"x"})")["url"] == R"(http://7:"x")");
+    CHECK_FALSE(ollamaflow::ours(Kind::frontend, "[]", Json::object()));
+    CHECK_FALSE(ollamaflow::ours(Kind::frontend, std::string(1000, '['), Json::object()));
+    CHECK_FALSE(ollamaflow::ours(Kind::backend, R"({"Identifier":"health"})", Json::object()));
+}
+
+TEST_CASE("an error has their name, and the status that was sent")
+{
+    CHECK(ollamaflow::error(409, R"({"error":"id: taken"})") == R"({"Error":"Conflict","StatusCode":409,"Message":"id: taken"})");
+    CHECK(ollamaflow::error(412, R"({"error":"x"})") == R"({"Error":"BadRequest","StatusCode":412,"Message":"x"})");
+    CHECK(ollamaflow::error(503, "no json") == R"({"Error":"InternalError","StatusCode":503,"Message":""})");
+    CHECK(ollamaflow::owns("/v1.0/backends/x"));
+    CHECK_FALSE(ollamaflow::owns("/v1/models"));
+}
+
+TEST_CASE("a new node's body is parted into how it is reached and its settings")
+{
+    const auto parts = herd::app::split_new_node(R"({"url":"http://h:1","labels":["x"],"weight":2,"max_parallel":3,"allow_embeddings":false,"wat":1})");
+    REQUIRE(parts);
+    CHECK(parts->origin == R"({"labels":["x"],"url":"http://h:1","wat":1,"weight":2})");
+    CHECK(parts->settings == R"({"allow_embeddings":false,"max_parallel":3})");
+    const auto made = herd::app::parse_static_node(R"({"url":"http://h:1","query":"a=b%3Dc&d="})");
+    REQUIRE(made);
+    CHECK(made->query == std::vector<std::string>{"a=b=c", "d="});
+    CHECK_FALSE(herd::app::parse_static_node(R"({"url":"http://h:1","query":"a"})"));
+    CHECK_FALSE(herd::app::parse_static_node(R"({"url":"http://h:1","query":"a=%zz"})"));
+}
