@@ -108,7 +108,7 @@ std::optional<ExitNow> settled(const LoadedNodeOptions& loaded)
         for (const std::string& warning : loaded.options.warnings) {
             text += "# warning: " + warning + "\n";
         }
-        return ExitNow{0, std::move(text)};
+        return ExitNow{0, std::move(text), std::make_shared<const NodeOptions>(loaded.options)};
     }
     return std::nullopt;
 }

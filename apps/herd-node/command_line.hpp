@@ -3,6 +3,7 @@
 // a mistake).
 #include "herd-node/options.hpp"
 
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -28,6 +29,7 @@ struct Verb {
 struct ExitNow {
     int code{0};
     std::string text{};
+    std::shared_ptr<const NodeOptions> checked{}; ///< --check-config: the files they name are read by check_serve()
 };
 
 using CommandLine = std::variant<ServeOptions, Verb, ExitNow>;

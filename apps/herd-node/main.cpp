@@ -15,6 +15,12 @@ int main(int argc, char** argv)
     const auto environment = config::system_environment();
     auto line = node::parse_command_line(arguments, environment, config::current_directory());
     if (const auto* exit_now = std::get_if<node::ExitNow>(&line)) {
+        if (exit_now->checked) {
+            if (const auto fit = node::check_serve(*exit_now->checked); !fit) {
+                std::fprintf(stderr, "herd-node: %s\n", fit.error().context.c_str());
+                return 2;
+            }
+        }
         std::fputs(exit_now->text.c_str(), exit_now->code == 0 ? stdout : stderr);
         return exit_now->code;
     }

@@ -272,8 +272,9 @@ base::Result<LoadedNodeOptions> load_node_options(const std::vector<std::string>
         return result;
     }
     result.options.config_file = result.loaded.file;
+    result.options.places = config::places_of(table);
     if (auto done = finish(result.options, environment); !done) {
-        return std::unexpected(done.error());
+        return config::with_place(result.options.places, std::move(done.error()));
     }
     result.options.warnings = config::suspicious_variables(table, environment, {"HERD_NODE_URL"});
     if (!result.options.discovery.enabled && result.options.herds.empty()) {

@@ -7,6 +7,7 @@
 #include "base/units.hpp"
 #include "config/backend_url.hpp"
 #include "config/load.hpp"
+#include "config/places.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -54,6 +55,7 @@ struct NodeOptions {
     std::string directory{};   ///< where the program was started: relative paths begin there, at a reload too
     bool check_config{false};
     bool dump_config_docs{false};
+    config::Places places{};
     std::vector<std::string> warnings{}; ///< one sentence each, for the log
 };
 

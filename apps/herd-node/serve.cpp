@@ -34,24 +34,29 @@ int fail_with(const base::Error& error)
 }
 
 /// Who has a key speaks with those alone who have it, too.
-base::Result<discovery::Authenticator> load_keys(const NodeOptions::Discovery& options)
+base::Result<discovery::Authenticator> load_keys(const NodeOptions& options)
 {
-    std::string text = options.fleet_key;
-    if (!options.fleet_key_file.empty()) {
-        auto read = store::read_secret_file(options.fleet_key_file, discovery::fleet_key_file_bytes_max);
+    const auto& discovery = options.discovery;
+    const auto refuse = [&](std::string_view key, const std::string& why) {
+        return config::with_place(options.places, base::Error{.code = base::Errc::bad_config, .context = std::string{key} + ": " + why});
+    };
+    std::string text = discovery.fleet_key;
+    if (!discovery.fleet_key_file.empty()) {
+        auto read = store::read_secret_file(discovery.fleet_key_file, discovery::fleet_key_file_bytes_max);
         if (!read) {
-            return read.error().code == base::Errc::bad_config
-                ? std::unexpected(read.error())
-                : base::fail(base::Errc::bad_config, "cannot read the fleet key: " + read.error().message());
+            const auto& cause = read.error().cause;
+            return refuse("discovery.fleet_key_file", read.error().context + (cause ? ": " + cause.message() : ""));
         }
         text = std::move(*read);
     }
-    if (text.empty() && options.fleet_key_file.empty()) {
+    if (text.empty() && discovery.fleet_key_file.empty()) {
         return discovery::Authenticator{};
     }
     const auto keys = discovery::parse_fleet_keys(text);
     if (!keys) {
-        return std::unexpected(keys.error());
+        const bool from_file = !discovery.fleet_key_file.empty();
+        return refuse(from_file ? "discovery.fleet_key_file" : "discovery.fleet_key",
+                      from_file ? discovery.fleet_key_file + ": " + keys.error().context : keys.error().context);
     }
     return discovery::Authenticator::make(discovery::AuthMode::require, *keys);
 }
@@ -99,7 +104,7 @@ void reload(NodeApp& app, const ServeOptions& serve)
                    {{"why", refused != nullptr ? refused->text : "the command line changed"}});
         return;
     }
-    auto keys = load_keys(fresh->options.discovery);
+    auto keys = load_keys(fresh->options);
     if (!keys) {
         log::error("config", "reload_refused", {{"why", keys.error().context}});
         return;
@@ -235,6 +240,12 @@ int run(ServeOptions serve, NodeSockets sockets, discovery::Authenticator keys, 
 
 } // namespace
 
+base::Result<void> check_serve(const NodeOptions& options)
+{
+    const auto keys = load_keys(options);
+    return keys ? base::Result<void>{} : std::unexpected(keys.error());
+}
+
 int serve(ServeOptions serve)
 {
     const NodeOptions& options = serve.options;
@@ -242,7 +253,7 @@ int serve(ServeOptions serve)
         // Without a place to write the node still works, under an id derived from the machine.
         serve.options.warnings.push_back(made.error().context);
     }
-    auto keys = load_keys(options.discovery);
+    auto keys = load_keys(options);
     if (!keys) {
         return fail_with(keys.error());
     }

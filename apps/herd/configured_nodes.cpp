@@ -16,7 +16,9 @@ base::Result<std::vector<StaticNode>> configured_nodes(const HerdOptions& option
         }
         auto node = make_static_node(configured, around);
         if (!node) {
-            return std::unexpected(node.error());
+            const auto place = options.places.find(configured.url + " tls.ca_file");
+            const bool of_file = place != options.places.end() && !place->second.empty() && node.error().context.contains(" tls.ca_file: ");
+            return base::fail(node.error().code, of_file ? place->second + ": [[node]] " + node.error().context : node.error().context);
         }
         nodes.push_back(std::move(*node));
     }

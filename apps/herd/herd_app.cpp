@@ -367,7 +367,7 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     if (!nodes) {
         return std::unexpected(nodes.error());
     }
-    auto keys = load_fleet_keys(fresh.discovery);
+    auto keys = load_fleet_keys(fresh);
     if (!keys) {
         return std::unexpected(keys.error());
     }

@@ -479,6 +479,7 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
                                  file_nodes, node_rows);
     nodes.check = [&options, &file_nodes](const Table& rows) {
         auto fault = node_fault(rows);
+        options.places[file_nodes.back().url + " tls.ca_file"] = config::places_of(rows)["tls.ca_file"];
         return fault.empty() ? meaning_fault(file_nodes.back(), options.directory) : fault;
     };
     nodes.unique = {"name", "id", "url"};
@@ -649,8 +650,9 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
     }
     file_nodes = result.options.nodes; // so that --check-config shows them all
     const bool join_said = table.find("discovery.join")->origin.from != config::From::built_in;
+    result.options.places.merge(config::places_of(table));
     if (auto done = finish(result.options, environment, {join_said, key}); !done) {
-        return std::unexpected(done.error());
+        return config::with_place(result.options.places, std::move(done.error()));
     }
     if (auto fit = check_frontends(result.options); !fit) {
         return std::unexpected(fit.error());

@@ -6,6 +6,7 @@
 #include "base/time.hpp"
 #include "base/units.hpp"
 #include "config/load.hpp"
+#include "config/places.hpp"
 #include "herd/policy/policy_rows.hpp"
 #include "proxy/aliases.hpp"
 #include "proxy/proxy.hpp"
@@ -165,6 +166,7 @@ struct HerdOptions {
     bool check_config{false};
     bool dump_config_docs{false};
     bool dump_routes{false};
+    config::Places places{};   ///< of settings; of a node's file: under the node's url + " tls.ca_file"
     /// One sentence each, for the log: mistyped variables, settings without effect.
     std::vector<std::string> warnings{};
 };

@@ -162,7 +162,7 @@ int run(ServeOptions serve, Holdings& holdings)
 
 base::Result<void> check_serve(const HerdOptions& options)
 {
-    if (const auto keys = load_fleet_keys(options.discovery); !keys) {
+    if (const auto keys = load_fleet_keys(options); !keys) {
         return std::unexpected(keys.error());
     }
     const auto managed = load_managed(options.state_dir);
@@ -191,7 +191,7 @@ int serve(ServeOptions serve)
     if (const auto made = config::make_private_dir(options.state_dir); !made) {
         return fail_with(made.error());
     }
-    auto keys = load_fleet_keys(options.discovery);
+    auto keys = load_fleet_keys(options);
     if (!keys) {
         return fail_with(keys.error());
     }

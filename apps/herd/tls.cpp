@@ -6,6 +6,18 @@
 
 namespace herd::app {
 
+namespace {
+
+using Made = base::Result<std::shared_ptr<const net::TlsContext>>;
+
+/// A fault in a file is told with the line that names the file.
+Made placed(Made made, const HerdOptions& options)
+{
+    return made ? std::move(made) : config::with_place(options.places, std::move(made.error()));
+}
+
+} // namespace
+
 base::Result<std::shared_ptr<const net::TlsContext>> listener_tls(const HerdOptions& options)
 {
     const HerdOptions::Tls& tls = options.tls;
@@ -15,15 +27,15 @@ base::Result<std::shared_ptr<const net::TlsContext>> listener_tls(const HerdOpti
     if (!tls.self_signed) {
         struct ::stat status {};
         if (::stat(tls.key.c_str(), &status) == 0 && (status.st_mode & 007) != 0) { // as with every secret in a file; a group may share one (ssl-cert)
-            return base::fail(base::Errc::bad_config, "tls.key: " + tls.key + " can be read by others: chmod 600 " + tls.key);
+            return config::with_place(options.places, base::Error{.code = base::Errc::bad_config, .context = "tls.key: " + tls.key + " can be read by others: chmod 600 " + tls.key});
         }
-        return net::TlsContext::server({tls.cert, tls.key, tls.client_ca});
+        return placed(net::TlsContext::server({tls.cert, tls.key, tls.client_ca}), options);
     }
     auto own = store::own_certificate(options.state_dir, base::SystemClock{}.wall());
     if (!own) {
         return std::unexpected(own.error());
     }
-    return net::TlsContext::server({own->certificate_file, own->key_file, tls.client_ca});
+    return placed(net::TlsContext::server({own->certificate_file, own->key_file, tls.client_ca}), options);
 }
 
 } // namespace herd::app

@@ -63,6 +63,9 @@ def test_check_config_prints_what_is_in_force_and_flags_win_over_environment_ove
 def test_check_config_refuses_what_serve_would_and_names_line_and_key(tmp_path):
     need("herd")
     config, readable = tmp_path / "herd.toml", tmp_path / "readable"
+    other = tmp_path / "other.key"
+    other.write_text("no key\n")
+    other.chmod(0o600)
     readable.write_text("x")
     readable.chmod(0o644)
     cases = (("[[node]]\nname = 'x'\nurl = 'http://h:1'\nbearer = 'a'\nbearer_env = 'B'\n", "line 3", "bearer"),
@@ -70,12 +73,17 @@ def test_check_config_refuses_what_serve_would_and_names_line_and_key(tmp_path):
              ("[[node]]\nurl = 'http://h:1'\nkind = 'cloud'\n", "line 3", "url"),
              ("[[node]]\nurl = 'http://169.254.1.1:1'\n", "line 3", "url"),
              ("[[node]]\nurl = 'http://h:1'\nbearer_file = '%s'\n" % readable, "line 3", "bearer_file"),
-             ("[tls]\ncert = 'none.pem'\nkey = 'none.key'\n", "", "tls."),
-             ("[tls]\ncert = 'none.pem'\nkey = '%s'\n" % readable, "", "tls.key"),
-             ("[discovery]\njoin = 'key'\nfleet_key = 'short'\n", "", "key"),
-             ("[discovery]\njoin = 'key'\nfleet_key_file = '%s'\n" % readable, "", "chmod 600"))
+             ("[[node]]\nurl = 'https://h:1'\n\ntls.ca_file = '%s'\n" % readable, "line 6", "tls.ca_file"),
+             ("[tls]\ncert = 'none.pem'\nkey = 'none.key'\n", "line 4", "tls.cert: "),
+             ("[tls]\ncert = 'none.pem'\nkey = '%s'\n" % readable, "line 5", "tls.key: "),
+             ("[tls]\ncert = 'none.pem'\n", "line 4", "tls.cert and tls.key need each other"),
+             ("[discovery]\njoin = 'key'\nfleet_key = 'short'\n", "line 5", "discovery.fleet_key: "),
+             ("[discovery]\njoin = 'key'\nfleet_key_file = '%s'\n" % readable, "line 5", "chmod 600"),
+             ("[discovery]\nfleet_key_file = 'none.key'\n", "line 4", "discovery.fleet_key_file: "),
+             ("[discovery]\nfleet_key_file = '%s'\n" % other, "line 4", "discovery.fleet_key_file: "))
     for text, line, word in cases:
         config.write_text("threads = 1\n\n" + text)
+        line = line and "herd.toml " + line
         for more in (["--check-config"], ["serve", "--check-config"], []):
             status, out, err = run("herd", *more, "--config", config, "--state-dir", tmp_path / "s", "--listen", "127.0.0.1:0")
             assert status == 2 and out == "", (text, more, out, err)

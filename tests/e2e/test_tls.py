@@ -214,3 +214,35 @@ def test_ollamas_own_command(secure, authority, ollama_binary):
     assert answered.returncode == 0 and answered.stdout.strip(), answered.stderr
     del environment["SSL_CERT_FILE"]
     assert subprocess.run([str(ollama_binary), "list"], capture_output=True, env=environment, timeout=30).returncode != 0
+
+
+def test_a_file_that_cannot_be_used_is_told_with_the_line_that_names_it_at_a_reload_too(sim_fleet, authority, tmp_path):
+    certificate, key = authority.certificate("127.0.0.1")
+    other = authority.certificate("other")[1]
+    sim = sim_fleet.sim(MODEL)
+    good = '[[node]]\nname = "b1"\nurl = "%s"\n' % sim.url
+    config = sim_fleet.config(good)
+    herd = sim_fleet.herd(discovery=False, config=config).wait_online(["b1"])
+    cases = (("[tls]\ncert = '%s'\nkey = '%s'\n" % (certificate, other), 6, "tls.key: "),
+             ("[tls]\ncert = '%s'\nkey = '%s'\nclient_ca = '%s'\n" % (certificate, key, key), 7, "tls.client_ca: "),
+             ("[tls]\ncert = '%s'\nkey = 'none.key'\n" % certificate, 6, "tls.key: "),
+             ("[discovery]\nfleet_key_file = 'none.key'\n", 5, "discovery.fleet_key_file: "),
+             ("[[node]]\nname = 'x'\nurl = 'https://h:1'\ntls.ca_file = 'none.pem'\n", 7, "tls.ca_file: "))
+    for text, line, word in cases:
+        config.write_text(good + text)
+        wanted = "%s line %d: " % (config.name, line)
+        answer = herd.post("/herd/v1/reload")
+        assert answer.status == 400 and wanted in answer.json()["error"] and word in answer.json()["error"], (text, answer.body)
+        done = subprocess.run([program("herd"), "--check-config", "--config", config, "--state-dir", tmp_path / "s"], capture_output=True, text=True, timeout=10)
+        assert done.returncode == 2 and wanted in done.stderr and word in done.stderr, (text, done.stderr)
+    assert herd.chat(MODEL).status == 200  # all stayed as it was
+
+
+def test_herd_node_tells_the_line_that_names_a_key_file(tmp_path):
+    need("herd-node")
+    config = tmp_path / "herd-node.toml"
+    config.write_text("name = 'x'\n[discovery]\nfleet_key_file = 'none.key'\n")
+    for more in (["--check-config"], ["--listen", "127.0.0.1:0", "--interface", "lo"]):
+        done = subprocess.run([program("herd-node"), "--config", config, "--state-dir", tmp_path / "s", *more], capture_output=True, text=True, timeout=10)
+        assert done.returncode == 2 and "herd-node.toml line 3: discovery.fleet_key_file: cannot read " in done.stderr, done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1

@@ -326,7 +326,7 @@ TEST_CASE("mistakes are one sentence that names the place and the nearest word")
     CHECK(error_of({"--tls-cert", "a.pem"}) == "herd: tls.cert and tls.key need each other\n");
     CHECK(error_of({"--tls-cert", "a", "--tls-key", "b", "--tls-self-signed"}).find("exclude each other") != std::string::npos);
     const File only("[tls]\nonly = true\n");
-    CHECK(error_of({"--config", only.path}) == "herd: tls.only needs tls.cert and tls.key, or tls.self_signed\n");
+    CHECK(error_of({"--config", only.path}) == "herd: " + only.path + " line 2: tls.only needs tls.cert and tls.key, or tls.self_signed\n");
     const File weight("[[node]]\nurl = \"a\"\nweight = 0\n");
     CHECK(error_of({"--config", weight.path}).find("line 3: weight") != std::string::npos);
     const File header("[[node]]\nurl = \"a\"\nheaders = { X-A = 5 }\n");
