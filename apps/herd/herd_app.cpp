@@ -111,6 +111,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
     for (const auto& relay : relays_) {
         loops.push_back(&relay->loop());
     }
+    shared_->unrequire = [this](const std::string& key) { main_loop().dispatch([this, key] { sync_->drop(key); }); };
     ledger_->listens_to(std::move(loops));
     unserved_ = std::move(sockets.listen);
 }

@@ -11,6 +11,16 @@ namespace {
 
 constexpr std::string_view plain = "text/plain";
 
+/// Where it is said that the model is to be on some nodes; null: nowhere.
+const std::string* required_where(const ProxyOptions& options, const std::string& model_key)
+{
+    if (options.required_models == nullptr) {
+        return nullptr;
+    }
+    const auto found = options.required_models->find(model_key);
+    return found == options.required_models->end() ? nullptr : &found->second;
+}
+
 /// A path as it may stand in Location and in HTML: what would mean something there is percent-encoded.
 std::string inert(std::string_view path)
 {
@@ -101,6 +111,13 @@ net::Task<void> Exchange::remove()
 {
     if (options_->pinned_models != nullptr && !peek_.force && options_->pinned_models->contains(model_.key)) {
         co_return co_await say(Problem{409, "conflict", "model '" + model_.text + "' is pinned: unpin it first, or send \"force\": true"});
+    }
+    if (const std::string* where = required_where(*options_, model_.key)) {
+        if (!peek_.force) {
+            co_return co_await say(Problem{409, "conflict", "model '" + model_.text + "' is required " + *where
+                                                                + ": take it out there first, or send \"force\": true"});
+        }
+        context_.shared->unrequire(model_.key); // before the nodes lack it, or it would be pulled again
     }
     Broadcast what{.method = "DELETE", .path = {}, .body = {}};
     co_await to_holders(std::move(what), model_.key, model_.text);

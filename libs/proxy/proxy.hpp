@@ -11,6 +11,8 @@
 #include "proxy/scheduler.hpp"
 
 #include <atomic>
+#include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -46,6 +48,8 @@ struct ProxyOptions {
     std::shared_ptr<const Aliases> aliases{};     ///< null: none are configured
     /// ModelName::keys of models that are to stay loaded: not deleted unless forced. Null: none are.
     std::shared_ptr<const std::set<std::string>> pinned_models{};
+    /// The same of those that herd has pulled, and where that stands ("by frontend 'a'"). Null: none are.
+    std::shared_ptr<const std::map<std::string, std::string>> required_models{};
 };
 
 /// Shared by the proxies of all loops.
@@ -53,6 +57,7 @@ struct ProxyShared {
     std::atomic<std::uint64_t> replay_bytes{0}; ///< kept bodies, all loops
     std::atomic<std::uint64_t> exchanges{0};    ///< in flight, all loops
     BlobMemory blobs{};
+    std::function<void(const std::string& key)> unrequire{}; ///< a required model is about to be deleted on purpose; any loop
 };
 
 /// Thread: its relay loop.

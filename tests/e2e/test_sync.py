@@ -103,3 +103,28 @@ def test_a_frontends_nodes_get_its_models(sim_fleet):
     wait_until(lambda: set(states(herd)) == {("b1", "mistral:7b"), ("b3", "mistral:7b")}, "what is required to be told anew")
     assert {model["name"] for model in herd.node("b2")["models"]} >= {"qwen3:8b"}
     assert [model["name"] for model in herd.node("b3")["models"] if model["name"] == "qwen3:8b"] == []
+
+
+def test_a_required_model_is_deleted_only_when_that_is_meant(sim_fleet):
+    sims = [sim_fleet.sim(MODEL + ",mistral:7b,other:1b") for _ in range(2)]
+    nodes = "".join('[[node]]\nname = "b%d"\nurl = "%s"\n' % (i, sim.url) for i, sim in enumerate(sims, 1))
+    site = '[[frontend]]\nname = "a"\nhostnames = ["*"]\nallow_model_admin = true\nrequired_models = ["mistral:7b"]\n[[required]]\nmodel = "llama3.2:3b"\n'
+    path = required(sim_fleet, nodes + site)
+    herd = sim_fleet.herd(discovery=False, config=path).wait_online(["b1", "b2"])
+    wait_for(herd, "b2", "mistral:7b", "present")
+    for model, where in (("mistral:7b", "by frontend 'a'"), ("MISTRAL:7b", "by frontend 'a'"), ("llama3.2:3b", "under [[required]]")):
+        refused = request(herd.url, "DELETE", "/api/delete", {"model": model})
+        assert refused.status == 409, refused.body
+        assert refused.json()["error"] == "model '%s' is required %s: take it out there first, or send \"force\": true" % (model, where)
+    assert states(herd)[("b1", "mistral:7b")]["state"] == "present"
+    assert request(herd.url, "DELETE", "/api/delete", {"model": "other:1b"}).status == 200
+    # On purpose it is deleted everywhere, and is not pulled again ...
+    assert request(herd.url, "DELETE", "/api/delete", {"model": "mistral:7b", "force": True}).status == 200
+    wait_until(lambda: ("b1", "mistral:7b") not in states(herd) and ("b2", "mistral:7b") not in states(herd), "the requirement to be dropped")
+    assert herd.post("/herd/v1/sync/retry").status == 200
+    assert all("mistral:7b" not in {model["name"] for model in herd.node(name)["models"]} for name in ("b1", "b2"))
+    assert not [line for line in herd.output().splitlines() if "mistral" in line and "pull" in line]
+    # ... until the configuration is read anew.
+    path.write_text(path.read_text() + '[[required]]\nmodel = "new:1b"\n')
+    assert herd.post("/herd/v1/reload").status == 200
+    wait_for(herd, "b1", "mistral:7b", "present")

@@ -30,6 +30,26 @@ void put(List& list, const One& one, Key key)
     }
 }
 
+/// Null: none are.
+std::shared_ptr<const std::map<std::string, std::string>> required_models(const HerdOptions& options,
+                                                                          const std::vector<ConfiguredFrontend>& frontends)
+{
+    auto all = std::make_shared<std::map<std::string, std::string>>();
+    for (const RequiredModel& each : options.required) {
+        all->emplace(fleet::ModelName::parse(each.model).key, "under [[required]]");
+    }
+    for (const ConfiguredFrontend& frontend : frontends) {
+        const auto nodes = frontend.config().nodes;
+        if (nodes && nodes->empty()) { // nobody has to have it
+            continue;
+        }
+        for (const std::string& model : frontend.required_models) {
+            all->emplace(fleet::ModelName::parse(model).key, "by frontend '" + frontend.rules.id + "'");
+        }
+    }
+    return all->empty() ? nullptr : all;
+}
+
 } // namespace
 
 base::Result<Policy> compile_policy(const HerdOptions& options, const Managed& managed,
@@ -74,6 +94,7 @@ base::Result<Policy> compile_policy(const HerdOptions& options, const Managed& m
         }
         proxy.pinned_models = std::move(keys);
     }
+    proxy.required_models = required_models(options, policy.frontends);
     auto frontends = proxy::Frontends::compile(std::move(input), proxy, before);
     if (!frontends) {
         return std::unexpected(std::move(frontends.error()));
