@@ -3,7 +3,8 @@
 // of the raw lines and by llhttp, which must agree; this room adds limits, strictness about everything
 // ambiguous, whole heads instead of callbacks, and its own exact reading of chunked framing.
 // Strict means: Content-Length with Transfer-Encoding, two lengths, chunked not last, folded fields, bare
-// LF or CR, control characters, a target that is not origin form (or "*"), upgrade: an error, never a guess.
+// LF or CR, control characters, a target that is neither "*" nor origin nor absolute form with the name that Host has, upgrade:
+// an error, never a guess. A target in absolute form is handed on in origin form.
 // (One exception: an offer of h2c, which several clients make on every request, may be ignored and is.)
 #include "base/error.hpp"
 #include "http/message.hpp"

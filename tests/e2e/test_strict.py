@@ -69,6 +69,10 @@ ATTACKS = {
     "a space in the target": post(HOST, LENGTH, target=b"/api/gen erate"),
     "a NUL in the target": post(HOST, LENGTH, target=b"/api/gen\x00erate"),
     "two hosts": post(HOST, b"Host: other", LENGTH),
+    "an absolute target for another host than Host": post(HOST, LENGTH, target=b"http://other/api/generate"),
+    "an absolute target with a user": post(HOST, LENGTH, target=b"http://localhost@localhost/api/generate"),
+    "an absolute target without a host": post(HOST, LENGTH, target=b"http:///api/generate"),
+    "an absolute target of another scheme": post(HOST, LENGTH, target=b"ftp://localhost/api/generate"),
     "no host": post(LENGTH),
     "an unknown version": post(HOST, LENGTH, version=b"HTTP/3.7"),
     "no version": b"POST /api/generate\r\n" + HOST + b"\r\n\r\n",
@@ -166,6 +170,16 @@ def test_pipelined_requests_are_answered_in_order(guarded):
             assert "version" in connection.answer().json()
     finally:
         backend.script = old
+
+
+def test_a_target_in_absolute_form_is_served_and_goes_to_the_node_in_origin_form(guarded):
+    herd, backend = guarded
+    with Connection(herd.url, 10) as connection:
+        connection.send_raw(post(HOST, LENGTH, target=b"HTTP://LocalHost:80/api/generate?x=1"))
+        assert connection.answer("POST").status == 200
+        assert backend.seen[-1].target == "/api/generate?x=1"
+        connection.send_raw(b"GET http://localhost HTTP/1.1\r\n" + HOST + b"\r\n\r\n")
+        assert connection.answer("GET").body == b"Ollama is running"
 
 
 def test_http_1_0_is_answered_and_closed(guarded):

@@ -2,6 +2,7 @@
 // Which bytes may stand where (RFC 9110 §5.6, RFC 9112 §2 to §5), as tables and small questions.
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace herd::http::internal {
@@ -47,5 +48,16 @@ constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 [[nodiscard]] bool is_token(std::string_view text); ///< one byte at least
 /// "host", "host:port", "[v6]", "[v6]:port" or nothing at all.
 [[nodiscard]] bool is_host(std::string_view text);
+
+/// "http://authority/path?query" (RFC 9112 §3.2.2), as views into the target.
+struct AbsoluteForm {
+    std::string_view authority; ///< a host, never empty, without user
+    std::string_view rest;      ///< begins with '/' or '?', or is empty
+    std::string_view usual_port;
+};
+/// Nothing: it is none, or not strictly.
+[[nodiscard]] std::optional<AbsoluteForm> absolute_form(std::string_view target);
+/// Whether a Host field says the same: in any case, with or without the port that goes without saying.
+[[nodiscard]] bool same_authority(const AbsoluteForm& target, std::string_view host);
 
 } // namespace herd::http::internal

@@ -188,6 +188,27 @@ base::Result<void> check_host(const RequestHead& head)
     return {};
 }
 
+/// The target goes on in origin form, its authority as Host. Where Host says something else the request is refused,
+/// though RFC 9112 §3.2.2 would have us overlook it: what stands before us may have gone by Host, and would then have
+/// let through a request for one name that we take for another. No client writes two names (§3.2 forbids it).
+base::Result<void> take_absolute_form(RequestHead& head)
+{
+    const auto form = absolute_form(head.target);
+    if (!form) {
+        return malformed("target");
+    }
+    const auto host = head.fields.find("host");
+    if (host && !same_authority(*form, *host)) {
+        return malformed("Host");
+    }
+    if (!host) { // HTTP/1.0
+        head.fields.set("Host", form->authority);
+    }
+    const bool of_server = form->rest.empty() && head.method == "OPTIONS"; // §3.2.4
+    head.target = of_server ? "*" : (form->rest.starts_with('/') ? "" : "/") + std::string(form->rest);
+    return {};
+}
+
 /// Upgrade is refused, but for one thing: several HTTP libraries (the JDK's, curl with --http2) offer
 /// h2c on every plain request. RFC 9110 §7.8 lets a server ignore the offer, and then nothing is ambiguous.
 base::Result<void> check_upgrade(const Fields& fields)
@@ -229,6 +250,11 @@ base::Result<void> read_head(std::string_view bytes, std::size_t fields, Request
     }
     if (auto ok = check_host(head); !ok) {
         return ok;
+    }
+    if (!head.target.starts_with('/') && head.target != "*") {
+        if (auto ok = take_absolute_form(head); !ok) {
+            return ok;
+        }
     }
     if (auto ok = check_upgrade(head.fields); !ok) {
         return ok;

@@ -107,7 +107,7 @@ base::Result<void> HeadScan::check_request_line(std::string_view line) const
     const bool asterisk = target == "*" && line.substr(0, first) == "OPTIONS";
     const bool origin = target.starts_with('/')
                         && std::ranges::all_of(target, [](char c) { return is_visible(c) && c != '#'; });
-    if (!asterisk && !origin) {
+    if (!asterisk && !origin && !absolute_form(target)) {
         return malformed("target");
     }
     if (!is_version(line.substr(second + 1))) {

@@ -154,6 +154,30 @@ TEST_CASE("many small chunks come in several steps, none lost")
     CHECK(t.complete == 1);
 }
 
+TEST_CASE("a target in absolute form goes on in origin form, its authority as Host")
+{
+    const auto one = [](std::string_view target, std::string_view rest) {
+        CAPTURE(std::string(target));
+        const auto t = parse(Role::request, "GET " + std::string(target) + " " + std::string(rest) + "\r\n");
+        REQUIRE(t.error.empty());
+        REQUIRE(t.complete == 1);
+        return t.requests[0];
+    };
+    const auto head = one("http://Herd.lan:11435/api/tags?a=http://b/", "HTTP/1.1\r\nHost: herd.LAN:11435\r\n");
+    CHECK(head.target == "/api/tags?a=http://b/");
+    CHECK(head.path() == "/api/tags");
+    CHECK(*head.fields.find("Host") == "herd.LAN:11435");
+    CHECK(one("HTTP://a", "HTTP/1.1\r\nHost: a:80\r\n").target == "/");
+    CHECK(one("http://a:80?x", "HTTP/1.1\r\nHost: a\r\n").target == "/?x");
+    CHECK(one("http://a:/y", "HTTP/1.1\r\nHost: a\r\n").target == "/y");
+    CHECK(one("https://[::1]:443//z", "HTTP/1.1\r\nHost: [::1]\r\n").target == "//z");
+    const auto old = one("http://a:8080/", "HTTP/1.0\r\n");
+    CHECK(old.fields.count("host") == 1);
+    CHECK(*old.fields.find("host") == "a:8080");
+    CHECK(parse(Role::request, "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n").requests.at(0).target == "*");
+    CHECK(parse(Role::request, "OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n").requests.at(0).target == "/");
+}
+
 TEST_CASE("limits name what passed them")
 {
     const std::string host = "Host: a\r\n";
