@@ -75,6 +75,9 @@ net::Task<void> Exchange::answer()
     if (http::via_contains(client_.head().fields, options_->own_id)) {
         co_return co_await say(problem_of(base::Errc::loop));
     }
+    if (context_.access != nullptr && context_.access->require_key() && is_liveness()) {
+        co_return co_await answer_locally(); // before frontends: whether a Host is one's name is not told without a key
+    }
     if (context_.access != nullptr) { // who asks, and may they; nobody is asked while there are no keys
         if (auto refused = visit_.admit()) {
             co_return co_await say(std::move(*refused));

@@ -55,6 +55,7 @@ private:
     AttemptInput attempt_input();
     Decision judge() const;
     void choose_node();
+    [[nodiscard]] bool is_liveness() const;
     std::optional<Problem> not_for_caller() const; // exchange_access.cpp
     ModelFilter seen_by_caller() const;
     const Frontend* frontend_of_request() const; // exchange_frontend.cpp

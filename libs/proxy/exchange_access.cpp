@@ -5,6 +5,10 @@
 
 namespace herd::proxy {
 
+/// HEAD and GET of "/": the same three words for everybody. `ollama` asks it before anything else and reads no error there;
+/// let through it comes to the request that it is about, and prints why that one is refused.
+bool Exchange::is_liveness() const { return route_.handling == Handling::root && client_.head().path() == "/"; }
+
 /// A key for certain models reaches nothing else by another way: what names no model that we could read, or could
 /// still name another one further down, and what changes models, is refused.
 std::optional<Problem> Exchange::not_for_caller() const

@@ -30,6 +30,14 @@ def test_ollama_ls_lists_what_the_fleet_has(run):
     assert {"tiny:latest", "tinyloop:latest", "tinyembed:latest"} <= {line.split()[0] for line in out.splitlines()[1:] if line}
 
 
+def test_where_a_key_is_needed_the_ollama_program_says_so(ollama_binary, fleet, tmp_path):
+    """It sends no key, and reads no error of the HEAD / that it begins with: that is open, so that it comes to say why."""
+    herd = fleet.herd(discovery=False, config=fleet.config("[access]\nrequire_key = true\n"))
+    for arguments in (("ls",), ("ps",), ("run", "tiny", "x"), ("show", "tiny"), ("pull", "tiny"), ("rm", "tiny")):
+        status, _, err = cli(ollama_binary, herd, *arguments, home=tmp_path)
+        assert status != 0 and "a key is needed" in err, (arguments, err)
+
+
 def test_ollama_run_answers(run):
     status, out, err = run("run", "tiny", "why is the sky blue?")
     assert status == 0, err

@@ -148,7 +148,8 @@ std::string routes_text()
                             to_string(route.scope), route.changes);
     }
     for (const auto& [method, path] : proxy::route_list()) {
-        text += fmt::format("{{\"method\":\"{}\",\"path\":\"{}\",\"scope\":\"proxied\",\"changes\":false}}\n", method, path);
+        text += fmt::format("{{\"method\":\"{}\",\"path\":\"{}\",\"scope\":\"{}\",\"changes\":false}}\n", method, path,
+                            path == "/" ? "open" : "proxied"); // Exchange::is_liveness()
     }
     return text;
 }
