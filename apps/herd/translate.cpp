@@ -1,6 +1,7 @@
 #include "herd/translate.hpp"
 
 #include "fleet/model_name.hpp"
+#include "proxy/model_rows.hpp"
 
 #include <algorithm>
 
@@ -199,7 +200,8 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
                                 .size = model.size,
                                 .modified_at = model.modified_at,
                                 .row = model.row,
-                                .cache_per_token = model.cache_bytes_per_token.value_or(0)});
+                                .cache_per_token = model.cache_bytes_per_token.value_or(0),
+                                .remote = proxy::is_remote(model.row)});
     }
     for (const discovery::LoadedFacts& model : document.loaded) {
         facts.loaded.push_back({.name = model.name,

@@ -88,6 +88,7 @@ struct Model {
     std::string modified_at{}; ///< RFC 3339, as the node wrote it
     std::string row{};         ///< the node's own JSON object in /api/tags, verbatim
     Bytes cache_per_token{0};  ///< of context, from the model's metadata; 0: not told
+    bool remote{false};        ///< runs in a cloud, whatever it is called: a stub, or a copy of one
 };
 
 /// A model in a node's memory.

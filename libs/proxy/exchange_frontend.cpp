@@ -5,7 +5,6 @@
 #include "base/text.hpp"
 #include "proxy/frontend.hpp"
 #include "proxy/go_json.hpp"
-#include "proxy/model_rows.hpp"
 
 #include <algorithm>
 
@@ -105,7 +104,7 @@ std::vector<base::NodeId> Exchange::stubs_of(const std::string& model_key, bool&
         if (!node.facts) {
             continue;
         }
-        if (is_remote(node.facts->models[holder.model])) {
+        if (node.facts->models[holder.model].remote) {
             nodes.push_back(node.id);
         } else {
             elsewhere = true;

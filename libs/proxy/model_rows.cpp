@@ -97,6 +97,9 @@ std::optional<std::vector<Row>> parse_list(std::string_view body)
             const auto name = fleet::ModelName::parse(row.name);
             if (name.valid && rows->size() < rows_max) {
                 row.key = name.key;
+                if constexpr (std::is_same_v<Row, fleet::Model>) {
+                    row.remote = is_remote(row.row);
+                }
                 rows->push_back(std::move(row));
             }
         }
@@ -135,12 +138,12 @@ std::optional<int> digits(std::string_view text, std::size_t at, std::size_t cou
 
 std::optional<std::vector<fleet::Model>> parse_tags(std::string_view body) { return parse_list<fleet::Model>(body); }
 
-bool is_remote(const fleet::Model& model)
+bool is_remote(std::string_view row)
 {
-    if (model.row.find("\"remote_") == std::string::npos) { // as Go writes its own keys
+    if (row.find("\"remote_") == std::string_view::npos) { // as Go writes its own keys
         return false;
     }
-    JsonReader reader(model.row);
+    JsonReader reader(row);
     if (reader.kind() != Kind::object || !reader.enter()) {
         return false;
     }

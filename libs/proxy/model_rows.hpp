@@ -14,8 +14,8 @@ namespace herd::proxy {
 [[nodiscard]] std::optional<std::vector<fleet::Model>> parse_tags(std::string_view body);
 [[nodiscard]] std::optional<std::vector<fleet::LoadedModel>> parse_ps(std::string_view body);
 
-/// Its row says that it runs at another host: a cloud's model, whatever it is called here (`ollama cp` names it anew).
-[[nodiscard]] bool is_remote(const fleet::Model& model);
+/// A row of /api/tags says that the model runs at another host: a cloud's model, whatever it is called here (`ollama cp` names it anew).
+[[nodiscard]] bool is_remote(std::string_view row);
 
 /// The same of OpenAI's /v1/models: names alone, the rows stay empty.
 [[nodiscard]] std::optional<std::vector<fleet::Model>> parse_openai_models(std::string_view body);

@@ -60,6 +60,18 @@ TEST_CASE("a document's models get look-up keys, rows stay verbatim")
     REQUIRE(facts.models.size() == 1);
     CHECK(facts.models[0].key == "registry.ollama.ai/library/llama3:8b");
     CHECK(facts.models[0].row == R"({"name":"LLaMA3:8B"})");
+    CHECK_FALSE(facts.models[0].remote);
+}
+
+TEST_CASE("a copy of a cloud's model is told from its row when the document arrives, whatever it is called")
+{
+    discovery::NodeDocument document;
+    document.models.push_back({.name = "assistant", .row = R"({"name":"assistant","remote_model":"gpt-oss:120b","remote_host":"https://ollama.com:443"})"});
+    document.models.push_back({.name = "own", .row = R"({"name":"own","remote_model":"","remote_host":""})"});
+    const auto facts = app::facts_of(document);
+    REQUIRE(facts.models.size() == 2);
+    CHECK(facts.models[0].remote);
+    CHECK_FALSE(facts.models[1].remote);
 }
 
 TEST_CASE("a document's settings, disk and ailing GPUs reach the fleet")

@@ -111,6 +111,13 @@ TEST_CASE("rows are read as values with their bytes kept")
     CHECK(ps->front().size_vram == 4);
     CHECK(ps->front().context_length == 4096);
     CHECK(parse_tags(R"({"models":null})")->empty());
+    const auto stubs = parse_tags(R"({"models":[{"name":"a","remote_host":"https://ollama.com"},{"name":"b","remote_model":"x"},{"name":"c","details":{"remote_host":"y"}},{"name":"d","remote_host":""}]})");
+    REQUIRE(stubs);
+    REQUIRE(stubs->size() == 4);
+    CHECK((*stubs)[0].remote);
+    CHECK((*stubs)[1].remote);
+    CHECK_FALSE((*stubs)[2].remote); // a member of a member
+    CHECK_FALSE((*stubs)[3].remote);
     CHECK_FALSE(parse_tags("404 page not found"));
     CHECK_FALSE(parse_tags(R"({"models":[{"name":"a")"));
     CHECK_FALSE(parse_tags("{}"));
