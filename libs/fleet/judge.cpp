@@ -186,6 +186,10 @@ Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Ins
             return {Fate::refuse, base::Errc::no_such_label, "no node carries the label '" + label + "'"};
         }
     }
+    const auto carries_all = [&profile](const auto& entry) { return entry.second.carries(profile.labels); };
+    if (!profile.labels.empty() && std::ranges::none_of(nodes_.all(), carries_all)) { // no 404 either
+        return {Fate::refuse, base::Errc::no_such_label, "no node carries all the labels asked for"};
+    }
     if (std::ranges::any_of(candidates_, [](const Candidate& c) { return c.exclusion == Exclusion::not_allowed; })) {
         return {Fate::refuse, base::Errc::forbidden,
                 std::string("no node allows ") + (profile.generates ? "completions" : "embeddings") + " with model '" + profile.model + "'"};

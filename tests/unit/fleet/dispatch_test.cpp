@@ -331,6 +331,27 @@ TEST_CASE("a label that no node carries is named in the refusal")
     CHECK(world.answer(ticket)->refusal->error.context.find("'eu'") != std::string::npos);
 }
 
+TEST_CASE("labels that no node carries together are refused as a label, not as a model that could be pulled")
+{
+    World world{17};
+    auto& a = world.add_box("a", {"m"});
+    auto& b = world.add_box("b", {"m"});
+    a.labels = {"eu"};
+    b.labels = {"fast"};
+    world.start(a);
+    world.start(b);
+    world.run_for(2s);
+    auto profile = World::profile_of("m");
+    profile.labels = {"eu", "fast"};
+    const auto ticket = world.ask(profile);
+    REQUIRE(world.answer(ticket));
+    CHECK(world.answer(ticket)->why() == base::Errc::no_such_label);
+    profile.labels = {"fast"};
+    const auto one = world.ask(profile);
+    REQUIRE(world.answer(one));
+    CHECK(world.answer(one)->lease);
+}
+
 TEST_CASE("a label whose carriers cannot be reached is held, then refused as no node")
 {
     World world{18};
