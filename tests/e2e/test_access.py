@@ -12,7 +12,7 @@ import pytest
 from harness import Connection, request, wait_until
 from harness.lan import inside
 from harness.ollama import TEXT
-from harness.programs import ROOT, program
+from harness.programs import ROOT, Herd, program
 from harness.scripted import ScriptedOllama
 
 MODEL = "llama3.2:3b"
@@ -131,6 +131,61 @@ def test_without_keys_everything_is_as_it_was(sim_fleet):
                             bearer("not-needed") + [("x-api-key", "sk-123")])
             assert connection.head().status not in (401, 403), route
     assert not (sim_fleet.folder / "herd" / "keys.db").exists()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("anywhere", [False, True], ids=["from loopback", "from anywhere"])
+def test_without_keys_changes_come_from_herds_own_machine(network, tmp_path, anywhere):
+    """Every route that changes something, asked from another host of the LAN, and from a LAN address of herd's own host."""
+    lan = network.lan()
+    host, stranger = network.host("herd", lan, addresses=["10.77.0.1/24"]), network.host("stranger", lan, addresses=["10.77.0.66/24"])
+    config = tmp_path / "herd.toml"
+    config.write_text("[compat]\nollamaflow_admin = true\n" + ('[access]\nadmin_from = "anywhere"\n' if anywhere else ""))
+    herd = Herd(["serve", "--config", config, "--state-dir", tmp_path / "herd"], tmp_path / "herd.log", namespace=host)
+    try:
+        url, routes = "http://10.77.0.1:11435", all_routes()
+        changing = [(route["method"], concrete(route)) for route in routes if route["changes"] and not route["path"].endswith("/stop")]
+        reading = [concrete(route) for route in routes if route["method"] == "GET" and not route["changes"] and route["scope"] == "admin"
+                   and not route["path"].endswith("/events")]
+        assert len(changing) > 30 and len(reading) > 15
+        herd.url = "http://127.0.0.1:11435"
+        with inside(host):
+            wait_until(lambda: herd.status(), "herd")
+
+        def statuses(where, at):
+            with inside(where):
+                return {(method, path): request(at, method, path, {} if method in ("POST", "PUT", "PATCH") else None).status for method, path in changing}
+        for where, at in ((stranger, url), (host, url)):
+            wrong = {asked: status for asked, status in statuses(where, at).items() if (status != 403) != anywhere}
+            assert not wrong, (where, wrong)
+            with inside(where):
+                refused = [path for path in reading if request(at, "GET", path).status in (401, 403)]
+                assert not refused and request(at, "GET", "/api/tags").status == 200
+                if not anywhere:
+                    assert request(at, "POST", "/herd/v1/stop", {}).status == 403
+        allowed = [asked for asked, status in statuses(host, herd.url).items() if status == 403]
+        assert not allowed
+    finally:
+        herd.kill()
+
+
+def test_without_a_key_the_root_tells_that_something_runs_and_nothing_else(sim_fleet):
+    config = '[[frontend]]\nname = "a"\nhostnames = ["a.internal"]\npath_prefix = true\n[[frontend]]\nname = "off"\nhostnames = ["off.internal"]\nactive = false\n'
+    herd = start_keyed(sim_fleet, sim_fleet.sim(MODEL).url, config)
+    wrong = bearer("herd_" + "0" * 40)
+    answers = set()
+    for host in ("a.internal", "off.internal", "nobodys.internal"):
+        for headers in ([], wrong):
+            answer = request(herd.url, "GET", "/", headers=[("Host", host)] + headers)
+            answers.add((answer.status, answer.body))
+            assert request(herd.url, "HEAD", "/", headers=[("Host", host)] + headers).status == 200
+            assert not {"x-herd-node", "x-herd-model"} & {name.lower() for name, _ in answer.headers}
+    assert answers == {(200, b"Ollama is running")}
+    for path in ("/f/a", "/f/a/", "/f/nobody/", "/?x/api/tags", "/api/version", "/api/tags", "//"):
+        expected_status = 200 if path.startswith("/?") else 401
+        assert request(herd.url, "GET", path, headers=[("Host", "a.internal")]).status == expected_status, path
+    assert request(herd.url, "POST", "/", {}, headers=[("Host", "a.internal")]).status == 401
+    assert request(herd.url, "GET", "/", headers=[("Accept", "text/html"), ("Host", "127.0.0.1")]).status == 401  # that is the dashboard
 
 
 # --------------------------------------------------------------------------------------------------------- the verbs

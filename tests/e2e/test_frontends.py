@@ -290,6 +290,77 @@ def test_pins_reach_the_node_in_all_three_dialects(two):
     assert b"12345678901234567890" in inference(backends[0])[-1].body if inference(backends[0]) else True
 
 
+COMPLETIONS = {"/api/generate": {"prompt": "hi"}, "/api/chat": {"messages": []}, "/v1/completions": {"prompt": "hi"}, "/v1/chat/completions": {"messages": []},
+               "/v1/responses": {"input": "hi"}, "/v1/messages": {"messages": [], "max_tokens": 5}}
+EMBEDDINGS = {"/api/embed": {"input": ["a", "b"]}, "/api/embeddings": {"prompt": "a"}, "/v1/embeddings": {"input": "a"}}
+ALL_PINNED = """
+[[frontend]]
+name = "pinned"
+hostnames = ["*"]
+pinned_completions = { seed = 7, from = "common" }
+pinned_completions_ollama = { options = { num_ctx = 8192 }, from = "ollama" }
+pinned_completions_openai = { top_p = 0.5, from = "openai" }
+pinned_embeddings = { truncate = false, from = "common" }
+pinned_embeddings_ollama = { keep_alive = "1h", from = "ollama" }
+pinned_embeddings_openai = { dimensions = 64, from = "openai" }
+[[node]]
+name = "b1"
+url = "%s"
+pinned_completions = { seed = 8 }
+pinned_embeddings_openai = { dimensions = 32 }
+"""
+
+
+@pytest.mark.parametrize("path", [*COMPLETIONS, *EMBEDDINGS])
+def test_pins_of_frontend_and_node_on_every_path_of_inference(fleet, path):
+    of_ollama = path.startswith("/api/")
+    if path in COMPLETIONS:
+        pinned = {"seed": 8, **({"options": {"num_ctx": 8192}, "from": "ollama"} if of_ollama else {"top_p": 0.5, "from": "openai"})}
+    else:
+        pinned = {"truncate": False, **({"keep_alive": "1h", "from": "ollama"} if of_ollama else {"dimensions": 32, "from": "openai"})}
+    with ScriptedOllama(["m:latest"], echo) as backend:
+        herd = fleet.herd(discovery=False, config=fleet.config(ALL_PINNED % backend.url)).wait_online(["b1"])
+        body = {"model": "m", **{**COMPLETIONS, **EMBEDDINGS}[path], "seed": 1, "truncate": True, "user": "x", "stream": False}
+        answer = ask(herd, path, body)
+        assert answer.status == 200, answer.body
+        seen = inference(backend)[-1]
+        assert seen.target == path and json.loads(seen.body) == {**body, **pinned}
+        assert int(seen.header("Content-Length")) == len(seen.body)
+
+
+@pytest.mark.parametrize("path", [*COMPLETIONS, *EMBEDDINGS])
+def test_labels_choose_the_node_on_every_path_of_inference(fleet, path):
+    with ScriptedOllama(["m:latest"], echo) as eu, ScriptedOllama(["m:latest"], echo) as us:
+        herd = labelled(fleet, (eu, us), (["eu"], ["us"]), "")
+        body = {"model": "m", **{**COMPLETIONS, **EMBEDDINGS}[path], "stream": False}
+        for label, node in (("eu", "b1"), ("US", "b2")) * 3:
+            answer = ask(herd, path, body, X_Herd_Label=label)
+            assert answer.status == 200 and answer.header("X-Herd-Node") == node, (label, answer.body)
+        assert len(inference(eu)) == len(inference(us)) == 3
+        nobody = ask(herd, path, body, X_Herd_Label="eu, us")
+        unknown = ask(herd, path, body, X_Herd_Label="asia")
+        assert (nobody.status, unknown.status) == (400, 400), (nobody.body, unknown.body)  # no 404: it reads as "please pull"
+        assert "all the labels" in nobody.body.decode()
+        error = unknown.json()["error"]
+        assert (isinstance(error, str) if path.startswith("/api/") else isinstance(error, dict)) and "asia" in unknown.body.decode()
+        assert len(inference(eu)) == len(inference(us)) == 3
+
+
+def test_labels_choose_the_node_of_a_pull_and_of_a_question_about_a_model(fleet):
+    def pulled(exchange):
+        exchange.begin()
+        exchange.chunk(b'{"status":"success"}\n')
+        exchange.end()
+    with ScriptedOllama(["m:latest"], pulled) as eu, ScriptedOllama(["m:latest"], pulled) as us:
+        herd = labelled(fleet, (eu, us), (["eu"], ["us"]), "")
+        for label, backend, other in (("us", us, eu), ("eu", eu, us)):
+            pulls = [len([seen for seen in each.seen if seen.target == "/api/pull"]) for each in (backend, other)]
+            assert ask(herd, "/api/pull", {"model": "new"}, X_Herd_Label=label).status == 200
+            assert [len([seen for seen in each.seen if seen.target == "/api/pull"]) for each in (backend, other)] == [pulls[0] + 1, pulls[1]]
+        for label, node in (("us", "b2"), ("eu", "b1")) * 2:
+            assert ask(herd, "/api/show", {"model": "m"}, X_Herd_Label=label).header("X-Herd-Node") == node
+
+
 def test_a_frontend_forces_a_model_that_one_node_has_and_case_does_not_help(two):
     herd, (b1, b2) = two("""
 [[frontend]]
@@ -598,3 +669,59 @@ def test_a_path_can_name_the_frontend(two):
     assert request(herd.url, "POST", "/f/a/v1/chat/completions", CHAT).header("X-Herd-Node") == "b2"
     assert request(herd.url, "GET", "/f/a/").body == b"Ollama is running"
     assert ask(herd).header("X-Herd-Node") == "b1"
+
+
+# ------------------------------------------------------------------------------------------- what was written down
+
+def test_what_the_admin_api_wrote_survives_a_crash_while_it_wrote(two, fleet):
+    herd, _ = two("")
+    managed = fleet.folder / "herd" / "managed.json"
+    half = fleet.folder / "herd" / "managed.json.new"
+    elsewhere = fleet.folder / "elsewhere"
+    elsewhere.write_text("untouched")
+    assert admin(herd, "POST", "/frontends", {"id": "first", "hostnames": ["first.internal"]}).status == 201
+    assert managed.stat().st_mode & 0o777 == 0o600 and not half.exists()
+    written = managed.read_text()
+    herd.kill()
+    for leave in (lambda: half.write_text(written[:len(written) // 2]), lambda: half.symlink_to(elsewhere)):
+        leave()  # what a crash before the rename leaves; and what somebody may have put there
+        herd, _ = two("")
+        assert [one["id"] for one in admin(herd, "GET", "/frontends").json()["frontends"]] == ["first"]
+        changed = admin(herd, "PATCH", "/frontends/first", {"allow_embeddings": False})
+        assert changed.status == 200, changed.body
+        assert managed.stat().st_mode & 0o777 == 0o600 and not managed.is_symlink() and not half.exists() and not half.is_symlink()
+        assert elsewhere.read_text() == "untouched"
+        assert json.loads(managed.read_text())["frontends"][0]["allow_embeddings"] is False
+        herd.kill()
+    # Where it cannot be renamed nothing is changed, and nothing is left behind.
+    herd, _ = two("")
+    managed.rename(fleet.folder / "herd" / "kept.json")
+    (managed / "in the way").mkdir(parents=True)
+    refused = admin(herd, "PATCH", "/frontends/first", {"allow_completions": False})
+    assert refused.status == 500 and "nothing was changed" in refused.json()["error"] and not half.exists()
+    assert admin(herd, "GET", "/frontends/first").json()["allow_completions"] is True
+
+
+def test_of_changes_with_the_same_tag_at_the_same_time_exactly_one_wins(two):
+    herd, _ = two("threads = 2\n")
+    assert admin(herd, "POST", "/frontends", {"id": "f", "hostnames": ["f.internal"]}).status == 201
+    for path in ("/frontends/f", "/nodes/b1/settings"):
+        for turn in range(10):
+            tag = admin(herd, "GET", path).header("ETag")
+            barrier, statuses, lock = threading.Barrier(6), [], threading.Lock()
+
+            def put(i):
+                body = {"hostnames": ["f.internal"], "per_minute": turn * 10 + i + 1} if path.startswith("/frontends") else {"queue_limit": turn * 10 + i + 1}
+                barrier.wait(10)
+                answer = admin(herd, "PUT", path, body, If_Match=tag)
+                with lock:
+                    statuses.append((answer.status, i))
+            writers = [threading.Thread(target=put, args=(i,)) for i in range(6)]
+            for writer in writers:
+                writer.start()
+            for writer in writers:
+                writer.join(20)
+            won = [i for status, i in statuses if status == 200]
+            assert len(won) == 1 and sorted(status for status, _ in statuses) == [200] + [412] * 5, (path, statuses)
+            now = admin(herd, "GET", path).json()
+            assert now["per_minute" if path.startswith("/frontends") else "queue_limit"] == turn * 10 + won[0] + 1
