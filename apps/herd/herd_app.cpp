@@ -97,6 +97,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
                          .rng = base::Rng(rng_.next()),
                          .sink = [this](proxy::ExchangeRecord&& r) { record(std::move(r)); },
                          .ledger = ledger_.get(),
+                         .own_answers = &own_answers_,
                          .in_flight = [this](net::Loop& asker) { return in_flight_from(asker); },
                          .scene = [this](net::Loop& asker) { return scene_from(asker); },
                          .keys = keys_.get(),

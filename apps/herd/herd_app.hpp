@@ -145,6 +145,7 @@ private:
     std::unique_ptr<net::Timer> lateness_timer_;
     std::atomic<std::uint64_t> requests_total_{0};
     std::atomic<std::uint64_t> requests_failed_{0};
+    OwnAnswers own_answers_{};
     std::vector<std::vector<net::BoundSocket>> unserved_; // bound, not yet listening
     std::vector<std::string> needs_restart_; // keys of the last reload that only a restart applies
     std::vector<base::Endpoint> listening_; // as bound

@@ -172,6 +172,7 @@ net::Task<MetricsScene> HerdApp::scene_from(net::Loop& asker)
 {
     auto work = [this] {
         MetricsScene scene{.version = version(), .counts = controls_->counts()};
+        own_answers_.each_unrecorded([&](int status, std::uint64_t count) { scene.unrecorded.push_back({status, count}); });
         if (beacon_) {
             beacon_->herd().counters().each([&](std::string_view type, std::string_view result, std::uint64_t count) {
                 scene.datagrams.push_back({std::string{type}, std::string{result}, count});

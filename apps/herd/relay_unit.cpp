@@ -9,6 +9,7 @@
 #include <array>
 #include <iterator>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 namespace herd::app {
@@ -38,17 +39,31 @@ bool is_worth_a_record(const http::RequestHead& head)
     return !reads && head.path() != "/herd/v1/announce" && head.path() != "/herd/v1/route";
 }
 
+http::ServerOptions telling(http::ServerOptions options, http::OnOwnAnswer tell)
+{
+    options.on_own_answer = std::move(tell);
+    return options;
+}
+
+/// As routes have it, for a request that none was found for.
+std::string_view api_of(std::string_view path)
+{
+    const bool own = path.empty() || path.starts_with("/dashboard") || admin::RecordsApi::owns(path) || admin::Admin::owns(path);
+    return own ? "admin" : proxy::to_string(proxy::dialect_of(path));
+}
+
 } // namespace
 
 RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
     : loop_(loop), network_(net::make_network(loop)), pool_(loop, *network_, parts.pool),
       scheduler_(loop, *parts.fleet, parts.index), hosts_(host_policy(*parts.proxy)),
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, parts.sink),
-      sink_(std::move(parts.sink)), rng_(parts.rng.next()),
+      sink_(std::move(parts.sink)), own_answers_(*parts.own_answers), rng_(parts.rng.next()),
       admin_(scheduler_, [this] { return proxy_.options(); }, std::move(parts.controls)),
       records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys, [this] { return proxy_.options(); }), devices_(*parts.devices),
       knocked_(std::move(parts.knocked)), gate_(std::move(parts.gate)),
-      server_(loop, parts.server, [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),
+      server_(loop, telling(parts.server, [this](const http::OwnAnswer& answer, http::ResponseHead& head) { note(answer, head); }),
+              [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),
       tasks_(loop, "relay")
 {
 }
@@ -153,6 +168,27 @@ net::Task<void> RelayUnit::handle_noted(http::ServerExchange& exchange, bool hos
     record.total = record.first_byte = loop_.now() - began;
     record.bytes_in = watched.bytes_in();
     record.bytes_out = watched.bytes_out();
+    sink_(std::move(record));
+}
+
+/// What the server refused before anybody could be asked. Of the target only the path: the rest may hold a key.
+void RelayUnit::note(const http::OwnAnswer& answer, http::ResponseHead& head)
+{
+    proxy::ExchangeRecord record = own_record(answer.peer);
+    head.fields.add("X-Herd-Request-Id", record.id);
+    if (!own_answers_.admit(loop_.now(), answer.status)) {
+        return;
+    }
+    const auto path = answer.target.substr(0, answer.target.find('?')).substr(0, 512);
+    record.at -= std::chrono::duration_cast<std::chrono::microseconds>(answer.waited);
+    record.api = api_of(path);
+    record.method = answer.method;
+    record.path = path;
+    record.status = answer.status;
+    record.termination = answer.status == 408 ? "TR" : "PR";
+    record.error = answer.why.empty() ? std::string(answer.reason) : fmt::format("{}: {}", answer.reason, answer.why);
+    record.total = record.first_byte = answer.waited;
+    record.bytes_out = answer.body_bytes;
     sink_(std::move(record));
 }
 

@@ -5,6 +5,7 @@
 #include "herd/admin/records_api.hpp"
 #include "herd/devices/door.hpp"
 #include "herd/keys/keys_api.hpp"
+#include "herd/records/own_answers.hpp"
 #include "herd/scheduler_port.hpp"
 #include "http/pool.hpp"
 #include "http/server.hpp"
@@ -28,6 +29,7 @@ struct RelayParts {
     base::Rng rng{0};
     proxy::RecordSink sink{};
     Ledger* ledger{nullptr};
+    OwnAnswers* own_answers{nullptr};
     admin::InFlightOf in_flight{};
     admin::SceneOf scene{};
     keys::KeyKeeper* keys{nullptr};
@@ -64,6 +66,7 @@ private:
     net::Task<void> handle_own(http::ServerExchange& exchange, admin::Verdict verdict);
     net::Task<void> handle_noted(http::ServerExchange& exchange, bool host_refused);
     [[nodiscard]] proxy::ExchangeRecord own_record(const base::Endpoint& client);
+    void note(const http::OwnAnswer& answer, http::ResponseHead& head);
     std::optional<net::Task<void>> at_the_door(http::ServerExchange& exchange);
     [[nodiscard]] admin::Verdict judge(http::ServerExchange& exchange) const;
     net::Task<void> answer_empty(http::ServerExchange& exchange, int status);
@@ -76,6 +79,7 @@ private:
     proxy::HostPolicy hosts_;
     proxy::Proxy proxy_;
     proxy::RecordSink sink_;
+    OwnAnswers& own_answers_;
     base::Rng rng_; ///< for names of what the proxy does not see
     admin::Admin admin_;
     admin::RecordsApi records_;

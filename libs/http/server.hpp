@@ -13,6 +13,21 @@
 
 namespace herd::http {
 
+/// An answer that the server gives by itself, no handler asked: nobody else knows of that request. Views hold during
+/// the call; what they show is the client's, and may be anything.
+struct OwnAnswer {
+    base::Endpoint peer{};
+    int status{0};
+    std::string_view reason{}; ///< the sentence that the client is told
+    std::string_view why{};    ///< what exactly was wrong with the head, in our words; may be empty
+    std::string_view method{}; ///< empty, as the target, where there was no good head
+    std::string_view target{};
+    base::Duration waited{};   ///< for a head that did not come to its end
+    std::size_t body_bytes{0};
+};
+/// Called once each, before it is sent; may add fields to its head.
+using OnOwnAnswer = std::function<void(const OwnAnswer&, ResponseHead&)>;
+
 struct ServerOptions {
     ParserLimits parser{};
     base::Duration head_timeout{std::chrono::seconds{10}};       ///< first byte of a head to its end → 408
@@ -27,6 +42,7 @@ struct ServerOptions {
     /// they are told, and closed.
     std::shared_ptr<const net::TlsContext> tls{};
     bool tls_only{false};
+    OnOwnAnswer on_own_answer{};
 };
 
 /// One request and its answer. Thread: the connection's loop. Lives until the handler returns.
@@ -105,7 +121,7 @@ public:
 /// Answers one request. If it returns without ending the answer, the server sends 500 (nothing committed)
 /// or aborts the connection.
 using Handler = std::function<net::Task<void>(ServerExchange&)>;
-/// The body of an error answer that the server makes by itself (400, 408, 413, 414, 431, 500, 503).
+/// The body of an error answer that the server makes by itself (400, 408, 413, 414, 417, 431, 500, 501, 503).
 using ErrorBody = std::function<ResponseHead(int status, std::string_view reason, std::string_view target, std::string& body)>;
 
 /// Thread: its loop.

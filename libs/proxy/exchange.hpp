@@ -31,6 +31,8 @@ public:
 
     /// From the head to an answer: given by ourselves, or visit.passed().
     [[nodiscard]] net::Task<void> answer();
+    /// Instead of it: there is no room for one more.
+    [[nodiscard]] net::Task<void> turn_away();
 
 private:
     using Stage = Visit::Stage;

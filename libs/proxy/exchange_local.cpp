@@ -217,4 +217,10 @@ net::Task<void> Exchange::say(Problem problem, char who, Stage stage)
     co_await say(std::move(answer));
 }
 
+net::Task<void> Exchange::turn_away()
+{
+    client_.close_after();
+    return say({503, "unavailable", "too many requests at once", std::chrono::seconds{1}}, 'P', Stage::reading);
+}
+
 } // namespace herd::proxy

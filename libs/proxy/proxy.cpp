@@ -114,29 +114,14 @@ bool Proxy::cancel(std::string_view id)
     return false;
 }
 
-namespace {
-
-net::Task<void> refuse(http::ServerExchange& exchange)
-{
-    std::string body;
-    auto head = error_answer(503, "too many requests at once", exchange.head().target, body);
-    head.fields.add("Retry-After", "1");
-    exchange.close_after();
-    (void)co_await exchange.respond(std::move(head), body);
-}
-
-} // namespace
-
 net::Task<void> Proxy::handle(http::ServerExchange& exchange)
 {
     const Counted counted(impl_->context.shared->exchanges);
-    if (counted.number() > impl_->settings->options->exchanges_max) {
-        co_return co_await refuse(exchange);
-    }
+    const bool crowded = counted.number() > impl_->settings->options->exchanges_max;
     const auto visit = std::make_unique<Visit>(impl_->context, impl_->settings, exchange);
     {
         const auto search = std::make_unique<Exchange>(*visit);
-        co_await search->answer();
+        co_await (crowded ? search->turn_away() : search->answer());
     } // its memory serves others while the answer flows
     if (visit->passed() && !visit->give_at_once()) {
         co_await visit->relay();

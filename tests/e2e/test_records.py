@@ -505,3 +505,75 @@ def test_what_never_reached_a_node_leaves_a_record_and_a_line_too(sim_fleet):
     lines = [line for line in herd.output().split("\n") if "request_done" in line]
     assert len(lines) == looked + 4
     assert herd.status()["requests"]["total"] == looked + 1, "only what was meant for the fleet"
+
+
+def ask_raw(herd, data):
+    """What comes back for bytes that need be no request, to the end of the connection."""
+    host, port = herd.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
+
+
+def test_what_the_server_refuses_by_itself_leaves_a_record_and_a_line(sim_fleet):
+    herd = sim_fleet.herd(discovery=False)
+    good = b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    refused = {400: b"GET /api/tags?key=s3cret HTTP/1.1\r\n\r\n", 414: b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: herd\r\n\r\n",
+               417: b"POST /api/chat?key=s3cret HTTP/1.1\r\nHost: herd\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n",
+               431: b"GET / HTTP/1.1\r\nHost: herd\r\nX: " + b"x" * 40000 + b"\r\n\r\n", 501: b"BREW / HTTP/1.1\r\nHost: herd\r\n\r\n"}
+    ids = {}
+    for status, data in refused.items():
+        answer = ask_raw(herd, good + data)
+        assert answer.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 %d " % status in answer, answer
+        ids[status] = re.search(rb"X-Herd-Request-Id: (\w+)", answer.split(b"HTTP/1.1 %d " % status)[1]).group(1).decode()
+    rows = {row["id"]: row for row in wait_until(lambda: (lambda all: len(all) >= 10 and all)(records(herd)), "the records")}
+    for status, request_id in ids.items():
+        row = rows[request_id]
+        expected = ("ollama", "POST", "/api/chat") if status == 417 else ("admin", "", "")
+        assert (row["status"], row["termination"], row["client"]) == (status, "PR", "127.0.0.1"), row
+        assert (row["api"], row["method"], row["path"]) == expected and row["error"], row
+    assert rows[ids[400]]["error"] == "Bad Request: Host"
+    lines = [line for line in herd.output().split("\n") if "request_done" in line]
+    assert all(any(request_id in line and "end=PR" in line for line in lines) for request_id in ids.values())
+    assert "s3cret" not in herd.output() and "s3cret" not in json.dumps(rows)
+    assert 'herd_requests_total{api="admin",code="431",model="",node=""} 1\n' in herd.get("/metrics").body.decode()
+    assert herd.status()["requests"]["failed"] == 0
+
+
+def test_a_flood_of_what_is_no_request_does_not_fill_the_store(sim_fleet):
+    herd = sim_fleet.herd(discovery=False)
+    for _ in range(300):
+        assert b" 400 " in ask_raw(herd, b"nonsense\r\n\r\n")
+    count = sum(row["status"] == 400 for row in records(herd, "?limit=1000"))
+    assert 60 <= count <= 120, "sixty a minute; a minute may have begun meanwhile"
+    text = herd.get("/metrics").body.decode()
+    assert 'herd_requests_total{api="admin",code="400",model="",node=""} 300\n' in text, "none is forgotten"
+    assert 'herd_requests_unrecorded_total{code="400"} %d\n' % (300 - count) in text
+    assert "herd_records_dropped_total 0\n" in text
+
+
+def test_a_request_and_a_connection_too_many_leave_records(sim_fleet):
+    backend = sim_fleet.sim()
+    herd = sim_fleet.static(backend, config="threads = 1\n[proxy]\nmax_in_flight = 1\nmax_connections = 3\n")
+    backend.fault("hang")
+    host, port = herd.url.removeprefix("http://").split(":")
+    body = json.dumps(CHAT).encode()
+    held = socket.create_connection((host, int(port)), timeout=10)
+    held.sendall(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    wait_until(lambda: herd.status()["requests"]["in_flight"] == 1, "one request that is held")
+    refused = herd.chat(MODEL)
+    assert refused.status == 503 and refused.header("Retry-After") == "1", refused
+    row = records(herd)[0]
+    assert row["id"] == refused.header("X-Herd-Request-Id") and row["api"] == "ollama" and row["error"] == "too many requests at once", row
+    assert herd.status()["requests"]["failed"] == 1
+    idle = [socket.create_connection((host, int(port)), timeout=10) for _ in range(2)]
+    assert b" 503 " in ask_raw(herd, b"GET / HTTP/1.1\r\nHost: herd\r\n\r\n")
+    for connection in idle:
+        connection.close()
+    row = wait_until(lambda: next((row for row in records(herd) if row.get("error", "").startswith("Service Unavailable")), None), "its record")
+    assert (row["status"], row["api"], row["path"]) == (503, "admin", "") and row["error"].endswith("too many connections")
+    held.close()

@@ -78,6 +78,8 @@ def test_tls_only(sim_fleet, authority):
     assert curl("--cacert", authority.file, herd.url + "/healthz")[0] == 0
     refused = request("http" + herd.url[5:], path="/api/version")
     assert refused.status == 400 and refused.json() == {"error": "this port speaks TLS only: use https"}
+    line = herd.line(r"(.*request_done id=%s .*)" % refused.header("X-Herd-Request-Id")).group(1)
+    assert " status=400 end=PR " in line and 'error="this port speaks TLS only: use https"' in line
 
 
 def test_a_certificate_of_herds_own_making(sim_fleet):

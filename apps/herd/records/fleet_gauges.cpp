@@ -159,6 +159,14 @@ void append_store(std::vector<MetricFamily>& into, const MetricsScene& scene)
     put(into, "herd_records_written_total", "Request records written to the database.", number(store.written), MetricType::Counter);
     put(into, "herd_records_dropped_total", "Request records lost: a full queue, a full disk or a broken file.",
         number(store.dropped + scene.records_dropped), MetricType::Counter);
+    GaugeFamily unrecorded{"herd_requests_unrecorded_total",
+                           "Requests that the server refused by itself and that left no record, as there were too many.", MetricType::Counter};
+    for (const auto& [status, count] : scene.unrecorded) {
+        unrecorded.add(number(count), {{"code", std::to_string(status)}});
+    }
+    if (!unrecorded.empty()) {
+        into.push_back(unrecorded.take());
+    }
     put(into, "herd_records_queued", "Request records on their way to the database.", number(store.queued));
     put(into, "herd_store_bytes", "Data in the database of request records.", number(store.bytes));
     put(into, "herd_store_up", "Whether request records can be written.", store.working ? 1 : 0);

@@ -211,6 +211,7 @@ net::Task<std::string> Ledger::metrics(net::Loop& asker, MetricsScene scene)
     co_await hear_all(asker);
     auto work = [this, scene = std::move(scene)]() mutable {
         mailbox_.drain(); // who looks after an answer finds it counted
+        metrics_.count_unrecorded(scene.unrecorded);
         scene.store = store_health();
         scene.records_dropped = dropped();
         scene.event_viewers = hub_.viewers();

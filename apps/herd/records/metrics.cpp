@@ -162,6 +162,8 @@ struct Metrics::State {
     Counter& failovers = counter(registry, "herd_failovers_total", "Requests that another node than the first answered.").Add({});
     Counter& fallbacks = counter(registry, "herd_fallbacks_total", "Requests that another model than the one asked for answered.").Add({});
 
+    std::map<int, std::uint64_t> unrecorded{}; ///< by status, as far as they are in `requests`
+
     void count(const store::RequestRecord& record);
     void count_speed(const store::RequestRecord& record, const std::string& model, const std::string& node);
     void count_attempts(const store::RequestRecord& record);
@@ -172,6 +174,17 @@ Metrics::Metrics(MetricsLimits limits) : state_(std::make_unique<State>(limits))
 Metrics::~Metrics() = default;
 
 void Metrics::count(const store::RequestRecord& record) { state_->count(record); }
+
+void Metrics::count_unrecorded(const std::vector<Unrecorded>& all)
+{
+    for (const auto& [status, count] : all) {
+        std::uint64_t& known = state_->unrecorded[status];
+        if (count > known) { // two who ask at once may be served in another order
+            state_->requests.of({"admin", "", "", std::to_string(status)}).Increment(static_cast<double>(count - known));
+            known = count;
+        }
+    }
+}
 
 void Metrics::State::count(const store::RequestRecord& record)
 {

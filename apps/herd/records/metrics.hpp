@@ -22,11 +22,18 @@ struct DatagramCount {
     std::uint64_t count{0};
 };
 
+/// Requests that left no record, since the start.
+struct Unrecorded {
+    int status{0};
+    std::uint64_t count{0};
+};
+
 /// What only the moment of asking knows.
 struct MetricsScene {
     std::string version{};
     admin::Counts counts{};
     std::vector<DatagramCount> datagrams{};
+    std::vector<Unrecorded> unrecorded{};
     store::TraceHealth store{};
     std::uint64_t records_dropped{0}; ///< before they reached the store
     std::size_t event_viewers{0};
@@ -48,6 +55,8 @@ public:
     ~Metrics();
 
     void count(const store::RequestRecord& record);
+    /// They are requests too. `all`: as MetricsScene has them.
+    void count_unrecorded(const std::vector<Unrecorded>& all);
     /// The text format, version 0.0.4. Reads a few small files of /proc.
     [[nodiscard]] std::string text(const fleet::Snapshot& snapshot, const MetricsScene& scene) const;
 

@@ -162,27 +162,46 @@ void Connection::abort()
     stream_->abort();
 }
 
-net::Task<void> Connection::answer_error(int status, std::string_view sentence)
+ResponseHead Connection::own_answer(int status, std::string_view reason, std::string& body)
 {
-    if (begun_) {
-        co_return;
-    }
     in_exchange_ = true;
     begun_ = committed_ = ended_ = false;
     // Where the head was no good there is no target to speak of, and what a method of it says is void.
     const bool has_request = body_complete_ ? in_.parser().between_messages() : true;
-    const std::string target = has_request ? head().target : std::string{};
     if (!has_request) {
         in_.parser().request() = {};
     }
-    std::string body;
-    ResponseHead answer = core_->error_body(status, sentence.empty() ? reason_phrase(status) : sentence, target, body);
+    const std::string target = has_request ? head().target : std::string{};
+    ResponseHead answer = core_->error_body(status, reason, target, body);
     answer.status = status;
-    answer.framing = Framing::length;
-    answer.content_length = body.size();
-    begin(std::move(answer));
-    const std::array<std::string_view, 1> pieces{body};
-    (void)co_await end(pieces);
+    return answer;
+}
+
+net::Task<void> Connection::answer_error(int status)
+{
+    std::string body;
+    ResponseHead answer = own_answer(status, reason_phrase(status), body);
+    (void)co_await respond(std::move(answer), body); // a client that left needs no answer
+    in_exchange_ = false;
+}
+
+net::Task<void> Connection::answer_unasked(Unasked unasked)
+{
+    const std::string_view reason = unasked.sentence.empty() ? reason_phrase(unasked.status) : unasked.sentence;
+    std::string body;
+    ResponseHead answer = own_answer(unasked.status, reason, body);
+    if (core_->options.on_own_answer) {
+        core_->options.on_own_answer({.peer = peer(),
+                                      .status = unasked.status,
+                                      .reason = reason,
+                                      .why = unasked.why,
+                                      .method = unasked.head_good ? std::string_view(head().method) : std::string_view{},
+                                      .target = unasked.head_good ? std::string_view(head().target) : std::string_view{},
+                                      .waited = unasked.waited,
+                                      .body_bytes = body.size()},
+                                     answer);
+    }
+    (void)co_await respond(std::move(answer), body);
     in_exchange_ = false;
 }
 
@@ -190,7 +209,7 @@ net::Task<void> Connection::refuse()
 {
     keep_ = false;
     unread_input_ = true;
-    co_await answer_error(503);
+    co_await answer_unasked({.status = 503, .why = "too many connections"});
     if (!gone_) {
         co_await linger();
     }

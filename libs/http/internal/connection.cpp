@@ -59,18 +59,20 @@ net::Task<void> Connection::run(std::unique_ptr<Connection> self)
         c.begin_exchange();
         if (const auto expect = c.head().fields.find("expect"); expect && !base::iequals(*expect, "100-continue")) {
             c.keep_ = false;
-            co_await c.answer_error(417);
+            co_await c.answer_unasked({.status = 417, .head_good = true});
         } else {
+            bool failed = false;
             ++c.core_->exchanges;
             try {
                 co_await c.core_->handler(c);
             } catch (const std::exception& e) {
                 // A bug of ours in one request must not take the others down; settle() answers 500.
                 log::error("http", "handler_failed", {{"target", c.head().path()}, {"what", e.what()}});
+                failed = true;
             }
             --c.core_->exchanges;
             if (!c.settled()) {
-                co_await c.settle();
+                co_await c.settle(failed);
             }
         }
         c.in_exchange_ = false;
@@ -138,7 +140,7 @@ net::Task<bool> Connection::read_request()
                 if (!idle_) {
                     keep_ = false;
                     unread_input_ = true;
-                    co_await answer_error(408);
+                    co_await answer_unasked({.status = 408, .waited = core_->options.head_timeout});
                 }
                 co_return false;
             case Input::ended:
@@ -157,7 +159,7 @@ net::Task<bool> Connection::read_request()
             deadline_.clear();
             keep_ = false;
             unread_input_ = true;
-            co_await answer_error(status_of(step.error()));
+            co_await answer_unasked({.status = status_of(step.error()), .why = step.error().context});
             co_return false;
         }
         if (step->head_complete) {
@@ -415,7 +417,7 @@ bool Connection::settled()
 }
 
 /// After the handler: makes sure that there is an answer, and that the next request can be found.
-net::Task<void> Connection::settle()
+net::Task<void> Connection::settle(bool handler_failed)
 {
     if (killed_ || !stream_->is_open()) {
         keep_ = false;
@@ -433,7 +435,11 @@ net::Task<void> Connection::settle()
         head_out_.clear();
         begun_ = false;
         keep_ = keep_ && !body_error_;
-        co_await answer_error(body_error_ ? status_of(*body_error_) : 500);
+        if (handler_failed) {
+            co_await answer_unasked({.status = 500, .head_good = true}); // it did not live to tell of its request
+        } else {
+            co_await answer_error(body_error_ ? status_of(*body_error_) : 500);
+        }
     }
     if (!body_complete_) {
         co_await discard_body();

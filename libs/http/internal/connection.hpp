@@ -81,9 +81,19 @@ private:
     [[nodiscard]] net::Task<base::Result<void>> put(std::span<const std::string_view> pieces, bool last);
     [[nodiscard]] bool try_put(std::span<const std::string_view> pieces, bool last);
     void sent(const Outgoing& out);
-    [[nodiscard]] net::Task<void> answer_error(int status, std::string_view sentence = {});
+    struct Unasked {
+        int status{0};
+        std::string why{};
+        std::string_view sentence{}; ///< else the status' own phrase
+        base::Duration waited{};
+        bool head_good{false}; ///< head() is that of the request which is answered
+    };
+    /// Head and body of an answer of our own, begun and voided what was before.
+    [[nodiscard]] ResponseHead own_answer(int status, std::string_view reason, std::string& body);
+    [[nodiscard]] net::Task<void> answer_error(int status); ///< in place of a handler that gave none
+    [[nodiscard]] net::Task<void> answer_unasked(Unasked answer); ///< where none was asked
     [[nodiscard]] bool settled();
-    [[nodiscard]] net::Task<void> settle();
+    [[nodiscard]] net::Task<void> settle(bool handler_failed);
     [[nodiscard]] net::Task<void> discard_body();
     [[nodiscard]] net::Task<void> linger();
     [[nodiscard]] bool must_close_for_body() const;

@@ -23,7 +23,7 @@ net::Task<bool> Connection::choose_transport()
     keep_ = false;
     unread_input_ = true;
     in_.drop_unread();
-    co_await answer_error(400, "this port speaks TLS only: use https");
+    co_await answer_unasked({.status = 400, .sentence = "this port speaks TLS only: use https"});
     co_return false;
 }
 

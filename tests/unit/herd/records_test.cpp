@@ -3,6 +3,7 @@
 #include "herd/records/answers.hpp"
 #include "herd/records/ledger.hpp"
 #include "herd/records/metrics.hpp"
+#include "herd/records/own_answers.hpp"
 #include "herd/records/packed_decision.hpp"
 #include "herd/records/record_view.hpp"
 
@@ -309,6 +310,34 @@ TEST_CASE("a mistyped question is told what is wrong with it")
     app::admin::Query far("bucket=1s&since=365d", {"by", "bucket", "since", "until"});
     (void)app::admin::usage_query_of(far, noon);
     CHECK_FALSE(far.fault().empty());
+}
+
+TEST_CASE("of the server's own answers so many a minute leave a record, and the others are counted")
+{
+    app::OwnAnswers own;
+    const base::Instant now{std::chrono::hours{5}};
+    for (int i = 0; i < app::OwnAnswers::per_minute; ++i) {
+        REQUIRE(own.admit(now + i * 1ms, 400));
+    }
+    CHECK_FALSE(own.admit(now + 1s, 400));
+    CHECK_FALSE(own.admit(now + 59s, 400));
+    CHECK_FALSE(own.admit(now + 59s, 503));
+    CHECK_FALSE(own.admit(now + 59s, 99'999)); // no such status: counted somewhere
+    CHECK(own.admit(now + 60s, 400));
+    std::vector<app::Unrecorded> all;
+    own.each_unrecorded([&](int status, std::uint64_t count) { all.push_back({status, count}); });
+    REQUIRE(all.size() == 3);
+    CHECK((all[0].status == 400 && all[0].count == 2));
+    CHECK((all[1].status == 503 && all[1].count == 1));
+    CHECK((all[2].status == 599 && all[2].count == 1));
+
+    app::Metrics metrics;
+    metrics.count_unrecorded(all);
+    metrics.count_unrecorded(all); // the same again: nothing is counted twice
+    metrics.count_unrecorded({{400, 1}}); // overtaken by a later look
+    const std::string text = metrics.text(fleet::Snapshot{}, {.unrecorded = all});
+    CHECK(text.find("herd_requests_total{api=\"admin\",code=\"400\",model=\"\",node=\"\"} 2\n") != std::string::npos);
+    CHECK(text.find("herd_requests_unrecorded_total{code=\"503\"} 1\n") != std::string::npos);
 }
 
 TEST_CASE("metrics count what happened, and clients cannot make them grow without end")

@@ -300,13 +300,73 @@ TEST_CASE("bad requests are answered in our words, and closed")
     };
     for (const auto& [request, status] : cases) {
         CAPTURE(request.substr(0, 100));
-        Served s(echo);
-        CHECK(undated(s.ask(request)) == failure(status, std::string(reason_phrase(status)) + "@") + "<end>");
+        for (const bool after_a_good_one : {false, true}) {
+            Served s(echo);
+            CHECK((!after_a_good_one || undated(s.ask(get)) == answer("GET /x ")));
+            CHECK(undated(s.ask(request)) == failure(status, std::string(reason_phrase(status)) + "@") + "<end>");
+        }
     }
     // In the body the request is known.
     Served s(echo);
     CHECK(undated(s.ask("POST /t HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n"))
           == failure(400, "Bad Request@/t") + "<end>");
+}
+
+namespace {
+
+/// What the server told of its own answers, each in one line.
+struct Told {
+    ServerOptions options(ServerOptions with = {})
+    {
+        with.on_own_answer = [this](const OwnAnswer& own, ResponseHead& head) {
+            all.push_back(std::to_string(own.status) + " " + std::string(own.reason) + " (" + std::string(own.why) + ") " + std::string(own.method) + " "
+                          + std::string(own.target) + " after " + std::to_string(own.waited / 1s) + " s, " + std::to_string(own.body_bytes) + " bytes");
+            head.fields.add("X-Id", "7");
+        };
+        return with;
+    }
+    std::vector<std::string> all{};
+};
+
+} // namespace
+
+TEST_CASE("an answer that no handler was asked for is told of once, and what is added to it goes out")
+{
+    const auto tell = [](std::string_view request, base::Duration wait, const Handler& handler = echo) {
+        Told told;
+        Served s(handler, told.options());
+        s.send(request);
+        s.settle(wait);
+        const std::string said = s.receive();
+        const bool marked = said.find("X-Id: 7\r\n") != std::string::npos;
+        CHECK(told.all.size() == (marked ? 1U : 0U));
+        return told.all.empty() ? std::string{} : told.all.front();
+    };
+    CHECK(tell("GET / HTTP/1.1\r\n\r\n", 0s) == "400 Bad Request (Host)   after 0 s, 12 bytes");
+    CHECK(tell("GET /secret HTTP/1.1\nHost: a\r\n\r\n", 0s) == "400 Bad Request (bare LF)   after 0 s, 12 bytes");
+    CHECK(tell(get + "GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(40000, 'x') + "\r\n\r\n", 0s)
+          == "431 Request Header Fields Too Large (head)   after 0 s, 32 bytes");
+    CHECK(tell("GET / HT", 11s) == "408 Request Timeout ()   after 10 s, 16 bytes");
+    CHECK(tell("GET /x?y HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n", 0s) == "417 Expectation Failed () GET /x?y after 0 s, 23 bytes");
+    const auto throws = [](ServerExchange&) -> net::Task<void> {
+        throw std::runtime_error("a bug");
+        co_return;
+    };
+    CHECK(tell(get, 0s, throws) == "500 Internal Server Error () GET /x after 0 s, 24 bytes");
+    // Handlers tell of their own.
+    CHECK(tell(get, 0s).empty());
+    CHECK(tell("POST /t HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 0s).empty());
+    CHECK(tell("", 121s).empty()); // an idle connection is no request
+}
+
+TEST_CASE("a connection too many is told of")
+{
+    Told told;
+    Served s(echo, told.options({.connections_max = 1}));
+    const auto first = std::move(s.client);
+    s.connect();
+    CHECK(s.receive().find("503 Service Unavailable") != std::string::npos);
+    CHECK(told.all == std::vector<std::string>{"503 Service Unavailable (too many connections)   after 0 s, 21 bytes"});
 }
 
 TEST_CASE("a handler that gives no answer, or throws, means 500")

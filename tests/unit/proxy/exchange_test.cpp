@@ -42,6 +42,30 @@ TEST_CASE("a stream reaches the client byte for byte, and its timings the fleet"
     CHECK(w.records[0].bytes_in == chat.size());
 }
 
+TEST_CASE("a request too many is turned away in its own dialect, with a record like any other")
+{
+    proxy::ProxyOptions options;
+    options.exchanges_max = 0;
+    for (const auto& [path, api, sign] : {std::tuple{"/api/chat?key=s3cret", "ollama", "{\"error\":\"too many requests at once\"}"},
+                                          std::tuple{"/v1/chat/completions", "openai", "\"code\":\"unavailable\""}}) {
+        World w(1, options);
+        const auto got = w.post(path, chat);
+        CHECK(starts(got, "503"));
+        CHECK(body_of(got).find(sign) != std::string::npos);
+        CHECK(field_of(got, "Retry-After") == "1");
+        CHECK(got.ends_with("<end>"));
+        CHECK(w.node(0).seen.empty());
+        REQUIRE(w.records.size() == 1);
+        CHECK(w.records[0].id == field_of(got, "X-Herd-Request-Id"));
+        CHECK(w.records[0].api == api);
+        CHECK(w.records[0].path.find("s3cret") == std::string::npos);
+        CHECK(w.records[0].status == 503);
+        CHECK(w.records[0].termination == "PR");
+        CHECK(w.records[0].error == "too many requests at once");
+        CHECK(w.shared->exchanges == 0);
+    }
+}
+
 TEST_CASE("chunks leave in the turn in which they come")
 {
     World w;
