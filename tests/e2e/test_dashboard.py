@@ -16,7 +16,7 @@ from harness.process import _child_setup
 
 HERE = Path(__file__).resolve().parent
 MODEL = "llama3.2:3b"
-VIEWS = ["", "models", "requests", "usage", "health", "explorer", "settings"]
+VIEWS = ["", "models", "frontends", "requests", "usage", "health", "explorer", "settings"]
 
 
 class Browser:
@@ -246,6 +246,120 @@ def test_the_switch_is_of_one_frontend_where_there_are_several(sim_fleet, start_
     assert {herd.chat(MODEL).header("X-Herd-Node") for _ in range(4)} == {"b2"}
     browser.select(selector="select[aria-label='Node for b']", value="")
     wait_until(lambda: used() == {"a": None, "b": None}, "the switch to be undone", 3)
+    assert browser.troubles() == []
+
+
+FRONTENDS = """[[frontend]]
+name = "team-a"
+hostnames = ["team-a.lan", "*.a.lan"]
+path_prefix = true
+nodes = ["b1", "nowhere"]
+allow_embeddings = false
+per_minute = 600
+[frontend.pinned_completions_ollama.options]
+num_ctx = 16384
+[[frontend]]
+name = "research"
+hostnames = ["research.lan"]
+[[frontend]]
+name = "rest"
+hostnames = ["*"]
+"""
+
+
+def frontends(herd):
+    return {each["id"]: each for each in herd.get("/herd/v1/frontends").json()["frontends"]}
+
+
+def test_frontends_are_shown_switched_changed_and_made(sim_fleet, start_browser):
+    herd = sim_fleet.static(sim_fleet.sim(MODEL), sim_fleet.sim(MODEL), config=FRONTENDS)
+    browser = start_browser(herd).visit("/dashboard/frontends")
+    team = "section[aria-label='Frontend team-a']"
+    for words in ("team-a.lan", "*.a.lan", "/f/team-a", "600 a minute", "options.num_ctx", "16384"):
+        browser.wait(selector=team + ":has-text('%s')" % words)
+    browser.wait(selector=team + " .chip:has-text('b1')")
+    browser.wait(selector=team + " .chip:has-text('nowhere'):has-text('not known')")
+    browser.wait(selector=team + " .allows li.quiet:has-text('embeddings')")
+    browser.wait(selector=team + " .allows li:not(.quiet):has-text('completions')")
+
+    browser.select(selector=team + " select[aria-label='Node for team-a']", value="b1")
+    browser.wait(selector=team + " .badge:has-text('all to b1')")
+    assert frontends(herd)["team-a"]["use"] == "b1"
+    browser.select(selector=team + " select[aria-label='Node for team-a']", value="")
+    wait_until(lambda: frontends(herd)["team-a"]["use"] is None, "the switch to be undone", 3)
+
+    browser.click(selector=team + " button[aria-label='Switch team-a off']")
+    browser.wait(selector=team + " .badge:has-text('off')")
+    assert herd.post("/f/team-a/api/chat", {"model": MODEL, "messages": []}).status == 503
+    browser.click(selector=team + " button[aria-label='Switch team-a on']")
+    browser.wait(selector=team + " .badge:has-text('serves')")
+
+    browser.click(selector=team + " button[aria-label='Change team-a']")
+    area = "dialog[open] textarea"
+    text = json.loads(browser.run(js="document.querySelector('dialog[open] textarea').value"))
+    assert "in_flight" not in text and text["per_minute"] == 600
+    browser.fill(selector=area, text=json.dumps({**text, "per_minit": 5}))
+    browser.expect(pattern="400")
+    browser.click(selector="dialog[open] button:text-is('Save')")
+    browser.wait(selector="dialog[open] [role=alert]:has-text('per_minute')")
+    browser.fill(selector=area, text=json.dumps({**text, "per_minute": 5}))
+    browser.click(selector="dialog[open] button:text-is('Save')")
+    browser.wait(selector=team + ":has-text('5 a minute')")
+    assert frontends(herd)["team-a"]["per_minute"] == 5 and frontends(herd)["team-a"]["hostnames"] == ["team-a.lan", "*.a.lan"]
+    browser.click(selector=team + " button[aria-label='Change team-a']")
+    browser.click(selector="dialog[open] button:text-is('Forget what was set here')")
+    browser.click(selector="dialog[open] button:has-text('as in herd.toml, or gone')")
+    browser.wait(selector=team + ":has-text('600 a minute')")
+
+    browser.click(selector="button:text-is('New frontend')")
+    browser.fill(selector=area, text='{"name": "night", "hostnames": ["night.lan"]}')
+    browser.click(selector="dialog[open] button:text-is('Save')")
+    browser.wait(selector="section[aria-label='Frontend night']:has-text('changed at run time')")
+    browser.click(selector="button[aria-label='Change night']")
+    browser.click(selector="dialog[open] button:text-is('Forget what was set here')")
+    browser.click(selector="dialog[open] button:has-text('as in herd.toml, or gone')")
+    browser.wait(selector="section[aria-label='Frontend night']", state="detached")
+    assert browser.troubles() == []
+
+
+def test_the_explorer_sends_to_the_frontend_that_is_chosen(sim_fleet, start_browser):
+    herd = sim_fleet.static(sim_fleet.sim(MODEL), sim_fleet.sim(MODEL), config=FRONTENDS.replace(', "nowhere"', ""))
+    browser = start_browser(herd).visit("/dashboard/explorer", width=400)
+    choice = "select[aria-label='Send to']"
+    browser.wait(selector=choice + " option:text-is('rest (this address)')", state="attached")
+    browser.wait(selector="select[aria-label='Model'] option:text-is('%s')" % MODEL, state="attached")
+    browser.select(selector=choice, value="team-a")
+    browser.wait(selector=".where:has-text('/f/team-a/api/chat')")
+    browser.click(selector="button:text-is('Where would it run?')")
+    browser.wait(selector=".decision:has-text('b1')")
+    browser.click(selector="button:text-is('Send')")
+    browser.wait(selector=".facts a:text-is('b1')")
+    wait_until(lambda: any(row["frontend"] == "team-a" and row["status"] == 200 for row in herd.get("/herd/v1/requests").json()["requests"]), "its record")
+    browser.select(selector=choice, value="research")
+    browser.wait(selector=".notice a[href*='//research.lan:']")
+    assert browser.run(js="[...document.querySelectorAll('button')].find((each) => each.textContent === 'Send').disabled")
+    assert browser.run(js="document.documentElement.scrollWidth <= innerWidth"), "it fits a phone"
+    browser.select(selector=choice, value="")
+    browser.wait(selector=".notice", state="detached")
+    assert browser.troubles() == []
+
+
+def test_models_are_pinned_and_unpinned_and_seen_to_be(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2, MODEL + ",mistral:7b", herd_arguments=["--config", sim_fleet.config('[[pins]]\nmodel = "absent:1b"\n')])
+    browser = start_browser(herd).visit("/dashboard/models/" + quote(MODEL))
+    panel = "section[aria-label='Pinned models']"
+    browser.wait(selector=panel + " tr:has-text('absent:1b'):has-text('no node has it'):has-text('in herd.toml')")
+    browser.click(selector="button[aria-label='Pin %s to n2']" % MODEL)
+    browser.wait(selector=panel + " tr:has-text('%s'):has-text('n2'):has-text('in memory')" % MODEL)
+    browser.wait(selector=".table-row:has-text('%s') .pin" % MODEL)
+    assert [pin["node"] for pin in herd.get("/herd/v1/pins").json()["pins"] if pin["model"] == MODEL] == ["n2"]
+    browser.goto(path="/dashboard")
+    browser.wait(selector=card("n2", " .chip:has-text('%s') .pin" % MODEL))
+    assert not browser.run(js="[...document.querySelectorAll('article.node')].some((each) => each.textContent.includes('n1') && each.querySelector('.pin'))")
+    browser.goto(path="/dashboard/nodes/n2")
+    browser.click(selector="tr:has-text('%s') button[aria-label='Unpin %s from n2']" % (MODEL, MODEL))
+    browser.wait(selector="button[aria-label='Pin %s to n2']" % MODEL)
+    assert all(pin["model"] != MODEL for pin in herd.get("/herd/v1/pins").json()["pins"])
     assert browser.troubles() == []
 
 

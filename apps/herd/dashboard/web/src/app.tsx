@@ -9,6 +9,7 @@ import { nextTheme, theme } from './core/theme.ts'
 import { Mark, Notice, type Tone } from './parts/basics.tsx'
 import { ExplorerView } from './views/explorer.tsx'
 import { FleetView } from './views/fleet.tsx'
+import { FrontendsView } from './views/frontends.tsx'
 import { HealthView } from './views/health.tsx'
 import { ModelsView } from './views/models.tsx'
 import { NodeView } from './views/node.tsx'
@@ -22,6 +23,7 @@ interface Entry { view: string, label: string, key: string, icon: ComponentChild
 const entries: Entry[] = [
   { view: '', label: 'Fleet', key: 'f', icon: <path d="M4 5h16v5H4zM4 14h16v5H4zM7.500 7.500h.01M7.500 16.500h.01M11 7.500h6M11 16.500h6" /> },
   { view: 'models', label: 'Models', key: 'm', icon: <path d="m12 3 8 4.500v9L12 21l-8-4.500v-9zM4 7.500l8 4.500 8-4.500M12 12v9" /> },
+  { view: 'frontends', label: 'Frontends', key: 'n', icon: <path d="M4 5h16v4H4zM8 9v4m8-4v4M4 17h5v3H4zM15 17h5v3h-5zM8 13l-1.500 4M16 13l1.500 4" /> },
   { view: 'requests', label: 'Requests', key: 'r', icon: <path d="M4 7h10m0 0-3-3m3 3-3 3M20 17H10m0 0 3-3m-3 3 3 3" /> },
   { view: 'usage', label: 'Usage', key: 'u', icon: <path d="M4 20V4M4 20h16M8 16v-4M12 16V8M16 16v-6" /> },
   { view: 'health', label: 'Health', key: 'h', icon: <path d="M3 12h4l2.500-6 4.500 12 2.500-6H21" /> },
@@ -132,6 +134,7 @@ function View() {
     case '': return <FleetView />
     case 'nodes': return id ? <NodeView name={id} /> : <FleetView />
     case 'models': return <ModelsView />
+    case 'frontends': return <FrontendsView />
     case 'requests': return id ? <RequestView id={id} /> : <RequestsView />
     case 'usage': return <UsageView />
     case 'health': return <HealthView />

@@ -60,6 +60,9 @@ export async function ask<T>(path: string, options: { method?: string, body?: un
   if (!response.ok) {
     throw new ApiError(troubleOf(response.status), response.status, messageOf(text, response.status))
   }
+  if (response.status === 204) {
+    return undefined as T
+  }
   try {
     return JSON.parse(text) as T
   } catch {

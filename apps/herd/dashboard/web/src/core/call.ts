@@ -3,7 +3,9 @@ import { authorization } from './api.ts'
 import { describeEmbeddings, type Endpoint, readMessage } from './dialects.ts'
 import { EventParser, LineParser } from './sse.ts'
 
-export interface Outgoing { endpoint: Endpoint, body: string, headers: Record<string, string> }
+/** `base`: what stands before the path, of a frontend that has one. `host`: the name herd is called by, where that is not
+    this page's; a browser cannot say it, so such a request is only written down. */
+export interface Outgoing { endpoint: Endpoint, body: string, headers: Record<string, string>, base?: string, host?: string }
 
 export interface Progress {
   status: number
@@ -120,7 +122,7 @@ class Reader {
 export async function send(out: Outgoing, signal: AbortSignal, told: (now: Progress) => void): Promise<Progress> {
   const since = performance.now()
   const hasBody = out.endpoint.method !== 'GET'
-  const response = await fetch(out.endpoint.path, {
+  const response = await fetch((out.base ?? '') + out.endpoint.path, {
     method: out.endpoint.method, signal, cache: 'no-store',
     headers: { ...(hasBody ? { 'Content-Type': 'application/json' } : {}), ...authorization(), ...out.headers },
     body: hasBody ? out.body : undefined

@@ -6,11 +6,11 @@ export type Language = 'curl' | 'python' | 'javascript'
 const shell = (text: string) => `'${text.replaceAll('\'', '\'\\\'\'')}'`
 
 function allHeaders(out: Outgoing): [string, string][] {
-  return [...(out.endpoint.method === 'GET' ? [] : [['Content-Type', 'application/json'] as [string, string]]), ...Object.entries(out.headers)]
+  return [...(out.host ? [['Host', out.host] as [string, string]] : []), ...(out.endpoint.method === 'GET' ? [] : [['Content-Type', 'application/json'] as [string, string]]), ...Object.entries(out.headers)]
 }
 
 function curl(out: Outgoing, origin: string): string {
-  const parts = [`curl${out.endpoint.streams ? ' -N' : ''} ${origin}${out.endpoint.path}`]
+  const parts = [`curl${out.endpoint.streams ? ' -N' : ''} ${origin}${out.base ?? ''}${out.endpoint.path}`]
   if (out.endpoint.method === 'DELETE') {
     parts.push('-X DELETE')
   }
@@ -30,8 +30,8 @@ const streamed = (out: Outgoing) => /"stream"\s*:\s*true/.test(out.body)
 
 function python(out: Outgoing, origin: string): string {
   const hasBody = out.endpoint.method !== 'GET'
-  const headers = Object.entries(out.headers)
-  const parts = [`"${origin}${out.endpoint.path}"`]
+  const headers = [...(out.host ? [['Host', out.host]] : []), ...Object.entries(out.headers)]
+  const parts = [`"${origin}${out.base ?? ''}${out.endpoint.path}"`]
   if (headers.length) {
     parts.push(`headers=${JSON.stringify(Object.fromEntries(headers))}`)
   }
@@ -52,9 +52,19 @@ function javascript(out: Outgoing, origin: string): string {
     out.endpoint.method === 'GET' ? '' : `  body: JSON.stringify(${out.body.trim().replaceAll('\n', '\n  ')}),`].filter((part) => part)
   const call = parts.length ? `, {\n${parts.join('\n')}\n}` : ''
   const tail = streamed(out) ? 'const decoder = new TextDecoder()\nfor await (const piece of answer.body) {\n  process.stdout.write(decoder.decode(piece, { stream: true }))\n}' : 'console.log(await answer.text())'
-  return `const answer = await fetch('${origin}${out.endpoint.path}'${call})\n${tail}\n`
+  return `const answer = await fetch('${origin}${out.base ?? ''}${out.endpoint.path}'${call})\n${tail}\n`
+}
+
+/** JavaScript's fetch sets no Host either: it calls the name itself. */
+function byName(out: Outgoing, origin: string): string {
+  if (!out.host) {
+    return origin
+  }
+  const url = new URL(origin)
+  url.hostname = out.host
+  return url.origin
 }
 
 export function snippet(language: Language, out: Outgoing, origin: string): string {
-  return language === 'curl' ? curl(out, origin) : language === 'python' ? python(out, origin) : javascript(out, origin)
+  return language === 'curl' ? curl(out, origin) : language === 'python' ? python(out, origin) : javascript({ ...out, host: undefined }, byName(out, origin))
 }

@@ -50,8 +50,38 @@ export interface Node {
   cloud?: boolean
 }
 
-/** A virtual endpoint; `use`: the node it is switched to. */
-export interface Frontend { id: string, name?: string, source?: string, use?: string | null, members?: string[], missing?: string[] }
+/** A virtual endpoint; `use`: the node it is switched to. Its pins are the members that begin with `pinned_`. */
+export interface Frontend {
+  id: string
+  name?: string
+  source?: string
+  use?: string | null
+  members?: string[]
+  missing?: string[]
+  in_flight?: number
+  active?: boolean
+  hostnames?: string[]
+  path_prefix?: boolean
+  labels_required?: string[]
+  required_models?: string[]
+  allow_completions?: boolean
+  allow_embeddings?: boolean
+  allow_model_admin?: boolean
+  allow_cloud?: boolean
+  allow_retries?: boolean
+  policy?: string
+  sticky?: boolean
+  sticky_ttl?: string
+  per_minute?: number
+  max_parallel?: number
+  [field: string]: unknown
+}
+
+/** A model that is to stay in memory: on one node, or where herd finds room. */
+export interface Pin { model: string, node: string | null, node_id: string | null, replicas: number | 'all', source: string }
+/** How that stands for one copy of it. */
+export interface PinState { model: string, node: string | null, node_id: string | null, state: 'resident' | 'loading' | 'waiting' | 'failed' | 'absent', reason?: string, failures?: number, next_try?: string }
+export interface Pins { pins: Pin[], models: PinState[] }
 
 export interface Status {
   version: string

@@ -5,20 +5,22 @@ import { blank, type Outgoing, type Progress, send } from '../core/call.ts'
 import { stored, useCell } from '../core/cell.ts'
 import { type Dialect, dialectWords, type Endpoint, endpointOf, endpoints, jsonTrouble } from '../core/dialects.ts'
 import { bytes, clock, count, millis, none, rate } from '../core/format.ts'
+import { frontendOfHost, type Target, targetsOf } from '../core/frontends.ts'
 import { nodes } from '../core/live.ts'
 import { usePolled } from '../core/poll.ts'
 import { go, href, place } from '../core/router.ts'
 import { type Language, snippet } from '../core/snippets.ts'
-import type { CatalogModel, Decision } from '../core/types.ts'
+import type { CatalogModel, Decision, Frontend } from '../core/types.ts'
 import { Choice, Fact, Mark, Notice } from '../parts/basics.tsx'
 import { DecisionTable } from '../parts/decision.tsx'
 import { LoadTest } from './load_test.tsx'
 
-interface Past { at: number, endpoint: string, body: string, headers: Record<string, string>, status: number, ms: number | null, model: string, node: string }
+interface Past { at: number, target?: string, endpoint: string, body: string, headers: Record<string, string>, status: number, ms: number | null, model: string, node: string }
 
 const isRecord = (value: unknown): boolean => value !== null && typeof value === 'object' && !Array.isArray(value)
 const chosen = stored<string>('explorer.endpoint', 'chat', (value) => typeof value === 'string')
 const streaming = stored<boolean>('explorer.stream', true, (value) => typeof value === 'boolean')
+const sendTo = stored<string>('explorer.target', '', (value) => typeof value === 'string')
 const lastModel = stored<string>('explorer.model', '', (value) => typeof value === 'string')
 const bodies = stored<Record<string, string>>('explorer.bodies', {}, isRecord)
 const extra = stored<Record<string, string>>('explorer.headers', {}, isRecord)
@@ -182,6 +184,24 @@ function Answer({ now, running, endpoint }: { now: Progress, running: boolean, e
   )
 }
 
+/** Which frontend is called: by its path on this address, or by a name that only a page of that name can say. */
+function SendTo({ targets, here, value, onChange }: { targets: Target[], here: string, value: Target | undefined, onChange: (id: string) => void }) {
+  if (targets.length === 0) {
+    return null
+  }
+  const there = value?.host ? `${location.protocol}//${value.host}${location.port ? `:${location.port}` : ''}` : ''
+  return (
+    <>
+      <label class="switcher">Send to
+        <select aria-label="Send to" value={value?.id ?? ''} onChange={(event) => onChange(event.currentTarget.value)}>
+          <option value="">{here ? `${here} (this address)` : 'this address'}</option>
+          {targets.map((each) => <option key={each.id} value={each.id}>{each.name}</option>)}
+        </select></label>
+      {there ? <Notice title={`A browser calls ${value?.name} only from a page of that name.`}>Open <a href={`${there}/dashboard/explorer`} target="_blank" rel="noreferrer">{there}/dashboard/explorer</a>, or copy the request. With <code>path_prefix = true</code> this frontend could be called from here.</Notice> : null}
+    </>
+  )
+}
+
 function Why({ decision, trouble, close }: { decision: Decision | null, trouble: string, close: () => void }) {
   return <section class="panel"><h2>Where it would run <small>without sending it</small><span class="grow" /><button class="button small" onClick={close}>Close</button></h2>
     {trouble ? <Notice tone="warn" title="No explanation.">{trouble}</Notice> : decision ? <DecisionTable decision={decision} /> : <p class="quiet">Asking…</p>}</section>
@@ -199,6 +219,10 @@ export function ExplorerView() {
   const catalog = usePolled<{ models: CatalogModel[] }>('/herd/v1/models', 10_000)
   const known = useMemo(() => catalog.data ? catalog.data.models.map((each) => each.name).sort() : null, [catalog.data])
   const endpoint = endpointOf(id)
+  const frontends = usePolled<{ frontends: Frontend[] }>('/herd/v1/frontends', 10_000).data?.frontends ?? []
+  const targets = targetsOf(frontends, location.hostname)
+  const wantedTarget = useCell(sendTo)
+  const target = targets.find((each) => each.id === wantedTarget)
   const body = kept[id] ?? template(endpoint, model || 'MODEL', stream)
   const [now, setNow] = useState<Progress | null>(null)
   const [running, setRunning] = useState<AbortController | null>(null)
@@ -221,9 +245,9 @@ export function ExplorerView() {
   }, [wanted, known])
   useEffect(() => () => running?.abort(), [running])
 
-  const out: Outgoing = { endpoint, body, headers }
+  const out: Outgoing = { endpoint, body, headers, base: target?.base, host: target?.host }
   const submit = async () => {
-    if (running || (endpoint.method !== 'GET' && jsonTrouble(body))) {
+    if (running || target?.host || (endpoint.method !== 'GET' && jsonTrouble(body))) {
       return
     }
     if (endpoint.method === 'DELETE' && !confirm(`Delete ${modelOf(body)} from the fleet’s nodes?`)) {
@@ -250,12 +274,12 @@ export function ExplorerView() {
     setNow(made)
     setRunning(null)
     const { Authorization: _, ...shown } = headers
-    past.update((all) => [{ at: Date.now(), endpoint: id, body: body.slice(0, 20_000), headers: shown, status: made.status, ms: made.totalMs, model: modelOf(body), node: made.headers.find(([name]) => name === 'x-herd-node')?.[1] ?? '' }, ...all].slice(0, pastMax))
+    past.update((all) => [{ at: Date.now(), target: target?.id, endpoint: id, body: body.slice(0, 20_000), headers: shown, status: made.status, ms: made.totalMs, model: modelOf(body), node: made.headers.find(([name]) => name === 'x-herd-node')?.[1] ?? '' }, ...all].slice(0, pastMax))
   }
   const explain = async () => {
     setWhy({ decision: null, trouble: '' })
     try {
-      setWhy({ decision: await ask<Decision>('/herd/v1/route', { method: 'POST', headers, body: { ...(JSON.parse(body) as object), path: endpoint.path } }), trouble: '' })
+      setWhy({ decision: await ask<Decision>('/herd/v1/route', { method: 'POST', headers, body: { ...(JSON.parse(body) as object), path: endpoint.path, ...(target ? { frontend: target.id } : {}) } }), trouble: '' })
     } catch (error) {
       setWhy({ decision: null, trouble: error instanceof ApiError && error.trouble === 'absent' ? `This herd does not explain decisions: ${error.message}` : error instanceof Error ? error.message : String(error) })
     }
@@ -270,7 +294,8 @@ export function ExplorerView() {
             <Choice<Dialect> label="Dialect" value={endpoint.dialect} options={Object.entries(dialectWords) as [Dialect, string][]} onChange={(value) => chosen.set(endpoints.find((each) => each.dialect === value)?.id ?? 'chat')} />
             <select aria-label="Endpoint" value={id} onChange={(event) => chosen.set(event.currentTarget.value)}>{endpoints.filter((each) => each.dialect === endpoint.dialect).map((each) => <option key={each.id} value={each.id}>{each.label}</option>)}</select>
           </div>
-          <p class="mono where"><b>{endpoint.method}</b> {endpoint.path}</p>
+          <SendTo targets={targets} here={frontendOfHost(frontends, location.hostname)?.name ?? ''} value={target} onChange={(value) => sendTo.set(value)} />
+          <p class="mono where"><b>{endpoint.method}</b> {target?.host}{target?.base}{endpoint.path}</p>
           {endpoint.method !== 'GET' ? <>
             <div class="tools">
               <select aria-label="Model" class="grow" value={modelOf(body) || model} onChange={(event) => { choose(event.currentTarget.value); edit(withField(body, 'model', event.currentTarget.value)) }}>
@@ -283,14 +308,14 @@ export function ExplorerView() {
           </> : null}
           <Headers value={headers} onChange={(value) => extra.set(value)} nodeNames={(fleet ?? []).map((node) => node.name)} />
           <div class="tools">
-            {running ? <button class="button main" onClick={() => running.abort()}>Stop</button> : <button class="button main" disabled={invalid || mode === 'load'} onClick={submit} title="Ctrl Enter">Send</button>}
+            {running ? <button class="button main" onClick={() => running.abort()}>Stop</button> : <button class="button main" disabled={invalid || mode === 'load' || Boolean(target?.host)} onClick={submit} title="Ctrl Enter">Send</button>}
             {endpoint.kind === 'text' || endpoint.kind === 'embedding' ? <button class="button" disabled={invalid} onClick={explain}>Where would it run?</button> : null}
             <span class="grow" /><Copy out={out} />
           </div>
         </section>
         <section class="panel get" aria-label="Answer">
           <Choice label="Try" value={mode} options={[['one', 'One request'], ['load', 'Load test']] as const} onChange={setMode} />
-          {mode === 'load' ? <LoadTest out={out} ready={!invalid && endpoint.kind !== 'progress' && endpoint.method !== 'DELETE'} />
+          {mode === 'load' ? <LoadTest out={out} ready={!invalid && !target?.host && endpoint.kind !== 'progress' && endpoint.method !== 'DELETE'} />
             : now ? <Answer now={now} running={running !== null} endpoint={endpoint} /> : <p class="quiet roomy">The answer appears here as it comes, with its times and headers.</p>}
         </section>
       </div>
@@ -299,7 +324,7 @@ export function ExplorerView() {
         <section class="panel"><h2>History <small>in this browser</small><span class="grow" /><button class="button small" onClick={() => past.set([])}>Forget it</button></h2>
           <div class="scroll-x"><table class="plain-table past"><tbody>{before.slice(0, 12).map((each) => (
             <tr key={each.at}><td>{clock(each.at)}</td><td><Mark tone={each.status >= 500 || each.status === 0 ? 'bad' : each.status >= 400 ? 'warn' : 'good'} /> {each.status || 'none'}</td><td>{dialectWords[endpointOf(each.endpoint).dialect]}, {endpointOf(each.endpoint).label}</td><td>{each.model || none}</td><td>{each.node || none}</td><td class="right">{millis(each.ms)}</td>
-              <td class="right"><button class="button small" onClick={() => { chosen.set(each.endpoint); bodies.set({ ...bodies.value, [each.endpoint]: each.body }); extra.set(each.headers); scrollTo(0, 0) }}>Again</button></td></tr>
+              <td class="right"><button class="button small" onClick={() => { chosen.set(each.endpoint); sendTo.set(each.target ?? ''); bodies.set({ ...bodies.value, [each.endpoint]: each.body }); extra.set(each.headers); scrollTo(0, 0) }}>Again</button></td></tr>
           ))}</tbody></table></div></section>) : null}
     </>
   )

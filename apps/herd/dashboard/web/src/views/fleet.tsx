@@ -5,11 +5,14 @@ import { stored, useCell } from '../core/cell.ts'
 import { bytes, count, millis, percent, plural, rate, span, untilUnload } from '../core/format.ts'
 import { gpuBusy, memoryUsed, vram, vramUsed } from '../core/history.ts'
 import { history, link, lookSoon, nodes, second, status, takeNode } from '../core/live.ts'
+import { pinnedOn } from '../core/pins.ts'
+import { usePolled } from '../core/poll.ts'
 import { go, href } from '../core/router.ts'
-import type { Node } from '../core/types.ts'
+import type { Node, Pins } from '../core/types.ts'
 import { Choice, Loading, Mark, Meter, Notice, Sparkline, StateBadge, toneOf } from '../parts/basics.tsx'
 import { type Column, Table } from '../parts/table.tsx'
 import { AddNode } from './add_node.tsx'
+import { PinMark } from './pins.tsx'
 import { Switcher } from './switcher.tsx'
 
 const layout = stored<'cards' | 'rows'>('fleet.layout', 'cards', (value) => value === 'cards' || value === 'rows')
@@ -98,7 +101,7 @@ export function NodeMeters({ node }: { node: Node }) {
   )
 }
 
-export function LoadedModels({ node, now }: { node: Node, now: number }) {
+export function LoadedModels({ node, now, pins }: { node: Node, now: number, pins: Pins | null }) {
   const loaded = node.loaded ?? []
   if (loaded.length === 0) {
     return <p class="quiet">{node.state === 'offline' ? '' : `No model in memory, ${plural(node.models?.length ?? 0, 'model')} on disk`}</p>
@@ -111,7 +114,7 @@ export function LoadedModels({ node, now }: { node: Node, now: number }) {
         return (
           <li key={model.name} class="chip" title={`${bytes(model.size)} in memory${spilled ? `, only ${bytes(model.size_vram)} of it on the GPU` : ''}; context ${count(model.context_length)}`}>
             <span class="chip-name">{model.name}</span>
-            {spilled ? <Mark tone="warn" /> : null}
+            {spilled ? <Mark tone="warn" /> : null}{pinnedOn(pins, model.name, node.name) ? <PinMark /> : null}
             <small>{left || bytes(model.size)}</small>
           </li>
         )
@@ -135,7 +138,7 @@ export function stateLine(node: Node, now: number): string {
   return parts.join(', ')
 }
 
-function NodeCard({ node, now }: { node: Node, now: number }) {
+function NodeCard({ node, now, pins }: { node: Node, now: number, pins: Pins | null }) {
   const track = history.track(node.id)
   return (
     <article class={`card node ${toneOf[node.state]}`} aria-label={`Node ${node.name}, ${node.state}`}>
@@ -152,7 +155,7 @@ function NodeCard({ node, now }: { node: Node, now: number }) {
           {node.queued ? <span><b>{count(node.queued)}</b> waiting</span> : null}
           {track ? <Sparkline label={`Requests running on ${node.name}, last three minutes`} top={Math.max(1, node.slots?.total ?? 1)} lines={[{ tone: 1, values: track.flight.toArray() }]} /> : null}
         </div>
-        <LoadedModels node={node} now={now} />
+        <LoadedModels node={node} now={now} pins={pins} />
       </div>
       <footer>
         <span class="quiet" title={node.url}>{[node.version?.replace('herd-node ', 'agent '), node.ollama_version ? `Ollama ${node.ollama_version}` : '', ...(node.labels ?? [])].filter((part) => part).join(' · ')}</span>
@@ -202,6 +205,7 @@ export function FleetView() {
   const list = useCell(nodes)
   const now = useCell(second)
   const shape = useCell(layout)
+  const { data: pins } = usePolled<Pins>('/herd/v1/pins', 5000)
   const { heard } = useCell(link)
   const [filter, setFilter] = useState('')
   const [state, setState] = useState('all')
@@ -237,7 +241,7 @@ export function FleetView() {
         </Notice>
       ) : shown.length === 0 ? <Notice title="No node fits the filter." action={<button class="button" onClick={() => { setFilter(''); setState('all') }}>Show all</button>} />
         : rows ? <Table label="Nodes" columns={columns} rows={shown} id={(node) => node.id} open={(node) => go(href('nodes', node.name))} tone={(node) => toneOf[node.state]} />
-          : <div class="cards">{shown.map((node) => <NodeCard key={node.id} node={node} now={now} />)}</div>}
+          : <div class="cards">{shown.map((node) => <NodeCard key={node.id} node={node} now={now} pins={pins} />)}</div>}
     </>
   )
 }

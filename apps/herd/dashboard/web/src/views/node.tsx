@@ -5,11 +5,13 @@ import { useCell } from '../core/cell.ts'
 import { bytes, count, dateAndTime, millis, none, percent, shortDigest, span, untilUnload } from '../core/format.ts'
 import { history, link, lookSoon, nodes, second, takeNode } from '../core/live.ts'
 import { seconds } from '../core/history.ts'
+import { usePolled } from '../core/poll.ts'
 import { go, href } from '../core/router.ts'
-import type { Node } from '../core/types.ts'
+import type { Node, Pins } from '../core/types.ts'
 import { Fact, Loading, Mark, Notice, StateBadge } from '../parts/basics.tsx'
 import { Chart } from '../parts/chart.tsx'
 import { DeleteModel, PullModel } from './model_change.tsx'
+import { PinButton } from './pins.tsx'
 import { ActionButton, disabled, DrainButton, NodeMeters, Slots, stateLine } from './fleet.tsx'
 
 function RemoveButton({ node }: { node: Node }) {
@@ -72,6 +74,7 @@ export function NodeView({ name }: { name: string }) {
   const list = useCell(nodes)
   const now = useCell(second)
   const { heard } = useCell(link)
+  const pins = usePolled<Pins>('/herd/v1/pins', 5000)
   const node = list?.find((each) => each.name === name || each.id === name)
   const back = <p><a class="inline" href={href('')}>← The fleet</a></p>
   if (!node) {
@@ -111,13 +114,13 @@ export function NodeView({ name }: { name: string }) {
       <section class="panel"><h2>Models <small>{count(models.length)}, {count(loaded.size)} in memory</small><span class="grow" />{node.state === 'online' ? <PullModel fleet={[node]} to={node.name} small /> : null}</h2>
         {models.length === 0 ? <p class="quiet">None that is known.</p> : (
           <div class="scroll-x"><table class="plain-table">
-            <thead><tr><th>Model</th><th>State</th><th class="right">On disk</th><th class="right">In memory</th><th class="right">Context</th><th>Unloads</th><th>Version</th><th /></tr></thead>
+            <thead><tr><th>Model</th><th>State</th><th class="right">On disk</th><th class="right">In memory</th><th class="right">Context</th><th>Unloads</th><th>Version</th>{pins.data ? <th>Pinned</th> : null}<th /></tr></thead>
             <tbody>{models.map((model) => {
               const resident = loaded.get(model.name)
               const spilled = resident && resident.size_vram !== undefined && resident.size !== undefined && resident.size_vram > 0 && resident.size_vram < resident.size
               const left = untilUnload(resident?.expires_at, now)
               return <tr key={model.name}><td><a href={href('models', model.name)}>{model.name}</a></td><td><span class="cell-name"><Mark tone={resident ? (spilled ? 'warn' : 'good') : 'none'} />{resident ? (spilled ? `${Math.round((100 * (resident.size_vram ?? 0)) / (resident.size ?? 1))} % on the GPU` : 'in memory') : 'on disk'}</span></td>
-                <td class="right">{bytes(model.size)}</td><td class="right">{resident ? bytes(resident.size) : none}</td><td class="right">{count(resident?.context_length)}</td><td>{left ? (/\d/.test(left) ? `in ${left}` : left) : none}</td><td class="mono">{shortDigest(model.digest)}</td><td class="right"><DeleteModel model={model.name} node={node.name} /></td></tr>
+                <td class="right">{bytes(model.size)}</td><td class="right">{resident ? bytes(resident.size) : none}</td><td class="right">{count(resident?.context_length)}</td><td>{left ? (/\d/.test(left) ? `in ${left}` : left) : none}</td><td class="mono">{shortDigest(model.digest)}</td>{pins.data ? <td><PinButton model={model.name} node={node.name} pins={pins.data} again={pins.again} /></td> : null}<td class="right"><DeleteModel model={model.name} node={node.name} /></td></tr>
             })}</tbody>
           </table></div>)}
       </section>

@@ -14,7 +14,7 @@ export function choices(frontend: Frontend, known: string[]): string[] {
   return frontend.use && !members.includes(frontend.use) ? [...members, frontend.use] : members
 }
 
-function One({ frontend, label, again }: { frontend: Frontend, label: string, again: () => void }) {
+export function SwitchOne({ frontend, label, again }: { frontend: Frontend, label: string, again: () => void }) {
   const list = useCell(nodes)
   const [busy, setBusy] = useState(false)
   const [trouble, setTrouble] = useState('')
@@ -57,7 +57,7 @@ export function Switcher() {
           {all.map((each) => <option key={each.id} value={each.id}>{each.name ?? each.id}</option>)}
         </select>
       ) : null}
-      <One key={frontend.id} frontend={frontend} label={all.length > 1 ? 'uses' : 'Use'} again={again} />
+      <SwitchOne key={frontend.id} frontend={frontend} label={all.length > 1 ? 'uses' : 'Use'} again={again} />
     </>
   )
 }
