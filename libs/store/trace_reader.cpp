@@ -2,6 +2,8 @@
 
 #include "base/request_id.hpp"
 #include "store/internal/trace_schema.hpp"
+#include "store/internal/usage_roller.hpp"
+#include "store/internal/usage_rows.hpp"
 
 #include <functional>
 
@@ -135,35 +137,83 @@ base::Result<std::vector<RequestRecord>> rows_of(Statement& statement)
     }
 }
 
-std::string_view name_column(UsageBy by)
-{
-    switch (by) {
-    case UsageBy::model: return "model";
-    case UsageBy::node: return "node";
-    case UsageBy::tag: return "tag";
-    case UsageBy::key: return "key";
-    case UsageBy::client: return "client";
-    case UsageBy::model_on_node: return "node || char(10) || model";
+/// Adds up the rows of one kind.
+class RowSum {
+public:
+    static base::Result<RowSum> make(Database& database, UsageBy by)
+    {
+        auto statement = database.prepare(fmt::format("SELECT {}, {} FROM {} WHERE at >= ? AND at < ? AND api <> 'admin'", internal::sample_columns,
+                                                      internal::name_column(by), by == UsageBy::tag ? "requests JOIN request_tags USING (seq)" : "requests"));
+        return statement ? base::Result<RowSum>{RowSum(std::move(*statement))} : std::unexpected(statement.error());
     }
-    return "model";
+    base::Result<void> add(std::int64_t since_us, std::int64_t until_us, UsageSum& sum)
+    {
+        if (since_us >= until_us) {
+            return {};
+        }
+        statement_.reset();
+        statement_.bind(1, since_us);
+        statement_.bind(2, until_us);
+        for (;;) {
+            const auto row = statement_.step();
+            if (!row || !*row) {
+                return row ? base::Result<void>{} : std::unexpected(row.error());
+            }
+            UsageSample sample = internal::sample_of(statement_);
+            sample.name = statement_.text(internal::sample_column_count);
+            sum.add(sample);
+        }
+    }
+
+private:
+    explicit RowSum(Statement statement) : statement_(std::move(statement)) {}
+    Statement statement_;
+};
+
+/// Which of the query's hours are summed up, in order.
+base::Result<std::vector<std::int64_t>> rolled_hours(Database& database, const UsageQuery& query)
+{
+    std::vector<std::int64_t> hours;
+    if (query.bucket.count() % 3600 != 0) { // an hour would lie in several buckets
+        return hours;
+    }
+    auto statement = database.prepare("SELECT hour FROM usage_rolled WHERE hour >= ? AND hour < ? AND kinds & ? ORDER BY hour");
+    if (!statement) {
+        return std::unexpected(statement.error());
+    }
+    statement->bind(1, (us(query.since) + internal::hour_us - 1) / internal::hour_us);
+    statement->bind(2, us(query.until) / internal::hour_us);
+    statement->bind(3, std::int64_t{1} << static_cast<int>(query.by));
+    for (;;) {
+        const auto row = statement->step();
+        if (!row || !*row) {
+            return row ? base::Result<std::vector<std::int64_t>>{std::move(hours)} : std::unexpected(row.error());
+        }
+        hours.push_back(statement->integer(0));
+    }
 }
 
-UsageSample sample_of(const Statement& row)
+/// Their sums. Hours between the first and the last that are not summed up have none.
+base::Result<void> add_hours(Database& database, UsageBy by, std::int64_t first, std::int64_t last, UsageSum& sum)
 {
-    const auto time = [&](int column) { return base::Duration(std::chrono::microseconds{row.integer(column)}); };
-    return {.at = base::WallTime{std::chrono::microseconds{row.integer(0)}},
-            .name = row.text(1),
-            .status = static_cast<int>(row.integer(2)),
-            .termination = row.text(3),
-            .attempts = static_cast<std::uint64_t>(row.integer(4)),
-            .prompt_tokens = row.integer(5),
-            .cached_tokens = row.integer(6),
-            .output_tokens = row.integer(7),
-            .load = time(8),
-            .ttft = time(9),
-            .total = time(10),
-            .tokens_per_s = row.number(11),
-            .fallback = row.integer(12) != 0};
+    auto statement = database.prepare("SELECT hour, name, cell FROM usage_hours WHERE kind = ? AND hour >= ? AND hour <= ?");
+    if (!statement) {
+        return std::unexpected(statement.error());
+    }
+    statement->bind(1, std::int64_t{static_cast<int>(by)});
+    statement->bind(2, first);
+    statement->bind(3, last);
+    for (;;) {
+        const auto row = statement->step();
+        if (!row || !*row) {
+            return row ? base::Result<void>{} : std::unexpected(row.error());
+        }
+        const auto cell = internal::unpack_cell(statement->text(2));
+        if (!cell) {
+            return base::fail(base::Errc::malformed, "a sum of requests makes no sense");
+        }
+        sum.add({statement->integer(0) * 3600, std::string(statement->text(1))}, *cell);
+    }
 }
 
 } // namespace
@@ -260,27 +310,26 @@ base::Result<void> TraceReader::sum(const UsageQuery& query, UsageSum& sum) cons
     }
     Patience patience{clock_, clock_.now() + patience_};
     (*database)->interrupt_when(late, &patience);
-    const std::string_view from =
-        query.by == UsageBy::tag ? "requests JOIN request_tags USING (seq)" : "requests";
-    auto statement = (*database)->prepare(
-        fmt::format("SELECT at, {}, status, termination, attempt_count, prompt_tokens, cached_tokens, output_tokens, load, ttft, "
-                    "total, tokens_per_s, fallback FROM {} WHERE at >= ? AND at < ? AND api <> 'admin'",
-                    name_column(query.by), from));
-    if (!statement) {
-        return std::unexpected(statement.error());
+    // One picture of rows and sums, though records are written and hours added up meanwhile.
+    if (auto begun = (*database)->run("BEGIN"); !begun) {
+        return begun;
     }
-    statement->bind(1, us(query.since));
-    statement->bind(2, us(query.until));
-    for (;;) {
-        const auto row = statement->step();
-        if (!row) {
-            return std::unexpected(row.error());
-        }
-        if (!*row) {
-            return {};
-        }
-        sum.add(sample_of(*statement));
+    const auto hours = rolled_hours(**database, query);
+    auto rows = RowSum::make(**database, query.by);
+    if (!hours || !rows) {
+        return std::unexpected(hours ? rows.error() : hours.error());
     }
+    std::int64_t from = us(query.since);
+    for (const std::int64_t hour : *hours) {
+        if (auto done = rows->add(from, hour * internal::hour_us, sum); !done) {
+            return done;
+        }
+        from = (hour + 1) * internal::hour_us;
+    }
+    if (auto done = rows->add(from, us(query.until), sum); !done) {
+        return done;
+    }
+    return hours->empty() ? base::Result<void>{} : add_hours(**database, query.by, hours->front(), hours->back(), sum);
 }
 
 } // namespace herd::store

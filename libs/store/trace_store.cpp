@@ -17,7 +17,8 @@ struct TraceStore::State {
     {
     }
 
-    /// On the writer thread: everything that is queued, in transactions of bounded size.
+    /// On the writer thread: everything that is queued, in transactions of bounded size; and, little by little, sums of
+    /// the past.
     void drain()
     {
         constexpr std::size_t batch_max = 1000;
@@ -36,10 +37,11 @@ struct TraceStore::State {
                 writer.write(batch);
             }
             writer.maintain(now);
+            const bool more = writer.roll();
             tell(writer.picture().working, batch.size());
             const std::lock_guard lock(mutex);
             picture = writer.picture();
-            if (queue.empty()) {
+            if (queue.empty() && (!more || stopping)) {
                 scheduled = false;
                 return;
             }
@@ -66,9 +68,10 @@ struct TraceStore::State {
 
     const TraceOptions options;
     mutable std::mutex mutex;
-    base::BoundedQueue<std::shared_ptr<const RequestRecord>> queue; // this and the next four: under the mutex
+    base::BoundedQueue<std::shared_ptr<const RequestRecord>> queue; // this and the next five: under the mutex
     TraceLimits limits;
     bool scheduled{false};
+    bool stopping{false};
     bool told_full{false};
     TraceHealth picture{};
     internal::TraceWriter writer; // this and the next: the writer thread's
@@ -82,7 +85,11 @@ TraceStore::TraceStore(TraceOptions options, const base::Clock& clock)
     tick(); // opens the file
 }
 
-TraceStore::~TraceStore() = default;
+TraceStore::~TraceStore()
+{
+    const std::lock_guard lock(state_->mutex); // and then its thread ends, with what it does
+    state_->stopping = true; // the past can be added up another time
+}
 
 void TraceStore::add(SharedRecords records)
 {

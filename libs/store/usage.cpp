@@ -63,20 +63,64 @@ std::optional<double> Spread::percentile(double share) const
     return std::pow(step, steps_.rbegin()->first + 0.5);
 }
 
-void UsageSum::add(const UsageSample& sample)
+/// Null: there are too many.
+UsageCell* UsageSum::cell_of(std::int64_t second, std::string_view name)
 {
     const std::int64_t width = std::max<std::int64_t>(query_.bucket.count(), 1);
-    const std::int64_t second = std::chrono::duration_cast<std::chrono::seconds>(sample.at.time_since_epoch()).count();
-    Key key{second - second % width, sample.name};
+    Key key{second - second % width, name};
     auto found = cells_.find(key);
     if (found == cells_.end()) {
         if (cells_.size() >= cells_max) {
-            ++left_out_;
-            return;
+            return nullptr;
         }
         found = cells_.emplace(std::move(key), UsageCell{}).first;
     }
-    UsageCell& cell = found->second;
+    return &found->second;
+}
+
+void UsageSum::add(const Key& key, const UsageCell& more)
+{
+    UsageCell* const cell = cell_of(key.first, key.second);
+    if (cell == nullptr) {
+        left_out_ += more.requests;
+        return;
+    }
+    const bool first = cell->requests == 0;
+    cell->requests += more.requests;
+    cell->errors += more.errors;
+    cell->disconnects += more.disconnects;
+    cell->retries += more.retries;
+    cell->cold_loads += more.cold_loads;
+    cell->prompt_tokens += more.prompt_tokens;
+    cell->cached_tokens += more.cached_tokens;
+    cell->output_tokens += more.output_tokens;
+    cell->total += more.total;
+    cell->ttft_ms.add(more.ttft_ms);
+    cell->tokens_per_s.add(more.tokens_per_s);
+    cell->completed += more.completed;
+    cell->fallbacks += more.fallbacks;
+    cell->total_min = first ? more.total_min : std::min(cell->total_min, more.total_min);
+    cell->total_max = std::max(cell->total_max, more.total_max);
+    cell->ttft += more.ttft;
+    cell->first = first ? more.first : std::min(cell->first, more.first);
+    cell->last = std::max(cell->last, more.last);
+    if (query_.lengths) {
+        cell->prompt_lengths.add(more.prompt_lengths);
+        cell->lengths.add(more.lengths);
+        cell->prompt_length_max = std::max(cell->prompt_length_max, more.prompt_length_max);
+        cell->length_max = std::max(cell->length_max, more.length_max);
+    }
+}
+
+void UsageSum::add(const UsageSample& sample)
+{
+    const std::int64_t second = std::chrono::duration_cast<std::chrono::seconds>(sample.at.time_since_epoch()).count();
+    UsageCell* const found = cell_of(second, sample.name);
+    if (found == nullptr) {
+        ++left_out_;
+        return;
+    }
+    UsageCell& cell = *found;
     ++cell.requests;
     const bool failed = sample.status >= 500 || sample.termination.starts_with('N') || sample.termination.starts_with('T');
     cell.errors += failed ? 1U : 0U;

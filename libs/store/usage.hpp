@@ -13,7 +13,7 @@
 
 namespace herd::store {
 
-/// model_on_node: "node\nmodel", for programs; nobody asks for it by name.
+/// The order is that of the sums on disk. model_on_node: "node\nmodel", for programs; nobody asks for it by name.
 enum class UsageBy : std::uint8_t { model, node, tag, key, client, model_on_node };
 [[nodiscard]] std::optional<UsageBy> parse_usage_by(std::string_view text);
 [[nodiscard]] std::string_view to_string(UsageBy by);
@@ -32,6 +32,19 @@ public:
     void add(double value);
     [[nodiscard]] std::optional<double> percentile(double share) const; ///< share 0…1
     [[nodiscard]] std::uint64_t count() const { return count_; }
+    /// The steps and how often each was seen: all that is known.
+    [[nodiscard]] const std::map<std::int16_t, std::uint32_t>& steps() const { return steps_; }
+    void add_step(std::int16_t step, std::uint32_t count)
+    {
+        steps_[step] += count;
+        count_ += count;
+    }
+    void add(const Spread& other)
+    {
+        for (const auto& [step, count] : other.steps_) {
+            add_step(step, count);
+        }
+    }
 
 private:
     std::map<std::int16_t, std::uint32_t> steps_;
@@ -91,11 +104,14 @@ public:
     void add(const UsageSample& sample);
     /// A whole record counts once per name it has (tags: once per tag).
     void add(const RequestRecord& record);
+    /// A sum that was made before, of a time that lies within one bucket, lengths included.
+    void add(const Key& key, const UsageCell& cell);
     [[nodiscard]] const std::map<Key, UsageCell>& cells() const { return cells_; }
-    /// Samples left out because there were too many cells.
+    /// Requests left out because there were too many cells.
     [[nodiscard]] std::uint64_t left_out() const { return left_out_; }
 
 private:
+    UsageCell* cell_of(std::int64_t second, std::string_view name);
     UsageQuery query_;
     std::map<Key, UsageCell> cells_;
     std::uint64_t left_out_{0};

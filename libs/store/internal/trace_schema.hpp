@@ -8,7 +8,7 @@
 
 namespace herd::store::internal {
 
-inline constexpr std::array<const char*, 3> trace_schema{
+inline constexpr std::array<const char*, 4> trace_schema{
     R"(
 CREATE TABLE requests (
     seq INTEGER PRIMARY KEY,
@@ -47,7 +47,19 @@ ALTER TABLE requests ADD COLUMN user_agent TEXT NOT NULL DEFAULT '';
 )",
     // Every row paid for these, in places all over the file. A list, a sum or an id of ours finds its rows by time well
     // enough; an id that a client chose is looked for in all rows.
-    "DROP INDEX requests_model; DROP INDEX requests_node; DROP INDEX requests_id"};
+    "DROP INDEX requests_model; DROP INDEX requests_node; DROP INDEX requests_id",
+    // Sums of whole hours (UsageRoller), which it fills from the records that are there by and by.
+    R"(
+CREATE TABLE usage_hours (
+    kind INTEGER NOT NULL,            -- UsageBy
+    hour INTEGER NOT NULL,            -- hours of the epoch
+    name TEXT NOT NULL,
+    cell BLOB NOT NULL,               -- pack_cell()
+    PRIMARY KEY (kind, hour, name)
+) WITHOUT ROWID;
+CREATE INDEX usage_hours_hour ON usage_hours (hour);
+CREATE TABLE usage_rolled (hour INTEGER PRIMARY KEY, kinds INTEGER NOT NULL); -- which hours are summed up, and by what: bits
+)"};
 
 /// All columns, in the order of bind_row() and read_row().
 inline constexpr const char* trace_columns =

@@ -52,6 +52,9 @@ base::Result<void> TraceWriter::open()
     if (!insert || !insert_tag) {
         return std::unexpected(insert ? insert_tag.error() : insert.error());
     }
+    if (auto done = roller_.begin(*database); !done) {
+        return done;
+    }
     database_.emplace(std::move(*database));
     insert_ = std::move(*insert);
     insert_tag_ = std::move(*insert_tag);
@@ -107,6 +110,7 @@ base::Result<void> TraceWriter::insert_one(const RequestRecord& record)
     bind_row(insert_, record, texts_);
     auto done = insert_.step();
     insert_.reset();
+    const bool is_new = done && database_->changes() > 0;
     for (const std::string& tag : record.tags) {
         if (!done) {
             break;
@@ -116,7 +120,23 @@ base::Result<void> TraceWriter::insert_one(const RequestRecord& record)
         done = insert_tag_.step();
         insert_tag_.reset();
     }
-    return done ? base::Result<void>{} : std::unexpected(done.error());
+    if (!done) {
+        return std::unexpected(done.error());
+    }
+    return is_new ? roller_.wrote(*database_, record) : base::Result<void>{};
+}
+
+bool TraceWriter::roll()
+{
+    if (!database_) {
+        return false;
+    }
+    const auto more = roller_.step(*database_, clock_.wall());
+    if (!more) {
+        failed(more.error());
+        return false;
+    }
+    return *more;
 }
 
 /// A broken file is set aside, so that a person can look at it, and the next batch begins a new one.
@@ -188,8 +208,14 @@ base::Result<void> TraceWriter::forget(const TraceLimits& limits)
 
 base::Result<std::int64_t> TraceWriter::drop_oldest(std::int64_t before_us, std::int64_t count)
 {
-    const std::string chosen =
-        fmt::format("SELECT seq FROM requests WHERE at < {} ORDER BY at LIMIT {}", before_us, count);
+    const auto chosen_of = [&](const char* what) {
+        return fmt::format("SELECT {} FROM requests WHERE at < {} ORDER BY at LIMIT {}", what, before_us, count);
+    };
+    const std::string chosen = chosen_of("seq");
+    const auto last = database_->integer(fmt::format("SELECT coalesce(max(at), -1) FROM ({})", chosen_of("at")).c_str());
+    if (!last || *last < 0) {
+        return last ? base::Result<std::int64_t>{0} : std::unexpected(last.error());
+    }
     if (auto begun = database_->run("BEGIN IMMEDIATE"); !begun) {
         return std::unexpected(begun.error());
     }
@@ -198,6 +224,9 @@ base::Result<std::int64_t> TraceWriter::drop_oldest(std::int64_t before_us, std:
         done = database_->run(fmt::format("DELETE FROM requests WHERE seq IN ({})", chosen).c_str());
     }
     const std::int64_t gone = done ? database_->changes() : 0;
+    if (done) {
+        done = roller_.forgot(*database_, *last);
+    }
     if (done) {
         done = database_->run("COMMIT");
     }

@@ -3,6 +3,7 @@
 // Internal to the room.
 #include "store/internal/sqlite.hpp"
 #include "store/internal/trace_schema.hpp"
+#include "store/internal/usage_roller.hpp"
 #include "store/trace_store.hpp"
 
 #include <optional>
@@ -19,6 +20,8 @@ public:
     void write(std::span<const std::shared_ptr<const RequestRecord>> records);
     /// Now and then: drops what is too old or too much, in steps that take milliseconds.
     void maintain(const TraceLimits& limits);
+    /// Adds up a little of the past. True: there is more to do.
+    [[nodiscard]] bool roll();
     [[nodiscard]] const TraceHealth& picture() const { return picture_; }
 
 private:
@@ -36,6 +39,7 @@ private:
     Statement insert_{};     // of database_: gone before it
     Statement insert_tag_{};
     RowTexts texts_{};
+    UsageRoller roller_{};
     base::Instant retry_at_{};
     base::Instant maintained_at_{};
     TraceHealth picture_{};
