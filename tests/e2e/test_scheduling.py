@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import request, wait_until
+from harness import report, request, wait_until
 from harness.ollama import RealOllama
 from harness.programs import program, stream
 from harness.wire import Connection
@@ -60,6 +60,32 @@ def test_the_fast_node_is_preferred_once_its_speed_is_known(sim_fleet):
     rates = {name: herd.node(name)["rates"][MODEL] for name in ("b1", "b2")}
     assert rates["b1"]["measured"] and rates["b2"]["measured"]
     assert rates["b2"]["decode_tokens_per_s"] > 3 * rates["b1"]["decode_tokens_per_s"] > 0
+
+
+def test_a_node_whose_gpu_is_lost_keeps_little_of_the_work_and_gets_it_back(sim_fleet):
+    """Why gpu_lost takes no node out of rotation (docs/adr/0017): its speed, measured, does what that would."""
+    sims = [sim_fleet.sim(MODEL, "--decode", 400, "--prefill", 4000) for _ in range(2)]
+    herd = sim_fleet.static(*sims)
+    warm(herd, "b1", "b2")
+    before = [where(ask(herd, "question %d" % i)) for i in range(10)]
+    lost = max(("b1", "b2"), key=before.count)
+    other, sim = ("b2", sims[0]) if lost == "b1" else ("b1", sims[1])
+    sim.fault("slow", factor=12)  # a CPU in place of the GPU
+    spent = [where(ask(herd, "another question %d" % i)) for i in range(40)].count(lost)
+    report("a node that became 12 times slower took %d of 40 requests that another could take (%d of 10 before)" % (spent, before.count(lost)))
+    assert 1 <= spent <= 6
+    herd.drain(other)
+    assert where(ask(herd, "nobody else has it")) == lost, "it is better than nothing"
+    herd.resume(other)
+    sim.heal()
+
+    def both():
+        answers, threads = later(*[lambda: ask(herd, "at the same time", tokens=40)] * 4)
+        for thread in threads:
+            thread.join()
+        return {where(answer) for answer in answers} == {"b1", "b2"}
+    wait_until(both, "work for both", 30)
+    wait_until(lambda: both() and herd.node(lost)["rates"][MODEL]["decode_tokens_per_s"] > 200, "its speed to be believed again", 30)
 
 
 def test_a_conversation_returns_to_the_node_that_has_read_it(sim_fleet):

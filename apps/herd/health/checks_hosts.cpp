@@ -260,7 +260,7 @@ constexpr Check checks[] = {
     {"gpu_lost", "GPU lost",
      "A GPU stopped answering or vanished, or a model that was in VRAM is now less than half of that with the same context. The node goes on "
      "taking requests: it may be the only one with a model, and where others have it too its measured speed keeps most work away. No "
-     "canary is sent to let it back in: a person decides.",
+     "canary is sent to let it back in: a person decides (docs/adr/0017-a-lost-gpu.md).",
      "check the driver (`nvidia-smi`, `dmesg`) and restart Ollama; `herd drain NODE` takes the node out meanwhile", "critical", gpu_lost, 0s, 10s},
     {"gpu_throttled", "GPU throttled", "A GPU slows down for heat, or is at 90 °C or more, for 10 s.", "cool it, or lower its power limit",
      "warning", gpu_throttled, 10s, 60s},
