@@ -86,6 +86,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
     http::ServerOptions server = server_options(options_);
     server.tls = tls_;
     server.tls_only = options_.tls.only;
+    server.connections = std::make_shared<std::atomic<std::size_t>>(0);
     for (std::size_t i = 0; i < loops_.size(); ++i) {
         RelayParts parts{.fleet = fleet_.get(),
                          .index = static_cast<std::uint16_t>(i),

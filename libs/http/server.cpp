@@ -53,6 +53,9 @@ struct Server::Impl {
               internal::ServerCore{loop, options, std::move(handler), std::move(error_body)})),
           tasks(loop, "http.server")
     {
+        if (!core->options.connections) {
+            core->options.connections = std::make_shared<std::atomic<std::size_t>>(0);
+        }
     }
 
     static net::Task<void> accept(Impl& server, net::Listener& listener)
@@ -66,11 +69,23 @@ struct Server::Impl {
         }
     }
 
+    /// One that is refused takes nobody's place.
+    struct PlaceLeft {
+        explicit PlaceLeft(std::atomic<std::size_t>& all) : all_(all) { --all_; }
+        PlaceLeft(const PlaceLeft&) = delete;
+        PlaceLeft& operator=(const PlaceLeft&) = delete;
+        ~PlaceLeft() { ++all_; }
+
+    private:
+        std::atomic<std::size_t>& all_;
+    };
+
     static net::Task<void> refuse(std::shared_ptr<internal::ServerCore> core, std::unique_ptr<net::Stream> stream)
     {
         ++core->refusals;
         {
             internal::Connection connection(core, std::move(stream));
+            const PlaceLeft left(*core->options.connections);
             co_await connection.refuse();
         }
         --core->refusals;
@@ -81,7 +96,7 @@ struct Server::Impl {
         if (core->draining) {
             return;
         }
-        if (core->connections - core->refusals < core->options.connections_max) {
+        if (*core->options.connections < core->options.connections_max) {
             tasks.spawn("http.connection",
                         internal::Connection::run(std::make_unique<internal::Connection>(core, std::move(stream))));
         } else if (core->refusals < refusals_max) {

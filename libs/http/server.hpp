@@ -7,7 +7,9 @@
 #include "net/task_group.hpp"
 #include "net/tls.hpp"
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -35,6 +37,7 @@ struct ServerOptions {
     base::Duration body_idle_timeout{std::chrono::seconds{60}};  ///< a body that stalls → 408
     base::Duration write_idle_timeout{std::chrono::seconds{60}}; ///< a client that does not read → aborted
     std::size_t connections_max{65536};                          ///< beyond: 503 and closed
+    std::shared_ptr<std::atomic<std::size_t>> connections{}; ///< open ones of all servers that share it; null: of this one
     /// A rest of a body that was not read when the answer ended is read and dropped up to this many bytes, so
     /// that the connection can live on; beyond, it is closed after the answer.
     std::size_t drain_body_bytes{64 * 1024};

@@ -28,6 +28,16 @@ def wait_resident(herd, model, node=None, seconds=20.0):
     return wait_until(lambda: (lambda row: row["state"] == "resident" and row)(state(herd, model, node)), "%s to be resident" % model, seconds)
 
 
+def test_a_pinned_embedding_model_stays_too_and_is_asked_for_once(sim_fleet):
+    path = sim_fleet.config('[[pins]]\nmodel = "nomic-embed-text"\n')
+    sim = sim_fleet.sim("nomic-embed-text:latest=274MB")
+    herd = sim_fleet.herd(config=path)
+    sim_fleet.node("n1", sim)
+    herd.wait_online(["n1"])
+    wait_resident(herd, "nomic-embed-text:latest")
+    assert stays(sim, "nomic-embed-text:latest")
+
+
 def test_a_pin_of_the_file_is_loaded_kept_and_moves_when_its_node_goes(sim_fleet):
     path = sim_fleet.config('[[pins]]\nmodel = "LLAMA3.2:3b"\n')
     sims = [sim_fleet.sim(MODEL), sim_fleet.sim(MODEL)]

@@ -351,6 +351,10 @@ net::Task<void> Box::embed(Exchange& exchange, std::string path, Json body)
     } else if (!input.is_null()) {
         co_return co_await fail(exchange, path, 400, "invalid input type");
     }
+    const auto keep_alive = path == "/v1/embeddings" ? keep_alive_ns(Json::object()) : keep_alive_ns(body);
+    if (!keep_alive) {
+        co_return co_await fail(exchange, path, 400, keep_alive.error());
+    }
     const StoredModel* found = store_.find(model_name);
     if (found == nullptr) {
         co_return co_await fail(exchange, path, 404, "model \"" + model_name + "\" not found, try pulling it first");
@@ -362,7 +366,8 @@ net::Task<void> Box::embed(Exchange& exchange, std::string path, Json body)
         co_return co_await fail(exchange, path, fault->status, fault->error);
     }
     const base::Instant began = loop_.now();
-    auto seat = co_await machine_.seat(*job, model, {}, std::nullopt, "");
+    const auto keep = keep_alive->has_value() ? std::optional{base::Duration{**keep_alive}} : std::nullopt;
+    auto seat = co_await machine_.seat(*job, model, {}, keep, "");
     if (!seat) {
         if (!seat.error().cancelled) {
             co_await fail(exchange, path, seat.error().status, seat.error().message);

@@ -38,6 +38,7 @@ Connection::Connection(std::shared_ptr<ServerCore> core, std::unique_ptr<net::St
     }
     core_->first = this;
     ++core_->connections;
+    ++*core_->options.connections;
 }
 
 Connection::~Connection()
@@ -47,6 +48,7 @@ Connection::~Connection()
         next_->previous_ = previous_;
     }
     --core_->connections;
+    --*core_->options.connections;
 }
 
 net::Task<void> Connection::run(std::unique_ptr<Connection> self)

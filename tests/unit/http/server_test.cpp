@@ -640,6 +640,24 @@ TEST_CASE("connections beyond the cap are told to come back later")
     CHECK(undated(s.ask(get)) == answer("GET /x "));
 }
 
+TEST_CASE("servers that share a count share the cap")
+{
+    const auto all = std::make_shared<std::atomic<std::size_t>>(0);
+    {
+        Served one(echo, {.connections_max = 2, .connections = all});
+        *all += 1; // another loop's
+        const auto first = std::move(one.client);
+        one.connect();
+        CHECK(one.receive().starts_with("HTTP/1.1 503 "));
+        CHECK(all->load() == 2);
+        *all -= 1;
+        one.connect();
+        CHECK(undated(one.ask(get)) == answer("GET /x "));
+        CHECK(all->load() == 2);
+    }
+    CHECK(all->load() == 0);
+}
+
 TEST_CASE("whichever operation fails, the connection ends and nothing is left")
 {
     for (const auto* request : {"POST /y HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n0123456789012345678901234567890123456789",
