@@ -3,6 +3,7 @@
 
 #include "fleet/model_name.hpp"
 #include "proxy/frontend.hpp"
+#include "proxy/model_rows.hpp"
 
 #include <zstd.h>
 
@@ -183,6 +184,7 @@ TEST_CASE("without allow_cloud a copy of a cloud's model counts as one, by whate
         for (auto& model : facts->models) {
             if (model.key == key) {
                 model.row = R"({"name":")" + model.name + R"(","remote_model":"gpt-oss:120b","remote_host":"https://ollama.com:443"})";
+                model.remote = is_remote(model.row); // as where a node's models arrive
             }
         }
         picture->nodes[node].facts = std::move(facts);
