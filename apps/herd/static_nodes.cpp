@@ -251,7 +251,7 @@ base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSur
 
 fleet::StaticAdded added(const StaticNode& node)
 {
-    fleet::StaticAdded event{.id = node.id, .name = node.name, .url = node.url.text(), .labels = node.labels, .slots = node.slots};
+    fleet::StaticAdded event{.id = node.id, .name = node.name, .url = node.url.text(), .labels = node.labels, .slots = node.slots, .drained = node.drained};
     event.address.configured = true;
     event.address.host_header = host_header_of(node.url);
     event.address.path_prefix = node.url.path;

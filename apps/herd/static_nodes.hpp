@@ -22,6 +22,7 @@ struct StaticNode {
     std::optional<int> slots{};
     std::string bearer{}; ///< as found: secret
     std::shared_ptr<const fleet::Manner> manner{}; ///< null: plain HTTP, Ollama, on this LAN
+    bool drained{false}; ///< shown to the fleet, takes nothing yet
 
     [[nodiscard]] bool openai() const { return settings.api == NodeDialect::openai; }
     [[nodiscard]] bool cloud() const { return manner && manner->cloud; }

@@ -80,6 +80,7 @@ struct StaticAdded {
     Address address{};
     std::vector<std::string> labels{};
     std::optional<int> slots{};
+    bool drained{false}; ///< a new one takes nothing until DrainNode says so: what it may do is still to be settled
 };
 /// A poll of a static node: facts, or why not. An unresolved name is a failure too.
 struct StaticPolled {

@@ -25,7 +25,7 @@ void Membership::apply(const StaticAdded& event, Step& step)
             return;
         }
         node = &nodes_.add(event.id, NodeSource::configured, {});
-        node->drained_by_operator = saved_drains_.erase(event.id) > 0;
+        node->drained_by_operator = saved_drains_.erase(event.id) > 0 || event.drained;
         node->since = step.wall;
     }
     Address address = event.address;

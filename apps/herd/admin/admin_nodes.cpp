@@ -24,14 +24,17 @@ net::Task<Admin::Reply> Admin::add_node(net::Loop& loop, std::string body)
         co_return Reply{409, error("there is a node with that name already: " + parsed->name)};
     }
     const fleet::NodeId id = parsed->id;
+    const bool has_settings = split->settings != "{}";
+    parsed->drained = has_settings; // no request reaches it before they are in force
     const bool is_probed = !parsed->manner || parsed->manner->lacking.empty(); // else it is never asked
     if (const auto added = co_await controls_->add_node(loop, std::move(*parsed)); !added) {
         co_return Reply{500, error(added.error().context)};
     }
-    if (split->settings != "{}") {
+    if (has_settings) {
         if (auto refused = co_await settings_of_new(loop, id, std::move(split->settings)); refused.status >= 400) {
             co_return std::move(refused);
         }
+        scheduler_.tell(fleet::DrainNode{id, false});
     }
     co_return co_await first_state(loop, id, is_probed);
 }

@@ -49,6 +49,7 @@ def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1"):
 
 def _child_setup():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a killed test run leaves nothing behind
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background (`… &`) has it ignored, and who inherits that has no Ctrl-C
 
 
 class Process:

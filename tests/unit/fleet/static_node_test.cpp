@@ -93,6 +93,21 @@ TEST_CASE("another address of a configured node resets the verdict")
     CHECK(old != box.agent);
 }
 
+TEST_CASE("a configured node that is added drained takes nothing until it is resumed")
+{
+    World world{7};
+    auto& box = world.add_static("attic", {"m"});
+    world.run_for(20ms);
+    world.feed(NodeRemoved{box.id});
+    world.feed(StaticAdded{box.id, "attic", "http://" + box.agent.text(), Address{.endpoint = box.agent}, {}, 1, true});
+    world.run_for(20ms);
+    CHECK(world.state(box) == NodeState::draining);
+    const auto ticket = world.ask("m");
+    CHECK(world.waits(ticket));
+    world.feed(DrainNode{box.id, false});
+    CHECK(world.lease(ticket).node == box.id);
+}
+
 TEST_CASE("slots and labels of a configured node come from its configuration")
 {
     World world{7};
