@@ -155,8 +155,8 @@ void stop()
     if (s.logger) {
         s.logger->flush();
     }
+    s.pool.reset(); // joins the thread after the queue is written: nobody else has the logger then
     s.logger.reset();
-    s.pool.reset(); // joins the thread after the queue is written
 }
 
 void reopen()
