@@ -1,6 +1,7 @@
 #include "herd-node/serve.hpp"
 
 #include "base/log.hpp"
+#include "common/read_fleet_keys.hpp"
 #include "herd-node/node_app.hpp"
 #include "net/process.hpp"
 #include "net/service.hpp"
@@ -37,26 +38,12 @@ int fail_with(const base::Error& error)
 base::Result<discovery::Authenticator> load_keys(const NodeOptions& options)
 {
     const auto& discovery = options.discovery;
-    const auto refuse = [&](std::string_view key, const std::string& why) {
-        return config::with_place(options.places, base::Error{.code = base::Errc::bad_config, .context = std::string{key} + ": " + why});
-    };
-    std::string text = discovery.fleet_key;
-    if (!discovery.fleet_key_file.empty()) {
-        auto read = store::read_secret_file(discovery.fleet_key_file, discovery::fleet_key_file_bytes_max);
-        if (!read) {
-            const auto& cause = read.error().cause;
-            return refuse("discovery.fleet_key_file", read.error().context + (cause ? ": " + cause.message() : ""));
-        }
-        text = std::move(*read);
-    }
-    if (text.empty() && discovery.fleet_key_file.empty()) {
+    if (discovery.fleet_key.empty() && discovery.fleet_key_file.empty()) {
         return discovery::Authenticator{};
     }
-    const auto keys = discovery::parse_fleet_keys(text);
+    const auto keys = app::read_fleet_keys(discovery.fleet_key, discovery.fleet_key_file, options.places);
     if (!keys) {
-        const bool from_file = !discovery.fleet_key_file.empty();
-        return refuse(from_file ? "discovery.fleet_key_file" : "discovery.fleet_key",
-                      from_file ? discovery.fleet_key_file + ": " + keys.error().context : keys.error().context);
+        return std::unexpected(keys.error());
     }
     return discovery::Authenticator::make(discovery::AuthMode::require, *keys);
 }
