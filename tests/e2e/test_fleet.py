@@ -153,28 +153,22 @@ def test_a_client_that_leaves_while_it_waits_in_the_queue_is_forgotten(sim_fleet
 
 def test_one_slot_means_one_at_a_time_and_in_order(sim_fleet):
     herd, nodes, sims = sim_fleet.simulated(1)
-    herd.chat(MODEL, options={"num_predict": 1})
-    finished, lock = [], threading.Lock()
-
-    def ask(number):
-        answer = herd.chat(MODEL, "question %d" % number, options={"num_predict": 2}, timeout=60)
-        with lock:
-            finished.append(number)
-        return answer
-
-    threads = []
-    for number in range(50):
-        thread = threading.Thread(target=ask, args=(number,), daemon=True)
-        thread.start()
-        threads.append(thread)
-        wait_until(lambda: herd.status()["requests"]["queued"] + len(finished) >= number, "request %d accepted" % number)
-    for thread in threads:
-        thread.join(60)
-    assert sims[0].state()["active_max"] == 1
-    # In the order in which the node got them: who is told first after that is up to the threads of this test.
-    seen = [row for row in sims[0].state()["seen"] if row["path"] == "/api/chat"][1:]
-    assert len(seen) == 50 and sorted(finished) == list(range(50))
-    assert all(abs(number - place) <= 1 for place, number in enumerate(finished)), finished
+    holder, _, pieces = stream(herd.url, "/api/chat", LONG)
+    next(pieces)
+    names = ["order-%02d" % number for number in range(50)]
+    queue = []
+    for place, name in enumerate(names, 1):
+        connection = Connection(herd.url, 60)
+        connection.send("POST", "/api/chat", {**CHAT, "options": {"num_predict": 2}}, {"X-Request-Id": name})
+        queue.append(connection)
+        # Nothing leaves the queue while the slot is held, so this number tells that herd has this one too.
+        wait_until(lambda: herd.status()["requests"]["queued"] == place, "%s to be queued" % name)
+    holder.close()
+    assert [connection.head().status for connection in queue] == [200] * 50
+    state = sims[0].state()
+    assert state["active_max"] == 1
+    # The order in which the node got them. In which order clients read their answers is up to the clients' threads.
+    assert [row["request_id"] for row in state["seen"] if row["path"] == "/api/chat"][1:] == names
 
 
 def test_two_nodes_share_the_work(sim_fleet):
