@@ -7,16 +7,17 @@ namespace herd::net {
 
 namespace {
 
+// A pass of the reactor reads for up to 128 streams, and what the pass before read may wait to be written still.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t kept_max = 0; // so that the sanitizer sees a view that outlived its loan
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 constexpr std::size_t kept_max = 0;
 #else
-constexpr std::size_t kept_max = 64;
+constexpr std::size_t kept_max = 256;
 #endif
 #else
-constexpr std::size_t kept_max = 64;
+constexpr std::size_t kept_max = 256;
 #endif
 
 using Block = std::unique_ptr<char[]>; // NOLINT(modernize-avoid-c-arrays): raw bytes for the kernel to fill

@@ -159,6 +159,8 @@ void Loop::post(Callback work)
 
 void Loop::dispatch(Callback work) { ::asio::dispatch(context_, std::move(work)); }
 
+Task<void> Loop::turn() { return ::asio::post(context_, use_task); }
+
 void Loop::run()
 {
     const auto guard = ::asio::make_work_guard(context_);

@@ -144,6 +144,7 @@ net::Task<void> try_node(http::ServerExchange& exchange, http::Pool& pool, const
         attempt.connection = std::move(taken->connection);
         attempt.connect = taken->connect;
     }
+    co_await exchange.loop().turn();
     if (exchange.client_gone()) {
         attempt.client_gone = true;
         co_return;

@@ -123,8 +123,11 @@ net::Task<void> Proxy::handle(http::ServerExchange& exchange)
         const auto search = std::make_unique<Exchange>(*visit);
         co_await (crowded ? search->turn_away() : search->answer());
     } // its memory serves others while the answer flows
-    if (visit->passed() && !visit->give_at_once()) {
-        co_await visit->relay();
+    if (visit->passed()) {
+        co_await exchange.loop().turn();
+        if (!visit->give_at_once()) {
+            co_await visit->relay();
+        }
     }
     visit->record();
 }

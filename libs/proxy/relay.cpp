@@ -106,6 +106,7 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
         if (extras.before_write) {
             co_await extras.before_write();
         }
+        co_await exchange.loop().turn();
         if (connection.body_complete()) {
             break; // complete: these pieces are the last, and leave together with the end
         }

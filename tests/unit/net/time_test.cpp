@@ -261,6 +261,23 @@ TEST_CASE("a wake runs its task at once, or later, or cancelled")
     CHECK(tasks.size() == 0);
 }
 
+TEST_CASE("a task that takes a turn goes behind everything that is ready")
+{
+    World w;
+    TaskGroup tasks(w.loop, "test");
+    std::string order;
+    const auto task = [&](char name) -> Task<void> {
+        order += name;
+        co_await w.loop.turn();
+        order += name;
+    };
+    w.loop.post([&] { tasks.spawn("a", task('a')); });
+    w.loop.post([&] { tasks.spawn("b", task('b')); });
+    w.loop.post([&] { order += '-'; });
+    (void)w.time.run_for(w.loop, 0s);
+    CHECK(order == "ab-ab");
+}
+
 TEST_CASE("tasks are cancelled wherever they wait, and joined")
 {
     World w;
