@@ -51,7 +51,7 @@ void append_attempts(std::string& out, const std::vector<RecordedAttempt>& attem
 /// Binds in order, so that no column can be forgotten without all the others moving.
 class Writer {
 public:
-    explicit Writer(Statement& statement) : statement_(statement) {}
+    Writer(Statement& statement, int row) : statement_(statement), at_(row * trace_column_count) {}
     Writer& operator<<(std::string_view text)
     {
         statement_.bind(++at_, text);
@@ -85,7 +85,7 @@ public:
 
 private:
     Statement& statement_;
-    int at_{0};
+    int at_;
 };
 
 class Reader {
@@ -175,13 +175,13 @@ void read_words(const std::string& text, std::vector<std::string>& into)
 
 } // namespace
 
-void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts)
+void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts, int row)
 {
     append_attempts(texts.attempts, record.attempts);
     texts.tags = words_text(record.tags);
     texts.labels = words_text(record.labels);
     const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
-    Writer to(statement);
+    Writer to(statement, row);
     to << number(record.seq) << record.id << std::int64_t{record.at.time_since_epoch().count()} << record.client
                       << record.key << record.frontend << record.api << record.method << record.path << record.model
                       << record.requested_model << record.node << texts.attempts << number(record.attempts.size())

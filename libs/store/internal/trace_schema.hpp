@@ -75,7 +75,8 @@ struct RowTexts {
     std::string tags{};
     std::string labels{};
 };
-void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts);
+/// `row`: of a statement that takes several.
+void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts, int row = 0);
 [[nodiscard]] RequestRecord read_row(const Statement& statement);
 
 } // namespace herd::store::internal

@@ -4,6 +4,7 @@
 #include "store/internal/trace_schema.hpp"
 #include "store/state_file.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include <fmt/format.h>
@@ -17,6 +18,21 @@ constexpr base::Duration retry_interval = std::chrono::seconds{5};
 constexpr base::Duration maintenance_interval = std::chrono::seconds{60};
 constexpr std::int64_t forget_step = 2000;
 constexpr int forget_steps_max = 50; // per round: a huge leftover goes over several minutes
+
+std::string insert_of(std::size_t rows)
+{
+    std::string row = "(?";
+    for (int i = 1; i < trace_column_count; ++i) {
+        row += ",?";
+    }
+    row += ')';
+    std::string all = row;
+    for (std::size_t i = 1; i < rows; ++i) {
+        all.append(1, ',').append(row);
+    }
+    // The clock may have been set back since a former life: a number that is taken is no reason to lose a batch.
+    return fmt::format("INSERT OR IGNORE INTO requests ({}) VALUES {}", trace_columns, all);
+}
 
 constexpr const char* pragmas = "PRAGMA auto_vacuum = INCREMENTAL;"
                                 "PRAGMA journal_mode = WAL;"
@@ -42,26 +58,27 @@ base::Result<void> TraceWriter::open()
     if (auto done = migrate(*database, trace_schema); !done) {
         return done;
     }
-    std::string places = "?";
-    for (int i = 1; i < trace_column_count; ++i) {
-        places += ",?";
-    }
-    // The clock may have been set back since a former life: a number that is taken is no reason to lose a batch.
-    auto insert = database->prepare(fmt::format("INSERT OR IGNORE INTO requests ({}) VALUES ({})", trace_columns, places));
+    auto insert = database->prepare(insert_of(1));
+    auto insert_many = database->prepare(insert_of(together));
     auto insert_tag = database->prepare("INSERT OR IGNORE INTO request_tags (tag, seq) VALUES (?, ?)");
-    if (!insert || !insert_tag) {
-        return std::unexpected(insert ? insert_tag.error() : insert.error());
+    auto newest = database->prepare("SELECT coalesce(max(seq), 0) FROM requests");
+    for (const auto* const statement : {&insert, &insert_many, &insert_tag, &newest}) {
+        if (!*statement) {
+            return std::unexpected(statement->error());
+        }
     }
     if (auto done = roller_.begin(*database); !done) {
         return done;
     }
     database_.emplace(std::move(*database));
     insert_ = std::move(*insert);
+    insert_many_ = std::move(*insert_many);
     insert_tag_ = std::move(*insert_tag);
+    newest_ = std::move(*newest);
     return {};
 }
 
-void TraceWriter::write(std::span<const std::shared_ptr<const RequestRecord>> records)
+void TraceWriter::write(Records records)
 {
     if (clock_.now() < retry_at_) {
         picture_.dropped += records.size();
@@ -85,45 +102,91 @@ void TraceWriter::write(std::span<const std::shared_ptr<const RequestRecord>> re
     picture_.fault.clear();
 }
 
-base::Result<void> TraceWriter::insert(std::span<const std::shared_ptr<const RequestRecord>> records)
+base::Result<void> TraceWriter::insert(Records records)
 {
     if (auto begun = database_->run("BEGIN IMMEDIATE"); !begun) {
         return begun;
     }
-    for (const auto& record : records) {
-        if (auto done = insert_one(*record); !done) {
-            insert_.reset();
-            insert_tag_.reset();
-            (void)database_->run("ROLLBACK");
-            return done;
-        }
+    auto done = insert_all(records);
+    if (done) {
+        done = database_->run("COMMIT");
     }
-    auto done = database_->run("COMMIT");
     if (!done) {
+        for (Statement* const statement : {&insert_, &insert_many_, &insert_tag_, &newest_}) {
+            statement->reset();
+        }
         (void)database_->run("ROLLBACK");
     }
     return done;
 }
 
-base::Result<void> TraceWriter::insert_one(const RequestRecord& record)
+base::Result<void> TraceWriter::insert_all(Records records)
 {
-    bind_row(insert_, record, texts_);
-    auto done = insert_.step();
-    insert_.reset();
-    const bool is_new = done && database_->changes() > 0;
-    for (const std::string& tag : record.tags) {
-        if (!done) {
-            break;
+    const auto row = newest_.step();
+    if (!row) {
+        return std::unexpected(row.error());
+    }
+    auto newest = static_cast<std::uint64_t>(newest_.integer(0));
+    newest_.reset();
+    while (!records.empty()) {
+        const Records next = records.first(std::min(records.size(), together));
+        bool grow = true; // as always unless the clock was set back: no number can be taken
+        for (const auto& record : next) {
+            grow = grow && record->seq > newest;
+            newest = std::max(newest, record->seq);
         }
+        if (next.size() == together && grow) {
+            if (auto done = insert_rows(insert_many_, next); !done) {
+                return done;
+            }
+        } else {
+            for (std::size_t i = 0; i < next.size(); ++i) {
+                if (auto done = insert_rows(insert_, next.subspan(i, 1)); !done) {
+                    return done;
+                }
+            }
+        }
+        records = records.subspan(next.size());
+    }
+    return {};
+}
+
+/// One statement: a row each. Of several none has a number that is taken.
+base::Result<void> TraceWriter::insert_rows(Statement& statement, Records records)
+{
+    for (std::size_t i = 0; i < records.size(); ++i) {
+        bind_row(statement, *records[i], texts_[i], static_cast<int>(i));
+    }
+    const auto written = statement.step();
+    statement.reset();
+    if (!written) {
+        return std::unexpected(written.error());
+    }
+    const bool are_new = database_->changes() > 0;
+    for (const auto& record : records) {
+        auto done = insert_tags(*record);
+        if (done && are_new) {
+            done = roller_.wrote(*database_, *record);
+        }
+        if (!done) {
+            return done;
+        }
+    }
+    return {};
+}
+
+base::Result<void> TraceWriter::insert_tags(const RequestRecord& record)
+{
+    for (const std::string& tag : record.tags) {
         insert_tag_.bind(1, tag);
         insert_tag_.bind(2, static_cast<std::int64_t>(record.seq));
-        done = insert_tag_.step();
+        const auto written = insert_tag_.step();
         insert_tag_.reset();
+        if (!written) {
+            return std::unexpected(written.error());
+        }
     }
-    if (!done) {
-        return std::unexpected(done.error());
-    }
-    return is_new ? roller_.wrote(*database_, record) : base::Result<void>{};
+    return {};
 }
 
 bool TraceWriter::roll()
@@ -145,7 +208,9 @@ void TraceWriter::failed(const base::Error& error)
     picture_.working = false;
     picture_.fault = error.message();
     insert_ = {};
+    insert_many_ = {};
     insert_tag_ = {};
+    newest_ = {};
     database_.reset();
     if (error.code != base::Errc::malformed) {
         retry_at_ = clock_.now() + retry_interval;

@@ -163,6 +163,41 @@ TEST_CASE("a record comes back from the disk as it was, newest first")
     CHECK_FALSE(*store::TraceReader(traces.path, traces.clock).find("nobody"));
 }
 
+TEST_CASE("each record of a large batch comes back with its own texts")
+{
+    Traces traces;
+    auto some = records(1, 100);
+    for (RequestRecord& one : some) {
+        one.tags = {"tag" + one.id};
+        one.labels = {"label" + one.id};
+        one.attempts.back().node = "box" + one.id;
+    }
+    traces.keep(some);
+    const auto found = traces.list({.limit = 1000});
+    REQUIRE(found.size() == 100);
+    for (const RequestRecord& one : found) {
+        CHECK(one.tags == std::vector{"tag" + one.id});
+        CHECK(one.labels == std::vector{"label" + one.id});
+        CHECK(one.attempts.back().node == "box" + one.id);
+        CHECK(traces.list({.tag = "tag" + one.id}).size() == 1);
+    }
+}
+
+TEST_CASE("a number that is taken costs no other record, whatever comes with it")
+{
+    Traces traces;
+    traces.keep(records(101, 100));
+    auto some = records(91, 200); // as after a clock was set back: some before, some taken, some new
+    for (RequestRecord& one : some) {
+        one.id += "b";
+    }
+    std::ranges::rotate(some, some.begin() + 50);
+    traces.keep(some);
+    const auto found = traces.list({.limit = 1000});
+    CHECK(found.size() == 200);
+    CHECK(std::ranges::count_if(found, [](const RequestRecord& one) { return one.id.ends_with('b'); }) == 100);
+}
+
 TEST_CASE("the file belongs to its owner alone")
 {
     Traces traces;
