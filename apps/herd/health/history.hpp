@@ -2,6 +2,7 @@
 // What a single snapshot cannot tell: what changed lately and how often. Nodes that came and went, models that
 // were loaded again and again, queues over some minutes, speeds against a node's own past. Bounded: per node,
 // per model on a node, and in all; what is silent for a day is dropped.
+#include "base/text_pair.hpp"
 #include "fleet/profile.hpp"
 #include "fleet/snapshot.hpp"
 #include "herd/health/traffic.hpp"
@@ -169,6 +170,7 @@ public:
     static constexpr std::size_t running_max = 65536;
 
     using PairKey = std::pair<std::string, std::string>; ///< node's name, ModelName::key
+    using Pairings = std::map<PairKey, Pairing, base::TextPairLess>;
 
     /// At a modest rate: a few seconds apart.
     void see(const fleet::Snapshot& snapshot, base::Instant now);
@@ -186,7 +188,7 @@ public:
     [[nodiscard]] const std::map<base::NodeId, NodeMemory>& nodes() const { return nodes_; }
     [[nodiscard]] const NodeMemory* find(const base::NodeId& id) const;
     [[nodiscard]] const std::map<std::string, NodeTraffic>& traffic() const { return traffic_; }
-    [[nodiscard]] const std::map<PairKey, Pairing>& pairings() const { return pairings_; }
+    [[nodiscard]] const Pairings& pairings() const { return pairings_; }
     [[nodiscard]] const Windows& all() const { return all_; }
     [[nodiscard]] const std::deque<QueueSample>& queue() const { return queue_; }
     [[nodiscard]] const std::vector<Stuck>& silent() const { return silent_; }
@@ -220,16 +222,18 @@ private:
     void see_load(NodeMemory& memory, const fleet::NodeView& view, base::Instant now);
     void see_models(const fleet::NodeView& view, base::Instant now);
     void note_load(const Finished& exchange, Pairing& pair, Counts& counts, base::Instant now);
-    void note_pairing(const Finished& exchange, Counts& counts, base::Instant now);
+    Pairing* note(const Finished& exchange, base::Instant at);
+    void note_pairing(const Finished& exchange, Pairing& pair, Counts& counts, base::Instant now);
     void note_attempts(const Finished& exchange, const Counts& counts, base::Instant now);
-    void note_ever(const Finished& exchange);
+    void note_turned_away(const Finished& exchange);
+    static void note_ever(const Finished& exchange, Pairing& pair);
     void sweep(base::Instant now);
     Pairing* pairing(const std::string& node, std::string_view model);
     NodeTraffic* traffic_of(const std::string& node);
 
     std::map<base::NodeId, NodeMemory> nodes_;
     std::map<std::string, NodeTraffic> traffic_;
-    std::map<PairKey, Pairing> pairings_;
+    Pairings pairings_;
     std::map<std::string, Windows> fallbacks_; ///< by the model asked for
     std::map<std::string, Windows> errors_; ///< by status and termination
     std::map<std::string, TurnedAway> turned_away_;

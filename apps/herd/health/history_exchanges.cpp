@@ -70,13 +70,12 @@ Pairing* History::pairing(const std::string& node, std::string_view model)
     if (node.empty() || name.key.empty()) {
         return nullptr;
     }
-    PairKey key{node, name.key};
-    auto found = pairings_.find(key);
+    auto found = pairings_.find(base::TextViews{node, name.key});
     if (found == pairings_.end()) {
         if (pairings_.size() >= pairings_max) {
             return nullptr;
         }
-        found = pairings_.emplace(std::move(key), Pairing{}).first;
+        found = pairings_.emplace(PairKey{node, name.key}, Pairing{}).first;
         found->second.model = name.display.empty() ? std::string{model} : name.display;
     }
     return &found->second;
@@ -106,25 +105,21 @@ void History::note_load(const Finished& exchange, Pairing& pair, Counts& counts,
 }
 
 /// Of the model on the node: loads, lengths, speed. Adds to `counts` what only shows there.
-void History::note_pairing(const Finished& exchange, Counts& counts, base::Instant now)
+void History::note_pairing(const Finished& exchange, Pairing& pair, Counts& counts, base::Instant now)
 {
-    Pairing* pair = pairing(exchange.node, exchange.model);
-    if (pair == nullptr) {
-        return;
-    }
     const auto tokens = exchange.timings.prompt_tokens + exchange.timings.output_tokens;
     if (exchange.timings.load > cold_load) {
-        note_load(exchange, *pair, counts, now);
+        note_load(exchange, pair, counts, now);
     }
     if (tokens > 0) {
-        pair->tokens.add(now, static_cast<std::uint64_t>(tokens));
-        counts.context_full = pair->context > 0 && tokens >= pair->context - 1 ? 1 : 0;
+        pair.tokens.add(now, static_cast<std::uint64_t>(tokens));
+        counts.context_full = pair.context > 0 && tokens >= pair.context - 1 ? 1 : 0;
     }
     if (exchange.timings.eval > base::Duration{} && exchange.timings.output_tokens >= rate_tokens_min) {
-        pair->pace.add(now, static_cast<double>(exchange.timings.output_tokens) / base::seconds(exchange.timings.eval));
+        pair.pace.add(now, static_cast<double>(exchange.timings.output_tokens) / base::seconds(exchange.timings.eval));
     }
-    pair->last_end = now;
-    pair->windows.add(now, counts);
+    pair.last_end = now;
+    pair.windows.add(now, counts);
 }
 
 void History::note_attempts(const Finished& exchange, const Counts& counts, base::Instant now)
@@ -135,31 +130,30 @@ void History::note_attempts(const Finished& exchange, const Counts& counts, base
             const bool last = i + 1 == exchange.attempts.size();
             const bool wrong = bad(attempt.outcome) || (last && failed_request(exchange));
             const bool connection = bad(attempt.outcome) && attempt.outcome != fleet::Result::failed;
+            Counts here = last ? counts : Counts{};
+            here.attempts += 1;
+            here.bad_attempts += wrong ? 1 : 0;
+            here.no_connection += connection ? 1 : 0;
             node->touched = now;
-            node->windows.add(now, {.attempts = 1, .bad_attempts = wrong ? 1U : 0U, .no_connection = connection ? 1U : 0U});
-            if (last) {
-                node->windows.add(now, counts);
-            }
+            node->windows.add(now, here);
         }
     }
 }
 
-void History::note_ever(const Finished& exchange)
+void History::note_turned_away(const Finished& exchange)
+{
+    const fleet::ModelName name = fleet::ModelName::parse(exchange.requested);
+    if (name.valid && (turned_away_.size() < pairings_max || turned_away_.contains(name.key))) {
+        TurnedAway& away = turned_away_[name.key];
+        away.model = name.display;
+        ++away.count;
+    }
+}
+
+void History::note_ever(const Finished& exchange, Pairing& pair)
 {
     const bool failed = failed_request(exchange);
-    if (exchange.status == 429) {
-        const fleet::ModelName name = fleet::ModelName::parse(exchange.requested);
-        if (name.valid && (turned_away_.size() < pairings_max || turned_away_.contains(name.key))) {
-            TurnedAway& away = turned_away_[name.key];
-            away.model = name.display;
-            ++away.count;
-        }
-    }
-    Pairing* pair = pairing(exchange.node, exchange.model);
-    if (pair == nullptr) {
-        return;
-    }
-    Pairing::Ever& ever = pair->ever;
+    Pairing::Ever& ever = pair.ever;
     ever.failed += failed ? 1 : 0;
     if (failed || exchange.status >= 400) {
         return;
@@ -176,7 +170,8 @@ void History::note_ever(const Finished& exchange)
     }
 }
 
-void History::recalled(const Finished& exchange, base::Instant at)
+/// Of the past as of the present. Returns what it was an exchange with; null where that is not kept.
+Pairing* History::note(const Finished& exchange, base::Instant at)
 {
     Counts counts = counts_of(exchange);
     if (exchange.fallback && (fallbacks_.size() < fallbacks_max || fallbacks_.contains(exchange.requested))) {
@@ -188,10 +183,16 @@ void History::recalled(const Finished& exchange, base::Instant at)
             errors_[how].add(at, {.errors = 1});
         }
     }
-    note_pairing(exchange, counts, at);
+    Pairing* const pair = pairing(exchange.node, exchange.model);
+    if (pair != nullptr) {
+        note_pairing(exchange, *pair, counts, at);
+    }
     all_.add(at, counts);
     note_attempts(exchange, counts, at);
+    return pair;
 }
+
+void History::recalled(const Finished& exchange, base::Instant at) { (void)note(exchange, at); }
 
 History::TopError History::top_error(base::Instant now) const
 {
@@ -206,8 +207,12 @@ History::TopError History::top_error(base::Instant now) const
 
 void History::finished(const Finished& exchange, base::Instant now)
 {
-    recalled(exchange, now);
-    note_ever(exchange);
+    if (Pairing* const pair = note(exchange, now)) {
+        note_ever(exchange, *pair);
+    }
+    if (exchange.status == 429) {
+        note_turned_away(exchange);
+    }
 }
 
 } // namespace herd::app::health

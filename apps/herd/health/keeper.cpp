@@ -22,7 +22,7 @@ fleet::Result outcome_of(std::string_view text)
 {
     using enum fleet::Result;
     for (const auto each :
-         {cancelled, refused, timed_out, broken, failed, busy, model_missing, route_missing}) {
+         {served, cancelled, refused, timed_out, broken, failed, busy, model_missing, route_missing}) {
         if (fleet::to_string(each) == text) {
             return each;
         }

@@ -8,8 +8,6 @@ namespace {
 
 constexpr base::Duration real_load = std::chrono::milliseconds{100}; ///< a resident model tells some milliseconds too
 
-std::string key_of(const std::string& node, const std::string& model) { return node + '\n' + model; }
-
 } // namespace
 
 void LoadedContexts::look(const fleet::Snapshot& snapshot)
@@ -22,7 +20,7 @@ void LoadedContexts::look(const fleet::Snapshot& snapshot)
         for (const fleet::LoadedModel& loaded : view.facts->loaded) {
             if (loaded.context_length > 0) {
                 const auto name = fleet::ModelName::parse(loaded.name);
-                contexts_[key_of(view.name, name.valid ? name.display : loaded.name)] = loaded.context_length;
+                contexts_[{view.name, name.valid ? name.display : loaded.name}] = loaded.context_length;
             }
         }
     }
@@ -38,7 +36,7 @@ std::optional<std::int64_t> LoadedContexts::used_by(const store::RequestRecord& 
     if (!looked_ || version_ != snapshot.version) {
         look(snapshot);
     }
-    const auto found = contexts_.find(key_of(record.node, record.model));
+    const auto found = contexts_.find(base::TextViews{record.node, record.model});
     if (found == contexts_.end()) {
         return std::nullopt;
     }
