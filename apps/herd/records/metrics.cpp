@@ -102,6 +102,30 @@ private:
     T* rest_{nullptr};
 };
 
+/// The series that requests alike in their labels count in: found once, since finding each of them for each request
+/// took longer than counting. One that has nothing to count yet is not made; those that are made stay.
+struct Feed {
+    Counter* requests{nullptr};
+    Counter* ends{nullptr};
+    Histogram* duration{nullptr};
+    Histogram* queue{nullptr};
+    Histogram* ttft{nullptr};
+    Histogram* rate{nullptr};
+    Counter* prompt_tokens{nullptr};
+    Counter* cached_tokens{nullptr};
+    Counter* output_tokens{nullptr};
+};
+
+/// Of such a series, which `series` has under `values`.
+template <class T, std::size_t N, class... Args>
+T& fed(T*& place, Series<T, N>& series, const typename Series<T, N>::Values& values, const Args&... args)
+{
+    if (place == nullptr) {
+        place = &series.of(values, args...);
+    }
+    return *place;
+}
+
 prometheus::Family<Counter>& counter(prometheus::Registry& registry, const char* name, const char* help)
 {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -158,14 +182,19 @@ struct Metrics::State {
                              {"node", "model"}, most};
     Series<Histogram, 1> load_time{histogram(registry, "herd_model_load_seconds", "Those loads."), {"node"}, most / 8};
     Series<Counter, 1> bytes{counter(registry, "herd_bytes_total", "Body bytes from (in) and to (out) clients."), {"direction"}, 2};
+    Counter* bytes_in{nullptr};
+    Counter* bytes_out{nullptr};
     Counter& retries = counter(registry, "herd_retries_total", "Further attempts after the first.").Add({});
     Counter& failovers = counter(registry, "herd_failovers_total", "Requests that another node than the first answered.").Add({});
     Counter& fallbacks = counter(registry, "herd_fallbacks_total", "Requests that another model than the one asked for answered.").Add({});
 
     std::map<int, std::uint64_t> unrecorded{}; ///< by status, as far as they are in `requests`
+    std::unordered_map<std::string, Feed> feeds{}; ///< by all labels together
+    std::string key{};
 
     void count(const store::RequestRecord& record);
-    void count_speed(const store::RequestRecord& record, const std::string& model, const std::string& node);
+    Feed& feed_of(const store::RequestRecord& record, const std::string& model, const std::string& node);
+    void count_speed(Feed& feed, const store::RequestRecord& record, const std::string& model, const std::string& node);
     void count_attempts(const store::RequestRecord& record);
 };
 
@@ -186,6 +215,22 @@ void Metrics::count_unrecorded(const std::vector<Unrecorded>& all)
     }
 }
 
+Feed& Metrics::State::feed_of(const store::RequestRecord& record, const std::string& model, const std::string& node)
+{
+    key.clear();
+    for (const std::string* const value : {&record.api, &model, &node, &record.termination}) {
+        key.append(*value).push_back('\0');
+    }
+    key.append(reinterpret_cast<const char*>(&record.status), sizeof record.status);
+    if (const auto known = feeds.find(key); known != feeds.end()) {
+        return known->second;
+    }
+    if (feeds.size() >= most) {
+        feeds.clear();
+    }
+    return feeds[key];
+}
+
 void Metrics::State::count(const store::RequestRecord& record)
 {
     static const std::string none;
@@ -193,35 +238,38 @@ void Metrics::State::count(const store::RequestRecord& record)
     const bool served = !record.node.empty() && record.status < 400;
     const std::string& model = served || models.knows(record.model) ? models.of(record.model) : none;
     const std::string& node = record.node.empty() ? none : nodes.of(record.node);
-    const std::string code = std::to_string(record.status);
-    requests.of({record.api, model, node, code}).Increment();
-    ends.of({record.termination}).Increment();
-    duration.of({record.api, model}, seconds_buckets).Observe(base::seconds(record.total));
-    bytes.of({"in"}).Increment(static_cast<double>(record.bytes_in));
-    bytes.of({"out"}).Increment(static_cast<double>(record.bytes_out));
+    Feed& feed = feed_of(record, model, node);
+    if (feed.requests == nullptr) {
+        feed.requests = &requests.of({record.api, model, node, std::to_string(record.status)});
+    }
+    feed.requests->Increment();
+    fed(feed.ends, ends, {record.termination}).Increment();
+    fed(feed.duration, duration, {record.api, model}, seconds_buckets).Observe(base::seconds(record.total));
+    fed(bytes_in, bytes, {"in"}).Increment(static_cast<double>(record.bytes_in));
+    fed(bytes_out, bytes, {"out"}).Increment(static_cast<double>(record.bytes_out));
     count_attempts(record);
     if (!record.node.empty() || record.queue > base::Duration{}) { // also who waited in vain
-        queue.of({model}, seconds_buckets).Observe(base::seconds(record.queue));
+        fed(feed.queue, queue, {model}, seconds_buckets).Observe(base::seconds(record.queue));
     }
     if (served) {
-        count_speed(record, model, node);
+        count_speed(feed, record, model, node);
     }
 }
 
-void Metrics::State::count_speed(const store::RequestRecord& record, const std::string& model, const std::string& node)
+void Metrics::State::count_speed(Feed& feed, const store::RequestRecord& record, const std::string& model, const std::string& node)
 {
-    ttft.of({model, node}, seconds_buckets).Observe(base::seconds(record.ttft));
+    fed(feed.ttft, ttft, {model, node}, seconds_buckets).Observe(base::seconds(record.ttft));
     if (record.tokens_per_s) {
-        rate.of({model, node}, rate_buckets).Observe(*record.tokens_per_s);
+        fed(feed.rate, rate, {model, node}, rate_buckets).Observe(*record.tokens_per_s);
     }
-    const auto add = [&](std::string_view kind, const std::optional<std::int64_t>& count) {
+    const auto add = [&](Counter*& place, std::string_view kind, const std::optional<std::int64_t>& count) {
         if (count) {
-            tokens.of({kind, model, node}).Increment(static_cast<double>(*count));
+            fed(place, tokens, {kind, model, node}).Increment(static_cast<double>(*count));
         }
     };
-    add("prompt", record.prompt_tokens);
-    add("cached", record.cached_tokens);
-    add("output", record.output_tokens);
+    add(feed.prompt_tokens, "prompt", record.prompt_tokens);
+    add(feed.cached_tokens, "cached", record.cached_tokens);
+    add(feed.output_tokens, "output", record.output_tokens);
     if (record.load && *record.load >= real_load) {
         loads.of({node, model}).Increment();
         load_time.of({node}, seconds_buckets).Observe(base::seconds(*record.load));
