@@ -80,7 +80,8 @@ store::TraceHealth Ledger::store_health() const { return store_ ? store_->health
 void Ledger::take(std::vector<proxy::ExchangeRecord>& batch)
 {
     for (proxy::ExchangeRecord& exchange : batch) {
-        auto record = std::make_shared<store::RequestRecord>(stored_form(std::move(exchange)));
+        auto record = std::make_shared<store::RequestRecord>();
+        store_form(std::move(exchange), *record);
         record->seq = ++last_seq_;
         record->num_ctx_used = contexts_.used_by(*record, hub_.latest());
         write_access_line(*record);

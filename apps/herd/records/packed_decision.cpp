@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <type_traits>
 
 namespace herd::app {
@@ -17,25 +18,40 @@ static_assert(std::endian::native == std::endian::little);
 
 enum Flag : std::uint8_t { loaded = 1, same_class = 2 };
 
+/// Where bytes go: first it is seen how many there are, then they are written, each in its place.
+struct Counted {
+    std::size_t size{0};
+    void bytes(const void*, std::size_t count) { size += count; }
+};
+struct Written {
+    char* at;
+    void bytes(const void* from, std::size_t count)
+    {
+        std::memcpy(at, from, count);
+        at += count;
+    }
+};
+
+template <class Into>
 class Packer {
 public:
-    explicit Packer(std::string& out) : out_(out) {}
+    explicit Packer(Into& into) : into_(into) {}
     template <class T>
     void put(T value)
     {
         static_assert(std::is_arithmetic_v<T>);
-        out_.append(reinterpret_cast<const char*>(&value), sizeof value);
+        into_.bytes(&value, sizeof value);
     }
     void text(std::string_view words)
     {
         words = words.substr(0, text_max);
         put(static_cast<std::uint16_t>(words.size()));
-        out_.append(words);
+        into_.bytes(words.data(), words.size());
     }
-    void id(const base::NodeId& id) { out_.append(reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()); }
+    void id(const base::NodeId& id) { into_.bytes(id.bytes.data(), id.bytes.size()); }
 
 private:
-    std::string& out_;
+    Into& into_;
 };
 
 /// Anybody may have edited the file: whatever does not fit makes it bad, and zeros from there on.
@@ -80,7 +96,8 @@ private:
     bool good_{true};
 };
 
-void pack(Packer& to, const fleet::Weighed& one)
+template <class Into>
+void pack(Packer<Into>& to, const fleet::Weighed& one)
 {
     to.id(one.node);
     to.text(one.name);
@@ -91,6 +108,28 @@ void pack(Packer& to, const fleet::Weighed& one)
     for (const double part : {one.cost.wait_s, one.cost.load_s, one.cost.prefill_s, one.cost.decode_s, one.cost.risk_s,
                               one.cached_tokens, one.prefill_rate, one.decode_rate}) {
         to.put(part);
+    }
+}
+
+template <class Into>
+void pack(Into& into, const fleet::Decision& decision, std::size_t kept)
+{
+    into.bytes(mark.data(), mark.size());
+    Packer to(into);
+    to.text(decision.model);
+    to.put(static_cast<std::uint8_t>(decision.chosen ? 1 : 0));
+    if (decision.chosen) {
+        to.id(*decision.chosen);
+    }
+    to.put(decision.prompt_tokens);
+    to.put(decision.output_tokens);
+    to.put(decision.predicted_s);
+    to.put(static_cast<std::int32_t>(decision.ahead));
+    to.text(decision.note);
+    to.put(static_cast<std::uint32_t>(decision.left_out + decision.candidates.size() - kept));
+    to.put(static_cast<std::uint8_t>(kept));
+    for (std::size_t i = 0; i < kept; ++i) {
+        pack(to, decision.candidates[i]);
     }
 }
 
@@ -118,25 +157,14 @@ fleet::Weighed unpack_one(Unpacker& from)
 std::string pack_decision(const fleet::Decision& decision, std::size_t candidates_max)
 {
     const std::size_t kept = std::min({decision.candidates.size(), candidates_max, candidates_limit});
+    Counted counted;
+    pack(counted, decision, kept);
     std::string out;
-    out.reserve(96 + decision.model.size() + decision.note.size() + 128 * kept);
-    out.append(mark);
-    Packer to(out);
-    to.text(decision.model);
-    to.put(static_cast<std::uint8_t>(decision.chosen ? 1 : 0));
-    if (decision.chosen) {
-        to.id(*decision.chosen);
-    }
-    to.put(decision.prompt_tokens);
-    to.put(decision.output_tokens);
-    to.put(decision.predicted_s);
-    to.put(static_cast<std::int32_t>(decision.ahead));
-    to.text(decision.note);
-    to.put(static_cast<std::uint32_t>(decision.left_out + decision.candidates.size() - kept));
-    to.put(static_cast<std::uint8_t>(kept));
-    for (std::size_t i = 0; i < kept; ++i) {
-        pack(to, decision.candidates[i]);
-    }
+    out.resize_and_overwrite(counted.size, [&](char* begin, std::size_t size) {
+        Written written{begin};
+        pack(written, decision, kept);
+        return size;
+    });
     return out;
 }
 

@@ -163,9 +163,8 @@ std::string_view priority_name(fleet::Priority priority)
     return "normal";
 }
 
-store::RequestRecord stored_form(proxy::ExchangeRecord&& record)
+void store_form(proxy::ExchangeRecord&& record, store::RequestRecord& out)
 {
-    store::RequestRecord out;
     out.tokens_per_s = tokens_per_s(record);
     out.cached_tokens = cached_tokens(record);
     if (record.decision) {
@@ -208,6 +207,12 @@ store::RequestRecord stored_form(proxy::ExchangeRecord&& record)
     out.num_ctx_asked = record.num_ctx;
     out.done_reason = std::move(record.done_reason);
     out.user_agent = std::move(record.user_agent);
+}
+
+store::RequestRecord stored_form(proxy::ExchangeRecord&& record)
+{
+    store::RequestRecord out;
+    store_form(std::move(record), out);
     return out;
 }
 

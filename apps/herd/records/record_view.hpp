@@ -12,6 +12,8 @@ namespace herd::app {
 
 /// Moves what can be moved. `seq` is the caller's business.
 [[nodiscard]] store::RequestRecord stored_form(proxy::ExchangeRecord&& record);
+/// The same into one that is new, where it is to stay: it is large, and moving it is felt.
+void store_form(proxy::ExchangeRecord&& record, store::RequestRecord& into);
 
 /// One JSON object, compact. With `detail` also what only /requests/{id} tells: the decision with all its
 /// candidates, and the parts of the node's own time.
