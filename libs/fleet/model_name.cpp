@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace herd::fleet {
 namespace {
@@ -112,7 +113,15 @@ Parts split(std::string_view text)
     return parts;
 }
 
-constexpr bool is_plain(char c) { return is_alnum(c) || c == '_' || c == '-' || c == '.'; }
+/// What may stand in a model's name or tag.
+constexpr auto plain = [] {
+    std::array<bool, 256> table{};
+    for (unsigned c = 0; c < table.size(); ++c) {
+        const auto letter = static_cast<char>(c);
+        table[c] = is_alnum(letter) || letter == '_' || letter == '-' || letter == '.';
+    }
+    return table;
+}();
 
 /// "model" or "model:tag", as nearly all names are, in one go: nothing of a host, a namespace or a cloud. False: not
 /// one of them (which says nothing about whether it is a good name).
@@ -123,7 +132,7 @@ bool parse_plain(std::string_view text, ModelName& name)
     const auto tag = colon < text.size() ? text.substr(colon + 1) : default_tag;
     const auto good = [](std::string_view part) {
         return !part.empty() && part.size() <= part_length_max && (is_alnum(part.front()) || part.front() == '_')
-            && std::ranges::all_of(part, is_plain);
+            && std::ranges::all_of(part, [](char c) { return plain[static_cast<unsigned char>(c)]; });
     };
     if (!good(model) || !good(tag) || ends_with_ignoring_case(tag, "cloud") || ends_with_ignoring_case(tag, "local")) {
         return false;
@@ -133,9 +142,9 @@ bool parse_plain(std::string_view text, ModelName& name)
     name.display.append(model).append(1, ':').append(tag);
     constexpr std::string_view place = "registry.ollama.ai/library/";
     name.key.reserve(place.size() + name.display.size());
-    name.key = place;
-    for (const char c : name.display) {
-        name.key += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    name.key.append(place).append(name.display);
+    for (char& c : name.key) {
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     }
     return true;
 }
