@@ -182,7 +182,7 @@ void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts
     texts.labels = words_text(record.labels);
     const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
     Writer to(statement, row);
-    to << number(record.seq) << record.id << std::int64_t{record.at.time_since_epoch().count()} << record.client
+    to << (row == 0 ? std::optional{number(record.seq)} : std::nullopt) << record.id << std::int64_t{record.at.time_since_epoch().count()} << record.client
                       << record.key << record.frontend << record.api << record.method << record.path << record.model
                       << record.requested_model << record.node << texts.attempts << number(record.attempts.size())
                       << std::int64_t{record.status} << record.termination << std::int64_t{record.stream} << texts.tags

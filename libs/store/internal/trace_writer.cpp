@@ -130,12 +130,14 @@ base::Result<void> TraceWriter::insert_all(Records records)
     newest_.reset();
     while (!records.empty()) {
         const Records next = records.first(std::min(records.size(), together));
-        bool grow = true; // as always unless the clock was set back: no number can be taken
+        // As always unless the clock was set back or some were dropped: no number is taken, and each follows the last.
+        std::uint64_t due = next.front()->seq;
+        bool in_line = due > newest;
         for (const auto& record : next) {
-            grow = grow && record->seq > newest;
+            in_line = in_line && record->seq == due++;
             newest = std::max(newest, record->seq);
         }
-        if (next.size() == together && grow) {
+        if (next.size() == together && in_line) {
             if (auto done = insert_rows(insert_many_, next); !done) {
                 return done;
             }
@@ -151,7 +153,7 @@ base::Result<void> TraceWriter::insert_all(Records records)
     return {};
 }
 
-/// One statement: a row each. Of several none has a number that is taken.
+/// One statement: a row each. Several have numbers that follow each other and are not taken.
 base::Result<void> TraceWriter::insert_rows(Statement& statement, Records records)
 {
     for (std::size_t i = 0; i < records.size(); ++i) {

@@ -198,6 +198,18 @@ TEST_CASE("a number that is taken costs no other record, whatever comes with it"
     CHECK(std::ranges::count_if(found, [](const RequestRecord& one) { return one.id.ends_with('b'); }) == 100);
 }
 
+TEST_CASE("records keep their numbers, also where some before them were dropped")
+{
+    Traces traces;
+    auto some = records(1'000'001, 200); // another life than the one before
+    std::erase_if(some, [](const RequestRecord& one) { return one.seq % 37 == 0; });
+    traces.keep(records(1, 20));
+    traces.keep(some);
+    const auto found = traces.list({.limit = 1000});
+    CHECK(found.size() == some.size() + 20);
+    CHECK(std::ranges::all_of(found, [](const RequestRecord& one) { return one.id == "r" + std::to_string(one.seq); }));
+}
+
 TEST_CASE("the file belongs to its owner alone")
 {
     Traces traces;
