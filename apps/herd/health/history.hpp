@@ -3,6 +3,7 @@
 // were loaded again and again, queues over some minutes, speeds against a node's own past. Bounded: per node,
 // per model on a node, and in all; what is silent for a day is dropped.
 #include "base/text_pair.hpp"
+#include "fleet/model_name.hpp"
 #include "fleet/profile.hpp"
 #include "fleet/snapshot.hpp"
 #include "herd/health/traffic.hpp"
@@ -228,12 +229,14 @@ private:
     void note_turned_away(const Finished& exchange);
     static void note_ever(const Finished& exchange, Pairing& pair);
     void sweep(base::Instant now);
+    const fleet::ModelName& name_of(std::string_view model);
     Pairing* pairing(const std::string& node, std::string_view model);
     NodeTraffic* traffic_of(const std::string& node);
 
     std::map<base::NodeId, NodeMemory> nodes_;
     std::map<std::string, NodeTraffic> traffic_;
     Pairings pairings_;
+    std::map<std::string, fleet::ModelName, std::less<>> names_; ///< as read, by spelling
     std::map<std::string, Windows> fallbacks_; ///< by the model asked for
     std::map<std::string, Windows> errors_; ///< by status and termination
     std::map<std::string, TurnedAway> turned_away_;

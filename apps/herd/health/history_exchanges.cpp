@@ -64,9 +64,22 @@ Counts counts_of(const Finished& exchange)
 
 } // namespace
 
+/// As ModelName::parse() reads it. The same few come with every request.
+const fleet::ModelName& History::name_of(std::string_view model)
+{
+    const auto known = names_.find(model);
+    if (known != names_.end()) {
+        return known->second;
+    }
+    if (names_.size() >= pairings_max) {
+        names_.clear();
+    }
+    return names_.emplace(model, fleet::ModelName::parse(model)).first->second;
+}
+
 Pairing* History::pairing(const std::string& node, std::string_view model)
 {
-    const fleet::ModelName name = fleet::ModelName::parse(model);
+    const fleet::ModelName& name = name_of(model);
     if (node.empty() || name.key.empty()) {
         return nullptr;
     }

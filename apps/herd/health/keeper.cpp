@@ -69,27 +69,28 @@ bool counts(const store::RequestRecord& record) { return record.api != "admin"; 
 
 Finished finished_of(const store::RequestRecord& record)
 {
-    Finished finished;
-    finished.node = record.node;
-    finished.model = record.model;
-    finished.requested = record.requested_model;
-    finished.status = record.status;
-    finished.termination = record.termination;
+    Finished finished{
+        .node = record.node,
+        .model = record.model,
+        .requested = record.requested_model,
+        .status = record.status,
+        .termination = record.termination,
+        .timings = {.load = record.load.value_or(base::Duration{}),
+                    .eval = record.eval.value_or(base::Duration{}),
+                    .prompt_tokens = record.prompt_tokens.value_or(0),
+                    .output_tokens = record.output_tokens.value_or(0)},
+        .first_byte = record.ttft,
+        .total = record.total,
+        .fallback = record.fallback,
+        .kind = kind_of(record.path),
+        .cached_tokens = record.prompt_tokens ? record.cached_tokens.value_or(0) : -1,
+        .context_asked = record.num_ctx_asked.value_or(0),
+        .context_used = record.num_ctx_used.value_or(0),
+        .other_class = record.load.value_or(base::Duration{}) > real_load && expected_another_class(record.decision),
+    };
     for (const store::RecordedAttempt& attempt : record.attempts) {
         finished.attempts.push_back({attempt.node, outcome_of(attempt.outcome)});
     }
-    finished.timings.load = record.load.value_or(base::Duration{});
-    finished.timings.eval = record.eval.value_or(base::Duration{});
-    finished.timings.prompt_tokens = record.prompt_tokens.value_or(0);
-    finished.timings.output_tokens = record.output_tokens.value_or(0);
-    finished.first_byte = record.ttft;
-    finished.total = record.total;
-    finished.fallback = record.fallback;
-    finished.kind = kind_of(record.path);
-    finished.cached_tokens = record.prompt_tokens ? record.cached_tokens.value_or(0) : -1;
-    finished.context_asked = record.num_ctx_asked.value_or(0);
-    finished.context_used = record.num_ctx_used.value_or(0);
-    finished.other_class = finished.timings.load > real_load && expected_another_class(record.decision);
     return finished;
 }
 
