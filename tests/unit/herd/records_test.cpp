@@ -10,6 +10,7 @@
 #include "support/catch.hpp"
 #include "support/run.hpp"
 
+#include <array>
 #include <future>
 #include <limits>
 #include <set>
@@ -407,6 +408,37 @@ TEST_CASE("metrics count what happened, and clients cannot make them grow withou
             CHECK(names.insert(line.substr(0, line.rfind(' '))).second);
         }
     }
+}
+
+TEST_CASE("requests of many kinds are counted under their own labels, each time they come")
+{
+    app::Metrics metrics({.models = 9, .nodes = 9, .series_per_family = 50}); // fewer than there are kinds
+    auto early = stored(); // of a model that no node served yet
+    early.model = "model0";
+    early.node = "node0";
+    early.status = 503;
+    metrics.count(early);
+    for (int round = 0; round < 3; ++round) {
+        for (int kind = 0; kind < 64; ++kind) {
+            auto one = stored();
+            one.model = "model" + std::to_string(kind % 2);
+            one.node = "node" + std::to_string(kind / 2 % 2);
+            one.status = 200 + kind / 4 % 4;
+            one.termination = std::array{"--", "CD", "ND", "TD"}.at(static_cast<std::size_t>(kind / 16));
+            one.prompt_tokens = 10;
+            metrics.count(one);
+        }
+    }
+    metrics.count(early);
+    const std::string text = metrics.text(fleet::Snapshot{}, {});
+    const auto has = [&text](const std::string& line) { return text.find('\n' + line + '\n') != std::string::npos; };
+    CHECK(has(R"(herd_requests_total{api="ollama",code="503",model="",node="node0"} 1)"));
+    CHECK(has(R"(herd_requests_total{api="ollama",code="503",model="model0",node="node0"} 1)"));
+    CHECK(has(R"(herd_requests_total{api="ollama",code="202",model="model1",node="node0"} 12)"));
+    CHECK(has(R"(herd_request_terminations_total{end="CD"} 48)"));
+    CHECK(has(R"(herd_request_duration_seconds_count{api="ollama",model="model1"} 96)"));
+    CHECK(has(R"(herd_ttft_seconds_count{model="model0",node="node1"} 48)"));
+    CHECK(has(R"(herd_tokens_total{kind="prompt",model="model1",node="node1"} 480)"));
 }
 
 TEST_CASE("metrics tell a node that said goodbye from one that fell, and the free memory of all its GPUs")
