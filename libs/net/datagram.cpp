@@ -1,6 +1,7 @@
 #include "net/datagram.hpp"
 
 #include "base/log.hpp"
+#include "net/raw_address.hpp"
 
 #include <algorithm>
 #include <array>
@@ -22,36 +23,6 @@ constexpr int ipv6_multicast_all = 29;
 constexpr std::size_t receive_bytes = 2048;
 constexpr int batch_limit = 256; ///< datagrams read before others on the loop get their turn
 
-struct RawAddress {
-    ::sockaddr_storage storage{};
-    ::socklen_t length{sizeof(::sockaddr_storage)};
-
-    [[nodiscard]] ::sockaddr* get() { return reinterpret_cast<::sockaddr*>(&storage); } // NOLINT
-};
-
-RawAddress raw(const base::Endpoint& endpoint, unsigned interface)
-{
-    RawAddress result;
-    const auto& bytes = endpoint.address.bytes();
-    if (endpoint.address.is_v4()) {
-        ::sockaddr_in in{};
-        in.sin_family = AF_INET;
-        in.sin_port = htons(endpoint.port);
-        std::memcpy(&in.sin_addr, bytes.data(), 4);
-        std::memcpy(&result.storage, &in, sizeof in);
-        result.length = sizeof in;
-    } else {
-        ::sockaddr_in6 in{};
-        in.sin6_family = AF_INET6;
-        in.sin6_port = htons(endpoint.port);
-        in.sin6_scope_id = endpoint.address.scope() != 0 ? endpoint.address.scope() : interface;
-        std::memcpy(&in.sin6_addr, bytes.data(), 16);
-        std::memcpy(&result.storage, &in, sizeof in);
-        result.length = sizeof in;
-    }
-    return result;
-}
-
 base::IpAddress from_in(const ::in_addr& in)
 {
     std::array<std::uint8_t, 4> bytes{};
@@ -64,18 +35,6 @@ base::IpAddress from_in6(const ::in6_addr& in, std::uint32_t scope)
     std::array<std::uint8_t, 16> bytes{};
     std::memcpy(bytes.data(), &in, bytes.size());
     return base::IpAddress::v6(bytes, scope);
-}
-
-base::Endpoint endpoint_of(const ::sockaddr_storage& storage)
-{
-    if (storage.ss_family == AF_INET) {
-        ::sockaddr_in in{};
-        std::memcpy(&in, &storage, sizeof in);
-        return {from_in(in.sin_addr), ntohs(in.sin_port)};
-    }
-    ::sockaddr_in6 in{};
-    std::memcpy(&in, &storage, sizeof in);
-    return {from_in6(in.sin6_addr, in.sin6_scope_id), ntohs(in.sin6_port)};
 }
 
 bool set(int fd, int level, int name, int value) { return ::setsockopt(fd, level, name, &value, sizeof value) == 0; }
@@ -130,15 +89,15 @@ base::Result<BoundSocket> bind_udp(const base::Endpoint& at, const UdpOptions& o
     if (!fd.valid() || !configure(fd.get(), v6, options)) {
         return std::unexpected(os_error(errno, at));
     }
-    RawAddress address = raw(at, 0);
-    if (::bind(fd.get(), address.get(), address.length) != 0) {
+    const RawAddress address(at);
+    if (::bind(fd.get(), address.address(), address.length) != 0) {
         return std::unexpected(os_error(errno, at));
     }
     RawAddress bound;
-    if (::getsockname(fd.get(), bound.get(), &bound.length) != 0) {
+    if (::getsockname(fd.get(), bound.address(), &bound.length) != 0) {
         return std::unexpected(os_error(errno, at));
     }
-    return BoundSocket{std::move(fd), endpoint_of(bound.storage)};
+    return BoundSocket{std::move(fd), bound.endpoint()};
 }
 
 struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::State> {
@@ -187,7 +146,7 @@ struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::Stat
         RawAddress from;
         ::iovec vector{buffer.data(), buffer.size()};
         ::msghdr message{};
-        message.msg_name = from.get();
+        message.msg_name = from.address();
         message.msg_namelen = from.length;
         message.msg_iov = &vector;
         message.msg_iovlen = 1;
@@ -201,7 +160,7 @@ struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::Stat
             return Read::error; // a pending ICMP error, reported once; the queue tells whose it was
         }
         Received received;
-        received.from = endpoint_of(from.storage);
+        received.from = from.endpoint();
         received.truncated = static_cast<std::size_t>(n) > buffer.size();
         received.bytes = {buffer.data(), std::min(static_cast<std::size_t>(n), buffer.size())};
         read_control(message, received);
@@ -237,7 +196,7 @@ struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::Stat
             RawAddress to;
             ::iovec vector{buffer.data(), buffer.size()};
             ::msghdr message{};
-            message.msg_name = to.get();
+            message.msg_name = to.address();
             message.msg_namelen = to.length;
             message.msg_iov = &vector;
             message.msg_iovlen = 1;
@@ -251,7 +210,7 @@ struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::Stat
                 const bool v6 = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR;
                 if ((v4 || v6) && on_unreachable
                     && control_value<::sock_extended_err>(*c).ee_errno == ECONNREFUSED) {
-                    on_unreachable(endpoint_of(to.storage));
+                    on_unreachable(to.endpoint());
                 }
             }
         }
@@ -259,10 +218,10 @@ struct DatagramSocket::State : std::enable_shared_from_this<DatagramSocket::Stat
 
     int send_once(const base::Endpoint& to, std::span<const std::uint8_t> bytes, unsigned interface, const base::IpAddress& from)
     {
-        RawAddress target = raw(to, interface);
+        RawAddress target(to, interface);
         ::iovec vector{const_cast<std::uint8_t*>(bytes.data()), bytes.size()}; // NOLINT: iovec is not const
         ::msghdr message{};
-        message.msg_name = target.get();
+        message.msg_name = target.address();
         message.msg_namelen = target.length;
         message.msg_iov = &vector;
         message.msg_iovlen = 1;

@@ -1,5 +1,6 @@
 #include "net/loop.hpp"
 
+#include "net/poller.hpp"
 #include "net/timer.hpp"
 #include "net/virtual_clock.hpp"
 
@@ -141,6 +142,17 @@ Loop::~Loop()
     // Now the context destroys the tasks that still wait, and their deadlines leave the sweep's list.
     ended_ = true;
     sweep_->timer.reset();
+    if (poller_) {
+        poller_->stop();
+    }
+}
+
+Poller& Loop::poller()
+{
+    if (!poller_) {
+        poller_ = std::make_unique<Poller>(*this);
+    }
+    return *poller_;
 }
 
 base::Instant Loop::now() const { return LoopClock::now(); }

@@ -13,6 +13,7 @@ namespace herd::net {
 using Callback = std::move_only_function<void()>;
 
 class Deadline;
+class Poller;
 
 class Loop {
 public:
@@ -41,6 +42,9 @@ public:
     void run();
     void stop(); ///< Thread: any.
 
+    /// Of this loop's sockets; made when first asked for. Thread: the loop's.
+    [[nodiscard]] Poller& poller();
+
     /// Largest delay seen between "due" and "ran" of the sweep since the last call: how late this loop is.
     [[nodiscard]] base::Duration take_lateness();
 
@@ -48,7 +52,9 @@ private:
     friend class Deadline;
     struct Sweep;
     bool ended_{false};
-    std::unique_ptr<Sweep> sweep_; // outlives the context: tasks that end with it may hold deadlines
+    // These outlive the context: tasks that end with it may hold deadlines and sockets.
+    std::unique_ptr<Sweep> sweep_;
+    std::unique_ptr<Poller> poller_;
     // One thread runs it: the reactor needs no locks. (Posting from other threads is still safe.)
     ::asio::io_context context_{ASIO_CONCURRENCY_HINT_UNSAFE_IO};
 };

@@ -1,8 +1,9 @@
 #include "net/socket.hpp"
 
+#include "net/raw_address.hpp"
+
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <vector>
 
 #include <netinet/in.h>
@@ -12,46 +13,6 @@
 namespace herd::net {
 
 namespace {
-
-struct RawAddress {
-    ::sockaddr_storage storage{};
-    ::socklen_t length{0};
-};
-
-RawAddress raw(const base::Endpoint& endpoint)
-{
-    RawAddress result;
-    if (endpoint.address.is_v4()) {
-        ::sockaddr_in in{};
-        in.sin_family = AF_INET;
-        in.sin_port = htons(endpoint.port);
-        std::memcpy(&in.sin_addr, endpoint.address.bytes().data(), 4);
-        std::memcpy(&result.storage, &in, sizeof in);
-        result.length = sizeof in;
-    } else {
-        ::sockaddr_in6 in{};
-        in.sin6_family = AF_INET6;
-        in.sin6_port = htons(endpoint.port);
-        in.sin6_scope_id = endpoint.address.scope();
-        std::memcpy(&in.sin6_addr, endpoint.address.bytes().data(), 16);
-        std::memcpy(&result.storage, &in, sizeof in);
-        result.length = sizeof in;
-    }
-    return result;
-}
-
-std::uint16_t bound_port(int fd)
-{
-    ::sockaddr_storage storage{};
-    ::socklen_t length = sizeof storage;
-    if (::getsockname(fd, reinterpret_cast<::sockaddr*>(&storage), &length) != 0) { // NOLINT
-        return 0;
-    }
-    // Port sits at the same place in both families.
-    ::sockaddr_in in{};
-    std::memcpy(&in, &storage, sizeof in);
-    return ntohs(in.sin_port);
-}
 
 base::Result<Fd> bind_one(const base::Endpoint& at, bool share)
 {
@@ -66,8 +27,8 @@ base::Result<Fd> bind_one(const base::Endpoint& at, bool share)
     if (at.address.is_v6()) {
         ok = ok && ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0;
     }
-    const RawAddress address = raw(at);
-    ok = ok && ::bind(fd.get(), reinterpret_cast<const ::sockaddr*>(&address.storage), address.length) == 0; // NOLINT
+    const RawAddress address(at);
+    ok = ok && ::bind(fd.get(), address.address(), address.length) == 0;
     ok = ok && ::listen(fd.get(), 4096) == 0;
     if (!ok) {
         const std::error_code cause(errno, std::generic_category());
@@ -96,7 +57,7 @@ base::Result<std::vector<BoundSocket>> bind_tcp(const base::Endpoint& at, int co
         if (!probe) {
             return std::unexpected(probe.error());
         }
-        local.port = bound_port(probe->get());
+        local.port = local_endpoint(probe->get()).port;
     }
     std::vector<BoundSocket> sockets;
     for (int i = 0; i < copies; ++i) {
@@ -104,7 +65,7 @@ base::Result<std::vector<BoundSocket>> bind_tcp(const base::Endpoint& at, int co
         if (!fd) {
             return std::unexpected(fd.error());
         }
-        local.port = bound_port(fd->get());
+        local.port = local_endpoint(fd->get()).port;
         sockets.push_back({std::move(*fd), local});
     }
     return sockets;
