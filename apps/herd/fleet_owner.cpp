@@ -18,7 +18,7 @@ FleetOwner::FleetOwner(net::Loop& loop, const fleet::FleetOptions& options, base
 {
 }
 
-void FleetOwner::post(fleet::Event event)
+void FleetOwner::post(fleet::Event&& event)
 {
     if (loop_.executor().running_in_this_thread()) {
         apply(std::move(event)); // as dispatch() would, without wrapping a large event up
@@ -27,43 +27,45 @@ void FleetOwner::post(fleet::Event event)
     loop_.dispatch([this, event = std::move(event)]() mutable { apply(std::move(event)); });
 }
 
-bool FleetOwner::apply_now(const fleet::Event& event)
+bool FleetOwner::acquire_now(fleet::Ticket ticket, const fleet::Profile& profile)
 {
     if (!loop_.executor().running_in_this_thread() || applying_) {
         return false;
     }
-    apply_all(event);
+    apply_all([&] { fleet_.acquire(ticket, profile, loop_.now(), loop_.wall(), effects_); });
     return true;
 }
 
-void FleetOwner::apply(fleet::Event event)
+void FleetOwner::apply(fleet::Event&& event)
 {
     assert_on_loop();
     if (applying_) {
         waiting_.push_back(std::move(event)); // raised by a handler of the event that is being applied
         return;
     }
-    apply_all(event);
+    apply_all([&] { fleet_.apply(event, loop_.now(), loop_.wall(), effects_); });
 }
 
-/// The event, and what its handlers raise.
-void FleetOwner::apply_all(const fleet::Event& event)
+/// What happened, and what its handlers raise.
+template <class Take>
+void FleetOwner::apply_all(const Take& first)
 {
     applying_ = true;
-    step(event);
+    step(first);
     while (!waiting_.empty()) {
         const fleet::Event next = std::move(waiting_.front());
         waiting_.pop_front();
-        step(next);
+        step([&] { fleet_.apply(next, loop_.now(), loop_.wall(), effects_); });
     }
     applying_ = false;
     rearm();
 }
 
-void FleetOwner::step(const fleet::Event& event)
+template <class Take>
+void FleetOwner::step(const Take& take)
 {
     effects_.clear();
-    fleet_.apply(event, loop_.now(), loop_.wall(), effects_);
+    take();
     for (fleet::Effect& effect : effects_) { // what handlers raise waits, so nobody else writes here
         carry_out(effect);
     }

@@ -23,12 +23,12 @@ public:
     FleetOwner(net::Loop& loop, const fleet::FleetOptions& options, base::Rng rng);
 
     /// Applies now; when called from inside an effect handler, right after the current event.
-    void apply(fleet::Event event);
+    void apply(fleet::Event&& event);
     /// Applies on the fleet loop: at once when called there, else posted. Thread: any.
-    void post(fleet::Event event);
-    /// The same for an event that its owner needs back. False: not now, because this is another thread or an event is
+    void post(fleet::Event&& event);
+    /// AcquireWanted for an asker that keeps its profile. False: not now, because this is another thread or an event is
     /// being applied; nothing was done. Thread: any.
-    [[nodiscard]] bool apply_now(const fleet::Event& event);
+    [[nodiscard]] bool acquire_now(fleet::Ticket ticket, const fleet::Profile& profile);
 
     /// Carries out what is not the owner's own business. Set once, before the first event.
     void on_effect(EffectHandler handler) { handler_ = std::move(handler); }
@@ -55,8 +55,10 @@ public:
     void stop();
 
 private:
-    void apply_all(const fleet::Event& event);
-    void step(const fleet::Event& event);
+    template <class Take>
+    void apply_all(const Take& first);
+    template <class Take>
+    void step(const Take& take);
     void carry_out(fleet::Effect& effect);
     void rearm();
     void snapshot_changed();

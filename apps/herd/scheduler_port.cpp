@@ -12,20 +12,15 @@ SchedulerPort::SchedulerPort(net::Loop& loop, FleetOwner& owner, std::uint16_t i
     owner_.attach(*this);
 }
 
-std::optional<SchedulerPort::Answer> SchedulerPort::try_acquire(fleet::Ticket ticket, fleet::Profile& profile)
+bool SchedulerPort::try_acquire(fleet::Ticket ticket, const fleet::Profile& profile, Answer& answer)
 {
     asked_ = ticket;
-    fleet::Event event(std::in_place_type<fleet::AcquireWanted>, ticket, std::move(profile));
-    const bool applied = owner_.apply_now(event);
-    auto& lent = std::get<fleet::AcquireWanted>(event).profile;
-    if (!applied) {
-        owner_.post(fleet::AcquireWanted{ticket, lent});
+    answer_ = &answer;
+    if (!owner_.acquire_now(ticket, profile)) {
+        owner_.post(fleet::AcquireWanted{ticket, profile});
     }
-    profile = std::move(lent);
-    if (answered_) {
-        asked_ = 0;
-    }
-    return std::exchange(answered_, std::nullopt);
+    answer_ = nullptr;
+    return asked_ == 0;
 }
 
 net::Task<SchedulerPort::Answer> SchedulerPort::acquire(fleet::Ticket ticket, fleet::Profile profile)
@@ -60,7 +55,7 @@ void SchedulerPort::cancel(fleet::Ticket ticket)
 
 void SchedulerPort::finished(fleet::LeaseId lease, fleet::Outcome outcome)
 {
-    owner_.post(fleet::LeaseFinished{lease, std::move(outcome)});
+    owner_.post(fleet::Event(std::in_place_type<fleet::LeaseFinished>, lease, std::move(outcome)));
 }
 
 net::Task<fleet::Decision> SchedulerPort::explain(fleet::Profile profile)
@@ -75,7 +70,7 @@ net::Task<std::optional<fleet::Standing>> SchedulerPort::standing(fleet::Ticket 
     co_return co_await on_loop(loop_, owner_.loop(), std::move(work));
 }
 
-void SchedulerPort::deliver(fleet::Ticket ticket, Answer answer)
+void SchedulerPort::deliver(fleet::Ticket ticket, Answer&& answer)
 {
     if (&loop_ == &owner_.loop()) {
         received(ticket, std::move(answer));
@@ -84,10 +79,11 @@ void SchedulerPort::deliver(fleet::Ticket ticket, Answer answer)
     loop_.post([this, ticket, answer = std::move(answer)]() mutable { received(ticket, std::move(answer)); });
 }
 
-void SchedulerPort::received(fleet::Ticket ticket, Answer answer)
+void SchedulerPort::received(fleet::Ticket ticket, Answer&& answer)
 {
-    if (ticket == asked_) {
-        answered_ = std::move(answer);
+    if (ticket == asked_ && answer_ != nullptr) {
+        *answer_ = std::move(answer);
+        asked_ = 0;
         return;
     }
     const auto found = waiting_.find(ticket);

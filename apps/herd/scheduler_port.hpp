@@ -18,7 +18,7 @@ public:
     SchedulerPort(net::Loop& loop, FleetOwner& owner, std::uint16_t index);
 
     fleet::Ticket new_ticket() override { return (std::uint64_t{index_} << 48) | ++last_ticket_; }
-    std::optional<Answer> try_acquire(fleet::Ticket ticket, fleet::Profile& profile) override;
+    bool try_acquire(fleet::Ticket ticket, const fleet::Profile& profile, Answer& answer) override;
     net::Task<Answer> acquire(fleet::Ticket ticket, fleet::Profile profile) override;
     void cancel(fleet::Ticket ticket) override;
     void finished(fleet::LeaseId lease, fleet::Outcome outcome) override;
@@ -28,7 +28,7 @@ public:
     void tell(fleet::Event event) override { owner_.post(std::move(event)); }
     net::Task<std::shared_ptr<const fleet::Snapshot>> fresh_snapshot() override;
 
-    void deliver(fleet::Ticket ticket, Answer answer);
+    void deliver(fleet::Ticket ticket, Answer&& answer);
     void publish(std::shared_ptr<const fleet::Snapshot> snapshot);
     [[nodiscard]] static std::size_t index_of(fleet::Ticket ticket) { return static_cast<std::size_t>(ticket >> 48); }
 
@@ -38,14 +38,14 @@ private:
         net::Event event;
         std::optional<Answer> answer;
     };
-    void received(fleet::Ticket ticket, Answer answer);
+    void received(fleet::Ticket ticket, Answer&& answer);
 
     net::Loop& loop_;
     FleetOwner& owner_;
     std::uint16_t index_;
     std::uint64_t last_ticket_{0};
     fleet::Ticket asked_{0};         // by try_acquire(): the question is put already
-    std::optional<Answer> answered_; // to it, while it is being put
+    Answer* answer_{nullptr};        // where its answer goes, while it is being put
     std::map<fleet::Ticket, Waiting*> waiting_; // the objects live in acquire()'s frame
     std::shared_ptr<const fleet::Snapshot> snapshot_;
 };

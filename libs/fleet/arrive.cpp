@@ -8,45 +8,44 @@
 
 namespace herd::fleet {
 
-void Dispatcher::acquire(const AcquireWanted& event, Step& step)
+void Dispatcher::acquire(Ticket ticket, const Profile& profile, Step& step)
 {
-    HERD_ASSERT(!waiting_.contains(event.ticket));
+    HERD_ASSERT(!waiting_.contains(ticket));
     ++asked_;
-    const auto& profile = event.profile;
     if (profile.attempt == 0) {
         ++totals_.requests;
         budget_.note_request(step.now);
     } else {
         ++totals_.retries;
         if (!retry_is_free(profile) && !budget_.spend(step.now, options_.retry_budget, options_.retry_budget_min)) {
-            refuse(event.ticket, base::Errc::attempts_failed, "too many requests are being retried", come_back_in, step);
+            refuse(ticket, base::Errc::attempts_failed, "too many requests are being retried", come_back_in, step);
             return;
         }
     }
     if (profile.deadline != base::Instant{} && profile.deadline <= step.now) {
-        refuse(event.ticket, base::Errc::deadline_passed, "the deadline had passed on arrival",
+        refuse(ticket, base::Errc::deadline_passed, "the deadline had passed on arrival",
                retry_estimate(profile, step.now), step);
         return;
     }
     auto judgement = judge(profile, step.now, true);
-    if (settle_now(event.ticket, profile, judgement, step)) {
+    if (settle_now(ticket, profile, judgement, step)) {
         return;
     }
-    if (judgement.fate != Fate::routable && judgement.fate != Fate::settle && fall_back(event, step)) {
+    if (judgement.fate != Fate::routable && judgement.fate != Fate::settle && fall_back(ticket, profile, step)) {
         return;
     }
     if (judgement.fate == Fate::routable && !fits_somewhere(profile, step.now)) {
         judgement = unfit(profile);
-        if (fall_back(event, step)) {
+        if (fall_back(ticket, profile, step)) {
             return;
         }
     }
     if (judgement.fate == Fate::refuse) {
         const bool later = judgement.why == base::Errc::no_node || judgement.why == base::Errc::attempts_failed;
-        refuse(event.ticket, judgement.why, judgement.message, later ? come_back_in : base::Duration{}, step);
+        refuse(ticket, judgement.why, judgement.message, later ? come_back_in : base::Duration{}, step);
         return;
     }
-    enqueue(event, judgement, step);
+    enqueue(ticket, profile, judgement, step);
 }
 
 /// Grants at once where that is right; candidates_ are those of the judgement.
@@ -96,23 +95,23 @@ bool Dispatcher::retry_is_free(const Profile& profile) const
 }
 
 /// Another model, as the client allows: the first that somebody could serve in time.
-bool Dispatcher::fall_back(const AcquireWanted& event, Step& step)
+bool Dispatcher::fall_back(Ticket ticket, const Profile& profile, Step& step)
 {
-    for (std::size_t i = 0; i < event.profile.fallbacks.size(); ++i) {
-        const auto& other = event.profile.fallbacks[i];
-        if (other.key.empty() || other.key == event.profile.model_key) {
+    for (std::size_t i = 0; i < profile.fallbacks.size(); ++i) {
+        const auto& other = profile.fallbacks[i];
+        if (other.key.empty() || other.key == profile.model_key) {
             continue;
         }
-        AcquireWanted instead = event;
-        instead.profile.model_key = other.key;
-        instead.profile.model = other.model;
-        instead.profile.fallbacks.erase(instead.profile.fallbacks.begin(),
-                                        instead.profile.fallbacks.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-        const auto judgement = judge(instead.profile, step.now, false);
+        Profile instead = profile;
+        instead.model_key = other.key;
+        instead.model = other.model;
+        instead.is_fallback = true;
+        instead.fallbacks.erase(instead.fallbacks.begin(), instead.fallbacks.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+        const auto judgement = judge(instead, step.now, false);
         if (judgement.fate != Fate::routable) {
             continue;
         }
-        if (settle_now(instead.ticket, instead.profile, judgement, step)) {
+        if (settle_now(ticket, instead, judgement, step)) {
             ++totals_.fallbacks;
             return true;
         }
@@ -121,41 +120,40 @@ bool Dispatcher::fall_back(const AcquireWanted& event, Step& step)
             continue;
         }
         ++totals_.fallbacks;
-        enqueue(instead, judgement, step);
+        enqueue(ticket, instead, judgement, step);
         return true;
     }
     return false;
 }
 
 /// Whether the queue takes one more; refuses if not.
-bool Dispatcher::may_queue(const AcquireWanted& event, Step& step)
+bool Dispatcher::may_queue(Ticket ticket, const Profile& profile, Step& step)
 {
-    const auto line = lines_.find({event.profile.need, event.profile.model_key});
+    const auto line = lines_.find({profile.need, profile.model_key});
     const auto waiting = line == lines_.end() ? 0 : line->second.size();
     if (waiting < options_.queue_per_model) {
         return true;
     }
-    if (!fall_back(event, step)) {
-        refuse(event.ticket, base::Errc::queue_full, "the queue of this model is full",
-               retry_estimate(event.profile, step.now), step);
+    if (!fall_back(ticket, profile, step)) {
+        refuse(ticket, base::Errc::queue_full, "the queue of this model is full",
+               retry_estimate(profile, step.now), step);
     }
     return false;
 }
 
-void Dispatcher::enqueue(const AcquireWanted& event, const Judgement& judgement, Step& step)
+void Dispatcher::enqueue(Ticket ticket, const Profile& profile, const Judgement& judgement, Step& step)
 {
-    const bool room = judgement.fate != Fate::routable || event.profile.need != Need::slot || room_to_wait();
+    const bool room = judgement.fate != Fate::routable || profile.need != Need::slot || room_to_wait();
     if (!room) {
-        refuse(event.ticket, base::Errc::queue_full, "as many wait for these nodes as may",
-               retry_estimate(event.profile, step.now), step);
+        refuse(ticket, base::Errc::queue_full, "as many wait for these nodes as may",
+               retry_estimate(profile, step.now), step);
     }
-    if (!room || !may_queue(event, step)) {
+    if (!room || !may_queue(ticket, profile, step)) {
         return;
     }
-    const auto& profile = event.profile;
     const LineKey key{profile.need, profile.model_key};
-    auto& waiter = waiting_[event.ticket];
-    waiter.ticket = event.ticket;
+    auto& waiter = waiting_[ticket];
+    waiter.ticket = ticket;
     waiter.profile = profile;
     waiter.queued_at = step.now;
     waiter.deadline = step.now + options_.queue_timeout;
@@ -184,7 +182,7 @@ void Dispatcher::enqueue(const AcquireWanted& event, const Judgement& judgement,
                 look_again(key, step.now + look_again_in);
             }
         }
-        reject_early(event.ticket, step);
+        reject_early(ticket, step);
     }
 }
 

@@ -176,7 +176,7 @@ void Dispatcher::review(const LineKey& key, Step& step)
         const auto taken = take(at->second);
         const auto& waiter = taken.mapped();
         if (judgement.fate == Fate::refuse) {
-            if (!fall_back({ticket, waiter.profile}, step)) {
+            if (!fall_back(ticket, waiter.profile, step)) {
                 refuse(ticket, judgement.why, judgement.message,
                        judgement.why == base::Errc::no_node ? come_back_in : base::Duration{}, step);
             }

@@ -29,7 +29,7 @@ class Dispatcher {
 public:
     Dispatcher(const FleetOptions& options, base::Rng& rng, NodeTable& nodes, Membership& membership);
 
-    void acquire(const AcquireWanted& event, Step& step);
+    void acquire(Ticket ticket, const Profile& profile, Step& step);
     void cancel(const AcquireCancelled& event, Step& step);
     /// Gives the place back and takes note of how it ended; grants nothing yet (see run()).
     void finish(const LeaseFinished& event, Step& step);
@@ -154,9 +154,9 @@ private:
     [[nodiscard]] bool settle_now(Ticket ticket, const Profile& profile, const Judgement& judgement, Step& step);
     [[nodiscard]] bool place_now(Ticket ticket, const Profile& profile, base::Duration queued, Step& step);
     [[nodiscard]] bool retry_is_free(const Profile& profile) const;
-    [[nodiscard]] bool fall_back(const AcquireWanted& event, Step& step);
-    [[nodiscard]] bool may_queue(const AcquireWanted& event, Step& step);
-    void enqueue(const AcquireWanted& event, const Judgement& judgement, Step& step);
+    [[nodiscard]] bool fall_back(Ticket ticket, const Profile& profile, Step& step);
+    [[nodiscard]] bool may_queue(Ticket ticket, const Profile& profile, Step& step);
+    void enqueue(Ticket ticket, const Profile& profile, const Judgement& judgement, Step& step);
     void place(Waiter& waiter, Fate fate, base::Instant now);
     [[nodiscard]] double expected_service(const Task& task, base::Instant now);
 

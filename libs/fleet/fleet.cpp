@@ -29,7 +29,7 @@ struct Fleet::State {
     }
 
     // What an event means, and to whom.
-    void take(const AcquireWanted& event, Step& step) { dispatcher.acquire(event, step); }
+    void take(const AcquireWanted& event, Step& step) { dispatcher.acquire(event.ticket, event.profile, step); }
     void take(const AcquireCancelled& event, Step& step) { dispatcher.cancel(event, step); }
     void take(const LeaseFinished& event, Step& step) { dispatcher.finish(event, step); }
     void take(const LearnedRestored& event, Step& /*step*/) { dispatcher.restore(event); }
@@ -49,6 +49,9 @@ struct Fleet::State {
         membership.apply(event, step);
     }
 
+    /// What happened is `take_it(step)`, with what goes before and after each event.
+    template <class Take>
+    void apply(const Take& take_it, base::Instant now, base::WallTime wall, Effects& effects);
     void refresh_loads();
     [[nodiscard]] NodeView view_of(const NodeRecord& node) const;
 
@@ -69,23 +72,35 @@ Fleet::Fleet(FleetOptions options, base::Rng rng, base::Instant now)
 
 Fleet::~Fleet() = default;
 
-void Fleet::apply(const Event& event, base::Instant now, base::WallTime wall, Effects& effects)
+template <class Take>
+void Fleet::State::apply(const Take& take_it, base::Instant now, base::WallTime wall, Effects& effects)
 {
-    auto& state = *state_;
     Step step{now, wall, effects, {}, {}, {}, {}, false, false};
-    if (const auto due = state.next(); due && now - *due > loop_late) {
-        state.membership.apply(EarsImpaired{"the fleet loop was late"}, step);
+    if (const auto due = next(); due && now - *due > loop_late) {
+        membership.apply(EarsImpaired{"the fleet loop was late"}, step);
     }
-    std::visit([&](const auto& e) { state.take(e, step); }, event);
+    take_it(step);
     const bool models_changed = !step.models_changed.empty(); // which node has what is remembered too
-    state.dispatcher.run(step);
+    dispatcher.run(step);
     if (step.pool_changed || models_changed) {
         effects.emplace_back(SavePool{});
     }
-    if (step.snapshot_changed && !state.snapshot_wanted) {
-        state.snapshot_wanted = true;
+    if (step.snapshot_changed && !snapshot_wanted) {
+        snapshot_wanted = true;
         effects.emplace_back(SnapshotChanged{});
     }
+}
+
+void Fleet::apply(const Event& event, base::Instant now, base::WallTime wall, Effects& effects)
+{
+    const auto take = [&](Step& step) { std::visit([&](const auto& e) { state_->take(e, step); }, event); };
+    state_->apply(take, now, wall, effects);
+}
+
+void Fleet::acquire(Ticket ticket, const Profile& profile, base::Instant now, base::WallTime wall, Effects& effects)
+{
+    const auto take = [&](Step& step) { state_->dispatcher.acquire(ticket, profile, step); };
+    state_->apply(take, now, wall, effects);
 }
 
 std::optional<base::Instant> Fleet::next_deadline() const { return state_->next(); }

@@ -47,6 +47,8 @@ public:
     /// Takes an event, appends what is to be done to `effects` (in order).
     /// Thread: the fleet loop.
     void apply(const Event& event, base::Instant now, base::WallTime wall, Effects& effects);
+    /// The same as AcquireWanted, for an asker that keeps its profile.
+    void acquire(Ticket ticket, const Profile& profile, base::Instant now, base::WallTime wall, Effects& effects);
 
     /// When Tick wants to be applied next.
     [[nodiscard]] std::optional<base::Instant> next_deadline() const;

@@ -16,8 +16,18 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
     if (!node.takes_requests() && !node.last_resort()) {
         wrong_ = "a lease on node " + node.id.text() + ", which takes no requests";
     }
-    Lease lease{0, node.id, node.name, node.address, node.boot_id, choice.loaded, queued, profile.model_key,
-                profile.model, nullptr};
+    auto& granted = std::get<Granted>(step.effects.emplace_back(std::in_place_type<Granted>)); // nothing else is emitted here
+    granted.ticket = ticket;
+    auto& lease = granted.lease;
+    lease.node = node.id;
+    lease.node_name = node.name;
+    lease.address = node.address;
+    lease.boot_id = node.boot_id;
+    lease.was_loaded = choice.loaded;
+    lease.queued = queued;
+    if (profile.is_fallback) {
+        lease.instead = {profile.model_key, profile.model};
+    }
     auto& open = leases_.open();
     lease.id = open.id;
     open.ticket = ticket;
@@ -45,7 +55,6 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
     ++granted_;
     ++answered_;
     totals_.failovers += profile.attempt > 0 ? 1U : 0U;
-    step.emit(Granted{ticket, std::move(lease)});
     step.emit(SnapshotChanged{});
 }
 

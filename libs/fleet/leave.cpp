@@ -40,7 +40,7 @@ void Dispatcher::expire(Waiter& waiter, Step& step)
         refuse(ticket, base::Errc::deadline_passed, "waited in the queue until the deadline", retry, step);
     } else if (waiter.hold_until <= step.now) {
         const auto taken = take(waiter);
-        if (!fall_back({ticket, waiter.profile}, step)) {
+        if (!fall_back(ticket, waiter.profile, step)) {
             refuse(ticket, base::Errc::no_node, "no node that has model '" + waiter.profile.model + "' can be reached",
                    come_back_in, step);
         }
@@ -48,7 +48,7 @@ void Dispatcher::expire(Waiter& waiter, Step& step)
         const auto judgement = judge(waiter.profile, step.now, false);
         if (judgement.fate == Fate::refuse) {
             const auto taken = take(waiter);
-            if (!fall_back({ticket, waiter.profile}, step)) {
+            if (!fall_back(ticket, waiter.profile, step)) {
                 refuse(ticket, judgement.why, judgement.message,
                        judgement.why == base::Errc::no_node ? come_back_in : base::Duration{}, step);
             }
@@ -72,7 +72,7 @@ void Dispatcher::reject_early(Ticket ticket, Step& step)
     const auto taken = take(at->second);
     const auto& waiter = taken.mapped();
     const double wait = base::seconds(waiter.start_at - step.now);
-    if (fall_back({ticket, waiter.profile}, step)) {
+    if (fall_back(ticket, waiter.profile, step)) {
         return;
     }
     ++totals_.early_refusals;

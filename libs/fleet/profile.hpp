@@ -50,6 +50,7 @@ struct Profile {
     PromptChain prompt{};          ///< null: unknown
     bool generates{true};          ///< false: embeddings, no decode
     std::vector<ModelChoice> fallbacks{}; ///< in order of preference; never taken silently
+    bool is_fallback{false};              ///< `model` was one of them: the dispatcher's to say
     std::optional<int> output_tokens_max{};
     std::string client{};  ///< key name or address: the unit of fairness
     std::string tag{};     ///< of the client's kind of work: output lengths are learned per model and tag
@@ -77,8 +78,7 @@ struct Lease {
     std::uint64_t boot_id{0};
     bool was_loaded{false};      ///< the catalog believed the model resident
     base::Duration queued{};     ///< time from acquire to grant
-    std::string model_key{};     ///< what is to run: the profile's, or a fallback's
-    std::string model{};         ///< the same as the client wrote it
+    ModelChoice instead{};       ///< the fallback that is to run; empty: the model that was asked for
     std::shared_ptr<const Decision> decision{}; ///< how the place was chosen; may be null
     bool bound{false};           ///< its conversation was bound to this node before
 };

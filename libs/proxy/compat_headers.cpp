@@ -1,5 +1,6 @@
 #include "proxy/compat_headers.hpp"
 
+#include "fleet/model_name.hpp"
 #include "proxy/visit.hpp"
 
 #include <algorithm>
@@ -90,7 +91,8 @@ void Visit::stamp_compat(http::Fields& fields, const fleet::Lease& lease) const
         const auto* node = snapshot->find(lease.node);
         if (node != nullptr && node->facts) {
             const auto& loaded = node->facts->loaded;
-            const auto at = std::ranges::find(loaded, lease.model_key, &fleet::LoadedModel::key);
+            const auto key = fleet::ModelName::parse(record_.model).key;
+            const auto at = std::ranges::find(loaded, key, &fleet::LoadedModel::key);
             if (at != loaded.end() && at->context_length > 0) {
                 served.context_length = at->context_length;
             }

@@ -374,9 +374,8 @@ Exchange::Next Exchange::understand()
 
 net::Task<void> Exchange::serve()
 {
-    route_name_ = route_.pattern.empty() ? record_.path : std::string(route_.pattern);
     if (!context_.old_nodes.empty()) {
-        profile_.exclude = context_.old_nodes.without(route_name_, context_.loop.now());
+        profile_.exclude = context_.old_nodes.without(route_name(), context_.loop.now());
         skipped_old_nodes_ = !profile_.exclude.empty();
         profile_.exclude.insert(profile_.exclude.end(), no_stubs_.begin(), no_stubs_.end());
     }
@@ -384,18 +383,18 @@ net::Task<void> Exchange::serve()
         profile_.attempt = tries;
         phase_ = 'Q';
         choose_node();
-        const auto ticket = ticket_ = context_.scheduler.new_ticket();
-        auto at_once = acquire_at_once(ticket);
-        auto granted = at_once ? std::move(*at_once) : co_await acquire(ticket);
-        if (!granted) {
-            co_return co_await refuse(granted.error());
+        ticket_ = context_.scheduler.new_ticket();
+        if (!acquire_at_once()) {
+            co_await acquire();
         }
-        take_model(*granted);
-        lease_ = std::move(*granted);
-        auto& held = visit_.held_.emplace(context_.scheduler, lease_, context_.loop.now());
-        record_.queue += lease_.queued;
-        record_.node = lease_.node_name;
-        record_.decision = lease_.decision;
+        if (!granted_) {
+            co_return co_await refuse(granted_.error());
+        }
+        take_model();
+        auto& held = visit_.held_.emplace(context_.scheduler, *granted_, context_.loop.now());
+        record_.queue += granted_->queued;
+        record_.node = granted_->node_name;
+        record_.decision = granted_->decision;
         phase_ = 'H';
         auto input = attempt_input();
         attempt_ = {};
@@ -405,7 +404,7 @@ net::Task<void> Exchange::serve()
             attempt_ = {};
             co_await try_node(client_, context_.pool, input, attempt_);
         }
-        if (!attempt_.error && attempt_.phase == Phase::answered && behind_ollana(lease_.address)) {
+        if (!attempt_.error && attempt_.phase == Phase::answered && behind_ollana(granted_->address)) {
             restore_type(attempt_.head, route_, record_.stream, attempt_.first.empty() ? std::string_view(attempt_.failure_text) : attempt_.first.front());
         }
         record_.connect = attempt_.connect;
@@ -429,7 +428,7 @@ net::Task<void> Exchange::serve()
                 }
                 co_await name_node();
             }
-            co_return visit_.pass(std::move(attempt_), lease_);
+            co_return visit_.pass(std::move(attempt_), *granted_);
         }
         note_failed(decision, held);
         if (decision.verdict == Verdict::give_up || tries >= options_->retries) {
@@ -438,25 +437,25 @@ net::Task<void> Exchange::serve()
     }
 }
 
-/// A place that is free, or a refusal, without waiting. Nothing: acquire() goes on with the same ticket.
-std::optional<Exchange::Grant> Exchange::acquire_at_once(fleet::Ticket ticket)
+/// A place that is free, or a refusal, without waiting. False: acquire() goes on with the same ticket.
+bool Exchange::acquire_at_once()
 {
     if (client_.client_gone()) {
-        return std::unexpected(fleet::Refusal{{base::Errc::cancelled, base::Source::client}, {}});
+        granted_ = std::unexpected(fleet::Refusal{{base::Errc::cancelled, base::Source::client}, {}});
+        return true;
     }
-    return context_.scheduler.try_acquire(ticket, profile_);
+    return context_.scheduler.try_acquire(ticket_, profile_, granted_);
 }
 
-net::Task<Exchange::Grant> Exchange::acquire(fleet::Ticket ticket)
+net::Task<void> Exchange::acquire()
 {
-    client_.on_client_gone([this, ticket] { context_.scheduler.cancel(ticket); });
+    client_.on_client_gone([this] { context_.scheduler.cancel(ticket_); });
     const auto asked = context_.loop.now();
-    auto granted = co_await context_.scheduler.acquire(ticket, profile_);
+    granted_ = co_await context_.scheduler.acquire(ticket_, profile_);
     client_.on_client_gone(nullptr);
-    if (!granted) {
+    if (!granted_) {
         record_.queue += context_.loop.now() - asked;
     }
-    co_return granted;
 }
 
 /// Routes that must reach one particular node get it pinned here, for each attempt anew.
@@ -487,12 +486,12 @@ void Exchange::choose_node()
 AttemptInput Exchange::attempt_input()
 {
     AttemptInput input;
-    input.address = &lease_.address;
+    input.address = &granted_->address;
     input.own_id = options_->own_id;
     input.body = body_for_node();
     input.target = visit_.target();
     input.decoded = rewritten_;
-    input.connect_timeout = lease_.address.configured ? options_->static_connect_timeout : options_->connect_timeout;
+    input.connect_timeout = granted_->address.configured ? options_->static_connect_timeout : options_->connect_timeout;
     input.streamed = streamed_;
     input.fresh = (!route_.replayable && client_.head().method != "HEAD") || options_->retries == 0; // else a dead one is replaced, which may send it twice
     input.first_byte_timeout = options_->first_byte_timeout;
@@ -527,23 +526,23 @@ void Exchange::note_failed(const Decision& decision, HeldLease& held)
     auto outcome = visit_.outcome_of(decision.result);
     outcome.status = attempt_.error ? 0 : attempt_.head.status;
     outcome.reason = decision.reason;
-    record_.attempts.push_back({lease_.node_name, decision.result, outcome.took});
+    record_.attempts.push_back({granted_->node_name, decision.result, outcome.took});
     log::debug("proxy", "attempt_failed",
-               {{"id", record_.id}, {"node", lease_.node_name}, {"result", fleet::to_string(decision.result)},
+               {{"id", record_.id}, {"node", granted_->node_name}, {"result", fleet::to_string(decision.result)},
                 {"reason", decision.reason}});
     if (decision.result == fleet::Result::route_missing) {
-        context_.old_nodes.add(lease_.node, route_name_, context_.loop.now());
+        context_.old_nodes.add(granted_->node, route_name(), context_.loop.now());
     }
     const bool busy = decision.result == fleet::Result::busy;
     if (!attempt_.error && attempt_.whole) {
         if (!busy) {
-            failure_ = Failure{std::move(attempt_.head), std::move(attempt_.failure_text), lease_.node_name};
+            failure_ = Failure{std::move(attempt_.head), std::move(attempt_.failure_text), granted_->node_name};
         }
-        context_.pool.give_back(lease_.address.endpoint, std::move(attempt_.connection));
+        context_.pool.give_back(granted_->address.endpoint, std::move(attempt_.connection));
     }
     // Where a load would have to wait as well, the next Ollama may be as busy: only who has the model is asked.
     profile_.resident_only = profile_.resident_only || busy;
-    profile_.exclude.push_back(lease_.node);
+    profile_.exclude.push_back(granted_->node);
     held.finish(std::move(outcome));
 }
 

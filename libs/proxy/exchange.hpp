@@ -36,6 +36,7 @@ public:
 
 private:
     using Stage = Visit::Stage;
+    using Grant = std::expected<fleet::Lease, fleet::Refusal>;
     enum class Next : std::uint8_t { ask, unload, copy, remove, refuse, not_found, local };
     struct Failure {
         http::ResponseHead head{};
@@ -51,15 +52,16 @@ private:
     Next understand();
     Next refused(Problem problem);
     net::Task<void> serve();
-    using Grant = std::expected<fleet::Lease, fleet::Refusal>;
-    std::optional<Grant> acquire_at_once(fleet::Ticket ticket);
-    net::Task<Grant> acquire(fleet::Ticket ticket);
+    bool acquire_at_once();
+    net::Task<void> acquire();
     AttemptInput attempt_input();
     Decision judge() const;
     void choose_node();
     [[nodiscard]] bool is_liveness() const;
     std::optional<Problem> not_for_caller() const; // exchange_access.cpp
     ModelFilter seen_by_caller() const;
+    /// For the memory of old nodes.
+    [[nodiscard]] std::string_view route_name() const { return route_.pattern.empty() ? std::string_view(record_.path) : route_.pattern; }
     const Frontend* frontend_of_request() const; // exchange_frontend.cpp
     std::optional<Problem> enter_frontend();
     std::optional<Problem> count_at_frontend(AtFrontend& at);
@@ -74,7 +76,7 @@ private:
     std::optional<Problem> resolve_alias(std::optional<std::string>& unpacked, const fleet::Snapshot& snapshot);
     std::optional<Problem> write_alias(std::optional<std::string>& unpacked);
     void fit_body(bool plain); // exchange_body.cpp: what may be changed in it
-    void take_model(const fleet::Lease& lease);
+    void take_model();
     void note_failed(const Decision& decision, HeldLease& held);
     net::Task<void> give_up();
     net::Task<void> leave(Stage stage);
@@ -130,7 +132,6 @@ private:
     bool one_model_{false}; ///< the body names one in the one way that every server reads alike
     fleet::Profile profile_;
     std::vector<base::NodeId> no_stubs_; ///< nodes that would carry the model into a cloud, which the frontend forbids
-    std::string route_name_; ///< for the memory of old nodes
     Problem problem_{}; ///< with Next::refuse
     bool skipped_old_nodes_{false};
     bool names_model_{false}; ///< sent there because the catalog lists the model
@@ -138,8 +139,8 @@ private:
     std::optional<Failure> failure_; ///< the last answer that was not passed on
     fleet::Ticket ticket_{0}; ///< of the acquire that waits, or waited last
     std::unique_ptr<EarlyHead> early_;
-    fleet::Lease lease_{};
     Attempt attempt_{};
+    Grant granted_{};         ///< its answer
 };
 
 } // namespace herd::proxy

@@ -25,13 +25,14 @@ void Exchange::fit_body(bool plain)
 }
 
 /// The body names the model that the lease is for, and the record too.
-void Exchange::take_model(const fleet::Lease& lease)
+void Exchange::take_model()
 {
-    if (profile_.need != fleet::Need::slot || lease.model_key.empty()) {
+    if (profile_.need != fleet::Need::slot) {
         return;
     }
-    record_.fallback = lease.model_key != profile_.model_key;
-    const auto& name = record_.fallback ? lease.model : profile_.model;
+    const auto& instead = granted_->instead;
+    record_.fallback = !instead.key.empty();
+    const auto& name = record_.fallback ? instead.model : profile_.model;
     if (name == model_written_) {
         return;
     }

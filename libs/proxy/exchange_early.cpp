@@ -84,7 +84,7 @@ net::Task<std::string> Exchange::early_words()
 {
     if (phase_ != 'Q') {
         const auto& model = record_.model;
-        co_return lease_.was_loaded ? "waiting for " + lease_.node_name : "loading " + model + " on " + lease_.node_name;
+        co_return granted_->was_loaded ? "waiting for " + granted_->node_name : "loading " + model + " on " + granted_->node_name;
     }
     const auto standing = co_await context_.scheduler.standing(ticket_);
     if (!standing) {
@@ -110,7 +110,7 @@ bool Exchange::fits_early_head() const
 net::Task<void> Exchange::name_node()
 {
     const auto what = record_.fallback ? "running " + record_.model + " on " : std::string("running on ");
-    const auto text = EarlyHead::comment(what + lease_.node_name);
+    const auto text = EarlyHead::comment(what + granted_->node_name);
     const std::array pieces{std::string_view(text)};
     (void)co_await client_.write(pieces);
 }
@@ -138,7 +138,7 @@ net::Task<void> Exchange::tell_in_stream()
     attempt_.connection->close();
     auto outcome = visit_.outcome_of(fleet::Result::served);
     outcome.status = attempt_.head.status;
-    record_.attempts.push_back({lease_.node_name, outcome.result, outcome.took});
+    record_.attempts.push_back({granted_->node_name, outcome.result, outcome.took});
     visit_.held_->finish(std::move(outcome));
     ended('N', Stage::head);
     LocalAnswer answer;

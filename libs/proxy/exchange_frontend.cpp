@@ -199,7 +199,7 @@ std::string_view Exchange::body_for_node()
     if (!rewritten_ || settings_->options->frontends == nullptr) {
         return body_;
     }
-    const auto* sets = settings_->options->frontends->pins_of(lease_.node, lease_.node_name);
+    const auto* sets = settings_->options->frontends->pins_of(granted_->node, granted_->node_name);
     const auto* pins = sets == nullptr ? nullptr : sets->find(class_of(route_), route_);
     if (pins == nullptr) {
         return body_;

@@ -20,12 +20,11 @@ public:
     virtual ~Scheduler() = default;
 
     [[nodiscard]] virtual fleet::Ticket new_ticket() = 0;
-    /// acquire() where that need not wait. Nothing: acquire() must follow at once, with the same ticket and profile.
-    /// The profile is lent for the call, and as it was afterwards.
-    [[nodiscard]] virtual std::optional<std::expected<fleet::Lease, fleet::Refusal>> try_acquire(
-        fleet::Ticket /*ticket*/, fleet::Profile& /*profile*/)
+    /// acquire() where that need not wait. False: acquire() must follow at once, with the same ticket and profile.
+    [[nodiscard]] virtual bool try_acquire(fleet::Ticket /*ticket*/, const fleet::Profile& /*profile*/,
+                                           std::expected<fleet::Lease, fleet::Refusal>& /*answer*/)
     {
-        return std::nullopt;
+        return false;
     }
     /// Waits in the router's queue for a place on a node. Every granted lease must be given back exactly once.
     [[nodiscard]] virtual net::Task<std::expected<fleet::Lease, fleet::Refusal>> acquire(fleet::Ticket ticket,

@@ -391,13 +391,13 @@ TEST_CASE("a fallback is taken only when nobody has the model or it would come t
     auto profile = World::profile_of("m");
     profile.fallbacks = {{"registry.ollama.ai/library/small:latest", "small"}};
     const auto plain = scene.world.lease(scene.world.ask(profile));
-    CHECK(plain.model == "m");
+    CHECK(plain.instead.key.empty());
     scene.serve(plain, 100);
     auto missing = World::profile_of("absent");
     missing.fallbacks = profile.fallbacks;
     const auto other = scene.world.lease(scene.world.ask(missing));
-    CHECK(other.model == "small");
-    CHECK(other.model_key == "registry.ollama.ai/library/small:latest");
+    CHECK(other.instead.model == "small");
+    CHECK(other.instead.key == "registry.ollama.ai/library/small:latest");
     scene.serve(other, 100);
     scene.teach("a", 10);
     scene.world.ask("m");
@@ -405,7 +405,7 @@ TEST_CASE("a fallback is taken only when nobody has the model or it would come t
     const auto late = scene.world.ask(profile);
     REQUIRE(scene.world.answer(late));
     REQUIRE(scene.world.answer(late)->lease);
-    CHECK(scene.world.lease(late).model == "small");
+    CHECK(scene.world.lease(late).instead.model == "small");
     CHECK(scene.world.snapshot()->totals.fallbacks == 2);
 }
 
@@ -756,7 +756,7 @@ TEST_CASE("a request that was held for its model falls back when the hold ends a
     scene.world.run_for(8s);
     REQUIRE(scene.world.answer(held));
     REQUIRE(scene.world.answer(held)->lease);
-    CHECK(scene.world.lease(held).model == "small");
+    CHECK(scene.world.lease(held).instead.model == "small");
 }
 
 TEST_CASE("slots that answers seem to lack are one fewer for a burst, come back, and are forgotten with the model")

@@ -155,8 +155,9 @@ std::optional<std::expected<fleet::Lease, fleet::Refusal>> BookKeeper::choose(co
         lease.node_name = node->name;
         lease.address.endpoint = node->endpoint;
         lease.address.proof = node->proof;
-        lease.model_key = instead.empty() ? profile.model_key : fleet::ModelName::parse(instead).key;
-        lease.model = instead.empty() ? profile.model : instead;
+        if (!instead.empty()) {
+            lease.instead = {fleet::ModelName::parse(instead).key, instead};
+        }
         out[lease.id] = node->name;
         return lease;
     }
