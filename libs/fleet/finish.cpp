@@ -23,23 +23,23 @@ void Dispatcher::finish(const LeaseFinished& event, Step& step)
         return;
     }
     const auto result = event.outcome.result;
-    const auto lease = std::move(*open);
+    const auto& lease = *open;
     ++finished_;
     totals_.failed += is_fault(result) && event.outcome.first_byte > base::Duration{} ? 1U : 0U; // after the commit
     if (auto* node = nodes_.find(lease.node); node != nullptr && node->serial == lease.record) {
-        const auto place = leases_.place_of(*open);
         --node->in_flight;
         if (lease.need == Need::slot) {
-            std::erase(lease.model->running, place);
+            std::erase(lease.model->running, leases_.place_of(lease));
             vacate(lease, *node, result, step);
             learn_from(lease, *node, event.outcome, step);
-            nodes_.catalog().tidy(*node, lease.assumed.model_key);
+            if (!lease.model->listed) {
+                nodes_.catalog().tidy(*node, lease.assumed.model_key);
+            }
         }
     }
-    if (result == Result::served && !lease.bind_to.empty()) {
-        bound_.bind(lease.bind_to, lease.node, step.now + lease.bind_for);
+    if (result == Result::served && lease.binding != nullptr) {
+        bound_.bind(lease.binding->to, lease.node, step.now + lease.binding->lasts);
     }
-    leases_.close(*open);
     if (is_fault(result)) {
         membership_.attempt_failed(lease.node, lease.endpoint, lease.boot_id, result, step);
     }
@@ -47,6 +47,7 @@ void Dispatcher::finish(const LeaseFinished& event, Step& step)
         nodes_.catalog().mark_missing(*node, lease.assumed.model_key, step);
         membership_.reread(lease.node, step);
     }
+    leases_.close(*open);
     step.emit(SnapshotChanged{});
 }
 

@@ -30,7 +30,6 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
     }
     auto& open = leases_.open();
     lease.id = open.id;
-    open.ticket = ticket;
     open.node = node.id;
     open.need = profile.need;
     open.endpoint = node.address.endpoint;
@@ -47,7 +46,7 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
         count_reloads(choice, candidates);
         occupy(open, choice, task, step);
         note_rules(open, choice, profile);
-        lease.bound = !open.bind_to.empty() && bound_.find(open.bind_to, step.now) == node.id;
+        lease.bound = open.binding != nullptr && bound_.find(open.binding->to, step.now) == node.id;
     }
     ++node.in_flight;
     node.last_lease = step.now;

@@ -20,17 +20,15 @@ struct Assumed {
     double stretch{1};     ///< prefill predicted, over prefill alone
     double prompt_tokens{0};
     double prompt_bytes{0};
-    int images{0};
     double others{0};      ///< running beside it on the node, on average
     double load_s{0};
-    bool loading{false};   ///< the model was not resident when it was sent
-    bool alone{true};      ///< no other request of its model ran beside it
+    int images{0};
     int slots{1};          ///< that its model was thought to have
     bool full{false};      ///< it took the last of them
+    bool loading{false};   ///< the model was not resident when it was sent
+    bool alone{true};      ///< no other request of its model ran beside it
     std::string model_key{};
     std::string tag{};
-    PromptChain prompt{};
-    std::uint64_t session{0};
 };
 
 class Knowledge {

@@ -3,6 +3,7 @@
 #include "base/assert.hpp"
 
 #include <algorithm>
+#include <memory>
 
 namespace herd::fleet {
 namespace {
@@ -51,7 +52,8 @@ OpenLease* OpenLeases::find(LeaseId id)
 void OpenLeases::close(OpenLease& lease)
 {
     const auto place = place_of(lease);
-    lease = OpenLease{};
+    std::destroy_at(&lease);
+    std::construct_at(&lease);
     free_.push_back(place);
 }
 

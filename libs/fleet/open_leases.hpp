@@ -6,31 +6,37 @@
 #include "fleet/profile.hpp"
 
 #include <deque>
+#include <memory>
 #include <vector>
 
 namespace herd::fleet {
 
+/// What is to be remembered of a lease's end: the conversation is bound to the node when it was served.
+struct Binding {
+    std::string to{}; ///< Bound::key
+    base::Duration lasts{};
+};
+
+/// One for each request at a node, which may take an hour, times thousands: so it is small.
 struct OpenLease {
     LeaseId id{0}; ///< 0: this place is free
-    Ticket ticket{0};
     NodeId node{};
-    Need need{Need::slot};
     base::Endpoint endpoint{};
+    Need need{Need::slot};
+    Priority priority{Priority::normal};
+    bool generates{true};
+    bool loads{false};             ///< the model was not resident as wanted: it counts in NodeRecord::loads
     std::uint64_t boot_id{0};
     std::uint64_t record{0};       ///< NodeRecord::serial: `model` is good while the node's is the same
     ModelOnNode* model{nullptr};
     base::Instant granted_at{};
     Assumed assumed{};
     std::string client{};
-    Priority priority{Priority::normal};
     double service_s{0};           ///< predicted, without risk
     double until_decode_s{0};      ///< load and prefill
     double each_s{0};              ///< per output token
     double output_limit{0};
-    bool generates{true};
-    std::string bind_to{};         ///< Bound::key: when it was served, the conversation is bound to the node
-    base::Duration bind_for{};
-    bool loads{false};             ///< the model was not resident as wanted: it counts in NodeRecord::loads
+    std::unique_ptr<const Binding> binding{}; ///< null: none
     const AnswerLengths* answers{nullptr}; ///< of Expectations; lives as long as the fleet
 
     /// Predicted seconds to the end. Never 0 for one that takes longer than thought.

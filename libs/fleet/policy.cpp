@@ -116,8 +116,7 @@ void Dispatcher::note_rules(OpenLease& lease, const Candidate& choice, const Pro
         turns_.taken(profile.rules->frontend, profile.model_key, choice.node->id, weight_of(*choice.node));
     }
     if (binds(profile)) {
-        lease.bind_to = bound_key(profile);
-        lease.bind_for = profile.rules->sticky_ttl;
+        lease.binding = std::make_unique<const Binding>(Binding{bound_key(profile), profile.rules->sticky_ttl});
     }
 }
 
