@@ -292,8 +292,9 @@ void Visit::node_done()
     outcome.status = record_.status;
     outcome.first_byte = first_byte_;
     if (record_.status < 300) {
-        outcome.timings = tail_.timings();
-        record_.done_reason = tail_.done_reason();
+        const auto told = tail_.told();
+        outcome.timings = told.timings;
+        record_.done_reason = told.done_reason;
     }
     if (tail_end_ != TailEnd::proper) {
         outcome.reason = tail_end_ == TailEnd::error ? "an error inside the stream" : "no end of the stream";

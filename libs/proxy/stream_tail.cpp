@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <optional>
 
@@ -28,20 +27,45 @@ std::string_view last_line(std::string_view text, bool text_is_all, bool& whole)
     return before == text.npos ? text : text.substr(before + 1);
 }
 
-enum Metric : std::uint8_t {
+/// The members that are looked for at the end of an answer.
+enum Member : std::uint8_t {
     total_duration, load_duration, prompt_eval_duration, eval_duration, prompt_eval_count, eval_count,
     prompt_tokens, input_tokens, completion_tokens, output_tokens,
+    done_reason, finish_reason, stop_reason, member_count,
 };
-constexpr std::array<std::string_view, 10> metric_names{
+constexpr std::array<std::string_view, member_count> member_names{
     "total_duration", "load_duration", "prompt_eval_duration", "eval_duration", "prompt_eval_count", "eval_count",
-    "prompt_tokens",  "input_tokens",  "completion_tokens",    "output_tokens"};
+    "prompt_tokens",  "input_tokens",  "completion_tokens",    "output_tokens",
+    "done_reason",    "finish_reason", "stop_reason"};
 constexpr unsigned ollama_metrics = 0x3F; // the first six: with all of them no other is of interest
+
+std::optional<Member> member_of(std::string_view name)
+{
+    const auto if_it_is = [name](Member one) { return name == member_names[one] ? std::optional(one) : std::nullopt; };
+    switch (name.size()) { // few are of one length, and those begin differently
+    case 10: return if_it_is(eval_count);
+    case 11: return if_it_is(name.front() == 'd' ? done_reason : stop_reason);
+    case 12: return if_it_is(input_tokens);
+    case 13:
+        switch (name.front()) {
+        case 'e': return if_it_is(eval_duration);
+        case 'f': return if_it_is(finish_reason);
+        case 'l': return if_it_is(load_duration);
+        case 'o': return if_it_is(output_tokens);
+        default: return if_it_is(prompt_tokens);
+        }
+    case 14: return if_it_is(total_duration);
+    case 17: return if_it_is(name.front() == 'c' ? completion_tokens : prompt_eval_count);
+    case 20: return if_it_is(prompt_eval_duration);
+    default: return std::nullopt;
+    }
+}
 
 /// Which name stands between quotes before `colon`. Inside a JSON string those quotes would be escaped, so
 /// a prompt cannot fake it.
-std::optional<std::size_t> metric_before(std::string_view text, std::size_t colon)
+std::optional<Member> member_before(std::string_view text, std::size_t colon)
 {
-    // All of them end with "duration", "count" or "tokens".
+    // All of them end with "duration", "count", "tokens" or "reason".
     if (colon < 12 || text[colon - 1] != '"' || (text[colon - 2] != 'n' && text[colon - 2] != 't' && text[colon - 2] != 's')) {
         return std::nullopt;
     }
@@ -53,12 +77,7 @@ std::optional<std::size_t> metric_before(std::string_view text, std::size_t colo
         return std::nullopt;
     }
     name.remove_prefix(static_cast<std::size_t>(static_cast<const char*>(open) - name.data()) + 1);
-    if (name.size() < 10) {
-        return std::nullopt; // the shortest of ours
-    }
-    const auto found = std::ranges::find(metric_names, name);
-    return found == metric_names.end() ? std::nullopt
-                                       : std::optional(static_cast<std::size_t>(found - metric_names.begin()));
+    return member_of(name);
 }
 
 /// A word between quotes; empty where there is none, or no plain one.
@@ -80,12 +99,16 @@ std::optional<std::int64_t> number_at(std::string_view rest)
     while (!rest.empty() && rest.front() == ' ') {
         rest.remove_prefix(1);
     }
+    constexpr std::size_t digits_max = 18; // so it cannot overflow, and need not be looked at for each digit
     std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
-    if (error != std::errc{} || value < 0) {
-        return std::nullopt;
+    std::size_t digits = 0;
+    for (; digits < rest.size() && rest[digits] >= '0' && rest[digits] <= '9'; ++digits) {
+        if (digits == digits_max) {
+            return std::nullopt;
+        }
+        value = value * 10 + (rest[digits] - '0');
     }
-    return value;
+    return digits > 0 ? std::optional(value) : std::nullopt;
 }
 
 TailEnd ndjson_end(std::string_view line, bool whole, StreamKind kind)
@@ -229,53 +252,40 @@ TailEnd StreamTail::end(StreamKind kind) const
     }
 }
 
-std::string_view StreamTail::done_reason() const
-{
-    const auto last = text();
-    for (std::size_t left = last.size();;) {
-        const void* at = ::memrchr(last.data(), ':', left);
-        if (at == nullptr) {
-            return {};
-        }
-        left = static_cast<std::size_t>(static_cast<const char*>(at) - last.data());
-        const auto name = last.substr(0, left);
-        // Inside of a text those quotes would be escaped, so that an answer cannot fake it.
-        if (name.ends_with("\"done_reason\"") || name.ends_with("\"finish_reason\"") || name.ends_with("\"stop_reason\"")) {
-            if (const auto word = word_at(last.substr(left + 1)); !word.empty()) {
-                return word;
-            }
-        }
-    }
-}
-
-fleet::Timings StreamTail::timings() const
+StreamTail::Told StreamTail::told() const
 {
     // Once over the text, from its end: the last place where a name stands is the one that counts.
     const auto last = text();
-    std::array<std::optional<std::int64_t>, metric_names.size()> found{};
+    Told told;
+    auto& [timings, reason] = told;
+    std::array<std::optional<std::int64_t>, done_reason> found{};
     unsigned seen = 0;
-    for (std::size_t left = last.size(); (seen & ollama_metrics) != ollama_metrics;) {
+    for (std::size_t left = last.size(); (seen & ollama_metrics) != ollama_metrics || reason.empty();) {
         const void* at = ::memrchr(last.data(), ':', left); // many times faster than rfind()
         if (at == nullptr) {
             break;
         }
-        const auto colon = static_cast<std::size_t>(static_cast<const char*>(at) - last.data());
-        left = colon;
-        const auto metric = metric_before(last, colon);
-        if (metric && (seen & (1U << *metric)) == 0) {
-            seen |= 1U << *metric;
-            found[*metric] = number_at(last.substr(colon + 1));
+        left = static_cast<std::size_t>(static_cast<const char*>(at) - last.data());
+        const auto member = member_before(last, left);
+        if (!member) {
+            continue;
+        }
+        const auto value = last.substr(left + 1);
+        if (*member >= done_reason) {
+            reason = reason.empty() ? word_at(value) : reason;
+        } else if ((seen & (1U << *member)) == 0 && (seen & ollama_metrics) != ollama_metrics) {
+            seen |= 1U << *member;
+            found[*member] = number_at(value);
         }
     }
-    const auto first_of = [&found](std::initializer_list<Metric> metrics) -> std::int64_t {
-        for (const auto metric : metrics) {
-            if (found[metric]) {
-                return *found[metric];
+    const auto first_of = [&found](std::initializer_list<Member> members) -> std::int64_t {
+        for (const auto member : members) {
+            if (found[member]) {
+                return *found[member];
             }
         }
         return 0;
     };
-    fleet::Timings timings;
     timings.total = base::Duration(first_of({total_duration}));
     timings.load = base::Duration(first_of({load_duration}));
     timings.prompt_eval = base::Duration(first_of({prompt_eval_duration}));
@@ -285,7 +295,7 @@ fleet::Timings StreamTail::timings() const
     if (timings.output_tokens == 0) {
         timings.output_tokens = ordinary_count_;
     }
-    return timings;
+    return told;
 }
 
 } // namespace herd::proxy

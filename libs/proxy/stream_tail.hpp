@@ -37,11 +37,15 @@ public:
     [[nodiscard]] bool at_event_end(StreamKind kind) const;
 
     [[nodiscard]] TailEnd end(StreamKind kind) const;
-    /// What the node reported: of the last NDJSON line, of the last usage object, or of a JSON body. Where it told no
-    /// count of its answer (OpenAI without include_usage), the events that passed: a token each.
-    [[nodiscard]] fleet::Timings timings() const;
-    /// Why the answer ended, in the node's words: of done_reason, finish_reason or stop_reason. Empty: it did not say.
-    [[nodiscard]] std::string_view done_reason() const;
+    /// What the node says of an answer at its end.
+    struct Told {
+        /// Of the last NDJSON line, of the last usage object, or of a JSON body. Where it told no count of its answer
+        /// (OpenAI without include_usage), the events that passed: a token each.
+        fleet::Timings timings{};
+        /// Why the answer ended: of done_reason, finish_reason or stop_reason. Empty: it did not say. A view of text().
+        std::string_view done_reason{};
+    };
+    [[nodiscard]] Told told() const;
 
 private:
     void keep(std::string_view piece);

@@ -74,7 +74,7 @@ TEST_CASE("event streams end with their own last events")
     const auto big = "event: response.completed\ndata: {\"response\":{\"x\":\"" + std::string(9000, 'y')
                      + "\",\"usage\":{\"input_tokens\":3,\"output_tokens\":2}},\"sequence_number\":9,\"type\":\"response.completed\"}\n\n";
     CHECK(end_of(big, sse_response) == TailEnd::proper);
-    CHECK(fed(big).timings().output_tokens == 2);
+    CHECK(fed(big).told().timings.output_tokens == 2);
     CHECK(end_of("event: response.failed\ndata: {}\n\n", sse_response) == TailEnd::error);
     CHECK(end_of("event: response.output_text.delta\ndata: {}\n\n", sse_response) == TailEnd::open);
     CHECK(end_of("anything", none) == TailEnd::proper);
@@ -82,33 +82,33 @@ TEST_CASE("event streams end with their own last events")
 
 TEST_CASE("why an answer ended is told in the node's own word, in every dialect")
 {
-    CHECK(fed("{\"done\":true,\"done_reason\":\"length\",\"total_duration\":1,\"eval_count\":2}\n").done_reason() == "length");
-    CHECK(fed("data: {\"choices\":[{\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n").done_reason() == "tool_calls");
-    CHECK(fed("event: message_delta\ndata: {\"delta\":{\"stop_reason\": \"end_turn\",\"stop_sequence\":null}}\n\nevent: message_stop\n\n").done_reason() == "end_turn");
-    CHECK(fed("data: {\"choices\":[{\"finish_reason\":null}]}\n\n").done_reason().empty());
-    CHECK(fed("{\"response\":\"say \\\"done_reason\\\":\\\"fake\\\"\",\"done\":true}\n").done_reason().empty());
-    CHECK(fed("{\"done_reason\":\"NOT a plain word\"}").done_reason().empty());
-    CHECK(fed("{\"done_reason\":\"sto").done_reason().empty());
-    CHECK(fed("").done_reason().empty());
+    CHECK(fed("{\"done\":true,\"done_reason\":\"length\",\"total_duration\":1,\"eval_count\":2}\n").told().done_reason == "length");
+    CHECK(fed("data: {\"choices\":[{\"finish_reason\":\"tool_calls\"}]}\n\ndata: {\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n").told().done_reason == "tool_calls");
+    CHECK(fed("event: message_delta\ndata: {\"delta\":{\"stop_reason\": \"end_turn\",\"stop_sequence\":null}}\n\nevent: message_stop\n\n").told().done_reason == "end_turn");
+    CHECK(fed("data: {\"choices\":[{\"finish_reason\":null}]}\n\n").told().done_reason.empty());
+    CHECK(fed("{\"response\":\"say \\\"done_reason\\\":\\\"fake\\\"\",\"done\":true}\n").told().done_reason.empty());
+    CHECK(fed("{\"done_reason\":\"NOT a plain word\"}").told().done_reason.empty());
+    CHECK(fed("{\"done_reason\":\"sto").told().done_reason.empty());
+    CHECK(fed("").told().done_reason.empty());
 }
 
 TEST_CASE("timings are those the node reported last")
 {
-    const auto timings = fed(line + done).timings();
+    const auto timings = fed(line + done).told().timings;
     CHECK(timings.total == 500ns);
     CHECK(timings.load == 100ns);
     CHECK(timings.prompt_eval == 7ns);
     CHECK(timings.eval == 9ns);
     CHECK(timings.prompt_tokens == 3);
     CHECK(timings.output_tokens == 2);
-    const auto openai = fed("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}\n\ndata: [DONE]\n\n").timings();
+    const auto openai = fed("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}\n\ndata: [DONE]\n\n").told().timings;
     CHECK(openai.prompt_tokens == 3);
     CHECK(openai.output_tokens == 2);
     CHECK(openai.total == 0ns);
-    CHECK(fed("{\"response\":\"\\\"eval_count\\\":99\"}").timings().output_tokens == 0);
-    CHECK(fed("{\"eval_count\":-5}").timings().output_tokens == 0);
-    CHECK(fed("{\"eval_count\":99999999999999999999999}").timings().output_tokens == 0);
-    CHECK(fed("").timings().total == 0ns);
+    CHECK(fed("{\"response\":\"\\\"eval_count\\\":99\"}").told().timings.output_tokens == 0);
+    CHECK(fed("{\"eval_count\":-5}").told().timings.output_tokens == 0);
+    CHECK(fed("{\"eval_count\":99999999999999999999999}").told().timings.output_tokens == 0);
+    CHECK(fed("").told().timings.total == 0ns);
 }
 
 TEST_CASE("only the last two kibibytes are kept, whatever the pieces")
@@ -148,7 +148,7 @@ TEST_CASE("of the ordinary events of a known stream nothing is kept, and its end
     CHECK(told(ndjson_done, {line, line}).at_event_end(ndjson_done));
     CHECK(told(ndjson_done, {line, line}).bytes() == 2 * line.size());
     CHECK(told(ndjson_done, {line, done}).end(ndjson_done) == TailEnd::proper);
-    CHECK(told(ndjson_done, {line, done}).timings().eval == 9ns);
+    CHECK(told(ndjson_done, {line, done}).told().timings.eval == 9ns);
     CHECK(told(ndjson_done, {line, "{\"error\":\"boom\"}\n"}).end(ndjson_done) == TailEnd::error);
     CHECK(told(ndjson_done, {line, std::string_view(line).substr(0, 30)}).end(ndjson_done) == TailEnd::open);
     CHECK_FALSE(told(ndjson_done, {line, std::string_view(line).substr(0, 30)}).at_event_end(ndjson_done));
@@ -168,7 +168,7 @@ TEST_CASE("a stream without usage is measured by its events")
         const std::string_view token = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\n";
         const std::array pieces{token, token, token, end};
         tail.feed(pieces);
-        return tail.timings().output_tokens;
+        return tail.told().timings.output_tokens;
     };
     CHECK(after("data: [DONE]\n\n") == 3);
     CHECK(after("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n") == 2);
