@@ -77,14 +77,14 @@ std::uint64_t hash(std::uint64_t seed, std::string_view text)
 
 class Peeker {
 public:
-    explicit Peeker(std::string_view body) : reader_(body), body_(body) {}
+    Peeker(std::string_view body, BodyPeek& peek) : reader_(body), body_(body), peek_(peek) {}
 
-    BodyPeek run()
+    void run()
     {
         peek_.empty = body_.find_first_not_of(" \t\r\n") == body_.npos;
         if (reader_.kind() != Kind::object || !reader_.enter()) {
             peek_.broken = !peek_.empty;
-            return std::move(peek_);
+            return;
         }
         while (const auto key = reader_.next_key()) {
             member(*key);
@@ -92,7 +92,6 @@ public:
         peek_.object = !reader_.broken();
         peek_.broken = peek_.broken || reader_.broken();
         finish();
-        return std::move(peek_);
     }
 
 private:
@@ -336,7 +335,7 @@ private:
 
     JsonReader reader_;
     std::string_view body_;
-    BodyPeek peek_{};
+    BodyPeek& peek_;
     PromptReader prompt_; // (braces would clear its buffer)
     std::array<std::string_view, load_options.size()> load_values_{};
     std::optional<bool> shift_{};
@@ -353,6 +352,11 @@ std::uint64_t options_class_of(std::uint64_t rest, std::optional<int> num_ctx)
     return std::max<std::uint64_t>(value ^ (value >> 32), 1);
 }
 
-BodyPeek peek_json(std::string_view body) { return Peeker(body).run(); }
+BodyPeek peek_json(std::string_view body)
+{
+    BodyPeek peek;
+    Peeker(body, peek).run();
+    return peek;
+}
 
 } // namespace herd::proxy

@@ -302,7 +302,7 @@ Exchange::Next Exchange::understand()
     case Handling::blob:
     case Handling::account:
     case Handling::any_node: {
-        profile_ = make_profile(route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
+        fill_profile(profile_, route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
         return Next::ask;
     }
     case Handling::copy: return Next::copy;
@@ -340,7 +340,7 @@ Exchange::Next Exchange::understand()
             client_.close_after();
             return refused({413, "too_large", "no model is named in the first part of so large a request"});
         }
-        profile_ = make_profile(route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
+        fill_profile(profile_, route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), deadline);
         return Next::ask;
     }
     if (options_->aliases != nullptr) {
@@ -360,8 +360,7 @@ Exchange::Next Exchange::understand()
     record_.num_ctx = peek_.num_ctx;
     fit_body(readable && !unpacked && !streamed_ && peek_.model_at.size > 0);
     names_model_ = need != fleet::Need::any;
-    profile_ = make_profile(route_, need, names_model_ ? model_ : ModelReference{.text = model_.text, .written = model_.written}, peek_, wishes_,
-                            client_.peer(), deadline);
+    fill_profile(profile_, route_, need, model_, peek_, wishes_, client_.peer(), deadline);
     if (!rewritable_ || model_pinned_) { // the name of another model could not be written into it
         profile_.fallbacks.clear();
     }
@@ -397,9 +396,11 @@ net::Task<void> Exchange::serve()
         record_.decision = granted_->decision;
         phase_ = 'H';
         auto input = attempt_input();
-        attempt_ = {};
+        if (tries > 0) {
+            attempt_ = {};
+        }
         co_await try_node(client_, context_.pool, input, attempt_);
-        if (!attempt_.client_gone && judge().verdict == Verdict::same_again) {
+        if (!attempt_.client_gone && attempt_.error && judge().verdict == Verdict::same_again) {
             input.fresh = true; // a reused connection that turned out to be dead is replaced once without counting
             attempt_ = {};
             co_await try_node(client_, context_.pool, input, attempt_);
@@ -512,7 +513,7 @@ Decision Exchange::judge() const
         facts.error = attempt_.error->code;
     }
     facts.status = attempt_.head.status;
-    facts.json = is_json(attempt_.head.fields);
+    facts.json = facts.status == 404 && is_json(attempt_.head.fields);
     facts.body = attempt_.failure_text;
     facts.names_model = names_model_;
     facts.replayable = route_.replayable;

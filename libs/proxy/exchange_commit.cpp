@@ -98,7 +98,7 @@ std::optional<Problem> Visit::admit()
     return std::move(admission.problem);
 }
 
-void Visit::pass(Attempt attempt, const fleet::Lease& lease)
+void Visit::pass(Attempt&& attempt, const fleet::Lease& lease)
 {
     kind_ = kind_of(attempt.head, route_.stream);
     tail_.expect(kind_);
@@ -111,7 +111,8 @@ void Visit::pass(Attempt attempt, const fleet::Lease& lease)
     if (route_.handling == Handling::create || route_.handling == Handling::pull) {
         reread_ = std::make_unique<Target>(Target{lease.node, lease.node_name, lease.address});
     }
-    auto head = client_head(std::move(attempt.head));
+    auto& head = attempt.head;
+    make_client_head(head);
     if (head.framing == http::Framing::until_close) {
         head.framing = http::Framing::chunked;
     }

@@ -118,10 +118,15 @@ void make_node_head(const http::RequestHead& client, const fleet::Address& addre
 
 http::ResponseHead client_head(http::ResponseHead node)
 {
+    make_client_head(node);
+    return node;
+}
+
+void make_client_head(http::ResponseHead& node)
+{
     http::keep_end_to_end(node.fields, goes_to_client);
     node.minor = 1;
     node.keep_alive = true;
-    return node;
 }
 
 } // namespace herd::proxy

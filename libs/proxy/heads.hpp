@@ -27,6 +27,8 @@ void address_to(http::RequestHead& head, const fleet::Address& address);
 /// The head to send to the client: the node's status and end-to-end fields without its CORS fields, which
 /// are answered by ourselves. Framing is the node's.
 [[nodiscard]] http::ResponseHead client_head(http::ResponseHead node);
+/// The same, of the head that is there.
+void make_client_head(http::ResponseHead& node);
 
 /// True for fields of a request that are for us and go no further.
 [[nodiscard]] bool is_ours(std::string_view field_name);

@@ -302,8 +302,17 @@ fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelRef
                             const Wishes& wishes, const base::Endpoint& peer, base::Instant deadline)
 {
     fleet::Profile profile;
+    fill_profile(profile, route, need, model, peek, wishes, peer, deadline);
+    return profile;
+}
+
+void fill_profile(fleet::Profile& profile, const Route& route, fleet::Need need, const ModelReference& model,
+                  const BodyPeek& peek, const Wishes& wishes, const base::Endpoint& peer, base::Instant deadline)
+{
     profile.need = need;
-    profile.model_key = model.key;
+    if (need != fleet::Need::any) {
+        profile.model_key = model.key;
+    }
     profile.model = model.to_write();
     profile.num_ctx = peek.num_ctx;
     profile.options_class = peek.options_class;
@@ -330,7 +339,6 @@ fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelRef
         add_fallbacks(profile.fallbacks, peek.fallback_models, route, model.key);
         add_fallbacks(profile.fallbacks, wishes.fallback_models, route, model.key);
     }
-    return profile;
 }
 
 bool round_num_ctx(BodyPeek& peek, const std::vector<int>& buckets)

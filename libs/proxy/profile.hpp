@@ -80,6 +80,9 @@ struct Reading {
 [[nodiscard]] fleet::Profile make_profile(const Route& route, fleet::Need need, const ModelReference& model,
                                           const BodyPeek& peek, const Wishes& wishes, const base::Endpoint& peer,
                                           base::Instant deadline);
+/// The same into `profile`, which is new.
+void fill_profile(fleet::Profile& profile, const Route& route, fleet::Need need, const ModelReference& model,
+                  const BodyPeek& peek, const Wishes& wishes, const base::Endpoint& peer, base::Instant deadline);
 
 /// Asks for the least of `buckets` (ascending) that is not below the num_ctx asked for, with the options class that
 /// goes with it. True when that is another number; then it has to be written to where num_ctx_at is.

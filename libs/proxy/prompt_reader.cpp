@@ -411,25 +411,41 @@ int PromptReader::images() const
     return sum;
 }
 
-fleet::PromptChain PromptReader::chain() const
+/// The blocks in the order in which a model reads them, and no others. Most requests have them so.
+void PromptReader::put_in_order()
 {
     std::size_t count = 0;
+    bool ordered = true;
     for (const auto& section : sections_) {
+        ordered = ordered && (section.begin == section.end || section.begin == count);
         count += section.end - section.begin;
     }
-    if (count == 0) {
+    if (ordered) {
+        blocks_.resize(count);
+        return;
+    }
+    std::vector<fleet::PromptBlock> sorted;
+    sorted.reserve(count);
+    for (const auto& section : sections_) {
+        const auto first = blocks_.begin();
+        sorted.insert(sorted.end(), first + static_cast<std::ptrdiff_t>(section.begin), first + static_cast<std::ptrdiff_t>(section.end));
+    }
+    blocks_ = std::move(sorted);
+}
+
+fleet::PromptChain PromptReader::chain()
+{
+    put_in_order();
+    if (blocks_.empty()) {
         return nullptr;
     }
-    auto chain = std::make_shared<std::vector<fleet::PromptBlock>>();
-    chain->reserve(std::min(count, blocks_max));
+    blocks_.resize(std::min(blocks_.size(), blocks_max));
     std::uint64_t so_far = 0;
-    for (const auto& section : sections_) {
-        for (auto i = section.begin; i < section.end && chain->size() < blocks_max; ++i) {
-            so_far = mix(std::rotl(so_far, 17) + k2, blocks_[i].chain);
-            chain->push_back({so_far, blocks_[i].bytes});
-        }
+    for (auto& block : blocks_) {
+        so_far = mix(std::rotl(so_far, 17) + k2, block.chain);
+        block.chain = so_far;
     }
-    return chain;
+    return std::make_shared<const std::vector<fleet::PromptBlock>>(std::move(blocks_));
 }
 
 } // namespace herd::proxy

@@ -32,8 +32,8 @@ public:
     /// Text found so far, in bytes as the model gets them; images aside.
     [[nodiscard]] std::size_t bytes() const;
     [[nodiscard]] int images() const;
-    /// At most `blocks_max` blocks of 512 bytes to 2 KiB (the last one has the rest). Null without text.
-    [[nodiscard]] fleet::PromptChain chain() const;
+    /// At most `blocks_max` blocks of 512 bytes to 2 KiB (the last one has the rest). Null without text. Once, at the end.
+    [[nodiscard]] fleet::PromptChain chain();
 
     static constexpr std::size_t blocks_max = 2048;
 
@@ -63,6 +63,7 @@ private:
     void cut(std::string_view role);
     void flush();
     [[nodiscard]] std::size_t room() const;
+    void put_in_order();
 
     std::vector<fleet::PromptBlock> blocks_{}; ///< chain: of the block alone, so far
     std::array<Section, kinds> sections_{};

@@ -74,7 +74,7 @@ public:
     ~Visit();
 
     /// A node's answer is let through: the commit point. Requires: a lease is held, the attempt was good.
-    void pass(Attempt attempt, const fleet::Lease& lease);
+    void pass(Attempt&& attempt, const fleet::Lease& lease);
     [[nodiscard]] bool passed() const { return connection_ != nullptr; }
     /// After pass(): the answer to its end, if all of it is here and the client's socket takes it. False: relay() must
     /// follow at once.
