@@ -45,6 +45,8 @@ private:
     };
 
     // exchange.cpp: the phases
+    net::Task<void> read_and_answer();
+    net::Task<void> answer_asked();
     bool read_at_once();
     net::Task<bool> read();
     net::Task<base::Result<void>> fill(std::size_t limit);
@@ -58,10 +60,10 @@ private:
     Decision judge() const;
     void choose_node();
     [[nodiscard]] bool is_liveness() const;
-    std::optional<Problem> not_for_caller() const; // exchange_access.cpp
-    ModelFilter seen_by_caller() const;
     /// For the memory of old nodes.
     [[nodiscard]] std::string_view route_name() const { return route_.pattern.empty() ? std::string_view(record_.path) : route_.pattern; }
+    std::optional<Problem> not_for_caller() const; // exchange_access.cpp
+    ModelFilter seen_by_caller() const;
     const Frontend* frontend_of_request() const; // exchange_frontend.cpp
     std::optional<Problem> enter_frontend();
     std::optional<Problem> count_at_frontend(AtFrontend& at);
@@ -138,9 +140,9 @@ private:
 
     std::optional<Failure> failure_; ///< the last answer that was not passed on
     fleet::Ticket ticket_{0}; ///< of the acquire that waits, or waited last
+    Grant granted_{};         ///< its answer
     std::unique_ptr<EarlyHead> early_;
     Attempt attempt_{};
-    Grant granted_{};         ///< its answer
 };
 
 } // namespace herd::proxy

@@ -141,93 +141,79 @@ bool Visit::give_at_once()
     }
     tail_.feed_whole(first_);
     first_text_ = last_words(RelayEnd::complete);
-    node_done();
     given_ = true;
     if (!first_text_.empty() || !client_.try_end(first_)) {
         return false;
     }
-    gave_whole({}, false);
+    (void)connection_->try_read_body(); // lets go of the buffer
+    relayed({});
     return true;
 }
 
-/// What give_at_once() could not write.
-net::Task<void> Visit::give_rest()
+net::Task<Relayed> Visit::relay()
+{
+    if (!given_ && !first_text_.empty()) {
+        return relay_kept();
+    }
+    if (!given_ && !first_.empty()) {
+        return relay_answer(client_, *connection_, first_, options().idle_timeout, this);
+    }
+    if (!given_) { // nothing at all came: no stream ends like that, so a stream's client is told
+        first_text_ = last_words(RelayEnd::complete);
+    }
+    return give_rest();
+}
+
+net::Task<Relayed> Visit::relay_kept()
+{
+    const std::array kept{std::string_view(first_text_)};
+    co_return co_await relay_answer(client_, *connection_, kept, options().idle_timeout, this);
+}
+
+/// The answer that is all here, with the words for its end in first_text_.
+net::Task<Relayed> Visit::give_rest()
 {
     base::Result<void> done{};
     if (first_text_.empty()) {
         done = co_await client_.end(first_);
     } else {
         client_.close_after();
-        done = co_await client_.write(first_);
+        if (!first_.empty()) {
+            done = co_await client_.write(first_);
+        }
         if (done) {
             const std::array last{std::string_view(first_text_)};
             done = co_await client_.end(last);
         }
     }
-    gave_whole(std::move(done), !first_text_.empty());
-}
-
-void Visit::gave_whole(base::Result<void> done, bool words_said)
-{
-    Relayed relayed{.end = RelayEnd::complete, .words_said = words_said, .error = {}};
     if (!done) {
-        relayed.end = RelayEnd::client_gone;
-        relayed.error = std::move(done.error());
-    } else {
+        co_return Relayed{RelayEnd::client_gone, std::make_unique<base::Error>(std::move(done.error()))};
+    }
+    if (!first_.empty()) {
         (void)connection_->try_read_body(); // lets go of the buffer
-        context_.pool.give_back(held_->endpoint(), std::move(connection_));
     }
-    finish_relay(relayed);
+    co_return Relayed{};
 }
 
-net::Task<void> Visit::relay()
+bool Visit::passing(std::span<const std::string_view> pieces)
 {
-    if (given_) {
-        co_return co_await give_rest();
-    }
-    const std::array kept{std::string_view(first_text_)};
-    RelayExtras extras;
-    extras.tail = &tail_;
-    extras.first = first_text_.empty() ? first_ : std::span<const std::string_view>(kept);
-    extras.last_words = [this](RelayEnd end) {
-        auto words = last_words(end);
-        if (end == RelayEnd::complete) {
-            node_done();
-        }
-        return words;
-    };
-    if (reread_) {
-        extras.before_write = [this] { return before_write(); };
-    }
-    Relayed relayed;
-    if (extras.first.empty()) {
-        // Nothing at all came: no stream ends like that, so a stream's client is told.
-        const auto words = last_words(RelayEnd::complete);
-        node_done();
-        relayed.words_said = !words.empty();
-        if (relayed.words_said) {
-            client_.close_after();
-        }
-        const std::array last{std::string_view(words)};
-        const auto done = co_await client_.end(relayed.words_said ? std::span<const std::string_view>(last)
-                                                                  : std::span<const std::string_view>());
-        if (!done) {
-            relayed = {RelayEnd::client_gone, false, done.error()};
-        }
-    } else {
-        const RelayOptions options{.idle_timeout = this->options().idle_timeout};
-        relayed = co_await relay_answer(client_, *connection_, options, extras);
-    }
-    if (relayed.end == RelayEnd::complete) {
-        context_.pool.give_back(held_->endpoint(), std::move(connection_));
-    }
-    finish_relay(relayed);
+    tail_.feed(pieces);
+    return reread_ != nullptr;
 }
 
-/// An error in the dialect of the stream when it did not end as such streams do.
 std::string Visit::last_words(RelayEnd end)
 {
     tail_end_ = tail_.end(kind_);
+    auto words = words_for(end);
+    if (end == RelayEnd::complete) {
+        node_done();
+    }
+    return words;
+}
+
+/// An error in the dialect of the stream when it did not end as such streams do.
+std::string Visit::words_for(RelayEnd end) const
+{
     if (kind_ == StreamKind::none || tail_end_ != TailEnd::open) {
         return {};
     }
@@ -312,8 +298,11 @@ void Visit::node_done()
     held_->finish(std::move(outcome));
 }
 
-void Visit::finish_relay(const Relayed& relayed)
+void Visit::relayed(const Relayed& relayed)
 {
+    if (relayed.end == RelayEnd::complete) {
+        context_.pool.give_back(held_->endpoint(), std::move(connection_));
+    }
     if (held_->finished()) { // by node_done()
         if (relayed.end == RelayEnd::client_gone) {
             client_left(Stage::data);
@@ -331,7 +320,7 @@ void Visit::finish_relay(const Relayed& relayed)
     } else {
         const bool silent = relayed.end == RelayEnd::node_silent;
         outcome.result = silent ? fleet::Result::timed_out : fleet::Result::broken;
-        outcome.reason = silent ? "silent in the middle of the answer" : relayed.error.message();
+        outcome.reason = silent ? "silent in the middle of the answer" : relayed.error->message();
         record_.error = outcome.reason;
         ended(silent ? 'T' : 'N', Stage::data);
     }

@@ -126,7 +126,7 @@ net::Task<void> Proxy::handle(http::ServerExchange& exchange)
     if (visit->passed()) {
         co_await exchange.loop().turn();
         if (!visit->give_at_once()) {
-            co_await visit->relay();
+            visit->relayed(co_await visit->relay());
         }
     }
     visit->record();

@@ -1,7 +1,6 @@
 #include "proxy/relay.hpp"
 
 #include "proxy/guards.hpp"
-#include "proxy/stream_tail.hpp"
 
 #include <array>
 
@@ -12,72 +11,93 @@ using Pieces = std::span<const std::string_view>;
 
 base::Error left() { return {base::Errc::cancelled, base::Source::client, base::Retry::never, "the client left", {}}; }
 
-/// Ends the client's message after the node's has ended: with last words, properly, or by breaking it.
-net::Task<void> conclude(http::ServerExchange& exchange, Pieces rest, std::string words, Relayed& out)
+// Results are taken apart in functions that are never inlined: what stands in the frame of relay_answer(), even for a
+// moment, is paid for by every open stream.
+
+[[gnu::noinline]] void fail(Relayed& out, RelayEnd end, base::Error&& error)
 {
-    out.words_said = !words.empty();
-    if (out.end != RelayEnd::complete && words.empty()) {
-        exchange.abort();
+    out.end = end;
+    out.error = std::make_unique<base::Error>(std::move(error));
+}
+
+/// False: it could not be written.
+[[nodiscard, gnu::noinline]] bool note(base::Result<void> written, Relayed& out)
+{
+    if (!written) {
+        fail(out, RelayEnd::client_gone, std::move(written.error()));
+    }
+    return written.has_value();
+}
+
+/// Of the buffer that the last pieces were in.
+[[gnu::noinline]] void let_go(http::ClientConnection& connection) { (void)connection.try_read_body(); }
+
+/// False: `out` tells.
+net::Task<bool> write(http::ServerExchange& exchange, Pieces pieces, Relayed& out)
+{
+    co_return note(co_await exchange.write(pieces), out);
+}
+
+/// Ends the client's message after the node's has ended: with last words, properly, or by breaking it.
+net::Task<void> conclude(http::ServerExchange& exchange, Pieces rest, AnswerWatch* watch, Relayed& out)
+{
+    const auto words = watch != nullptr ? watch->last_words(out.end) : std::string();
+    if (words.empty()) {
+        if (out.end == RelayEnd::complete) {
+            (void)note(co_await exchange.end(rest), out);
+        } else {
+            exchange.abort();
+        }
         co_return;
     }
-    if (out.words_said) {
-        exchange.close_after();
-    }
-    base::Result<void> done{};
-    if (out.words_said && !rest.empty()) {
-        done = co_await exchange.write(rest);
-    }
-    if (done) {
+    exchange.close_after();
+    if (rest.empty() || co_await write(exchange, rest, out)) {
         const std::array last{std::string_view(words)};
-        done = co_await exchange.end(out.words_said ? Pieces(last) : rest);
-    }
-    if (!done) {
-        out.end = RelayEnd::client_gone;
-        out.error = std::move(done.error());
+        (void)note(co_await exchange.end(last), out);
     }
 }
 
 enum class Read : std::uint8_t { pieces, complete, nothing_yet, failed };
 
-/// What has come of the answer's body, without waiting. (Here and below results are taken apart outside of the
-/// coroutine: what stands in its frame is paid for by every open stream.)
-Read take(http::ClientConnection& connection, Pieces& pieces, base::Error& error)
+/// What has come of the answer's body, without waiting.
+[[gnu::noinline]] Read take(http::ClientConnection& connection, Pieces& pieces, Relayed& out)
 {
     auto read = connection.try_read_body();
     if (!read) {
         return Read::nothing_yet;
     }
     if (!*read) {
-        error = std::move(read->error());
+        fail(out, RelayEnd::node_broken, std::move(read->error()));
         return Read::failed;
     }
     pieces = **read;
     return pieces.empty() ? Read::complete : Read::pieces;
 }
 
-/// False: it could not be written.
-bool note(base::Result<void> written, Relayed& out)
+/// Reading has ended early: who ended it.
+[[gnu::noinline]] void blame(const http::ClientConnection& connection, const GoneGuard& client, const SilenceGuard& silence, Relayed& out)
 {
-    if (!written) {
-        out.end = RelayEnd::client_gone;
-        out.error = std::move(written.error());
+    if (out.end == RelayEnd::complete) { // no reading failed: it was closed while that was waited for
+        fail(out, RelayEnd::node_broken, connection.closed_error());
     }
-    return written.has_value();
+    if (client.gone()) {
+        fail(out, RelayEnd::client_gone, left());
+    } else if (silence.expired()) {
+        out.end = RelayEnd::node_silent;
+    }
 }
 
 } // namespace
 
-net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConnection& connection,
-                                RelayOptions options, const RelayExtras& extras)
+net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConnection& connection, Pieces pieces,
+                                base::Duration idle_timeout, AnswerWatch* watch)
 {
     Relayed out;
     GoneGuard client(exchange, connection);
-    SilenceGuard silence(exchange.loop(), connection, options.idle_timeout);
-    auto pieces = extras.first;
-    const auto words = [&extras](RelayEnd end) { return extras.last_words ? extras.last_words(end) : std::string(); };
+    SilenceGuard silence(exchange.loop(), connection, idle_timeout);
     for (;;) {
         if (pieces.empty()) {
-            const auto read = take(connection, pieces, out.error);
+            auto read = take(connection, pieces, out);
             if (read == Read::nothing_yet) {
                 silence.arm();
                 const bool open = co_await connection.readable();
@@ -85,32 +105,23 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
                 if (open) {
                     continue;
                 }
-                out.error = connection.closed_error();
+                read = Read::failed;
             }
-            if (read == Read::complete) {
-                break; // and known only now
+            if (read == Read::failed) {
+                blame(connection, client, silence, out);
             }
             if (read != Read::pieces) {
-                out.end = client.gone() ? RelayEnd::client_gone
-                          : silence.expired() ? RelayEnd::node_silent
-                                              : RelayEnd::node_broken;
-                if (client.gone()) {
-                    out.error = left();
-                }
-                break;
+                break; // broken, or complete and known only now
             }
         }
-        if (extras.tail != nullptr) {
-            extras.tail->feed(pieces);
-        }
-        if (extras.before_write) {
-            co_await extras.before_write();
+        if (watch != nullptr && watch->passing(pieces)) {
+            co_await watch->before_write();
         }
         co_await exchange.loop().turn();
         if (connection.body_complete()) {
             break; // complete: these pieces are the last, and leave together with the end
         }
-        if (!exchange.try_write(pieces) && !note(co_await exchange.write(pieces), out)) {
+        if (!exchange.try_write(pieces) && !co_await write(exchange, pieces, out)) {
             break;
         }
         pieces = {};
@@ -120,13 +131,12 @@ net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConn
         pieces = {};
     }
     if (out.end != RelayEnd::client_gone) {
-        auto last = words(out.end);
-        co_await conclude(exchange, pieces, std::move(last), out);
+        co_await conclude(exchange, pieces, watch, out);
     }
     if (out.end == RelayEnd::complete && connection.body_complete()) {
-        (void)connection.try_read_body(); // it lets go of the buffer the last pieces were in
+        let_go(connection);
     }
-    co_return out;
+    co_return std::move(out);
 }
 
 net::Task<Uploaded> relay_body(http::ServerExchange& exchange, http::ClientConnection& connection,

@@ -5,18 +5,15 @@
 #include "http/client.hpp"
 #include "http/server.hpp"
 
-#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace herd::proxy {
 
-class StreamTail;
-
 struct RelayOptions {
-    /// Without a byte from the node (answer), or without the node taking one (request body), for this long,
-    /// its connection is closed. 0: no limit.
+    /// Without the node taking a byte of a request body for this long its connection is closed. 0: no limit.
     base::Duration idle_timeout{std::chrono::seconds{600}};
     std::uint64_t body_bytes_max{0}; ///< of a request body; 0: no limit
 };
@@ -29,33 +26,40 @@ enum class RelayEnd : std::uint8_t {
     node_silent, ///< idle_timeout passed
 };
 
-struct RelayExtras {
-    /// Sees the payload as it passes; may be null.
-    StreamTail* tail{nullptr};
-    /// Body pieces that were read from `connection` already, to make sure that a first byte exists before the
-    /// client hears of anything; still valid views of it. Empty: none.
-    std::span<const std::string_view> first{};
-    /// Awaited after the tail has seen a batch of pieces and before the client does. May be null.
-    std::function<net::Task<void>()> before_write{};
+/// Who watches over an answer on its way. Outlives it.
+class AnswerWatch {
+public:
+    AnswerWatch(const AnswerWatch&) = delete;
+    AnswerWatch& operator=(const AnswerWatch&) = delete;
+    /// Hears of a batch of pieces before the client does. True: before_write() is to be awaited first.
+    [[nodiscard]] virtual bool passing(std::span<const std::string_view> pieces) = 0;
+    [[nodiscard]] virtual net::Task<void> before_write() = 0;
     /// Asked once, when the node's message is over (complete, broken or silent) and before the client's is:
-    /// bytes to append to the answer, such as an in-band error. Empty: nothing to say. May be null.
-    std::function<std::string(RelayEnd)> last_words{};
+    /// bytes to append to the answer, such as an in-band error. Empty: nothing to say.
+    [[nodiscard]] virtual std::string last_words(RelayEnd end) = 0;
+
+protected:
+    AnswerWatch() = default;
+    ~AnswerWatch() = default;
 };
 
 struct Relayed {
     RelayEnd end{RelayEnd::complete};
-    bool words_said{false}; ///< last_words() had something to say
-    base::Error error{};    ///< unless complete
+    std::unique_ptr<base::Error> error{}; ///< null when complete; a pointer, for every open stream has room for it
 };
 
-/// Streams the rest of an answer to the client. Requires: read_head() succeeded on `connection`, and
+/// Streams the rest of an answer to the client. `first`: body pieces that were read from `connection` already, to make
+/// sure that a first byte exists before the client hears of anything; still valid views of it. Empty: none.
+/// Without a byte from the node for `idle_timeout` its connection is closed; 0: no limit. `watch` may be null.
+/// Requires: read_head() succeeded on `connection`, and
 /// `exchange.begin()` was called. Afterwards the client's message is ended: properly when the node's was
 /// complete; properly and with the connection closed when last words were said; by an abort otherwise. The
 /// node's connection is closed unless the end was complete: give it back to the pool or drop it.
 /// on_client_gone of the exchange is used, and cleared at the end.
 /// Awaits: yes. All references must outlive the call.
 [[nodiscard]] net::Task<Relayed> relay_answer(http::ServerExchange& exchange, http::ClientConnection& connection,
-                                              RelayOptions options, const RelayExtras& extras);
+                                              std::span<const std::string_view> first, base::Duration idle_timeout,
+                                              AnswerWatch* watch);
 
 /// How the relaying of a request body ended.
 enum class UploadEnd : std::uint8_t {

@@ -66,7 +66,7 @@ struct AtFrontend {
 };
 
 /// Thread: its loop.
-class Visit : public base::Recycled<Visit> {
+class Visit final : public base::Recycled<Visit>, private AnswerWatch {
 public:
     Visit(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client);
     Visit(const Visit&) = delete;
@@ -79,7 +79,9 @@ public:
     /// After pass(): the answer to its end, if all of it is here and the client's socket takes it. False: relay() must
     /// follow at once.
     [[nodiscard]] bool give_at_once();
-    [[nodiscard]] net::Task<void> relay();
+    [[nodiscard]] net::Task<Relayed> relay();
+    /// What came of relay().
+    void relayed(const Relayed& relayed);
     /// At the end, once.
     void record();
 
@@ -104,22 +106,23 @@ private:
 
     /// Asks Context::access, which is not null. A problem: it is not let in.
     [[nodiscard]] std::optional<Problem> admit();
-    net::Task<void> give_rest();
-    void gave_whole(base::Result<void> done, bool words_said);
+    net::Task<Relayed> give_rest();
+    net::Task<Relayed> relay_kept();
     void strip_prefix();
     [[nodiscard]] const ProxyOptions& options() const;
     /// Request target as a node is to see it.
     [[nodiscard]] std::string_view target() const { return at_ && !at_->target.empty() ? std::string_view(at_->target) : std::string_view(client_.head().target); }
     void limit_total(base::Duration left); // exchange_frontend.cpp
-    std::string last_words(RelayEnd end);
-    net::Task<void> before_write();
+    bool passing(std::span<const std::string_view> pieces) override;
+    net::Task<void> before_write() override;
+    std::string last_words(RelayEnd end) override;
+    [[nodiscard]] std::string words_for(RelayEnd end) const;
     /// Names come from the network: what cannot stand in a field becomes '?'.
     [[nodiscard]] static std::string field_value(std::string_view text);
     void stamp_proxied(http::Fields& fields, std::string_view node, std::size_t retries) const;
     void stamp_compat(http::Fields& fields, const fleet::Lease& lease) const; // compat_headers.cpp
     void stamp(http::Fields& fields) const;
     void node_done();
-    void finish_relay(const Relayed& relayed);
     [[nodiscard]] fleet::Outcome outcome_of(fleet::Result result) const;
     void ended(char who, Stage stage);
     void client_left(Stage stage);
