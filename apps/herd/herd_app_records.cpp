@@ -163,7 +163,11 @@ net::Task<std::vector<proxy::InFlight>> HerdApp::in_flight_from(net::Loop& asker
     for (const auto& relay : relays_) {
         auto look = [&unit = *relay] { return unit.in_flight(); };
         auto some = co_await on_loop(asker, relay->loop(), std::move(look));
-        std::ranges::move(some, std::back_inserter(all));
+        if (all.empty()) {
+            all = std::move(some);
+        } else {
+            all.insert(all.end(), std::move_iterator(some.begin()), std::move_iterator(some.end()));
+        }
     }
     co_return all;
 }

@@ -96,7 +96,12 @@ void Proxy::set_access(std::shared_ptr<const Access> access)
 
 std::vector<InFlight> Proxy::in_flight(std::size_t max) const
 {
+    std::size_t count = 0;
+    for (const Visit* one = impl_->context.newest; one != nullptr && count < max; one = one->older()) {
+        ++count;
+    }
     std::vector<InFlight> all;
+    all.reserve(count);
     for (const Visit* one = impl_->context.newest; one != nullptr && all.size() < max; one = one->older()) {
         all.push_back(one->in_flight());
     }
