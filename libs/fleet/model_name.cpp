@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace herd::fleet {
 namespace {
@@ -113,12 +114,11 @@ Parts split(std::string_view text)
     return parts;
 }
 
-/// What may stand in a model's name or tag.
 constexpr auto plain = [] {
     std::array<bool, 256> table{};
-    for (unsigned c = 0; c < table.size(); ++c) {
-        const auto letter = static_cast<char>(c);
-        table[c] = is_alnum(letter) || letter == '_' || letter == '-' || letter == '.';
+    for (int i = 0; i < 256; ++i) {
+        const auto c = static_cast<char>(i);
+        table[static_cast<std::size_t>(i)] = is_alnum(c) || c == '_' || c == '-' || c == '.';
     }
     return table;
 }();
@@ -143,7 +143,7 @@ bool parse_plain(std::string_view text, ModelName& name)
     constexpr std::string_view place = "registry.ollama.ai/library/";
     name.key.reserve(place.size() + name.display.size());
     name.key.append(place).append(name.display);
-    for (char& c : name.key) {
+    for (char& c : std::span(name.key).subspan(place.size())) {
         c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     }
     return true;

@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace herd::proxy {
@@ -140,7 +141,7 @@ std::optional<std::string_view> JsonReader::next_key()
         ++at_;
         return std::nullopt;
     }
-    if (kind() != Kind::string) {
+    if (at_ >= text_.size() || text_[at_] != '"') {
         fail();
         return std::nullopt;
     }
@@ -287,6 +288,10 @@ bool JsonReader::unescape(std::string_view written, std::string& out, std::size_
 
 std::string_view JsonReader::lower_key(std::string_view written, std::span<char> space)
 {
+    const bool lower_already = std::ranges::none_of(written, [](char c) { return c == '\\' || (c >= 'A' && c <= 'Z'); });
+    if (lower_already) { // as nearly all keys are
+        return written.size() > space.size() ? std::string_view{} : written;
+    }
     std::string meant;
     if (written.find('\\') != written.npos) {
         if (written.size() > space.size() * 6 || !unescape(written, meant)) {

@@ -53,7 +53,7 @@ public:
     /// What the escape at written[i] (a backslash) means; `i` moves behind it. Empty: a bad one.
     [[nodiscard]] static std::string_view escape(std::string_view written, std::size_t& i, std::array<char, 4>& space);
     /// What a key means, in lower case, for comparing regardless of ASCII case. Empty when that is longer than
-    /// `space`, or nothing. The view is into `space`.
+    /// `space`, or nothing. The view is into `written` or into `space`.
     [[nodiscard]] static std::string_view lower_key(std::string_view written, std::span<char> space);
 
 private:
