@@ -173,24 +173,31 @@ TailEnd sse_end(std::string_view text, StreamKind kind)
     }
 }
 
-} // namespace
+/// Of events that say no more than "there is more".
+struct Ordinary {
+    std::string_view end{};     ///< how they end; empty: such a stream has none
+    std::string_view instead{}; ///< what is kept of one
+};
 
-void StreamTail::expect(StreamKind kind)
+Ordinary ordinary_of(StreamKind kind)
 {
     switch (kind) {
     // Unescaped quotes inside a string would end it, so neither end can be part of a text.
-    case StreamKind::ndjson_done: ordinary_ = "\"done\":false}\n"; instead_ = "{\"done\":false}\n"; break;
-    case StreamKind::sse_done: ordinary_ = "\"finish_reason\":null}]}\n\n"; instead_ = "\n\n"; break;
-    default: ordinary_ = instead_ = {}; break;
+    case StreamKind::ndjson_done: return {"\"done\":false}\n", "{\"done\":false}\n"};
+    case StreamKind::sse_done: return {"\"finish_reason\":null}]}\n\n", "\n\n"};
+    default: return {};
     }
 }
 
+} // namespace
+
 void StreamTail::feed(std::span<const std::string_view> pieces)
 {
+    const auto ordinary = ordinary_of(expected_);
     for (const auto piece : pieces) {
         bytes_ += piece.size();
-        if (!ordinary_.empty() && piece.ends_with(ordinary_)) {
-            kept_ = instead_;
+        if (!ordinary.end.empty() && piece.ends_with(ordinary.end)) {
+            kept_ = ordinary.instead;
             all_ = false;
             ++ordinary_count_;
         } else {
@@ -201,7 +208,8 @@ void StreamTail::feed(std::span<const std::string_view> pieces)
 
 void StreamTail::feed_whole(std::span<const std::string_view> pieces)
 {
-    const bool plain = pieces.size() == 1 && bytes_ == 0 && (ordinary_.empty() || !pieces.front().ends_with(ordinary_));
+    const auto ordinary = ordinary_of(expected_);
+    const bool plain = pieces.size() == 1 && bytes_ == 0 && (ordinary.end.empty() || !pieces.front().ends_with(ordinary.end));
     if (!plain) {
         feed(pieces);
         return;

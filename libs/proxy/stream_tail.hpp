@@ -24,7 +24,7 @@ enum class TailEnd : std::uint8_t {
 class StreamTail {
 public:
     /// What passes is such a stream: of events that say no more than "there is more" nothing needs to be kept.
-    void expect(StreamKind kind);
+    void expect(StreamKind kind) { expected_ = kind; }
     /// Takes pieces of payload, in order.
     void feed(std::span<const std::string_view> pieces);
     /// The same for a payload that is all here, and stays where it is while questions are asked: nothing is copied.
@@ -53,10 +53,9 @@ private:
     static constexpr std::size_t kept_max = 2048;
     std::string kept_;
     std::string_view whole_;    ///< instead of kept_: of feed_whole()
-    std::string_view ordinary_; ///< how an event ends that says nothing; empty: none does
-    std::string_view instead_;  ///< what is kept of it
     std::uint64_t bytes_{0};
     std::int64_t ordinary_count_{0};
+    StreamKind expected_{StreamKind::none};
     bool all_{true}; ///< kept_ begins where the payload began
 };
 
