@@ -355,8 +355,10 @@ std::uint64_t options_class_of(std::uint64_t rest, std::optional<int> num_ctx)
 BodyPeek peek_json(std::string_view body)
 {
     BodyPeek peek;
-    Peeker(body, peek).run();
+    peek_json(body, peek);
     return peek;
 }
+
+void peek_json(std::string_view body, BodyPeek& peek) { Peeker(body, peek).run(); }
 
 } // namespace herd::proxy

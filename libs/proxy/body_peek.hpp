@@ -60,6 +60,8 @@ struct BodyPeek {
 
 /// Looks into a JSON body, or into the beginning of one. O(bytes), no memory beyond the result.
 [[nodiscard]] BodyPeek peek_json(std::string_view body);
+/// The same into `peek`, which is new.
+void peek_json(std::string_view body, BodyPeek& peek);
 
 /// What a multipart body (or its beginning) says of its model.
 struct FormPeek {

@@ -209,6 +209,7 @@ net::Task<bool> Exchange::read()
         peek();
         if (streamed_ && peek_.model_or_name().empty() && body_.size() < options_->replay_body) {
             filled = co_await fill(options_->replay_body);
+            peek_ = {};
             peek();
         }
     }
@@ -260,7 +261,7 @@ net::Task<base::Result<void>> Exchange::fill(std::size_t limit)
 void Exchange::peek()
 {
     if (!route_.multipart && !client_.head().fields.find("Content-Encoding")) {
-        peek_ = peek_json(body_);
+        peek_json(body_, peek_);
     }
 }
 
