@@ -47,7 +47,7 @@ void HerdApp::build_health()
         auto work = [this] { return glance(); };
         return on_loop(asker, main_loop(), std::move(work));
     };
-    sources.in_flight = [this](net::Loop& asker) { return in_flight_from(asker); };
+    sources.running = [this](net::Loop& asker) { return running_from(asker); };
     sources.past = [this](net::Loop& asker) { return past_from(asker); };
     sources.judged = [this](const health::Report& report, bool changed) {
         ledger_->set_health_score(report.score);
@@ -157,12 +157,16 @@ void HerdApp::record(proxy::ExchangeRecord&& record)
     ledger_->put(std::move(record));
 }
 
-net::Task<std::vector<proxy::InFlight>> HerdApp::in_flight_from(net::Loop& asker)
+net::Task<std::vector<proxy::InFlight>> HerdApp::in_flight_from(net::Loop& asker) { return from_relays(asker, &RelayUnit::in_flight); }
+net::Task<std::vector<health::Running>> HerdApp::running_from(net::Loop& asker) { return from_relays(asker, &RelayUnit::running); }
+
+template <class One>
+net::Task<std::vector<One>> HerdApp::from_relays(net::Loop& asker, std::vector<One> (RelayUnit::*look)() const)
 {
-    std::vector<proxy::InFlight> all;
+    std::vector<One> all;
     for (const auto& relay : relays_) {
-        auto look = [&unit = *relay] { return unit.in_flight(); };
-        auto some = co_await on_loop(asker, relay->loop(), std::move(look));
+        auto work = [&unit = *relay, look] { return (unit.*look)(); };
+        auto some = co_await on_loop(asker, relay->loop(), std::move(work));
         if (all.empty()) {
             all = std::move(some);
         } else {

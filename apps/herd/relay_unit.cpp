@@ -78,6 +78,16 @@ base::Result<void> RelayUnit::listen(net::BoundSocket socket)
     return {};
 }
 
+std::vector<health::Running> RelayUnit::running() const
+{
+    std::vector<health::Running> all;
+    proxy_.each_in_flight(in_flight_most, [&all](proxy::InFlight&& one) {
+        auto& record = one.record;
+        all.push_back({std::move(record.id), std::move(record.node), std::move(record.model), one.phase, record.bytes_out, record.total});
+    });
+    return all;
+}
+
 void RelayUnit::drain(base::Instant deadline, net::Callback done)
 {
     tasks_.spawn("drain", drain_and_tell(deadline, std::move(done)));

@@ -4,6 +4,7 @@
 #include "herd/admin/admin.hpp"
 #include "herd/admin/records_api.hpp"
 #include "herd/devices/door.hpp"
+#include "herd/health/history.hpp"
 #include "herd/keys/keys_api.hpp"
 #include "herd/records/own_answers.hpp"
 #include "herd/scheduler_port.hpp"
@@ -56,12 +57,16 @@ public:
         host_lost ? pool_.give_up(endpoint) : pool_.drop(endpoint);
     }
     /// What runs here now, newest first, at most 1000.
-    [[nodiscard]] std::vector<proxy::InFlight> in_flight() const { return proxy_.in_flight(1000); }
+    [[nodiscard]] std::vector<proxy::InFlight> in_flight() const { return proxy_.in_flight(in_flight_most); }
+    /// The same in the few words that health needs.
+    [[nodiscard]] std::vector<health::Running> running() const;
     /// Ends the exchange of that id. False: it does not run here.
     bool cancel(std::string_view id) { return proxy_.cancel(id); }
     [[nodiscard]] net::Loop& loop() { return loop_; }
 
 private:
+    static constexpr std::size_t in_flight_most = 1000;
+
     net::Task<void> handle(http::ServerExchange& exchange);
     net::Task<void> handle_own(http::ServerExchange& exchange, admin::Verdict verdict);
     net::Task<void> handle_noted(http::ServerExchange& exchange, bool host_refused);

@@ -96,16 +96,16 @@ void Proxy::set_access(std::shared_ptr<const Access> access)
 
 std::vector<InFlight> Proxy::in_flight(std::size_t max) const
 {
-    std::size_t count = 0;
-    for (const Visit* one = impl_->context.newest; one != nullptr && count < max; one = one->older()) {
-        ++count;
-    }
     std::vector<InFlight> all;
-    all.reserve(count);
-    for (const Visit* one = impl_->context.newest; one != nullptr && all.size() < max; one = one->older()) {
-        all.push_back(one->in_flight());
-    }
+    each_in_flight(max, [&all](InFlight&& one) { all.push_back(std::move(one)); });
     return all;
+}
+
+void Proxy::each_in_flight(std::size_t max, const std::function<void(InFlight&&)>& see) const
+{
+    for (const Visit* one = impl_->context.newest; one != nullptr && max > 0; one = one->older(), --max) {
+        see(one->in_flight());
+    }
 }
 
 bool Proxy::cancel(std::string_view id)

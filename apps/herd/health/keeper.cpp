@@ -251,12 +251,7 @@ net::Task<void> Keeper::look()
     }
     if (loop_.now() - in_flight_at_ >= options_.in_flight_every) {
         in_flight_at_ = loop_.now();
-        const auto all = co_await sources_.in_flight(loop_);
-        std::vector<Running> running;
-        for (const proxy::InFlight& each : all) {
-            running.push_back({each.record.id, each.record.node, each.record.model, each.phase, each.record.bytes_out, each.record.total});
-        }
-        history_.running(running, loop_.now());
+        history_.running(co_await sources_.running(loop_), loop_.now());
     }
     look_at_disk();
     const Glance glance = co_await sources_.glance(loop_);
