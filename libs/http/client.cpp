@@ -115,6 +115,10 @@ void ClientConnection::Impl::begin_request(const RequestHead& head)
 
 void ClientConnection::Impl::on_input()
 {
+    // A watch may run for nothing: a session ticket of TLS, or bytes that were read before it was asked for.
+    if (in.empty() && in.fill(*stream).would_block()) {
+        return watch_input();
+    }
     input_seen = true;
     if (wake.waiting()) {
         wake.wake(Woken::input);
@@ -158,7 +162,7 @@ net::Task<base::Result<bool>> ClientConnection::Impl::write_rest(internal::Outgo
                 co_return std::unexpected(error(why_closed, "closed"));
             }
             // It may have answered before it closed: that answer is worth more than this error.
-            if (in.empty() && in.fill(*stream).done()) {
+            if (!in.empty() || in.fill(*stream).done()) {
                 input_seen = true;
                 co_return false;
             }

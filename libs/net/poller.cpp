@@ -21,8 +21,8 @@ Readiness::Readiness(Loop& loop, Fd fd, bool connecting) : loop_(loop), fd_(std:
     if (connecting) {
         exhausted(Side::writing);
     }
-    if (fd_.valid()) {
-        loop_.poller().add(*this);
+    if (fd_.valid() && !loop_.poller().add(*this)) {
+        fd_.reset();
     }
 }
 
@@ -137,13 +137,12 @@ void Poller::stop()
     in_asio_.reset();
 }
 
-void Poller::add(Readiness& one)
+bool Poller::add(Readiness& one)
 {
     ::epoll_event wanted{};
     wanted.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     wanted.data.ptr = &one;
-    const int done = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, one.fd(), &wanted);
-    HERD_ASSERT(done == 0);
+    return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, one.fd(), &wanted) == 0;
 }
 
 void Poller::remove(Readiness& one) noexcept

@@ -25,7 +25,7 @@ public:
     enum class Side : std::uint8_t { reading, writing };
 
     /// Takes over a non-blocking socket that listens or is connected. One that is `connecting` can be written to when
-    /// that has ended, well or not.
+    /// that has ended, well or not. Closed at once where the kernel watches too many sockets already.
     Readiness(Loop& loop, Fd fd, bool connecting = false);
     Readiness(const Readiness&) = delete;
     Readiness& operator=(const Readiness&) = delete;
@@ -74,7 +74,7 @@ public:
     /// Before the loop's context ends; what is registered stays so.
     void stop();
 
-    void add(Readiness& one);
+    [[nodiscard]] bool add(Readiness& one);
     void remove(Readiness& one) noexcept;
     /// Its watches are run, soon but not now, if it is ready then.
     void tell_again(Readiness& one);

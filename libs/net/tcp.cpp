@@ -50,6 +50,7 @@ public:
                 continue;
             }
             const auto got = static_cast<std::size_t>(std::max<decltype(n)>(n, 0));
+            // Less than asked for is all there was. (But before a byte sent as urgent, which nobody does in HTTP.)
             if (would_block(error) || (got > 0 && got < into.size())) {
                 socket_.exhausted(Side::reading);
             }
@@ -147,12 +148,19 @@ public:
     {
         while (socket_.is_open()) {
             co_await loop_.turn(); // a flood of new clients must not keep the old ones from being served
-            RawAddress peer;
-            Fd fd(socket_.is_open() ? ::accept4(socket_.fd(), peer.address(), &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1);
-            if (fd.valid()) {
-                co_return std::unique_ptr<Stream>(std::make_unique<TcpStream>(loop_, std::move(fd), peer.endpoint()));
+            if (!socket_.is_open()) {
+                break;
             }
-            const int error = errno;
+            RawAddress peer;
+            Fd fd(::accept4(socket_.fd(), peer.address(), &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+            int error = fd.valid() ? 0 : errno;
+            if (error == 0) {
+                auto stream = std::make_unique<TcpStream>(loop_, std::move(fd), peer.endpoint());
+                if (stream->is_open()) {
+                    co_return std::unique_ptr<Stream>(std::move(stream));
+                }
+                error = ENOSPC; // no watch could be had; this client is turned away
+            }
             if (would_block(error)) {
                 socket_.exhausted(Side::reading);
                 if (!co_await socket_.wait(Side::reading)) {
@@ -216,6 +224,9 @@ public:
             co_return connect_failed(to, {errno, std::generic_category()}, false);
         }
         auto stream = std::make_unique<TcpStream>(loop_, std::move(fd), to, true);
+        if (!stream->is_open()) {
+            co_return connect_failed(to, std::make_error_code(std::errc::no_space_on_device), false);
+        }
         bool expired = false;
         Timer timer(loop_);
         timer.call_at(deadline, [&] {

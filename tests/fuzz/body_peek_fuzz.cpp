@@ -149,6 +149,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                             proxy::StreamKind::sse_response, proxy::StreamKind::sse_message}) {
         (void)tail.end(kind);
     }
-    (void)tail.timings();
+    (void)tail.told();
     return 0;
 }

@@ -125,6 +125,14 @@ TEST_CASE("a connection is reused only by those who recognise its peer in the sa
     CHECK(town.pool.idle() == 0);
 }
 
+TEST_CASE("the session tickets of a new connection are no early answer to a long request", "[http][tls]")
+{
+    Town town({.tls = certificate()});
+    const std::string body(500'000, 'x');
+    const bool whole = town.ask(pinned(), body) == "200 secure " + body;
+    CHECK(whole);
+}
+
 TEST_CASE("a peer that is not the expected one is sent nothing", "[http][tls]")
 {
     Town town({.tls = certificate()});
