@@ -197,16 +197,16 @@ net::Task<std::shared_ptr<const fleet::Snapshot>> BookKeeper::fresh_snapshot() {
 
 net::Task<fleet::Decision> BookKeeper::explain(fleet::Profile profile)
 {
-    fleet::Decision told;
-    told.model = profile.model;
+    fleet::Decision decision;
+    decision.model = profile.model;
     for (const auto& node : nodes_) {
-        told.candidates.push_back({.node = node->id, .name = node->name});
+        decision.candidates.push_back({.node = node->id, .name = node->name});
     }
     if (!nodes_.empty()) {
-        told.chosen = nodes_.front()->id;
+        decision.chosen = nodes_.front()->id;
     }
     asked.push_back(std::move(profile));
-    co_return told;
+    co_return decision;
 }
 
 net::Task<std::optional<fleet::Standing>> BookKeeper::standing(fleet::Ticket /*ticket*/)
