@@ -1,6 +1,6 @@
 #pragma once
-// One client request until its answer's way is clear. The phases stand in exchange.cpp in the order in which they
-// happen, exchange_local.cpp has what herd answers by itself. The visit goes on alone: exchange_commit.cpp.
+// One client request until its answer's way is clear: one file per phase, in the order below. The visit goes on alone:
+// exchange_commit.cpp.
 // Internal to the room. docs/LIFE_OF_A_REQUEST.md tells the same story in prose.
 #include "http/server.hpp"
 #include "proxy/attempt.hpp"
@@ -44,27 +44,52 @@ private:
         std::string node{};
     };
 
-    // exchange.cpp: the phases
+    struct Seen {
+        std::optional<std::string> unpacked{}; ///< when it came packed
+        bool readable{false};                  ///< JSON, as it came or unpacked
+        std::string name{};                    ///< of the model, where it stands beside a JSON body
+    };
+
+    // exchange.cpp
     net::Task<void> read_and_answer();
     net::Task<void> answer_asked();
+
+    // exchange_read.cpp
     bool read_at_once();
     net::Task<bool> read();
     net::Task<base::Result<void>> fill(std::size_t limit);
     void peek();
+
+    // exchange_understand.cpp
     Next understand();
     Next refused(Problem problem);
+    [[nodiscard]] Seen look_into_body();
+    std::optional<Next> settled_by_route(const fleet::Snapshot& snapshot, Seen& seen, fleet::Need& need);
+    void ask_anyone();
+    void fit_to_model(fleet::Need need, const Seen& seen);
+
+    // exchange_serve.cpp
     net::Task<void> serve();
     bool acquire_at_once();
     net::Task<void> acquire();
+    void choose_node();
     AttemptInput attempt_input();
     Decision judge() const;
-    void choose_node();
-    [[nodiscard]] bool is_liveness() const;
+    void note_failed(const Decision& decision, HeldLease& held);
+    net::Task<void> leave(Stage stage);
+    net::Task<void> refuse(const fleet::Refusal& refusal);
+    bool label_is_known() const;
+    net::Task<void> give_up();
     /// For the memory of old nodes.
     [[nodiscard]] std::string_view route_name() const { return route_.pattern.empty() ? std::string_view(record_.path) : route_.pattern; }
-    std::optional<Problem> not_for_caller() const; // exchange_access.cpp
+
+    // exchange_access.cpp: what the key allows
+    [[nodiscard]] bool is_liveness() const;
+    std::optional<Problem> not_for_caller() const;
     ModelFilter seen_by_caller() const;
-    const Frontend* frontend_of_request() const; // exchange_frontend.cpp
+
+    // exchange_frontend.cpp: what the frontend means for it
+    const Frontend* frontend_of_request() const;
     std::optional<Problem> enter_frontend();
     std::optional<Problem> count_at_frontend(AtFrontend& at);
     std::vector<base::NodeId> stubs_of(const std::string& model_key, bool& elsewhere) const;
@@ -72,17 +97,16 @@ private:
     std::optional<Problem> apply_pins(std::optional<std::string>& unpacked, bool& readable);
     std::string_view body_for_node();
     const fleet::Members* members() const;
-    bool label_is_known() const;
-    [[nodiscard]] std::optional<std::string> stands_for(std::string_view text, std::string_view key, const fleet::Snapshot& snapshot) const; // exchange_aliases.cpp
+
+    // exchange_aliases.cpp
+    [[nodiscard]] std::optional<std::string> stands_for(std::string_view text, std::string_view key, const fleet::Snapshot& snapshot) const;
     bool looks_up_alias(const fleet::Snapshot& snapshot);
     std::optional<Problem> resolve_alias(std::optional<std::string>& unpacked, const fleet::Snapshot& snapshot);
     std::optional<Problem> write_alias(std::optional<std::string>& unpacked);
-    void fit_body(bool plain); // exchange_body.cpp: what may be changed in it
+
+    // exchange_body.cpp: what may be changed in it
+    void fit_body(bool plain);
     void take_model();
-    void note_failed(const Decision& decision, HeldLease& held);
-    net::Task<void> give_up();
-    net::Task<void> leave(Stage stage);
-    net::Task<void> refuse(const fleet::Refusal& refusal);
 
     // exchange_early.cpp: a stream that begins before its answer
     [[nodiscard]] bool speaks_early() const;
