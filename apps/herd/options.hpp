@@ -1,5 +1,5 @@
 #pragma once
-// What a person can set on `herd`, as plain values. The one option table in options.cpp says how each is
+// What a person can set on `herd`, as plain values. The one option table (option_rows.hpp) says how each is
 // written on the command line, in the environment and in herd.toml; docs/config.md comes from it too.
 #include "base/ip.hpp"
 #include "base/log.hpp"

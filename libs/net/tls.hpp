@@ -33,6 +33,8 @@ public:
                                                                              std::string_view key);
     /// `ca_file` empty: whom this system trusts. Errors: bad_config.
     [[nodiscard]] static Result<std::shared_ptr<const TlsContext>> client(const std::string& ca_file);
+    /// The same, read once for each file until forget_certificate_authorities().
+    [[nodiscard]] static Result<std::shared_ptr<const TlsContext>> shared_client(const std::string& ca_file);
 
     TlsContext(const TlsContext&) = delete;
     TlsContext& operator=(const TlsContext&) = delete;

@@ -3,18 +3,15 @@
 #include "base/assert.hpp"
 #include "base/ip.hpp"
 #include "net/buffers.hpp"
-#include "net/timer.hpp"
 #include "net/tls.hpp"
+#include "net/tls_bio.hpp"
 #include "net/tls_peer.hpp"
 #include "net/wake.hpp"
 
 #include <algorithm>
 #include <array>
-#include <map>
-#include <mutex>
 #include <utility>
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -25,79 +22,6 @@ namespace {
 
 constexpr std::size_t record_bytes = std::size_t{16} * 1024; // the most that one record of TLS carries
 static_assert(buffer_bytes >= record_bytes);
-
-/// What the BIO works with.
-struct Below {
-    std::unique_ptr<Stream> stream{};
-    std::string early{};     ///< bytes that were read before TLS began
-    std::error_code cause{}; ///< of the last failure
-    bool dry{false};         ///< the last read took all there was
-    bool ended{false};
-};
-
-Below& below_of(::BIO* bio) { return *static_cast<Below*>(::BIO_get_data(bio)); }
-
-int bio_read(::BIO* bio, char* into, std::size_t size, std::size_t* read)
-{
-    Below& below = below_of(bio);
-    ::BIO_clear_retry_flags(bio);
-    if (!below.early.empty()) {
-        *read = std::min(size, below.early.size());
-        std::copy_n(below.early.begin(), *read, into);
-        below.early.erase(0, *read);
-        below.dry = false;
-        return 1;
-    }
-    const Io io = below.stream->try_read({into, size});
-    *read = io.bytes;
-    below.dry = !io.done() || io.bytes < size;
-    switch (io.state) {
-    case Io::State::done: return 1;
-    case Io::State::would_block: ::BIO_set_retry_read(bio); break;
-    case Io::State::end: below.ended = true; break;
-    case Io::State::failed: below.cause = io.cause; break;
-    }
-    return 0;
-}
-
-int bio_write(::BIO* bio, const char* from, std::size_t size, std::size_t* written)
-{
-    Below& below = below_of(bio);
-    ::BIO_clear_retry_flags(bio);
-    const std::array<std::string_view, 1> pieces{std::string_view{from, size}};
-    const Io io = below.stream->try_write(pieces);
-    *written = io.bytes;
-    if (io.would_block()) {
-        ::BIO_set_retry_write(bio);
-    } else if (!io.done()) {
-        below.cause = io.cause ? io.cause : std::make_error_code(std::errc::broken_pipe);
-    }
-    return io.done() ? 1 : 0;
-}
-
-long bio_control(::BIO* bio, int command, long /*number*/, void* /*pointer*/)
-{
-    switch (command) {
-    case BIO_CTRL_FLUSH: return 1;
-    case BIO_CTRL_EOF: return below_of(bio).ended ? 1 : 0;
-    default: return 0;
-    }
-}
-
-::BIO* make_bio(Below& below)
-{
-    static ::BIO_METHOD* const method = [] {
-        ::BIO_METHOD* made = ::BIO_meth_new(::BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "herd stream");
-        HERD_ASSERT(made != nullptr && ::BIO_meth_set_read_ex(made, bio_read) == 1
-                    && ::BIO_meth_set_write_ex(made, bio_write) == 1 && ::BIO_meth_set_ctrl(made, bio_control) == 1);
-        return made;
-    }();
-    ::BIO* bio = ::BIO_new(method);
-    HERD_ASSERT(bio != nullptr);
-    ::BIO_set_data(bio, &below);
-    ::BIO_set_init(bio, 1);
-    return bio;
-}
 
 /// Who waits above, in both directions. Shared with what is armed below, which may outlive the stream.
 struct Waits {
@@ -500,40 +424,7 @@ Task<bool> OpenSslStream::wait(Waits::Side& side, bool at_once)
     return side.task.wait();
 }
 
-/// Contexts by their file of authorities: reading those is slow, and all streams of a file may share one.
-struct ClientContexts {
-    std::mutex mutex;
-    std::map<std::string, std::shared_ptr<const TlsContext>> by_file;
-};
-
-ClientContexts& client_contexts()
-{
-    static ClientContexts contexts;
-    return contexts;
-}
-
-Result<std::shared_ptr<const TlsContext>> client_context(const std::string& ca_file)
-{
-    ClientContexts& all = client_contexts();
-    const std::scoped_lock lock(all.mutex);
-    if (const auto found = all.by_file.find(ca_file); found != all.by_file.end()) {
-        return found->second;
-    }
-    auto made = TlsContext::client(ca_file);
-    if (made) {
-        all.by_file.emplace(ca_file, *made);
-    }
-    return made;
-}
-
 } // namespace
-
-void forget_certificate_authorities()
-{
-    ClientContexts& all = client_contexts();
-    const std::scoped_lock lock(all.mutex);
-    all.by_file.clear();
-}
 
 std::unique_ptr<TlsStream> tls_server(Loop& loop, std::unique_ptr<Stream> plain, const TlsContext& context,
                                       std::string_view already_read)
@@ -552,45 +443,13 @@ Digest peer_certificate(const Stream& stream)
 Result<std::unique_ptr<TlsStream>> tls_client(Loop& loop, std::unique_ptr<Stream> plain,
                                               std::shared_ptr<const base::PeerTrust> trust)
 {
-    const auto context = client_context(trust->pin || !trust->verify ? std::string{} : trust->ca_file);
+    const auto context = TlsContext::shared_client(trust->pin || !trust->verify ? std::string{} : trust->ca_file);
     if (!context) {
         return std::unexpected(context.error());
     }
     auto made = std::make_unique<OpenSslStream>(loop, std::move(plain), **context, std::string_view{});
     made->ask(std::move(trust));
     return made;
-}
-
-Task<Result<std::unique_ptr<Stream>>> tls_connect(Loop& loop, std::unique_ptr<Stream> plain,
-                                                  std::shared_ptr<const base::PeerTrust> trust, base::Instant deadline)
-{
-    const std::string host = trust->host;
-    auto stream = tls_client(loop, std::move(plain), std::move(trust));
-    if (!stream) {
-        stream.error().source = base::Source::node;
-        stream.error().retry = base::Retry::always;
-        co_return std::unexpected(std::move(stream.error()));
-    }
-    bool expired = false;
-    Timer timer(loop);
-    timer.call_at(deadline, [&] {
-        expired = true;
-        (*stream)->close();
-    });
-    auto shaken = co_await (*stream)->handshake();
-    timer.cancel();
-    if (!shaken) {
-        auto error = std::move(shaken.error());
-        error.source = base::Source::node;
-        error.retry = base::Retry::always; // nothing of a request was sent
-        if (expired) {
-            error.code = base::Errc::timed_out;
-            error.context = "no answer in the TLS handshake";
-        }
-        error.context = host + ": " + error.context;
-        co_return std::unexpected(std::move(error));
-    }
-    co_return std::unique_ptr<Stream>(std::move(*stream));
 }
 
 } // namespace herd::net

@@ -16,7 +16,7 @@ namespace {
 std::string reference()
 {
     return "# Configuration\n\n"
-           "<!-- Generated from the option tables in apps/*/options.cpp. Do not edit: change the table, then "
+           "<!-- Generated from the option tables in apps/*/option*.cpp. Do not edit: change the table, then "
            "run\n"
            "     HERD_UPDATE_GOLDEN=1 build/dev/bin/commands_test \"docs/config.md*\" -->\n\n"
            "Every setting has a key in the TOML file, an environment variable, and often a flag. A flag "
