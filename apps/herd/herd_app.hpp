@@ -113,9 +113,9 @@ private:
     void want_pins();
     void record(proxy::ExchangeRecord&& record);
     net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
-    net::Task<std::vector<health::Running>> running_from(net::Loop& asker);
-    template <class One>
-    net::Task<std::vector<One>> from_relays(net::Loop& asker, std::vector<One> (RelayUnit::*look)() const);
+    net::Task<std::vector<health::Stuck>> stuck_from(net::Loop& asker);
+    template <class Look>
+    net::Task<std::invoke_result_t<Look, RelayUnit&>> from_relays(net::Loop& asker, Look look);
     net::Task<MetricsScene> scene_from(net::Loop& asker);
 
     HerdOptions options_;

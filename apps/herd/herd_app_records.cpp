@@ -47,7 +47,7 @@ void HerdApp::build_health()
         auto work = [this] { return glance(); };
         return on_loop(asker, main_loop(), std::move(work));
     };
-    sources.running = [this](net::Loop& asker) { return running_from(asker); };
+    sources.stuck = [this](net::Loop& asker) { return stuck_from(asker); };
     sources.past = [this](net::Loop& asker) { return past_from(asker); };
     sources.judged = [this](const health::Report& report, bool changed) {
         ledger_->set_health_score(report.score);
@@ -158,12 +158,12 @@ void HerdApp::record(proxy::ExchangeRecord&& record)
 }
 
 net::Task<std::vector<proxy::InFlight>> HerdApp::in_flight_from(net::Loop& asker) { return from_relays(asker, &RelayUnit::in_flight); }
-net::Task<std::vector<health::Running>> HerdApp::running_from(net::Loop& asker) { return from_relays(asker, &RelayUnit::running); }
+net::Task<std::vector<health::Stuck>> HerdApp::stuck_from(net::Loop& asker) { return from_relays(asker, &RelayUnit::stuck); }
 
-template <class One>
-net::Task<std::vector<One>> HerdApp::from_relays(net::Loop& asker, std::vector<One> (RelayUnit::*look)() const)
+template <class Look>
+net::Task<std::invoke_result_t<Look, RelayUnit&>> HerdApp::from_relays(net::Loop& asker, Look look)
 {
-    std::vector<One> all;
+    std::invoke_result_t<Look, RelayUnit&> all;
     for (const auto& relay : relays_) {
         auto work = [&unit = *relay, look] { return (unit.*look)(); };
         auto some = co_await on_loop(asker, relay->loop(), std::move(work));

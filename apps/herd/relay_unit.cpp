@@ -78,13 +78,12 @@ base::Result<void> RelayUnit::listen(net::BoundSocket socket)
     return {};
 }
 
-std::vector<health::Running> RelayUnit::running() const
+std::vector<health::Stuck> RelayUnit::stuck()
 {
-    std::vector<health::Running> all;
-    proxy_.each_in_flight(in_flight_most, [&all](proxy::InFlight&& one) {
-        auto& record = one.record;
-        all.push_back({std::move(record.id), std::move(record.node), std::move(record.model), one.phase, record.bytes_out, record.total});
-    });
+    std::vector<health::Stuck> all;
+    for (auto& [record, phase, still] : proxy_.still(health::stuck_answering, stuck_most)) {
+        all.push_back({std::move(record.id), std::move(record.node), std::move(record.model), phase, still});
+    }
     return all;
 }
 

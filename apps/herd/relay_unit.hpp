@@ -58,14 +58,15 @@ public:
     }
     /// What runs here now, newest first, at most 1000.
     [[nodiscard]] std::vector<proxy::InFlight> in_flight() const { return proxy_.in_flight(in_flight_most); }
-    /// The same in the few words that health needs.
-    [[nodiscard]] std::vector<health::Running> running() const;
+    /// What runs here and does not move, the oldest first.
+    [[nodiscard]] std::vector<health::Stuck> stuck();
     /// Ends the exchange of that id. False: it does not run here.
     bool cancel(std::string_view id) { return proxy_.cancel(id); }
     [[nodiscard]] net::Loop& loop() { return loop_; }
 
 private:
     static constexpr std::size_t in_flight_most = 1000;
+    static constexpr std::size_t stuck_most = 64;
 
     net::Task<void> handle(http::ServerExchange& exchange);
     net::Task<void> handle_own(http::ServerExchange& exchange, admin::Verdict verdict);

@@ -36,7 +36,7 @@ StreamKind kind_of(const http::ResponseHead& head, StreamKind of_route)
 Visit::Visit(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client)
     : context_(context), settings_(std::move(settings)), client_(client),
       route_(classify(client.head().method, client.head().path(), client.head().query())),
-      cors_(settings_->cors.judge(client.head())), began_(context.loop.now())
+      cors_(settings_->cors.judge(client.head())), began_(context.loop.now()), moved_at_(began_)
 {
     record_.at = context.loop.wall();
     record_.client = client.peer();
@@ -366,7 +366,19 @@ InFlight Visit::in_flight() const
     now.record.total = context_.loop.now() - began_;
     now.record.bytes_in = client_.bytes_in();
     now.record.bytes_out = client_.bytes_out();
+    now.still = context_.loop.now() - moved_at_;
     return now;
+}
+
+base::Duration Visit::still(base::Instant now)
+{
+    const std::uint64_t bytes = client_.bytes_out();
+    if (phase_seen_ != phase_ || bytes_seen_ != bytes) {
+        phase_seen_ = phase_;
+        bytes_seen_ = bytes;
+        moved_at_ = now;
+    }
+    return phase_ == 'H' || phase_ == 'D' ? now - moved_at_ : base::Duration{};
 }
 
 /// Counts for the key, once.

@@ -4,6 +4,7 @@
 #include "proxy/exchange.hpp"
 
 #include <algorithm>
+#include <deque>
 
 namespace herd::proxy {
 namespace {
@@ -97,15 +98,27 @@ void Proxy::set_access(std::shared_ptr<const Access> access)
 std::vector<InFlight> Proxy::in_flight(std::size_t max) const
 {
     std::vector<InFlight> all;
-    each_in_flight(max, [&all](InFlight&& one) { all.push_back(std::move(one)); });
+    for (const Visit* one = impl_->context.newest; one != nullptr && all.size() < max; one = one->older()) {
+        all.push_back(one->in_flight());
+    }
     return all;
 }
 
-void Proxy::each_in_flight(std::size_t max, const std::function<void(InFlight&&)>& see) const
+std::vector<InFlight> Proxy::still(base::Duration least, std::size_t max)
 {
-    for (const Visit* one = impl_->context.newest; one != nullptr && max > 0; one = one->older(), --max) {
-        see(one->in_flight());
+    const auto now = impl_->context.loop.now();
+    std::deque<const Visit*> found;
+    for (Visit* one = impl_->context.newest; one != nullptr; one = one->older()) {
+        if (one->still(now) >= least) {
+            found.push_front(one);
+            found.resize(std::min(found.size(), max));
+        }
     }
+    std::vector<InFlight> all;
+    for (const Visit* one : found) {
+        all.push_back(one->in_flight());
+    }
+    return all;
 }
 
 bool Proxy::cancel(std::string_view id)

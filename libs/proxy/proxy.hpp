@@ -78,8 +78,9 @@ public:
     void set_access(std::shared_ptr<const Access> access);
     /// The exchanges in flight on this loop, newest first, at most `max` of them.
     [[nodiscard]] std::vector<InFlight> in_flight(std::size_t max) const;
-    /// The same, one after the other: for who keeps only a part of each.
-    void each_in_flight(std::size_t max, const std::function<void(InFlight&&)>& see) const;
+    /// Those at a node or answering whose phase has not changed and whose client got no byte for `least`, the oldest
+    /// first, at most `max`. As far as calls tell, each of which looks at all: ask every few seconds.
+    [[nodiscard]] std::vector<InFlight> still(base::Duration least, std::size_t max);
     /// Ends the exchange of that id as if its client had gone. False: none here has it.
     bool cancel(std::string_view id);
 

@@ -64,6 +64,7 @@ using RecordSink = std::function<void(ExchangeRecord&&)>;
 struct InFlight {
     ExchangeRecord record{};
     char phase{'R'}; ///< R reading, Q queued, H at the node, D data
+    base::Duration still{}; ///< Proxy::still() only: for how long it has not moved
 };
 
 } // namespace herd::proxy

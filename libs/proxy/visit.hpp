@@ -87,6 +87,8 @@ public:
 
     /// What its record would say now.
     [[nodiscard]] InFlight in_flight() const;
+    /// For how long it has not moved at a node or answering, as far as those tell who ask now and then; else 0.
+    [[nodiscard]] base::Duration still(base::Instant now);
     /// The next one of the list that begins at Context::newest.
     [[nodiscard]] const Visit* older() const { return older_; }
     [[nodiscard]] Visit* older() { return older_; }
@@ -138,6 +140,9 @@ private:
     StreamKind kind_{StreamKind::none};
     TailEnd tail_end_{TailEnd::proper};
     bool spent_{false};            ///< counted for the key
+    char phase_seen_{'R'};         ///< by still(), like the next two
+    std::uint64_t bytes_seen_{0};
+    base::Instant moved_at_;
     std::string_view cancelled_{}; ///< why; empty: it is not
     base::Instant began_;
     ExchangeRecord record_;

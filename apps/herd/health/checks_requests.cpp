@@ -220,20 +220,20 @@ void queue_saturated(const Evidence& e, Findings& out)
 
 void stuck_stream(const Evidence& e, Findings& out)
 {
-    for (const Stuck& stuck : e.history.silent()) {
-        const bool answering = stuck.what.phase == 'D';
-        if (stuck.silent < (answering ? base::Duration{60s} : base::Duration{300s})) {
+    for (const Stuck& stuck : e.history.stuck()) {
+        const bool answering = stuck.phase == 'D';
+        if (stuck.silent < (answering ? stuck_answering : stuck_waiting)) {
             continue;
         }
         out.push_back({.severity = Severity::warning,
-                       .summary = fmt::format("request {} ({}) at {} {} for {:.0f} s", stuck.what.id, stuck.what.model, stuck.what.node,
+                       .summary = fmt::format("request {} ({}) at {} {} for {:.0f} s", stuck.id, stuck.model, stuck.node,
                                               answering ? "has sent nothing" : "waits for its first byte", base::seconds(stuck.silent)),
                        .advice = fmt::format("`ollama ps` and `journalctl -u ollama` on {}; restart Ollama there if its runner hangs; [proxy] "
                                              "idle_timeout ends such streams",
-                                             stuck.what.node),
-                       .node = stuck.what.node,
-                       .model = stuck.what.model,
-                       .data = {{"request", stuck.what.id}, {"silent_s", base::seconds(stuck.silent)}}});
+                                             stuck.node),
+                       .node = stuck.node,
+                       .model = stuck.model,
+                       .data = {{"request", stuck.id}, {"silent_s", base::seconds(stuck.silent)}}});
         if (out.size() >= 16) {
             return;
         }

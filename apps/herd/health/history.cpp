@@ -239,24 +239,6 @@ void History::heard(const Heard& heard, base::Instant now)
     }
 }
 
-// ------------------------------------------------------------------------------------------------- what runs
-
-void History::running(const std::vector<Running>& all, base::Instant now)
-{
-    std::map<std::string, Progress> next;
-    silent_.clear();
-    for (const Running& each : all | std::views::take(running_max)) {
-        const auto before = progress_.find(each.id);
-        const bool same = before != progress_.end() && before->second.bytes_out == each.bytes_out && before->second.phase == each.phase;
-        const Progress progress{each.bytes_out, each.phase, same ? before->second.since : now};
-        if (each.phase == 'D' || each.phase == 'H') {
-            silent_.push_back({each, now - progress.since});
-        }
-        next.emplace(each.id, progress);
-    }
-    progress_ = std::move(next);
-}
-
 void History::late(base::Instant now, base::Duration by) { push_bounded(lateness_, {now, by}, 64); }
 void History::records_lost(base::Instant now, std::uint64_t count) { push_bounded(losses_, {now, count}, 64); }
 

@@ -41,19 +41,16 @@ struct Finished {
     bool other_class{false}; ///< the scheduler knew that the model had to be loaded anew with other options
 };
 
-/// One that has not ended.
-struct Running {
+/// One that has not ended and does not move.
+struct Stuck {
     std::string id{};
     std::string node{};
     std::string model{};
-    char phase{'R'}; ///< as in the access log: R reading, Q queued, H awaiting the head, D data
-    std::uint64_t bytes_out{0};
-    base::Duration age{};
+    char phase{'H'}; ///< as in the access log: H awaiting the head, D data
+    base::Duration silent{}; ///< for how long no byte has gone out
 };
-struct Stuck {
-    Running what{};
-    base::Duration silent{}; ///< since when no byte went out
-};
+inline constexpr base::Duration stuck_answering = std::chrono::seconds{60};  ///< in phase D: worth a finding
+inline constexpr base::Duration stuck_waiting = std::chrono::seconds{300};   ///< in phase H
 
 /// What an announcement says beside what the fleet keeps of it.
 struct Heard {
@@ -168,7 +165,6 @@ class History {
 public:
     static constexpr std::size_t names_max = 8192;    ///< nodes with traffic
     static constexpr std::size_t pairings_max = 8192; ///< models on nodes
-    static constexpr std::size_t running_max = 65536;
 
     using PairKey = std::pair<std::string, std::string>; ///< node's name, ModelName::key
     using Pairings = std::map<PairKey, Pairing, base::TextPairLess>;
@@ -179,8 +175,8 @@ public:
     void finished(const Finished& exchange, base::Instant now);
     /// The same of one that an earlier run of herd served, `at` then. Call in order, before all finished().
     void recalled(const Finished& exchange, base::Instant at);
-    /// All exchanges that run now. What did not move since the last call grows older.
-    void running(const std::vector<Running>& all, base::Instant now);
+    /// Those that do not move now; all of them that are worth a finding.
+    void stuck(std::vector<Stuck> all) { stuck_ = std::move(all); }
     /// The fleet loop was late.
     void late(base::Instant now, base::Duration by);
     /// A file of records could not be written, or records were dropped, `count` times.
@@ -192,7 +188,7 @@ public:
     [[nodiscard]] const Pairings& pairings() const { return pairings_; }
     [[nodiscard]] const Windows& all() const { return all_; }
     [[nodiscard]] const std::deque<QueueSample>& queue() const { return queue_; }
-    [[nodiscard]] const std::vector<Stuck>& silent() const { return silent_; }
+    [[nodiscard]] const std::vector<Stuck>& stuck() const { return stuck_; }
     [[nodiscard]] std::optional<base::Instant> nobody_since() const { return nobody_since_; }
     [[nodiscard]] const std::map<std::string, Windows>& fallbacks() const { return fallbacks_; }
     struct TurnedAway {
@@ -242,13 +238,7 @@ private:
     std::map<std::string, TurnedAway> turned_away_;
     Windows all_;
     std::deque<QueueSample> queue_;
-    struct Progress {
-        std::uint64_t bytes_out{0};
-        char phase{'R'};
-        base::Instant since{};
-    };
-    std::map<std::string, Progress> progress_;
-    std::vector<Stuck> silent_;
+    std::vector<Stuck> stuck_;
     std::deque<Lateness> lateness_;
     std::deque<Loss> losses_;
     std::optional<base::Instant> nobody_since_;

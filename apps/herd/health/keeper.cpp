@@ -251,8 +251,7 @@ net::Task<void> Keeper::look()
     }
     if (loop_.now() - in_flight_at_ >= options_.in_flight_every) {
         in_flight_at_ = loop_.now();
-        const auto running = co_await sources_.running(loop_);
-        history_.running(running, loop_.now());
+        history_.stuck(co_await sources_.stuck(loop_));
     }
     look_at_disk();
     const Glance glance = co_await sources_.glance(loop_);

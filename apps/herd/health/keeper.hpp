@@ -43,7 +43,8 @@ struct KeeperSources {
     std::function<net::Task<Glance>(net::Loop& asker)> glance{};
     /// What is remembered of earlier runs, oldest first; asked once, before the first look. May be empty.
     std::function<net::Task<std::vector<Past>>(net::Loop& asker)> past{};
-    std::function<net::Task<std::vector<Running>>(net::Loop& asker)> running{};
+    /// Exchanges that do not move, for at least stuck_answering.
+    std::function<net::Task<std::vector<Stuck>>(net::Loop& asker)> stuck{};
     /// On the loop, after each look; `changed`: another set of findings than the time before.
     std::function<void(const Report& report, bool changed)> judged{};
 };

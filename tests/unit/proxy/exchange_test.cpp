@@ -732,3 +732,51 @@ TEST_CASE("a node's own 403 is the client's answer")
     CHECK(starts(w.post("/api/chat", chat), "403"));
     CHECK(w.node(1).seen.empty());
 }
+
+TEST_CASE("a request that does not move is found among many, and one that moves is not")
+{
+    World w;
+    w.publish({"m:latest"}, {"m:latest"});
+    w.node(0).scripts = {{opening(), chunk("{\"response\":\"a\"}\n"), pause(100s), chunk("{\"response\":\"b\"}\n"), pause(100s), end_of_chunks()}};
+    (void)w.post("/api/generate", R"({"model":"m"})");
+    CHECK(w.proxy->still(60s, 10).empty()); // the first look: from now on it does not move
+    w.settle(59s);
+    CHECK(w.proxy->still(60s, 10).empty());
+    w.settle(2s);
+    const auto found = w.proxy->still(60s, 10);
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].phase == 'D');
+    CHECK(found[0].record.model == "m:latest");
+    CHECK(found[0].still >= 60s);
+    CHECK(w.proxy->still(60s, 0).empty());
+    w.settle(40s); // "b" came
+    CHECK(w.proxy->still(60s, 10).empty());
+    w.settle(61s);
+    CHECK(w.proxy->still(60s, 10).size() == 1);
+    w.settle(60s);
+    CHECK(w.proxy->still({}, 10).empty()); // it has ended
+    CHECK(w.records.size() == 1);
+}
+
+TEST_CASE("a request that waits in the queue is not one that does not move, one at a silent node is")
+{
+    World w;
+    w.publish({"m:latest"}, {"m:latest"});
+    w.node(0).scripts = {{hang()}};
+    w.books.slots = 0;
+    (void)w.post("/api/generate", R"({"model":"m"})");
+    w.settle(100s);
+    CHECK(w.proxy->still(60s, 10).empty());
+    w.client->close();
+    w.settle();
+    w.books.slots = 1;
+    w.connect();
+    (void)w.post("/api/generate", R"({"model":"m"})");
+    CHECK(w.proxy->still(60s, 10).empty());
+    w.settle(61s);
+    const auto found = w.proxy->still(60s, 10);
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].phase == 'H');
+    w.client->close();
+    w.settle();
+}
