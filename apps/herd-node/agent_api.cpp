@@ -51,11 +51,15 @@ net::Task<void> respond_bare(http::ServerExchange& exchange, http::ResponseHead 
     (void)co_await exchange.end();
 }
 
-net::Task<void> respond_error(http::ServerExchange& exchange, int status, std::string sentence)
+net::Task<void> respond_error(http::ServerExchange& exchange, int status, std::string sentence, http::Fields fields)
 {
     const std::string body =
         nlohmann::json{{"error", sentence}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    (void)co_await exchange.respond(answer_head(status, json_type), body);
+    auto head = answer_head(status, json_type);
+    for (const auto& field : fields) {
+        head.fields.add(field.name, field.value);
+    }
+    (void)co_await exchange.respond(std::move(head), body);
 }
 
 /// One GET /herd/v1/watch. Lives in its handler's frame.

@@ -67,6 +67,6 @@ void add_mac(const http::ServerExchange& exchange, const discovery::Authenticato
 /// A 204 or a 304: a head and nothing behind it.
 [[nodiscard]] net::Task<void> respond_bare(http::ServerExchange& exchange, http::ResponseHead head);
 /// {"error":"…"} with `status`.
-[[nodiscard]] net::Task<void> respond_error(http::ServerExchange& exchange, int status, std::string sentence);
+[[nodiscard]] net::Task<void> respond_error(http::ServerExchange& exchange, int status, std::string sentence, http::Fields fields = {});
 
 } // namespace herd::node

@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "herd-node/agent_api.hpp"
 #include "http/hop.hpp"
+#include "proxy/failover.hpp"
 #include "proxy/heads.hpp"
 #include "proxy/relay.hpp"
 
@@ -80,17 +81,17 @@ net::Task<void> Gateway::handle(http::ServerExchange& exchange)
         co_return;
     }
     if (draining_) {
-        co_await refuse(exchange, 503, "this node is being shut down");
+        co_await fail(exchange, 503, proxy::gateway_untouched, "this node is being shut down");
         co_return;
     }
     const auto& view = backend_.view();
     if (view.state == BackendState::refused) {
-        co_await refuse(exchange, 503, view.reason);
+        co_await fail(exchange, 503, proxy::gateway_untouched, view.reason);
         co_return;
     }
     if (!view.endpoint) {
         backend_.suspect();
-        co_await refuse(exchange, 503, view.reason.empty() ? "Ollama was not reached yet" : view.reason);
+        co_await fail(exchange, 503, proxy::gateway_untouched, view.reason.empty() ? "Ollama was not reached yet" : view.reason);
         co_return;
     }
     const auto route = proxy::classify(head.method, head.path(), head.query());
@@ -121,7 +122,7 @@ net::Task<void> Gateway::relay(http::ServerExchange& exchange, base::Endpoint to
         auto taken = co_await pool_.take(to, turn > 0 || has_body);
         if (!taken) {
             backend_.suspect();
-            co_await refuse(exchange, 502, "Ollama cannot be reached: " + taken.error().message());
+            co_await fail(exchange, 502, proxy::gateway_untouched, "Ollama cannot be reached: " + taken.error().message());
             co_return;
         }
         const auto outcome = co_await attempt(exchange, *taken, to);
@@ -157,7 +158,7 @@ net::Task<Gateway::Outcome> Gateway::attempt(http::ServerExchange& exchange, htt
             co_return Outcome::stale;
         }
         backend_.suspect();
-        co_await refuse(exchange, 502, "Ollama broke off: " + head.error().message());
+        co_await fail(exchange, 502, proxy::gateway_broken, "Ollama broke off: " + head.error().message());
         co_return Outcome::done;
     }
     auto answer = proxy::client_head(*head);
@@ -208,6 +209,16 @@ net::Task<bool> Gateway::send(http::ServerExchange& exchange, http::ClientConnec
         co_await refuse(exchange, 400, uploaded.error.message());
     }
     co_return false;
+}
+
+/// For want of an Ollama, not for the request's own fault: a herd tries another node.
+net::Task<void> Gateway::fail(http::ServerExchange& exchange, int status, std::string_view known, std::string sentence)
+{
+    log::debug("gateway", "request_failed", {{"status", status}, {"reason", sentence}});
+    exchange.close_after();
+    http::Fields fields;
+    fields.add(proxy::gateway_field, known);
+    co_await respond_error(exchange, status, std::move(sentence), std::move(fields));
 }
 
 net::Task<void> Gateway::refuse(http::ServerExchange& exchange, int status, std::string sentence)

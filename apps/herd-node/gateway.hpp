@@ -41,6 +41,7 @@ private:
     net::Task<Outcome> attempt(http::ServerExchange& exchange, http::Pool::Taken& taken, base::Endpoint to);
     net::Task<bool> send(http::ServerExchange& exchange, http::ClientConnection& connection,
                          base::Endpoint to);
+    net::Task<void> fail(http::ServerExchange& exchange, int status, std::string_view known, std::string sentence);
     net::Task<void> refuse(http::ServerExchange& exchange, int status, std::string sentence);
     void note(const proxy::Route& route);
 

@@ -192,6 +192,7 @@ Decision Exchange::judge() const
     }
     facts.status = attempt_.head.status;
     facts.json = facts.status == 404 && is_json(attempt_.head.fields);
+    facts.made_by = made_by(attempt_.head.fields);
     facts.body = attempt_.failure_text;
     facts.names_model = names_model_;
     facts.replayable = route_.replayable;
@@ -214,7 +215,7 @@ void Exchange::note_failed(const Decision& decision, HeldLease& held)
     }
     const bool busy = decision.result == fleet::Result::busy;
     if (!attempt_.error && attempt_.whole) {
-        if (!busy) {
+        if (!busy && made_by(attempt_.head.fields) == MadeBy::ollama) {
             failure_ = Failure{std::move(attempt_.head), std::move(attempt_.failure_text), granted_->node_name};
         }
         context_.pool.give_back(granted_->address.endpoint, std::move(attempt_.connection));

@@ -22,6 +22,14 @@ bool is_too_busy(const AttemptFacts& facts)
     return facts.status == 503 && facts.names_model && facts.body.find("maximum pending requests exceeded") != facts.body.npos;
 }
 
+/// No words of an Ollama, and not in the client's dialect: herd's own error says it, if nobody else serves.
+Decision failed_gateway(const AttemptFacts& facts)
+{
+    const bool untouched = facts.made_by == MadeBy::gateway_untouched;
+    const bool again = facts.body_kept && (untouched || facts.replayable);
+    return {again ? Verdict::elsewhere : Verdict::give_up, Result::failed, untouched ? "its agent has no Ollama" : "its Ollama broke off"};
+}
+
 Decision broken(const AttemptFacts& facts)
 {
     const auto error = *facts.error;
@@ -50,6 +58,12 @@ Decision broken(const AttemptFacts& facts)
 
 } // namespace
 
+MadeBy made_by(const http::Fields& answer)
+{
+    const auto said = answer.find(gateway_field);
+    return said == gateway_untouched ? MadeBy::gateway_untouched : said == gateway_broken ? MadeBy::gateway_broken : MadeBy::ollama;
+}
+
 bool looks_failed(int status)
 {
     constexpr std::array statuses{404, 500, 502, 503, 504, 507, 508};
@@ -63,6 +77,9 @@ Decision decide(const AttemptFacts& facts)
     }
     if (!looks_failed(facts.status)) {
         return {};
+    }
+    if (facts.made_by != MadeBy::ollama) {
+        return failed_gateway(facts);
     }
     Decision decision;
     const bool again = facts.replayable && facts.body_kept;

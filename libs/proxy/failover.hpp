@@ -4,6 +4,7 @@
 // Source: design/scheduling.md 5; reference/ollama-api.md 2.3, 3.8; reference/parity.md 1.4.
 #include "base/error.hpp"
 #include "fleet/profile.hpp"
+#include "http/message.hpp"
 
 #include <optional>
 #include <string>
@@ -18,11 +19,20 @@ enum class Phase : std::uint8_t {
     answered,   ///< a head came back
 };
 
+/// An error that the agent's gateway made by itself says so in a field, and what its Ollama knows of the request.
+inline constexpr std::string_view gateway_field = "X-Herd-Gateway";
+inline constexpr std::string_view gateway_untouched = "untouched"; ///< nothing
+inline constexpr std::string_view gateway_broken = "broken";       ///< it may have begun, and broke off
+
+enum class MadeBy : std::uint8_t { ollama, gateway_untouched, gateway_broken };
+[[nodiscard]] MadeBy made_by(const http::Fields& answer);
+
 struct AttemptFacts {
     Phase phase{Phase::connecting};
     std::optional<base::Errc> error{}; ///< of a broken attempt
     int status{0};                     ///< of an answered one
     bool json{false};                  ///< the answer's content type is JSON
+    MadeBy made_by{MadeBy::ollama};    ///< the answer
     std::string_view body{};           ///< its beginning, of answers that looks_failed()
     bool names_model{false};           ///< the request was sent there because the catalog lists the model
     bool replayable{false};            ///< the route may be repeated although work may have begun

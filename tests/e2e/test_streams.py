@@ -56,6 +56,21 @@ def test_when_every_node_fails_the_answer_names_them(fleet):
     wait_until(lambda: herd.status()["requests"]["in_flight"] == 0, "nothing in flight", 3)
 
 
+@pytest.mark.parametrize("path,where", [("/api/chat", ("error",)), ("/v1/chat/completions", ("error", "message")), ("/v1/messages", ("error", "message"))])
+def test_behind_agents_too_the_answer_names_the_nodes_in_the_clients_dialect(sim_fleet, path, where):
+    """An agent answers for an Ollama that breaks off; what it says is nobody's answer to a client of OpenAI or Anthropic."""
+    herd, _, sims = sim_fleet.simulated(2)
+    for sim in sims:
+        sim.fault("reset")
+    body = {"model": "llama3.2:3b", "max_tokens": 3, "messages": [{"role": "user", "content": "x"}], "stream": False}
+    answer = request(herd.url, "POST", path, body, timeout=20)
+    said = answer.json()
+    for name in where:
+        said = said[name]
+    assert answer.status == 502 and all(node["name"] in said for node in herd.nodes()), answer
+    assert not answer.header("X-Herd-Gateway")
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 413])
 def test_an_answer_about_the_request_itself_is_not_retried(fleet, status):
     herd, backends = two(fleet, lambda exchange: exchange.answer(status, {"error": "no"}))

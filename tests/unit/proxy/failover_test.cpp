@@ -122,3 +122,32 @@ TEST_CASE("404 against the catalog is the node's mistake; text means the route i
     CHECK(decide(blob).verdict == Verdict::pass);
     CHECK(decide(blob).result == Result::served);
 }
+
+TEST_CASE("an error of an agent's gateway is nobody's answer: another node, or an error of our own")
+{
+    for (const bool replayable : {true, false}) {
+        for (const bool kept : {true, false}) {
+            auto facts = answered(502, R"({"error":"Ollama broke off: reset"})", true, replayable);
+            facts.body_kept = kept;
+            facts.made_by = MadeBy::gateway_untouched;
+            CHECK(decide(facts).verdict == (kept ? Verdict::elsewhere : Verdict::give_up));
+            facts.made_by = MadeBy::gateway_broken;
+            CHECK(decide(facts).verdict == (kept && replayable ? Verdict::elsewhere : Verdict::give_up));
+            CHECK(decide(facts).result == Result::failed);
+        }
+    }
+}
+
+TEST_CASE("who made an error stands in its field, and anything else there is an Ollama's")
+{
+    http::Fields fields;
+    CHECK(made_by(fields) == MadeBy::ollama);
+    fields.add("X-Herd-Gateway", "untouched");
+    CHECK(made_by(fields) == MadeBy::gateway_untouched);
+    http::Fields broken;
+    broken.add("x-herd-gateway", "broken");
+    CHECK(made_by(broken) == MadeBy::gateway_broken);
+    http::Fields odd;
+    odd.add("X-Herd-Gateway", "yes");
+    CHECK(made_by(odd) == MadeBy::ollama);
+}
