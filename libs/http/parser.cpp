@@ -16,6 +16,8 @@ namespace {
 
 enum class Phase : std::uint8_t { between, head, body, done, broken };
 
+constexpr std::size_t refused_kept = 256; // of a head, to tell what it was about
+
 } // namespace
 
 struct Parser::State {
@@ -43,7 +45,7 @@ struct Parser::State {
     internal::HeadScan scan;
     internal::ChunkReader chunks;
     std::uint64_t left{0};     // of a body with Framing::length
-    std::string partial;       // a head that came in pieces
+    std::string partial;       // a head that came in pieces, or the beginning of one that was refused
     std::variant<RequestHead, ResponseHead> head;
     std::span<std::string_view> pieces;
     std::unique_ptr<std::array<std::string_view, pieces_max>> own_pieces;
@@ -57,6 +59,18 @@ RequestHead& Parser::request() { return std::get<RequestHead>(state_->head); }
 ResponseHead& Parser::response() { return std::get<ResponseHead>(state_->head); }
 void Parser::expect_no_body(bool no_body) { state_->no_body = no_body; }
 bool Parser::between_messages() const { return state_->phase == Phase::between || state_->phase == Phase::done; }
+
+std::string_view Parser::refused_target() const
+{
+    const State& s = *state_;
+    if (s.role != Role::request || (s.phase != Phase::broken && s.phase != Phase::head)) {
+        return {};
+    }
+    std::string_view line = s.partial;
+    line = line.substr(0, line.find_first_of("\r\n"));
+    const auto begin = line.find(" /");
+    return begin == line.npos ? std::string_view{} : line.substr(begin + 1, line.find(' ', begin + 1) - begin - 1);
+}
 
 bool Parser::finish()
 {
@@ -156,6 +170,7 @@ base::Result<Parser::Step> Parser::State::read_head(std::string_view input)
     }
     const auto complete = scan.scan(bytes);
     if (!complete) {
+        partial = std::string(bytes.substr(0, refused_kept)); // (they may lie in it)
         return std::unexpected(complete.error());
     }
     if (!*complete) {
@@ -166,6 +181,7 @@ base::Result<Parser::Step> Parser::State::read_head(std::string_view input)
         return step;
     }
     if (const auto ok = take_head(bytes.substr(0, scan.size())); !ok) {
+        partial = std::string(bytes.substr(0, refused_kept));
         return std::unexpected(ok.error());
     }
     step.consumed += scan.size() - before;

@@ -61,6 +61,8 @@ public:
     /// Before a response head arrives: the request was HEAD, so no body follows whatever the fields say
     /// (`framing` still tells what they say).
     void expect_no_body(bool no_body);
+    /// Of a request head that was refused or never ended: the target as far as it came, for who must answer it. Empty: none.
+    [[nodiscard]] std::string_view refused_target() const;
     /// No byte of a next message was seen: the moment when an idle connection may end without harm.
     [[nodiscard]] bool between_messages() const;
 

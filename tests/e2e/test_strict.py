@@ -255,3 +255,21 @@ def test_a_herd_on_loopback_refuses_foreign_host_names_as_ollama_does(fleet):
         assert status("evil.example", "/api/tags", "OPTIONS") == 403 and status("localhost", "/api/tags", "OPTIONS") == 204
         assert status("203.0.113.9") == 403 and status("10.1.2.3") == 200 and status("box.local") == 200
         assert not backend.seen
+
+
+@pytest.mark.parametrize("path,where", [("/api/tags", ("error",)), ("/v1/models", ("error", "message")), ("/v1/messages", ("error", "message"))])
+@pytest.mark.parametrize("status", [400, 414, 431])
+def test_a_head_that_is_refused_is_answered_in_the_dialect_of_its_path(fleet, path, where, status):
+    backend = ScriptedOllama()
+    herd = fleet.static(backend)
+    line = "GET %s HTTP/1.1\r\n" % (path + "/" + "a" * 9000 if status == 414 else path)
+    fields = {400: "Bad Name: x\r\n", 414: "", 431: "X: " + "x" * 40000 + "\r\n"}[status]
+    with Connection(herd.url, 10) as connection:
+        connection.send_raw((line + "Host: herd\r\n" + fields + "\r\n").encode())
+        answer = connection.answer()
+    said = answer.json()
+    for name in where:
+        said = said[name]
+    assert answer.status == status and isinstance(said, str) and said, answer
+    assert (said == answer.json()["error"]) == (path == "/api/tags")
+    assert not backend.seen

@@ -166,12 +166,12 @@ ResponseHead Connection::own_answer(int status, std::string_view reason, std::st
 {
     in_exchange_ = true;
     begun_ = committed_ = ended_ = false;
-    // Where the head was no good there is no target to speak of, and what a method of it says is void.
+    // Where the head was no good what a method of it says is void; of its target it may be told who asks.
     const bool has_request = body_complete_ ? in_.parser().between_messages() : true;
+    const std::string target{has_request ? std::string_view(head().target) : in_.parser().refused_target()};
     if (!has_request) {
         in_.parser().request() = {};
     }
-    const std::string target = has_request ? head().target : std::string{};
     ResponseHead answer = core_->error_body(status, reason, target, body);
     answer.status = status;
     return answer;

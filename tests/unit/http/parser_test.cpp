@@ -213,3 +213,22 @@ TEST_CASE("after an error a parser says no more than that")
     CHECK_FALSE(feed(parser, Role::request, {"bad\n"}).error.empty());
     CHECK_FALSE(feed(parser, Role::request, {"GET / HTTP/1.1\r\nHost: a\r\n\r\n"}).error.empty());
 }
+
+TEST_CASE("a head that was refused tells its target as far as it came")
+{
+    const auto target_of = [](std::vector<std::string> pieces) {
+        Parser parser(Parser::Role::request, {.head_bytes = 1024, .target_bytes = 64});
+        for (const auto& piece : pieces) {
+            (void)parser.execute(piece);
+        }
+        return std::string(parser.refused_target());
+    };
+    CHECK(target_of({"GET /v1/models HTTP/1.1\r\nHost: a\r\nX: " + std::string(2000, 'x') + "\r\n\r\n"}) == "/v1/models");
+    CHECK(target_of({"POST /v1/mes", "sages HTTP/1.1\r\nHost: a\r\nBad Name: x\r\n\r\n"}) == "/v1/messages");
+    CHECK(target_of({"POST /api/chat HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"}) == "/api/chat");
+    CHECK(target_of({"GET /v1/messages/" + std::string(200, 'a') + " HTTP/1.1\r\n"}).starts_with("/v1/messages/aaa"));
+    CHECK(target_of({"GET /api/tags HTTP/1.1\r\nHost: a\r\n"}) == "/api/tags"); // never ended
+    CHECK(target_of({"\x16\x03\x01 /x\r\n"}) == "/x"); // whoever it was, it gets an answer
+    CHECK(target_of({"nonsense\r\n\r\n"}).empty());
+    CHECK(target_of({"GET /api/tags HTTP/1.1\r\nHost: a\r\n\r\n"}).empty()); // was not refused
+}
