@@ -223,11 +223,11 @@ void Scout::replace_configured(std::vector<StaticNode> nodes)
             gone.push_back(id);
         }
     }
+    for (StaticNode& node : nodes) { // the new ones first: who waits for an old one may wait for them
+        enter(std::move(node), {.node = {}, .configured = true, .ollana = false});
+    }
     for (const fleet::NodeId& id : gone) {
         remove_static(id);
-    }
-    for (StaticNode& node : nodes) {
-        enter(std::move(node), {.node = {}, .configured = true, .ollana = false});
     }
 }
 

@@ -159,6 +159,10 @@ void Dispatcher::review(const LineKey& key, Step& step)
             return;
         }
         auto judgement = judge(waiter.profile, step.now, waiter.settle_until != never && waiter.settle_until > step.now);
+        const bool nobody_left = judgement.fate == Fate::refuse && (judgement.why == base::Errc::no_node || judgement.why == base::Errc::no_such_model);
+        if (nobody_left && waiter.settle_until == never && membership_.expected() > 0) {
+            judgement = {Fate::hold, base::Errc::no_node, {}}; // its node went, and one is being asked: the same elsewhere, perhaps
+        }
         if (judgement.fate == Fate::refuse || (key.need != Need::slot && judgement.fate == Fate::routable)) {
             leaving.emplace_back(waiter.ticket, std::move(judgement));
             return;

@@ -178,15 +178,18 @@ Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Ins
     if (pin_unknown || (pinned != nullptr && !profile.rules->members.admits(pinned->id, pinned->name, pinned->labels))) {
         return {Fate::refuse, base::Errc::no_node, "no single node is called '" + profile.node + "'"};
     }
+    const auto meant = [&profile](const NodeRecord& node) { // others are as if they were not there
+        return profile.rules == nullptr || profile.rules->members.admits(node.id, node.name, node.labels);
+    };
     for (const auto& label : profile.labels) {
-        const bool carried = std::ranges::any_of(nodes_.all(), [&label](const auto& entry) {
-            return std::ranges::binary_search(entry.second.labels, label);
+        const bool carried = std::ranges::any_of(nodes_.all(), [&](const auto& entry) {
+            return meant(entry.second) && std::ranges::binary_search(entry.second.labels, label);
         });
         if (!carried) {
             return {Fate::refuse, base::Errc::no_such_label, "no node carries the label '" + label + "'"};
         }
     }
-    const auto carries_all = [&profile](const auto& entry) { return entry.second.carries(profile.labels); };
+    const auto carries_all = [&](const auto& entry) { return meant(entry.second) && entry.second.carries(profile.labels); };
     if (!profile.labels.empty() && std::ranges::none_of(nodes_.all(), carries_all)) { // no 404 either
         return {Fate::refuse, base::Errc::no_such_label, "no node carries all the labels asked for"};
     }

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -396,3 +397,33 @@ def test_a_node_that_announces_itself_has_no_bearer(sim_fleet):
     assert refused.status == 400 and "announces itself" in refused.json()["error"]
     assert settings(herd, "GET", "n1").json()["weight"] == 1 and "url" not in settings(herd, "GET", "n1").json()
     assert settings(herd, "PATCH", "nobody", {"bearer": "x"}).status == 404
+
+
+def test_requests_that_wait_go_to_the_new_address_of_a_node(fleet):
+    """A reload with another `url`: the old node is gone, the new one is being asked. Who waits is not turned away."""
+    held = threading.Event()
+    old = ScriptedOllama(script=lambda exchange: (held.wait(20), exchange.answer(200, {"from": "old", "done": True})), loaded=["m:latest"])
+    new = ScriptedOllama(script=lambda exchange: exchange.answer(200, {"from": "new", "done": True}), loaded=["m:latest"])
+    text = '[[node]]\nname = "one"\nurl = "%s"\nslots = 1\n'
+    config = fleet.config(text % old.url)
+    herd = fleet.herd(discovery=False, config=config)
+    herd.wait_online(["one"])
+    said = {}
+
+    def ask(name):
+        said[name] = herd.chat("m")
+    running = threading.Thread(target=ask, args=("running",))
+    running.start()
+    wait_until(lambda: old.seen, "the first request is at the node", 5)
+    waiting = [threading.Thread(target=ask, args=(i,)) for i in range(3)]
+    for each in waiting:
+        each.start()
+    wait_until(lambda: herd.status()["requests"]["queued"] == 3, "three wait", 5)
+    config.write_text(text % new.url)
+    assert herd.post("/herd/v1/reload").status == 200
+    for each in waiting:
+        each.join(15)
+    held.set()
+    running.join(15)
+    assert [said[i].status for i in range(3)] == [200] * 3 and all(said[i].json()["from"] == "new" for i in range(3)), said
+    assert said["running"].json()["from"] == "old"

@@ -331,6 +331,28 @@ TEST_CASE("a label that no node carries is named in the refusal")
     CHECK(world.answer(ticket)->refusal->error.context.find("'eu'") != std::string::npos);
 }
 
+TEST_CASE("a label that only a node outside the frontend carries is one that no node carries, and no missing model")
+{
+    World world{17};
+    auto& a = world.add_box("a", {"m"});
+    auto& b = world.add_box("b", {"m"});
+    b.labels = {"eu"};
+    world.start(a);
+    world.start(b);
+    world.run_for(2s);
+    auto profile = World::profile_of("m");
+    profile.labels = {"eu"};
+    auto with = std::make_shared<Rules>();
+    with->frontend = "f";
+    with->members = Members(std::vector<std::string>{"a"}, {});
+    profile.rules = with;
+    const auto ticket = world.ask(profile);
+    REQUIRE(world.answer(ticket));
+    CHECK(world.answer(ticket)->why() == base::Errc::no_such_label);
+    with->members = Members(std::vector<std::string>{"b"}, {});
+    CHECK(world.answer(world.ask(profile))->lease);
+}
+
 TEST_CASE("labels that no node carries together are refused as a label, not as a model that could be pulled")
 {
     World world{17};

@@ -123,6 +123,22 @@ TEST_CASE("slots and labels of a configured node come from its configuration")
     CHECK(world.waits(world.ask(profile)));
 }
 
+TEST_CASE("who waits for a node that is replaced by one at another address waits for that one")
+{
+    World world{8};
+    auto& old = world.add_static("old", {"m"});
+    world.run_for(2s);
+    const auto running = world.ask("m");
+    REQUIRE_FALSE(world.waits(running));
+    const auto waiting = world.ask("m");
+    REQUIRE(world.waits(waiting));
+    auto& fresh = world.add_static("new", {"m"}); // as a reload does it: first the new one
+    world.feed(NodeRemoved{old.id});
+    CHECK(world.waits(waiting));
+    world.run_for(50ms);
+    CHECK(world.lease(waiting).node == fresh.id);
+}
+
 TEST_CASE("a removed node takes nothing new, and its open lease ends without harm")
 {
     World world{8};
