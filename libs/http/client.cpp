@@ -16,6 +16,7 @@ namespace {
 
 using Pieces = std::span<const std::string_view>;
 
+constexpr std::uint8_t interim_max = 16; // of one answer: without end they would keep a core busy
 enum class Woken : std::uint8_t { closed, input, writable }; // closed is also what a cancelled task gets
 
 } // namespace
@@ -59,6 +60,7 @@ struct ClientConnection::Impl {
     bool sent{true};           // the request is out, completely
     bool input_seen{false};    // something arrived while the request was being sent
     bool begun{false};         // a byte of the answer arrived
+    std::uint8_t interim{0};   // answers of 1xx before this one
     bool complete{false};      // the answer's last byte was read
     bool keep_alive{false};
     bool closed{false};
@@ -311,9 +313,16 @@ std::optional<base::Result<ResponseHead>> ClientConnection::Impl::next_head()
         if (!step) {
             return std::unexpected(error(step.error().code, step.error().context));
         }
-        if (!step->head_complete || in.parser().response().status < 200) {
+        if (!step->head_complete) {
             continue;
         }
+        if (in.parser().response().status < 200) {
+            if (++interim > interim_max) {
+                return std::unexpected(error(base::Errc::malformed, "no end of interim answers"));
+            }
+            continue;
+        }
+        interim = 0;
         complete = step->message_complete;
         ResponseHead head = std::move(in.parser().response());
         keep_alive = head.keep_alive;

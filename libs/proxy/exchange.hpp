@@ -66,7 +66,7 @@ private:
     [[nodiscard]] Seen look_into_body();
     std::optional<Next> settled_by_route(const fleet::Snapshot& snapshot, Seen& seen, fleet::Need& need);
     void ask_anyone();
-    void fit_to_model(fleet::Need need, const Seen& seen);
+    void fit_to_model(fleet::Need need, const Seen& seen, const fleet::Snapshot& snapshot);
 
     // exchange_serve.cpp
     net::Task<void> serve();

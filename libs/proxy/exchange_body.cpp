@@ -42,7 +42,7 @@ void Exchange::take_model()
     at.size = text.size();
     model_written_ = name;
     const auto parsed = fleet::ModelName::parse(name);
-    record_.model = parsed.valid ? parsed.display : name;
+    record_.model = parsed.valid ? as_listed(*context_.scheduler.snapshot(), parsed.key, parsed.display) : name;
 }
 
 } // namespace herd::proxy

@@ -122,12 +122,12 @@ Exchange::Next Exchange::understand()
     if (model_.cloud && need == fleet::Need::slot) { // costs no slot, and need not be installed to run
         need = snapshot->models.contains(model_.key) ? fleet::Need::model : fleet::Need::any;
     }
-    fit_to_model(need, seen);
+    fit_to_model(need, seen, *snapshot);
     return Next::ask;
 }
 
 /// The question to the fleet is about this model, and the body may have to say it in other words.
-void Exchange::fit_to_model(fleet::Need need, const Seen& seen)
+void Exchange::fit_to_model(fleet::Need need, const Seen& seen, const fleet::Snapshot& snapshot)
 {
     record_.num_ctx = peek_.num_ctx;
     fit_body(seen.readable && !seen.unpacked && !streamed_ && peek_.model_at.size > 0);
@@ -137,7 +137,7 @@ void Exchange::fit_to_model(fleet::Need need, const Seen& seen)
         profile_.fallbacks.clear();
     }
     model_written_ = profile_.model;
-    record_.model = names_model_ ? model_.display : model_.to_write();
+    record_.model = names_model_ ? as_listed(snapshot, model_.key, model_.display) : model_.to_write();
 }
 
 } // namespace herd::proxy

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 namespace herd::proxy {
+
 namespace {
 
 constexpr std::size_t list_max = 16;
@@ -149,6 +150,17 @@ bool has_extensions(const http::Fields& fields)
 }
 
 } // namespace
+
+const std::string& as_listed(const fleet::Snapshot& snapshot, const std::string& key, const std::string& otherwise)
+{
+    const auto holders = snapshot.models.find(key);
+    if (holders == snapshot.models.end() || holders->second.empty()) {
+        return otherwise;
+    }
+    const fleet::Holder& first = holders->second.front();
+    const auto& facts = snapshot.nodes[first.node].facts;
+    return facts ? facts->models[first.model].name : otherwise;
+}
 
 base::Duration patience_of(const ProxyOptions& options, const Wishes& wishes)
 {

@@ -3,6 +3,7 @@
 // Source: design/contract.md 4; reference/parity.md 1.3; reference/ollama-api.md 1.0 "Model reference parsing".
 #include "base/ip.hpp"
 #include "fleet/profile.hpp"
+#include "fleet/snapshot.hpp"
 #include "http/message.hpp"
 #include "proxy/body_peek.hpp"
 #include "proxy/problem.hpp"
@@ -51,6 +52,10 @@ struct ModelReference {
 };
 /// Errors: Ollama's own words for no name, a bad name, or both :local and :cloud.
 [[nodiscard]] std::expected<ModelReference, Problem> read_model(std::string_view text, const Route& route);
+
+/// The model of that key as a node spells it, or `otherwise`. Names are equal whatever their case: records, sums and
+/// metrics tell models apart by this. Lives as long as both.
+[[nodiscard]] const std::string& as_listed(const fleet::Snapshot& snapshot, const std::string& key, const std::string& otherwise);
 
 /// What to do with a request whose body has been looked at.
 struct Reading {

@@ -16,7 +16,7 @@ std::string_view type_of(int status)
     case 401: return "authentication_error";
     case 403: return "permission_error";
     case 404: return "not_found_error";
-    case 429:
+    case 429: return "rate_limit_error";
     case 503: return "overloaded_error";
     default: return "api_error";
     }

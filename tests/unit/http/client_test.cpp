@@ -128,6 +128,20 @@ TEST_CASE("interim answers are skipped and HEAD has no body")
     CHECK(c.client->reusable());
 }
 
+TEST_CASE("a node that sends interim answers without end is given up")
+{
+    World w;
+    Conversation c(w);
+    std::string many;
+    for (int i = 0; i < 17; ++i) {
+        many += "HTTP/1.1 100 Continue\r\n\r\n";
+    }
+    c.expect({many + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"});
+    const auto a = run(w.time, w.loop, ask(*c.client, "GET"));
+    REQUIRE_FALSE(a.head);
+    CHECK(a.head.error().code == base::Errc::malformed);
+}
+
 TEST_CASE("an answer that ends with the connection is whole, and not reusable")
 {
     World w;

@@ -24,7 +24,7 @@ TEST_CASE("the table of errors, as clients see it")
         "no_such_model 404 model_not_found not_found_error not_found_error\n"
         "no_node 503 unavailable api_error overloaded_error\n"
         "no_such_label 400 unknown_label invalid_request_error invalid_request_error\n"
-        "queue_full 429 busy rate_limit_error overloaded_error\n"
+        "queue_full 429 busy rate_limit_error rate_limit_error\n"
         "deadline_passed 504 deadline_passed api_error api_error\n"
         "attempts_failed 502 attempts_failed api_error api_error\n"
         "forbidden 403 not_allowed permission_error permission_error\n"

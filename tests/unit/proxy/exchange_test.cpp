@@ -780,3 +780,16 @@ TEST_CASE("a request that waits in the queue is not one that does not move, one 
     w.client->close();
     w.settle();
 }
+
+TEST_CASE("a model is recorded as its nodes spell it, however the client does")
+{
+    World w;
+    w.publish({"qwen3"}, {"qwen3:latest"});
+    w.node(0).scripts = {answer(200, "{}")};
+    for (const std::string name : {"QWEN3", "Qwen3:Latest", "registry.ollama.ai/library/qWen3"}) {
+        const auto got = w.post("/api/chat", R"({"model":")" + name + R"("})");
+        CHECK(field_of(got, "X-Herd-Model") == "qwen3:latest");
+        CHECK(w.records.back().model == "qwen3:latest");
+    }
+    CHECK(w.node(0).seen.at(0).body.find("QWEN3") != std::string::npos); // the body goes on as it came
+}

@@ -170,7 +170,7 @@ TEST_CASE("refusals of the scheduler reach the client in its dialect")
     auto got = w.post("/v1/messages", R"({"model":"m"})");
     CHECK(starts(got, "429"));
     CHECK(field_of(got, "Retry-After") == "3");
-    CHECK(body_of(got).find("overloaded_error") != std::string::npos);
+    CHECK(body_of(got).find("rate_limit_error") != std::string::npos);
     CHECK(w.records.back().termination == "PQ");
     w.books.refusal = fleet::Refusal{{base::Errc::no_such_model}, {}};
     got = w.post("/v1/chat/completions", R"({"model":"Nope"})");
