@@ -118,7 +118,8 @@ net::Task<base::Result<void>> Exchange::fill(std::size_t limit)
 
 void Exchange::peek()
 {
-    if (!route_.multipart && !client_.head().fields.find("Content-Encoding")) {
+    const bool as_it_came = route_.dialect == Dialect::ollama || !client_.head().fields.find("Content-Encoding");
+    if (!route_.multipart && as_it_came) { // under /api Ollama does not ask for an encoding
         peek_json(body_, peek_);
     }
 }

@@ -16,7 +16,8 @@ Exchange::Seen Exchange::look_into_body()
 {
     const auto& fields = client_.head().fields;
     const auto encoding = fields.find("Content-Encoding");
-    Seen seen{.readable = !route_.multipart && !encoding};
+    const bool plain_after_all = route_.dialect == Dialect::ollama && !peek_.empty && !peek_.broken;
+    Seen seen{.readable = !route_.multipart && (!encoding || plain_after_all)};
     if (route_.multipart) {
         auto form = peek_multipart(body_, fields.find("Content-Type").value_or(""));
         seen.name = std::move(form.model).value_or("");

@@ -793,3 +793,17 @@ TEST_CASE("a model is recorded as its nodes spell it, however the client does")
     }
     CHECK(w.node(0).seen.at(0).body.find("QWEN3") != std::string::npos); // the body goes on as it came
 }
+
+TEST_CASE("under /api a body is read as it came, whatever encoding it claims: so does Ollama")
+{
+    World w;
+    w.publish({"m"}, {"m:latest"});
+    w.node(0).scripts = {answer(200, "{}")};
+    for (const std::string encoding : {"gzip", "zstd", "identity"}) {
+        CHECK(starts(w.post("/api/chat", R"({"model":"m"})", "Content-Encoding: " + encoding + "\r\n"), "200"));
+        CHECK(w.records.back().model == "m:latest");
+    }
+    CHECK(w.node(0).seen.at(0).has("Content-Encoding: gzip"));
+    CHECK(starts(w.post("/api/chat", "\x1f\x8b rubbish", "Content-Encoding: gzip\r\n"), "400"));
+    CHECK(w.node(0).seen.size() == 3);
+}
