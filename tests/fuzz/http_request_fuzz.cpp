@@ -17,6 +17,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     http::Parser cut(role, {});
     const auto reading = fuzz::read<http::RequestHead>(whole, bytes, 0);
     fuzz::same_readings(reading, fuzz::read<http::RequestHead>(cut, bytes, data[0]));
+    for (const auto* parser : {&whole, &cut}) {
+        fuzz::require(parser->refused_target().empty() || parser->refused_target().starts_with('/'));
+    }
     for (const auto& message : reading.complete) {
         const http::RequestHead& head = message.head;
         fuzz::require(head.target.starts_with('/') || head.target == "*");
