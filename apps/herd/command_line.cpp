@@ -258,7 +258,7 @@ CommandLine parse_serve(const std::vector<std::string>& arguments, const config:
         return ExitNow{0, std::move(text), std::make_shared<const HerdOptions>(std::move(result->options))};
     }
     return ServeOptions{std::move(result->options), std::move(result->effective),
-                        std::move(result->effective_json), {}, arguments};
+                        std::move(result->effective_json), {}, {}, arguments};
 }
 
 /// Where the verb stands: `herd --json status` and `herd --url X status` work as well as the other order.
@@ -307,15 +307,14 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments,
 }
 
 base::Result<ServeOptions> reload_serve_options(const std::vector<std::string>& arguments,
-                                                const config::Environment& environment,
-                                                const std::string& directory)
+                                                const config::Environment& environment, const HerdOptions& running)
 {
-    auto result = load_herd_options(arguments, environment, directory);
+    auto result = load_herd_options(arguments, environment, running.directory, KeyNeeded::yes, &running);
     if (!result) {
         return std::unexpected(result.error());
     }
-    return ServeOptions{std::move(result->options), std::move(result->effective),
-                        std::move(result->effective_json), {}, arguments};
+    return ServeOptions{std::move(result->options), std::move(result->effective), std::move(result->effective_json),
+                        std::move(result->needs_restart), {}, arguments};
 }
 
 std::string version() { return HERD_VERSION; }

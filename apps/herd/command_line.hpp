@@ -18,6 +18,7 @@ struct ServeOptions {
     HerdOptions options{};
     std::string effective{};              ///< settings in force as TOML, secrets masked
     std::string effective_json{};         ///< the same for GET /herd/v1/config
+    std::vector<std::string> needs_restart{}; ///< after a reload: keys whose new value waits for a restart
     Managed managed{};                    ///< changes of run time, read from the state directory
     std::vector<std::string> arguments{}; ///< for reload_serve_options()
 };
@@ -73,11 +74,11 @@ using CommandLine = std::variant<ServeOptions, Verb, ExitNow>;
                                              const config::Environment& environment,
                                              const std::string& directory);
 
-/// The same again for a reload: `arguments` are those of the ServeOptions in force.
+/// The same again for a reload: `arguments` are those of the ServeOptions in force, `running` are its options.
 /// Errors: bad_config, one sentence without the program's name.
 [[nodiscard]] base::Result<ServeOptions> reload_serve_options(const std::vector<std::string>& arguments,
                                                               const config::Environment& environment,
-                                                              const std::string& directory);
+                                                              const HerdOptions& running);
 
 /// The version that --version prints.
 [[nodiscard]] std::string version();

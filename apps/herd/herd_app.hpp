@@ -45,8 +45,8 @@ struct Installation {
     std::uint64_t boot_id{0};
 };
 
-/// Reads the configuration again: options and how they are shown. Called on the main loop.
-using Reload = std::function<base::Result<ServeOptions>()>;
+/// Reads the configuration again: options and how they are shown. `running`: those in force. Called on the main loop.
+using Reload = std::function<base::Result<ServeOptions>(const HerdOptions& running)>;
 
 /// Thread: construct, run() and everything else on the main thread; request_stop() and request_reload()
 /// on the main loop.

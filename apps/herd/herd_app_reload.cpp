@@ -28,7 +28,7 @@ void HerdApp::request_reload()
 
 base::Result<void> HerdApp::reload()
 {
-    auto fresh = reload_();
+    auto fresh = reload_(options_);
     return fresh ? apply_options(std::move(*fresh)) : base::Result<void>{std::unexpected(fresh.error())};
 }
 
@@ -55,7 +55,7 @@ base::Result<void> HerdApp::apply_options(ServeOptions serve)
     if (!policy) {
         return std::unexpected(policy.error());
     }
-    needs_restart_ = restart_differences(options_, fresh);
+    needs_restart_ = std::move(serve.needs_restart);
     for (const std::string& key : needs_restart_) {
         log::warn("app", "reload_needs_restart", {{"key", key}});
     }

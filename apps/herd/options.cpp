@@ -5,6 +5,7 @@
 #include "herd/option_rows.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -140,11 +141,41 @@ void collect_warnings(HerdOptions& options, const Table& table, const config::En
                   [](const std::string& warning) { return warning.starts_with("HERD_NODE_"); });
 }
 
+/// What finish() and a running herd make of the options as they were read. `table` is bound to `result.options`.
+base::Result<void> settle(LoadedHerdOptions& result, Table& table, const config::Environment& environment, KeyRules rules,
+                          const HerdOptions* running)
+{
+    const HerdOptions read = result.options;
+    if (auto done = finish(result.options, environment, rules); !done || running == nullptr) {
+        return done;
+    }
+    HerdOptions in_force = *running;
+    std::vector<ConfiguredNode> unused;
+    const Table now = herd_table(in_force, unused);
+    std::map<std::string, std::vector<std::string>> wanted;
+    for (const std::string& key : config::restart_differences(now, table)) {
+        wanted[key] = table.find(key)->show();
+        result.needs_restart.push_back(key);
+    }
+    // Again with what runs: where the records lie follows from the state directory, for one.
+    result.options = read;
+    if (auto kept = config::keep_running(table, now); !kept) {
+        return kept;
+    }
+    auto done = finish(result.options, environment, rules);
+    for (auto& [key, texts] : wanted) {
+        config::Option& option = *table.find(key);
+        option.after_restart = std::move(texts);
+        option.origin = {config::From::file, "in use until a restart"}; // where it came from says something else now
+    }
+    return done;
+}
+
 } // namespace
 
 base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>& arguments,
                                                   const config::Environment& environment,
-                                                  const std::string& directory, KeyNeeded key)
+                                                  const std::string& directory, KeyNeeded key, const HerdOptions* running)
 {
     LoadedHerdOptions result;
     result.options.directory = directory;
@@ -170,7 +201,7 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
     file_nodes = result.options.nodes; // so that --check-config shows them all
     const bool join_said = table.find("discovery.join")->origin.from != config::From::built_in;
     result.options.places.merge(config::places_of(table));
-    if (auto done = finish(result.options, environment, {join_said, key}); !done) {
+    if (auto done = settle(result, table, environment, {join_said, key}, running); !done) {
         return config::with_place(result.options.places, std::move(done.error()));
     }
     if (auto fit = check_frontends(result.options); !fit) {
@@ -184,14 +215,6 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
         result.effective_json.insert(1, fmt::format("\"config_file\":{{\"value\":{},\"from\":\"in use\"}},", config::quoted(path)));
     }
     return result;
-}
-
-std::vector<std::string> restart_differences(const HerdOptions& before, const HerdOptions& after)
-{
-    HerdOptions a = before;
-    HerdOptions b = after;
-    std::vector<ConfiguredNode> unused;
-    return config::restart_differences(herd_table(a, unused), herd_table(b, unused));
 }
 
 std::string default_fleet_key_file(const HerdOptions& options) { return options.state_dir + "/fleet.key"; }

@@ -179,18 +179,17 @@ struct LoadedHerdOptions {
     config::Loaded loaded{};
     std::string effective{};      ///< what --check-config prints
     std::string effective_json{}; ///< the same as JSON
+    std::vector<std::string> needs_restart{}; ///< keys whose new value waits for a restart
 };
 /// Reads file, environment and flags (without the program's name), and checks what only the whole can tell.
-/// A reload calls it again with the same arguments and the first options' `directory`.
+/// A reload calls it again with the same arguments, the first options' `directory`, and `running`: the options in force. What
+/// a restart alone applies stays as it is there, and so does what follows from it; the new values must be good all the same.
 /// Errors: bad_config, one sentence naming the flag, variable, or file and line.
 [[nodiscard]] base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>& arguments,
                                                                 const config::Environment& environment,
                                                                 const std::string& directory,
-                                                                KeyNeeded key = KeyNeeded::yes);
-
-/// Keys that differ and need a restart: what a reload must refuse or report.
-[[nodiscard]] std::vector<std::string> restart_differences(const HerdOptions& before,
-                                                           const HerdOptions& after);
+                                                                KeyNeeded key = KeyNeeded::yes,
+                                                                const HerdOptions* running = nullptr);
 
 /// Where the fleet's key lies unless said otherwise.
 [[nodiscard]] std::string default_fleet_key_file(const HerdOptions& options);

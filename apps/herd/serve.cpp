@@ -46,8 +46,8 @@ store::Identity identity_of(const HerdOptions& options, std::uint16_t port)
 
 Reload reload_with(const ServeOptions& serve)
 {
-    return [arguments = serve.arguments, directory = serve.options.directory]() -> base::Result<ServeOptions> {
-        auto fresh = reload_serve_options(arguments, config::system_environment(), directory);
+    return [arguments = serve.arguments](const HerdOptions& running) -> base::Result<ServeOptions> {
+        auto fresh = reload_serve_options(arguments, config::system_environment(), running);
         auto managed = fresh ? load_managed(fresh->options.state_dir) : base::Result<Managed>{};
         if (!managed) {
             return std::unexpected(std::move(managed.error()));

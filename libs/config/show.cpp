@@ -84,9 +84,8 @@ std::string toml_string(std::string_view text)
     return out + "\"";
 }
 
-std::string toml_value(const Option& option)
+std::string toml_value(const Option& option, const std::vector<std::string>& texts)
 {
-    const auto texts = option.show();
     if (option.row.secret) {
         const bool is_set = !texts.empty() && !texts.front().empty();
         const std::string shown = is_set ? toml_string(stars) : std::string{};
@@ -102,6 +101,8 @@ std::string toml_value(const Option& option)
     }
     return "[" + out + "]";
 }
+
+std::string toml_value(const Option& option) { return toml_value(option, option.show()); }
 
 std::string section_of(const std::string& key)
 {
@@ -300,9 +301,11 @@ std::string effective_json(const Table& table)
         if (option.row.in_file && !option.row.hidden) {
             // TOML's basic strings, numbers, booleans and arrays of them read the same in JSON.
             const bool built_in = option.origin.from == From::built_in;
-            out += fmt::format("{}{}:{{\"value\":{},\"from\":{}}}", out.empty() ? "" : ",",
+            const auto& later = option.after_restart;
+            out += fmt::format("{}{}:{{\"value\":{},\"from\":{}{}}}", out.empty() ? "" : ",",
                                toml_string(option.row.key), toml_value(option),
-                               built_in ? "\"default\"" : toml_string(option.origin.place));
+                               built_in ? "\"default\"" : toml_string(option.origin.place),
+                               later ? ",\"after_restart\":" + toml_value(option, *later) : std::string{});
         }
     }
     for (const Repeated& repeated : table.repetitions()) {

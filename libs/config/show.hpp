@@ -20,8 +20,8 @@ namespace herd::config {
 /// Secrets are starred out (such a line does not load back).
 [[nodiscard]] std::string effective_toml(const Table& table);
 
-/// The same as one JSON object: {"discovery.port": {"value": 11436, "from": "default"}, …}. [[repeated]] tables are lists of
-/// what is set in each element.
+/// The same as one JSON object: {"discovery.port": {"value": 11436, "from": "default"}, …}. What was asked for and needs a
+/// restart stands beside it as "after_restart". [[repeated]] tables are lists of what is set in each element.
 [[nodiscard]] std::string effective_json(const Table& table);
 
 /// As a string of TOML and of JSON: quoted, escaped.

@@ -55,7 +55,7 @@ std::string Option::long_flag() const
 
 Option& Table::add(Row row, Kind kind, bool is_list, std::string expects,
                    std::function<Result<void>(std::span<const std::string>)> assign,
-                   std::function<std::vector<std::string>()> show)
+                   std::function<std::vector<std::string>()> show, std::function<void()> reset)
 {
     Option& option = options_.emplace_back();
     option.row = std::move(row);
@@ -65,6 +65,7 @@ Option& Table::add(Row row, Kind kind, bool is_list, std::string expects,
     option.expects = std::move(expects);
     option.assign = std::move(assign);
     option.show = std::move(show);
+    option.reset = std::move(reset);
     option.built_in = option.show();
     if (option.row.in_environment && !prefix_.empty()) {
         option.environment = environment_name(prefix_, option.row.key);
@@ -86,7 +87,7 @@ Option& Table::boolean(Row row, bool& into)
             into = yes;
             return {};
         },
-        [&into] { return std::vector<std::string>{into ? "true" : "false"}; });
+        [&into] { return std::vector<std::string>{into ? "true" : "false"}; }, [&into, initial = into] { into = initial; });
 }
 
 Option& Table::text(Row row, std::string& into)
@@ -161,9 +162,10 @@ Option& Table::duration(Row row, base::Duration& into, base::Duration low, base:
 Option& Table::number_row(Row row, std::uint64_t low, std::uint64_t high,
                           std::function<void(std::uint64_t)> store, std::function<std::uint64_t()> load)
 {
+    const std::uint64_t initial = load();
     return add(
         std::move(row), Kind::number, false, fmt::format("a number from {} to {}", low, high),
-        [low, high, store = std::move(store)](std::span<const std::string> texts) -> Result<void> {
+        [low, high, store](std::span<const std::string> texts) -> Result<void> {
             const auto value = base::parse_unsigned(texts.front());
             if (!value || *value < low || *value > high) {
                 return not_as_expected();
@@ -171,7 +173,7 @@ Option& Table::number_row(Row row, std::uint64_t low, std::uint64_t high,
             store(*value);
             return {};
         },
-        [load = std::move(load)] { return std::vector<std::string>{fmt::format("{}", load())}; });
+        [load = std::move(load)] { return std::vector<std::string>{fmt::format("{}", load())}; }, [store, initial] { store(initial); });
 }
 
 Option* Table::find(std::string_view key)
@@ -212,6 +214,23 @@ std::vector<std::string> restart_differences(const Table& before, const Table& a
         }
     }
     return keys;
+}
+
+Result<void> keep_running(Table& table, const Table& running)
+{
+    for (std::size_t i = 0; i < table.options().size(); ++i) {
+        Option& option = table.options()[i];
+        const std::vector<std::string> texts = running.options()[i].show();
+        if (!option.row.restart || texts == option.show()) {
+            continue;
+        }
+        if (texts == option.built_in) {
+            option.reset();
+        } else if (auto taken = assign(option, texts, option.origin); !taken) {
+            return taken;
+        }
+    }
+    return {};
 }
 
 } // namespace herd::config

@@ -15,6 +15,7 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -70,8 +71,12 @@ struct Option {
     std::function<Result<void>(std::span<const std::string>)> assign{};
     /// The value in force as texts that `assign` takes.
     std::function<std::vector<std::string>()> show{};
+    /// Back to the default, which `assign` may not take as a text (empty for "not set").
+    std::function<void()> reset{};
     std::vector<std::string> built_in{}; ///< `show()` when the row was added
     Origin origin{};
+    /// What was asked for since the start and only a restart applies; nothing: what is in force was asked for.
+    std::optional<std::vector<std::string>> after_restart{};
 
     [[nodiscard]] bool takes_value() const { return kind != Kind::boolean || row.on_off; }
     /// The longest of the flags: "--daemon".
@@ -160,7 +165,7 @@ public:
                 into = std::move(*value);
                 return {};
             },
-            [&into, format] { return std::vector<std::string>{format(into)}; });
+            [&into, format] { return std::vector<std::string>{format(into)}; }, [&into, initial = into] { into = initial; });
     }
     template <class T, class Parse, class Format>
     Option& parsed_list(Row row, std::vector<T>& into, std::string expects, Parse parse, Format format)
@@ -185,7 +190,8 @@ public:
                     texts.push_back(format(value));
                 }
                 return texts;
-            });
+            },
+            [&into, initial = into] { into = initial; });
     }
     /// `[[key]]`, each element one T; `rows` adds the rows of one element (their keys without a section).
     template <class T>
@@ -211,7 +217,7 @@ public:
 private:
     Option& add(Row row, Kind kind, bool is_list, std::string expects,
                 std::function<Result<void>(std::span<const std::string>)> assign,
-                std::function<std::vector<std::string>()> show);
+                std::function<std::vector<std::string>()> show, std::function<void()> reset);
     Option& number_row(Row row, std::uint64_t low, std::uint64_t high,
                        std::function<void(std::uint64_t)> store, std::function<std::uint64_t()> load);
 
@@ -226,5 +232,9 @@ private:
 
 /// The keys whose values differ and that only a restart applies. Both tables have the same rows.
 [[nodiscard]] std::vector<std::string> restart_differences(const Table& before, const Table& after);
+
+/// Gives the rows that only a restart applies the values that they have in `running`. Both tables have the same rows.
+/// Errors: a value that the row does not take.
+[[nodiscard]] Result<void> keep_running(Table& table, const Table& running);
 
 } // namespace herd::config

@@ -342,6 +342,21 @@ def test_the_verbs_of_herd(sim_fleet):
     assert status == 1 and herd.url.split("//")[1] in err, err
 
 
+def test_a_reload_says_what_waits_for_a_restart_for_as_long_as_it_does(fleet):
+    path = fleet.config('cluster = "one"\n')
+    herd = fleet.herd(config=path)
+    path.write_text('cluster = "two"\n[limits]\nnodes = 7\n')
+    for _ in range(2):
+        status, out, err = run("herd", "reload", "--url", herd.url)
+        assert status == 0 and "restart herd to apply: cluster, limits.nodes" in out, out + err
+        shown = herd.get("/herd/v1/config").json()
+        assert shown["cluster"] == {"value": "one", "from": "in use until a restart", "after_restart": "two"}
+        assert shown["limits.nodes"]["value"] == 4096 and shown["limits.nodes"]["after_restart"] == 7
+    path.write_text('cluster = "one"\n')
+    assert herd.post("/herd/v1/reload").json() == {"status": "reloaded", "needs_restart": []}
+    assert herd.get("/herd/v1/config").json()["cluster"]["value"] == "one"
+
+
 def test_an_unknown_verb_names_the_nearest(tmp_path):
     need("herd")
     status, out, err = run("herd", "statsu", cwd=tmp_path)

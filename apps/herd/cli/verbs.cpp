@@ -219,7 +219,16 @@ int use(const Context& c)
                    [&](std::string_view text) { return print_use(text, c.terminal); }});
 }
 
-int reload(const Context& c) { return run(c, {"POST", "/herd/v1/reload", {}, saying(c, "reloaded")}); }
+/// What it answers names the settings that wait for a restart.
+int reload(const Context& c)
+{
+    return run(c, {"POST", "/herd/v1/reload", {}, [&](std::string_view body) -> Result<void> {
+                       const auto json = answer::parse(body);
+                       const std::string said = json ? answer::text(*json, "status") : std::string{};
+                       c.terminal.out << (said.empty() ? "reloaded" : said) << '\n';
+                       return {};
+                   }});
+}
 
 /// Calls `done` until it says so, for at most `stop_patience`; tells once that it may take a while.
 bool wait_until(const Context& c, const std::function<bool()>& done)

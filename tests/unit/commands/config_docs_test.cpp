@@ -28,7 +28,7 @@ std::string reference()
            "`proxy.max_body` is\n"
            "`max_body` under `[proxy]`. SIGHUP or `herd reload` applies a changed file at once and whole, or "
            "not at all;\n"
-           "settings marked *Needs a restart* keep their old value until then.\n\n"
+           "settings marked *Needs a restart* keep their old value until then; `herd reload` names those that wait.\n\n"
            "## herd\n\n"
            "File: the first of `./herd.toml`, `$XDG_CONFIG_HOME/herd/herd.toml`, `/etc/herd/herd.toml`.\n"
         + app::herd_config_reference()

@@ -394,12 +394,59 @@ TEST_CASE("help is complete and exits 0")
     CHECK(text_of({"--dump-config-docs"}).find("| `listen` |") != std::string::npos);
 }
 
-TEST_CASE("a reload tells what needs a restart")
+TEST_CASE("a reload keeps what needs a restart as it runs, and says so for as long as that is true")
 {
-    const auto before = options_of({});
-    CHECK(app::restart_differences(before, options_of({"--log-level", "debug", "--node", "x"})).empty());
-    CHECK(app::restart_differences(before, options_of({"--listen", ":1", "--threads", "2"}))
-          == std::vector<std::string>{"listen", "threads"});
+    const File file("listen = [\"127.0.0.1:1\"]\nthreads = 2\n");
+    const std::vector<std::string> words{"--config", file.path};
+    const auto reload = [&](const app::HerdOptions& running, const std::string& text) {
+        std::ofstream(file.path) << text;
+        auto fresh = app::reload_serve_options(words, home, running);
+        if (!fresh) {
+            FAIL(fresh.error().context);
+        }
+        return std::move(*fresh);
+    };
+    const auto started = options_of(words);
+    const std::string other = "listen = [\"127.0.0.1:2\"]\nthreads = 3\ncluster = \"x\"\n[log]\nlevel = \"debug\"\n";
+    auto now = reload(started, other);
+    for (int again = 0; again < 2; ++again) {
+        CHECK(now.needs_restart == std::vector<std::string>{"listen", "threads", "cluster"});
+        CHECK(now.options.listen == started.listen);
+        CHECK(now.options.threads == 2);
+        CHECK(now.options.cluster.empty());
+        CHECK(now.options.log.level == log::Level::debug);
+        const auto shown = nlohmann::json::parse(now.effective_json);
+        CHECK(shown["listen"] == nlohmann::json::parse(R"({"value":["127.0.0.1:1"],"from":"in use until a restart","after_restart":["127.0.0.1:2"]})"));
+        CHECK(shown["cluster"]["value"] == "");
+        CHECK(shown["threads"]["after_restart"] == 3);
+        CHECK_FALSE(shown["log.level"].contains("after_restart"));
+        now = reload(now.options, other);
+    }
+    now = reload(now.options, "listen = [\"127.0.0.1:1\"]\nthreads = 2\n");
+    CHECK(now.needs_restart.empty());
+    CHECK(now.effective_json.find("after_restart") == std::string::npos);
+}
+
+TEST_CASE("what follows from a setting that needs a restart waits for it, too")
+{
+    const File file("state_dir = \"/one\"\n");
+    const std::vector<std::string> words{"--config", file.path};
+    const auto started = options_of(words);
+    std::ofstream(file.path) << "state_dir = \"/two\"\n";
+    const auto now = app::reload_serve_options(words, home, started);
+    REQUIRE(now);
+    CHECK(now->options.state_dir == "/one");
+    CHECK(now->options.store.path == "/one/requests.db");
+    CHECK(now->needs_restart == std::vector<std::string>{"state_dir", "store.path"});
+}
+
+TEST_CASE("a reload refuses a value that no restart could apply")
+{
+    const File file("threads = 2\n");
+    const std::vector<std::string> words{"--config", file.path};
+    const auto started = options_of(words);
+    std::ofstream(file.path) << "listen = []\n";
+    CHECK_FALSE(app::reload_serve_options(words, home, started));
 }
 
 TEST_CASE("a key in the state directory is asked for, unless the settings say otherwise")

@@ -252,6 +252,21 @@ TEST_CASE("a reload knows what only a restart applies")
     CHECK(config::restart_differences(table_of(a), table_of(a)).empty());
 }
 
+TEST_CASE("what only a restart applies is kept as it runs, the default too, and all else is not")
+{
+    Settings running;
+    Settings fresh;
+    auto table = table_of(fresh);
+    REQUIRE(config::read_environment(table, {{"T_DISCOVERY_PORT", "1"}, {"T_PROXY_TIMEOUT", "7s"}}));
+    REQUIRE(fresh.port == 1);
+    REQUIRE(config::keep_running(table, table_of(running)));
+    CHECK(fresh.port == running.port);
+    CHECK(fresh.timeout == 7s);
+    running.port = 2;
+    REQUIRE(config::keep_running(table, table_of(running)));
+    CHECK(fresh.port == 2);
+}
+
 TEST_CASE("the help shows every flag and names every other key")
 {
     Settings s;

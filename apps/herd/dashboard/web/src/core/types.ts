@@ -228,4 +228,5 @@ export interface Check {
 
 export interface Health { score: number, checks: Check[] }
 
-export type Config = Record<string, { value: unknown, from: string }>
+/** `after_restart`: what the file asks for by now, where only a restart applies it. */
+export type Config = Record<string, { value: unknown, from: string, after_restart?: unknown }>

@@ -59,7 +59,7 @@ export function SettingsView() {
       }
       const dot = key.lastIndexOf('.')
       const section = dot < 0 ? '' : key.slice(0, dot)
-      groups.set(section, [...(groups.get(section) ?? []), [key.slice(dot + 1), valueText(entry.value), entry.from]])
+      groups.set(section, [...(groups.get(section) ?? []), [key.slice(dot + 1), valueText(entry.value), entry.after_restart === undefined ? entry.from : `${valueText(entry.after_restart)} after a restart`]])
     }
     return [...groups]
   }, [data, words, changed])
