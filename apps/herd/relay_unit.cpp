@@ -139,7 +139,14 @@ net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
     if (!own) {
         return proxy_.handle(exchange);
     }
-    return is_worth_a_record(head) ? handle_noted(exchange, false) : handle_own(exchange, judge(exchange));
+    return is_worth_a_record(head) ? handle_noted(exchange, false) : handle_named(exchange);
+}
+
+/// What herd answers itself and keeps no record of. An id it has all the same, to speak of it with whoever asked.
+net::Task<void> RelayUnit::handle_named(http::ServerExchange& exchange)
+{
+    Watched watched(exchange, base::make_request_id(rng_, loop_.wall()));
+    co_await handle_own(watched, judge(watched));
 }
 
 proxy::ExchangeRecord RelayUnit::own_record(const base::Endpoint& client)
@@ -160,7 +167,7 @@ net::Task<void> RelayUnit::handle_noted(http::ServerExchange& exchange, bool hos
     record.method = exchange.head().method;
     record.path = exchange.head().path().substr(0, 512);
     record.user_agent = exchange.head().fields.find("User-Agent").value_or("").substr(0, 128);
-    Watched watched(exchange);
+    Watched watched(exchange, record.id);
     bool refused = host_refused;
     if (host_refused) {
         record.error = "the Host is not one of this herd's names";

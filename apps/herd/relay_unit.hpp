@@ -71,6 +71,7 @@ private:
     net::Task<void> handle(http::ServerExchange& exchange);
     net::Task<void> handle_own(http::ServerExchange& exchange, admin::Verdict verdict);
     net::Task<void> handle_noted(http::ServerExchange& exchange, bool host_refused);
+    net::Task<void> handle_named(http::ServerExchange& exchange);
     [[nodiscard]] proxy::ExchangeRecord own_record(const base::Endpoint& client);
     void note(const http::OwnAnswer& answer, http::ResponseHead& head);
     std::optional<net::Task<void>> at_the_door(http::ServerExchange& exchange);

@@ -1,8 +1,9 @@
 #pragma once
 // An exchange that is answered by herd itself, watched on its way: what the answer's status is, and how much of a body
-// went in and out. All else goes straight through.
+// went in and out. The answer gets the id of the request. All else goes straight through.
 #include "http/server.hpp"
 
+#include <string>
 #include <utility>
 
 namespace herd::app {
@@ -10,7 +11,7 @@ namespace herd::app {
 /// Thread: the exchange's. Lives shorter than that.
 class Watched final : public http::ServerExchange {
 public:
-    explicit Watched(http::ServerExchange& exchange) : to_(exchange) {}
+    Watched(http::ServerExchange& exchange, std::string id) : to_(exchange), id_(std::move(id)) {}
 
     [[nodiscard]] int status() const { return status_; } ///< 0: nothing was answered
 
@@ -26,6 +27,7 @@ public:
     void begin(http::ResponseHead head) override
     {
         status_ = head.status;
+        head.fields.add("X-Herd-Request-Id", id_);
         to_.begin(std::move(head));
     }
     [[nodiscard]] net::Task<base::Result<void>> flush() override { return to_.flush(); }
@@ -47,6 +49,7 @@ public:
 
 private:
     http::ServerExchange& to_;
+    std::string id_;
     int status_{0};
 };
 

@@ -519,6 +519,21 @@ def ask_raw(herd, data):
     return answer
 
 
+def test_every_answer_of_herds_own_routes_has_an_id_and_that_of_a_record_where_there_is_one(sim_fleet):
+    herd = sim_fleet.herd(discovery=False)
+    seen = set()
+    for method, path, status in (("GET", "/herd/v1/nodes/nowhere", 404), ("GET", "/herd/v1/no", 404), ("POST", "/herd/v1/route", 400), ("POST", "/metrics", 405),
+                                 ("POST", "/healthz", 405), ("GET", "/readyz", 503), ("GET", "/healthz", 200), ("GET", "/dashboard/assets/x", 404)):
+        answer = request(herd.url, method, path)
+        assert answer.status == status and answer.header("X-Herd-Request-Id"), (method, path, answer)
+        seen.add(answer.header("X-Herd-Request-Id"))
+    assert len(seen) == 8
+    refused = herd.post("/herd/v1/nodes/nowhere/drain")
+    foreign = request(herd.url, path="/herd/v1/status", headers={"Host": "evil.example"})
+    assert (refused.status, foreign.status) == (404, 403)
+    wait_until(lambda: {refused.header("X-Herd-Request-Id"), foreign.header("X-Herd-Request-Id")} <= {row["id"] for row in records(herd)}, "their records")
+
+
 def test_what_the_server_refuses_by_itself_leaves_a_record_and_a_line(sim_fleet):
     herd = sim_fleet.herd(discovery=False)
     good = b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
