@@ -197,7 +197,7 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
     if (path == "/herd/v1/nodes" && method == "POST") {
         auto body = co_await exchange.read_all(change_bytes_max);
         if (!body) {
-            co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+            co_return unread_reply(body.error(), change_bytes_max);
         }
         co_return co_await add_node(exchange.loop(), std::move(*body));
     }
@@ -257,7 +257,7 @@ net::Task<Admin::Reply> Admin::announce(http::ServerExchange& exchange)
 {
     auto body = co_await exchange.read_all(announce_limit);
     if (!body) {
-        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+        co_return unread_reply(body.error(), announce_limit);
     }
     const auto field = [&](std::string_view name) { return std::string{exchange.head().fields.find(name).value_or("")}; };
     Twin twin{.body = std::move(*body), .peer = exchange.peer(), .nonce = field("Herd-Nonce"), .mac = field("Herd-MAC")};
@@ -272,7 +272,7 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyP
 {
     const auto body = co_await exchange.read_all(route_limit);
     if (!body) {
-        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+        co_return unread_reply(body.error(), route_limit);
     }
     const auto options = options_();
     const auto snapshot = scheduler_.snapshot();
@@ -290,7 +290,7 @@ net::Task<Admin::Reply> Admin::retry_sync(http::ServerExchange& exchange)
 {
     const auto body = co_await exchange.read_all(change_bytes_max);
     if (!body) {
-        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+        co_return unread_reply(body.error(), change_bytes_max);
     }
     auto retry = parse_sync_retry(*body);
     if (!retry) {

@@ -120,6 +120,11 @@ private:
         std::string etag{};
         std::string warning{}; ///< Warning
     };
+    [[nodiscard]] static Reply unread_reply(const base::Error& why, std::size_t limit)
+    {
+        Unread told = unread(why, limit);
+        return {told.status, std::move(told.body)};
+    }
     net::Task<Reply> answer(http::ServerExchange& exchange, proxy::KeyPtr key);
     net::Task<Reply> read(http::ServerExchange& exchange, std::string_view path, proxy::KeyPtr key);
     net::Task<Reply> write(http::ServerExchange& exchange, std::string_view path);

@@ -39,9 +39,11 @@ net::Task<Admin::Reply> Admin::change_ollamaflow(http::ServerExchange& exchange,
     net::Loop& loop = exchange.loop();
     const auto body = co_await exchange.read_all(change_bytes_max);
     const Json before = id.empty() ? Json::array({Json::object()}) : co_await ollamaflow_objects(loop, kind, id);
-    if (!body || before.empty()) {
-        const int status = body ? 404 : body.error().code == base::Errc::too_large ? 413 : 400;
-        co_return Reply{status, error(body ? "nothing is called " + id : body.error().context)};
+    if (!body) {
+        co_return unread_reply(body.error(), change_bytes_max);
+    }
+    if (before.empty()) {
+        co_return Reply{404, error("nothing is called " + id)};
     }
     auto wanted = ollamaflow::ours(kind, *body, before.front());
     if (!wanted) {

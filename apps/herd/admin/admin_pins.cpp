@@ -79,7 +79,7 @@ net::Task<Admin::Reply> Admin::change_pins(http::ServerExchange& exchange, std::
     }
     auto body = co_await exchange.read_all(body_limit);
     if (!body) {
-        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+        co_return unread_reply(body.error(), body_limit);
     }
     if (native) {
         auto answer = co_await controls_->change_policy(loop, {.what = What::add_pin, .body = std::move(*body)});

@@ -80,7 +80,7 @@ net::Task<Admin::Reply> Admin::change_policy(http::ServerExchange& exchange, Pol
 {
     auto body = co_await exchange.read_all(change_bytes_max);
     if (!body) {
-        co_return Reply{body.error().code == base::Errc::too_large ? 413 : 400, error(body.error().context)};
+        co_return unread_reply(body.error(), change_bytes_max);
     }
     change.body = std::move(*body);
     change.if_match = exchange.head().fields.find("If-Match").value_or("");

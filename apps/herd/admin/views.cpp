@@ -1,5 +1,7 @@
 #include "herd/admin/views.hpp"
 
+#include "base/units.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -253,6 +255,17 @@ std::string models(const fleet::Snapshot& snapshot, const proxy::ModelFilter& se
 }
 
 std::string error(std::string_view message) { return text({{"error", message}}); }
+
+Unread unread(const base::Error& why, std::size_t limit)
+{
+    if (why.code == base::Errc::too_large) {
+        return {413, error("the body is longer than " + base::format_bytes(limit) + ", the most that is taken here")};
+    }
+    if (why.code == base::Errc::timed_out) {
+        return {400, error("the rest of the body did not come in time")};
+    }
+    return {400, error("the body could not be read: " + (why.context.empty() ? std::string{base::to_string(why.code)} : why.context))};
+}
 
 std::string reloaded(const std::vector<std::string>& needs_restart)
 {

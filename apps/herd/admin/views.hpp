@@ -1,5 +1,6 @@
 #pragma once
 // The admin API's JSON, made from snapshots. Pure: values in, text out. Shapes: docs/api and contract §3.
+#include "base/error.hpp"
 #include "fleet/snapshot.hpp"
 #include "proxy/access.hpp"
 
@@ -34,6 +35,13 @@ struct Slots {
 /// Slots of the models in memory; of a cold node, what the first model loaded there would get.
 [[nodiscard]] Slots slots_of(const fleet::Snapshot& snapshot, std::size_t index);
 [[nodiscard]] std::string error(std::string_view message);
+/// Why a body was not read.
+struct Unread {
+    int status{400};
+    std::string body{}; ///< {"error":…}
+};
+/// `why`: what ServerExchange::read_all(`limit`) said.
+[[nodiscard]] Unread unread(const base::Error& why, std::size_t limit);
 /// {"status":"reloaded","needs_restart":[…]}; the status names those keys too, for people.
 [[nodiscard]] std::string reloaded(const std::vector<std::string>& needs_restart);
 /// {"status":"ok","nodes_routable":N}; readiness is N > 0.

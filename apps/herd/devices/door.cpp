@@ -84,9 +84,12 @@ net::Task<DeviceAnswer> DevicesApi::answer(http::ServerExchange& exchange)
     }
     auto which = admin::url_decode(std::string_view{path}.substr(one_path.size(), slash - one_path.size()), false);
     const auto body = co_await exchange.read_all(body_limit);
-    if (!which || !body) {
-        const bool large = !body && body.error().code == base::Errc::too_large;
-        co_return DeviceAnswer{large ? 413 : 400, admin::error(body ? "bad escape in the path" : body.error().context)};
+    if (!body) {
+        auto told = admin::unread(body.error(), body_limit);
+        co_return DeviceAnswer{told.status, std::move(told.body)};
+    }
+    if (!which) {
+        co_return DeviceAnswer{400, admin::error("bad escape in the path")};
     }
     if (action == "disable") {
         co_return co_await keeper_.disable(exchange.loop(), std::move(*which));

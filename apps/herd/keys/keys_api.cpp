@@ -138,7 +138,8 @@ net::Task<KeyAnswer> KeysApi::answer(http::ServerExchange& exchange, const admin
     if (path == list_path && method == "POST") {
         auto body = co_await exchange.read_all(body_limit);
         if (!body) {
-            co_return KeyAnswer{body.error().code == base::Errc::too_large ? 413 : 400, admin::error(body.error().context)};
+            auto told = admin::unread(body.error(), body_limit);
+            co_return KeyAnswer{told.status, std::move(told.body)};
         }
         const auto options = options_();
         if (auto unknown = unknown_frontend(*body, options->frontends.get()); !unknown.empty()) {

@@ -113,3 +113,13 @@ TEST_CASE("readiness says how many nodes can serve")
     CHECK(Json::parse(app::admin::readiness(small_fleet()))["nodes_routable"] == 1);
     CHECK(Json::parse(app::admin::readiness({}))["status"] == "no routable node");
 }
+
+TEST_CASE("a body that is not read is told with what is taken")
+{
+    const auto large = app::admin::unread({base::Errc::too_large, base::Source::client, base::Retry::never, "body", {}}, 16 * base::mib);
+    CHECK(large.status == 413);
+    CHECK(large.body == R"({"error":"the body is longer than 16 MiB, the most that is taken here"})");
+    const auto slow = app::admin::unread({base::Errc::timed_out, base::Source::client, base::Retry::never, {}, {}}, 1);
+    CHECK(slow.status == 400);
+    CHECK(slow.body == R"({"error":"the rest of the body did not come in time"})");
+}
