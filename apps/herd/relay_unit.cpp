@@ -45,6 +45,18 @@ http::ServerOptions telling(http::ServerOptions options, http::OnOwnAnswer tell)
     return options;
 }
 
+/// `theirs`: in the shape of OllamaFlow's errors.
+net::Task<void> answer_foreign(http::ServerExchange& exchange, bool theirs)
+{
+    std::string body = admin::error("this herd is not called so: use its address or localhost, or name this Host in [cors] hosts");
+    body = theirs ? admin::ollamaflow::error(403, body) : std::move(body);
+    http::ResponseHead head;
+    head.status = 403;
+    head.fields.add("Content-Type", "application/json; charset=utf-8");
+    head.fields.add("Cache-Control", "no-store");
+    (void)co_await exchange.respond(std::move(head), body); // a client that left needs no answer
+}
+
 /// As routes have it, for a request that none was found for.
 std::string_view api_of(std::string_view path)
 {
@@ -113,6 +125,23 @@ void RelayUnit::set_access(keys::Published published)
     }
 }
 
+bool RelayUnit::is_own(const http::RequestHead& head) const
+{
+    const std::string_view path = head.path();
+    return dashboard::owns(head) || admin::RecordsApi::owns(path) || admin::Admin::owns(path)
+        || (gate_->ollamaflow && admin::ollamaflow::owns(path));
+}
+
+/// Ollama says 403 and nothing else, and so does herd where Ollama's own paths are asked; its own routes say why.
+net::Task<void> RelayUnit::refuse_host(http::ServerExchange& exchange)
+{
+    const http::RequestHead& asked = exchange.head();
+    if (!is_own(asked) || asked.path() == "/") {
+        return answer_empty(exchange, 403);
+    }
+    return answer_foreign(exchange, gate_->ollamaflow && admin::ollamaflow::owns(asked.path()));
+}
+
 net::Task<void> RelayUnit::answer_empty(http::ServerExchange& exchange, int status)
 {
     http::ResponseHead head;
@@ -133,10 +162,7 @@ net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
         }
     }
     const http::RequestHead& head = exchange.head();
-    const std::string_view path = head.path();
-    const bool own = dashboard::owns(head) || admin::RecordsApi::owns(path) || admin::Admin::owns(path)
-        || (gate_->ollamaflow && admin::ollamaflow::owns(path));
-    if (!own) {
+    if (!is_own(head)) {
         return proxy_.handle(exchange);
     }
     return is_worth_a_record(head) ? handle_noted(exchange, false) : handle_named(exchange);
@@ -171,7 +197,7 @@ net::Task<void> RelayUnit::handle_noted(http::ServerExchange& exchange, bool hos
     bool refused = host_refused;
     if (host_refused) {
         record.error = "the Host is not one of this herd's names";
-        co_await answer_empty(watched, 403);
+        co_await refuse_host(watched);
     } else {
         auto verdict = judge(watched);
         refused = verdict.refused.has_value();

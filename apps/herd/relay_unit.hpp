@@ -76,6 +76,8 @@ private:
     void note(const http::OwnAnswer& answer, http::ResponseHead& head);
     std::optional<net::Task<void>> at_the_door(http::ServerExchange& exchange);
     [[nodiscard]] admin::Verdict judge(http::ServerExchange& exchange) const;
+    [[nodiscard]] bool is_own(const http::RequestHead& head) const;
+    net::Task<void> refuse_host(http::ServerExchange& exchange);
     net::Task<void> answer_empty(http::ServerExchange& exchange, int status);
     net::Task<void> drain_and_tell(base::Instant deadline, net::Callback done);
 
