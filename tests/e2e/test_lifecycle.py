@@ -27,7 +27,7 @@ def run(name, *arguments, seconds=20, env=None, cwd=None):
 @pytest.mark.parametrize("name", ["herd", "herd-node", "ollama-sim"])
 def test_help_and_version_are_answers(name):
     need(name)
-    for flag in ("--help", "--version") if name != "ollama-sim" else ("--help",):
+    for flag in ("--help", "--version"):
         status, out, err = run(name, flag)
         assert status == 0 and out.strip() and not err, (flag, status, err)
     assert "--listen" in run(name, "--help")[1]

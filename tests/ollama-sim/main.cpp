@@ -36,6 +36,7 @@ constexpr std::string_view usage = R"(ollama-sim - a simulated Ollama
   --keep-alive DURATION     default 5m
   --context-length N        default 4096
   --version-string X.Y.Z    what /api/version says (default 0.33.0)
+  -h, --help;  -V, --version
 
 Control: GET /sim/state, POST /sim/faults, DELETE /sim/faults (see faults.hpp).
 )";
@@ -110,6 +111,10 @@ int main(int argc, char** argv)
         std::string_view name = arguments[i];
         if (name == "--help" || name == "-h") {
             std::cout << usage;
+            return 0;
+        }
+        if (name == "--version" || name == "-V") {
+            std::cout << "ollama-sim " HERD_VERSION "\n";
             return 0;
         }
         std::optional<std::string_view> value;
