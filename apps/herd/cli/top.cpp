@@ -109,15 +109,36 @@ int watch(const cli::Server& server, TopNews news, const base::Clock& clock, boo
     }
 }
 
+/// Each answer under the name of what was asked; null: this herd does not offer it.
+void print_answers(const TopNews& news, const cli::Terminal& terminal)
+{
+    const auto member = [&](std::string_view name, const std::string& body) {
+        terminal.out << '"' << name << "\":" << (body.empty() ? "null" : body);
+    };
+    terminal.out << '{';
+    member("status", news.status);
+    terminal.out << ',';
+    member("nodes", news.nodes);
+    terminal.out << ',';
+    member("in_flight", news.running);
+    terminal.out << ',';
+    member("requests", news.ended);
+    terminal.out << "}\n";
+}
+
 } // namespace
 
-int run_top(const cli::Server& server, const cli::Terminal& terminal, const base::Clock& clock)
+int run_top(const cli::Server& server, const cli::Terminal& terminal, const base::Clock& clock, bool json)
 {
     TopNews news;
     refresh(server, news);
     if (!news.trouble.empty()) {
         terminal.err << "herd: " << news.trouble << '\n';
         return 1;
+    }
+    if (json) {
+        print_answers(news, terminal);
+        return 0;
     }
     if (::isatty(STDOUT_FILENO) == 1 && ::isatty(STDIN_FILENO) == 1) {
         return watch(server, std::move(news), clock, terminal.colours);

@@ -193,7 +193,7 @@ int doctor(const Context& c)
     return code != 0 ? code : critical ? 1 : 0;
 }
 
-int top(const Context& c) { return run_top(c.server(), c.terminal, c.clock); }
+int top(const Context& c) { return run_top(c.server(), c.terminal, c.clock, c.verb.json); }
 
 int pull(const Context& c)
 {
@@ -302,7 +302,8 @@ const std::array<Entry, 19>& entries()
           1,
           1},
          {{"top", "top", "The fleet live in this terminal; once, as text, when the output is no terminal.",
-           "  q ends it, p pauses it, arrows and Page Up and Down scroll the nodes."},
+           "  q ends it, p pauses it, arrows and Page Up and Down scroll the nodes.\n"
+           "  --json prints once what herd answered: {\"status\", \"nodes\", \"in_flight\", \"requests\"}."},
           top},
          {{"doctor", "doctor", "What is wrong with the fleet and what to do about it; exit code 1 if anything is critical.", ""}, doctor},
          {{"requests", "requests [--follow]", "The latest requests: what ran where, how long it took, how it ended.",

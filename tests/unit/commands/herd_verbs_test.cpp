@@ -167,6 +167,17 @@ TEST_CASE("--json prints the answer as it is")
     CHECK(failed.out == "{\"error\":\"no such node\"}\n");
 }
 
+TEST_CASE("herd top --json prints each answer behind the picture as it is")
+{
+    FakeHerd herd;
+    herd.answers(200, R"({"x": 1})");
+    const auto outcome = run({.name = "top", .url = herd.url(), .json = true});
+    CHECK(outcome.code == 0);
+    CHECK(outcome.out == "{\"status\":{\"x\": 1},\"nodes\":{\"x\": 1},\"in_flight\":{\"x\": 1},\"requests\":{\"x\": 1}}\n");
+    herd.answers(401, R"({"error":"a key is needed"})");
+    CHECK(run({.name = "top", .url = herd.url(), .json = true}).code == 1);
+}
+
 TEST_CASE("refusals are told in the server's words")
 {
     FakeHerd herd;
