@@ -192,6 +192,7 @@ base::Result<void> find_key_file(Verb& verb, const config::Environment& environm
     }
     const std::string& named = loaded->options.discovery.fleet_key_file;
     verb.key_file_said = !words.empty();
+    verb.state_dir = loaded->options.state_dir;
     verb.key_file = named.empty() ? default_fleet_key_file(loaded->options) : named;
     return {};
 }

@@ -4,6 +4,7 @@
 #include "base/text.hpp"
 #include "cli/client.hpp"
 #include "cli/input.hpp"
+#include "config/load.hpp"
 #include "config/show.hpp"
 #include "herd/cli/answer_json.hpp"
 #include "herd/cli/explain.hpp"
@@ -40,10 +41,15 @@ Result<KeyRing> read_ring(const std::string& file)
     return discovery::parse_fleet_keys(*text);
 }
 
-/// Readable by its owner alone; made by root, it belongs to whom the directory (or the file before it) belongs to.
-Result<void> write_ring(const std::string& file, const KeyRing& ring)
+/// Readable by its owner alone; made by root, it belongs to whom the directory (or the file before it) belongs to. A state
+/// directory that is not there yet is made, as herd makes it: the key may come first.
+Result<void> write_ring(const std::string& file, const KeyRing& ring, const std::string& state_dir)
 {
     const std::string directory = std::filesystem::path(file).parent_path().string();
+    const bool own = directory == std::filesystem::path(state_dir + "/").parent_path().string();
+    if (const auto made = own ? config::make_private_dir(state_dir) : Result<void>{}; !made) {
+        return made;
+    }
     struct ::stat owner{};
     const bool known = ::stat(file.c_str(), &owner) == 0 || ::stat(directory.c_str(), &owner) == 0;
     if (const auto written = store::write_state_file(file, discovery::format_fleet_keys(ring)); !written) {
@@ -343,7 +349,7 @@ int change_fleet_keys(const Verb& given, const cli::Terminal& terminal)
     if (!done) {
         return fail(terminal, done.error().context);
     }
-    if (const auto written = write_ring(verb.key_file, done->ring); !written) {
+    if (const auto written = write_ring(verb.key_file, done->ring, verb.state_dir); !written) {
         return fail(terminal, written.error().context);
     }
     const std::string side = herds_side(verb, herd);

@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "unit/store/scratch.hpp"
 
+#include <filesystem>
 #include <sstream>
 
 #include <sys/stat.h>
@@ -39,10 +40,10 @@ struct Typed {
     int code{0};
     std::string said{};
 };
-Typed type(const test::Scratch& state, std::vector<std::string> words)
+Typed type_at(const std::string& state_dir, std::vector<std::string> words)
 {
     words.insert(words.begin(), "fleet-key");
-    for (const std::string& more : {std::string{"--state-dir"}, state.path.string(), std::string{"--url"}, std::string{"127.0.0.1:1"}}) {
+    for (const std::string& more : {std::string{"--state-dir"}, state_dir, std::string{"--url"}, std::string{"127.0.0.1:1"}}) {
         words.push_back(more);
     }
     const auto line = app::parse_command_line(words, {{"HOME", "/nowhere"}}, "/nowhere");
@@ -55,6 +56,7 @@ Typed type(const test::Scratch& state, std::vector<std::string> words)
     const int code = app::run_verb(std::get<app::Verb>(line), {out, err, false}, clock);
     return {code, out.str() + err.str()};
 }
+Typed type(const test::Scratch& state, std::vector<std::string> words) { return type_at(state.path.string(), std::move(words)); }
 
 int mode_of(const std::string& path)
 {
@@ -115,6 +117,18 @@ TEST_CASE("herd fleet-key makes a key for its owner alone, adds, changes and rem
     CHECK(mode_of(file) == 0600);
     const Typed added = type(state, {"add"});
     CHECK(added.said.find(base::to_hex(both->at(0).secret)) == std::string::npos); // no secret but that of `new` is shown
+}
+
+TEST_CASE("herd fleet-key new makes the state directory that herd would make")
+{
+    const test::Scratch scratch;
+    const std::string state = scratch.file("not/there/yet");
+    const Typed made = type_at(state + "/", {"new"});
+    CHECK(made.code == 0);
+    CHECK(mode_of(state) == 0700);
+    CHECK(mode_of(state + "/fleet.key") == 0600);
+    CHECK(type_at(scratch.file("nor/this"), {"add"}).code == 1);
+    CHECK_FALSE(std::filesystem::exists(scratch.file("nor"))); // there is nothing to write
 }
 
 TEST_CASE("keys of another herd's file are taken over with their ids")
