@@ -1,6 +1,7 @@
 #include "herd/scout.hpp"
 
 #include "base/log.hpp"
+#include "base/units.hpp"
 #include "herd/node_url.hpp"
 #include "herd/translate.hpp"
 #include "net/timer.hpp"
@@ -254,6 +255,27 @@ std::vector<StaticNode> Scout::added_at_run_time() const
     return nodes;
 }
 
+std::string why_not_polled(const base::Error& error, base::Duration waited)
+{
+    // Of many errors the context is the address alone, which is known already.
+    const bool bare = error.context.empty() || base::Endpoint::parse(error.context).has_value();
+    if (error.code == base::Errc::timed_out) {
+        using Tenths = std::chrono::duration<std::int64_t, std::deci>;
+        const std::string text = "no answer within " + base::format_duration(std::max(std::chrono::round<Tenths>(waited), Tenths{1}));
+        return bare ? text : text + " (" + error.context + ")";
+    }
+    if (!bare) {
+        return error.context;
+    }
+    switch (error.code) {
+    case base::Errc::refused: return "connection refused";
+    case base::Errc::unreachable: return "no route to this address";
+    case base::Errc::reset:
+    case base::Errc::closed: return "the connection was closed before an answer came";
+    default: return std::string{base::to_string(error.code)};
+    }
+}
+
 net::Task<void> Scout::poll(fleet::PollStatic wanted)
 {
     const auto named = static_nodes_.find(wanted.id);
@@ -291,12 +313,17 @@ net::Task<fleet::StaticPolled> Scout::poll_once(StaticNode node, bool full)
 {
     fleet::StaticPolled polled{.id = node.id};
     polled.address = added(node).address;
+    base::Instant asked = loop_.now();
     const auto failed = [&](const base::Error& error) {
         polled.why = error.code;
-        polled.hint = error.context.empty() ? std::string{base::to_string(error.code)} : error.context;
+        polled.hint = why_not_polled(error, loop_.now() - asked);
         return polled;
     };
     const auto addresses = co_await network_.resolve(node.url.host, loop_.now() + (node.cloud() ? cloud_timeout : poll_timeout));
+    if (!addresses && addresses.error().code == base::Errc::unreachable) {
+        co_return failed({base::Errc::unreachable, base::Source::node, base::Retry::always,
+                          "no address for " + node.url.host + ": no such host, or its name server does not answer", {}});
+    }
     if (!addresses) {
         co_return failed(addresses.error());
     }
@@ -321,6 +348,7 @@ net::Task<fleet::StaticPolled> Scout::poll_once(StaticNode node, bool full)
         : node.openai()                                         ? "/v1/models"
         : node.cloud()                                          ? "/api/tags"
                                                                 : "/api/version";
+    asked = loop_.now();
     const auto health = co_await get(node, polled.address, path);
     if (!health) {
         co_return failed(health.error());
@@ -330,6 +358,7 @@ net::Task<fleet::StaticPolled> Scout::poll_once(StaticNode node, bool full)
         facts.ollama_version = version_in(health->body);
     }
     if (full) {
+        asked = loop_.now();
         auto read = co_await read_lists(node, polled.address, std::move(facts));
         if (!read) {
             co_return failed(read.error());

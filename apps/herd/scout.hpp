@@ -85,4 +85,7 @@ private:
     bool stopping_{false};
 };
 
+/// Why a node that was named did not answer, for people. `waited`: since it was asked.
+[[nodiscard]] std::string why_not_polled(const base::Error& error, base::Duration waited);
+
 } // namespace herd::app

@@ -12,7 +12,7 @@ from conftest import need
 from harness import request, wait_until
 from harness.certificates import Authority, fingerprint
 from harness.lan import inside
-from harness.programs import Herd
+from harness.programs import Herd, program
 from harness.scripted import ScriptedOllama
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
@@ -74,6 +74,15 @@ def test_a_certificate_for_another_name_is_not_accepted(fleet, authority):
         answer = herd.post("/herd/v1/nodes", {"url": backend.url, "tls": {"ca_file": str(authority.file)}}).json()
         assert answer["state"] == "unreachable" and "mismatch" in answer["state_reason"]
         assert backend.heads == []
+
+
+def test_a_node_that_does_not_answer_says_why(fleet):
+    herd = fleet.herd(discovery=False)
+    for url, words in (("http://127.0.0.1:1", "connection refused"), ("http://nowhere.invalid:1", "no address for nowhere.invalid: no such host")):
+        answer = herd.post("/herd/v1/nodes", {"url": url}).json()
+        assert answer["state"] == "unreachable" and answer["state_reason"].startswith(words), answer
+    listed = subprocess.run([program("herd"), "nodes", "--url", herd.url], capture_output=True, text=True, timeout=30).stdout
+    assert "127.0.0.1:1 is unreachable: connection refused" in listed, listed
 
 
 def test_an_https_node_that_speaks_plain_http_is_sent_nothing(fleet):

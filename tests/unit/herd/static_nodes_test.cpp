@@ -1,4 +1,5 @@
 #include "herd/node_url.hpp"
+#include "herd/scout.hpp"
 #include "herd/static_nodes.hpp"
 #include "net/tls.hpp"
 
@@ -289,4 +290,17 @@ TEST_CASE("a change of a node names what it changes, and \"***\" keeps a secret"
     CHECK(parts->settings == R"({"labels":[],"weight":2})");
     CHECK(app::split_node_body(R"({"weight":2})")->origin.empty());
     CHECK_FALSE(app::split_node_body(std::string(1000, '[')).has_value());
+}
+
+TEST_CASE("why a node did not answer is said in words, not by its address alone")
+{
+    const auto why = [](base::Errc code, std::string context) {
+        return app::why_not_polled({code, base::Source::node, base::Retry::always, std::move(context), {}}, std::chrono::milliseconds{1003});
+    };
+    CHECK(why(base::Errc::refused, "127.0.0.1:9") == "connection refused");
+    CHECK(why(base::Errc::timed_out, "[::1]:9") == "no answer within 1s");
+    CHECK(why(base::Errc::timed_out, "resolving box") == "no answer within 1s (resolving box)");
+    CHECK(why(base::Errc::unreachable, "10.9.9.9:1") == "no route to this address");
+    CHECK(why(base::Errc::reset, {}) == "the connection was closed before an answer came");
+    CHECK(why(base::Errc::malformed, "/api/tags is not a list of models") == "/api/tags is not a list of models");
 }
