@@ -1,6 +1,7 @@
 #include "herd/command_line.hpp"
 
 #include "config/show.hpp"
+#include "herd/cli/print.hpp"
 #include "herd/cli/verbs.hpp"
 
 #include <algorithm>
@@ -54,6 +55,14 @@ void add_filter_rows(config::Table& table, Verb& verb)
     text("since", "TIME", "Only since then: 2026-05-01T12:00:00Z, or a span before now: 1h.");
 }
 
+/// As written: the herd that makes the key reads it, and by its own clock.
+base::Result<std::string> future(std::string_view text)
+{
+    const base::WallTime now = base::SystemClock{}.wall();
+    const auto at = parse_expiry(text, now);
+    return at && *at > now ? base::Result<std::string>{std::string{text}} : base::fail(base::Errc::bad_config);
+}
+
 void add_key_rows(config::Table& table, KeyWords& key)
 {
     table.list({.key = "models", .flags = "--models", .value_name = "MODEL,…", .sentence = "With `add`: only these models; may be repeated.", .in_environment = false}, key.models);
@@ -62,9 +71,11 @@ void add_key_rows(config::Table& table, KeyWords& key)
     table.number({.key = "tokens_per_day", .flags = "--tokens-per-day", .value_name = "N", .sentence = "With `add`: tokens of prompts and answers a day (UTC).", .in_environment = false},
                  key.tokens_per_day, 0, 1'000'000'000'000);
     table.number({.key = "max_parallel", .flags = "--max-parallel", .value_name = "N", .sentence = "With `add`: requests at once.", .in_environment = false}, key.max_parallel, 0, 65'536);
-    table.text({.key = "priority", .flags = "--priority", .value_name = "WORD", .sentence = "With `add`: never more urgent than this: interactive, normal or batch.", .in_environment = false},
-               key.priority);
-    table.text({.key = "expires", .flags = "--expires", .value_name = "WHEN", .sentence = "With `add`: a date (2027-01-31) or a span from now (90d).", .in_environment = false}, key.expires);
+    table.choice({.key = "priority", .flags = "--priority", .value_name = "WORD", .sentence = "With `add`: never more urgent than this: interactive, normal or batch.", .in_environment = false},
+                 key.priority, std::vector<std::pair<std::string, std::string>>{{"interactive", "interactive"}, {"normal", "normal"}, {"batch", "batch"}});
+    table.parsed({.key = "expires", .flags = "--expires", .value_name = "WHEN", .sentence = "With `add`: a date (2027-01-31) or a span from now (90d).", .in_environment = false},
+                 key.expires, "a date (2027-01-31), a time (2027-01-31T12:00:00Z) or a span from now (90d), not in the past", future,
+                 [](const std::string& when) { return when; });
     table.boolean({.key = "admin", .flags = "--admin", .sentence = "With `add`: a key that may also change herd and see its records.", .in_environment = false}, key.admin);
 }
 

@@ -1,6 +1,7 @@
 #include "herd/cli/print.hpp"
 
 #include "base/text.hpp"
+#include "base/units.hpp"
 #include "herd/cli/answer_json.hpp"
 
 #include <algorithm>
@@ -355,6 +356,20 @@ std::optional<base::WallTime> parse_timestamp(std::string_view text)
     const auto time = std::chrono::sys_days{date} + std::chrono::hours{*hour}
         + std::chrono::minutes{*minute - offset_minutes} + std::chrono::seconds{*second};
     return std::chrono::time_point_cast<std::chrono::microseconds>(time);
+}
+
+std::optional<base::WallTime> parse_expiry(std::string_view text, base::WallTime now)
+{
+    if (const auto at = parse_timestamp(text)) {
+        return at;
+    }
+    if (text.size() == std::string_view{"2027-01-31"}.size()) {
+        if (const auto at = parse_timestamp(std::string{text} + "T00:00:00Z")) {
+            return at;
+        }
+    }
+    const auto span = base::parse_duration(text);
+    return span ? std::optional{now + std::chrono::duration_cast<std::chrono::microseconds>(*span)} : std::nullopt;
 }
 
 } // namespace herd::app

@@ -35,5 +35,7 @@ namespace herd::app {
 
 /// RFC 3339, fractions and offset included. Nothing when malformed.
 [[nodiscard]] std::optional<base::WallTime> parse_timestamp(std::string_view text);
+/// When a key ends: a date (2027-01-31), a time (RFC 3339) or a span from `now` (90d). Nothing when malformed.
+[[nodiscard]] std::optional<base::WallTime> parse_expiry(std::string_view text, base::WallTime now);
 
 } // namespace herd::app

@@ -96,14 +96,7 @@ base::Result<std::optional<base::WallTime>> take_expiry(const Json& body, base::
     if (!found->is_string()) {
         return wrong("expires", what);
     }
-    const std::string& text = found->get_ref<const std::string&>();
-    auto at = parse_timestamp(text);
-    if (!at && text.size() == 10) {
-        at = parse_timestamp(text + "T00:00:00Z");
-    }
-    if (const auto span = at ? std::nullopt : base::parse_duration(text)) {
-        at = now + std::chrono::duration_cast<std::chrono::microseconds>(*span);
-    }
+    const auto at = parse_expiry(found->get_ref<const std::string&>(), now);
     if (!at) {
         return wrong("expires", what);
     }

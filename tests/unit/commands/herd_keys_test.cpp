@@ -55,6 +55,17 @@ TEST_CASE("herd key: mistakes are told")
     CHECK(error_of({"key", "add", "x", "--rpm", "many"}).find("--rpm") != std::string::npos);
 }
 
+TEST_CASE("herd key add: a priority or an end that no key can have is bad usage, and no herd is asked")
+{
+    CHECK(error_of({"key", "add", "x", "--priority", "urgent"}) == "herd: --priority \"urgent\": expected interactive | normal | batch\n");
+    for (const char* when : {"yesterday", "2020-01-01", "2020-01-01T00:00:00Z", "0s", ""}) {
+        CHECK(error_of({"key", "add", "x", "--expires", when}).starts_with("herd: --expires \"" + std::string{when} + "\": expected a date"));
+    }
+    for (const char* when : {"90d", "9999-01-31", "9999-01-31T12:00:00Z"}) {
+        CHECK(verb_of({"key", "add", "x", "--expires", when}).key_words.expires == when);
+    }
+}
+
 TEST_CASE("keys are listed masked, and names cannot disturb the terminal")
 {
     Screen screen;
