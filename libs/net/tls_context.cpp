@@ -29,12 +29,17 @@ using Key = std::unique_ptr<::EVP_PKEY, Free<::EVP_PKEY_free>>;
 using KeyContext = std::unique_ptr<::EVP_PKEY_CTX, Free<::EVP_PKEY_CTX_free>>;
 using Names = std::unique_ptr<::GENERAL_NAMES, Free<::GENERAL_NAMES_free>>;
 
+/// The latest error says most, but of a file that cannot be read only that the system refused it ("system lib"): then an
+/// earlier one says why.
 std::string reason()
 {
-    const unsigned long code = ::ERR_peek_last_error();
-    const char* text = ::ERR_reason_error_string(code);
-    std::string why = text != nullptr ? text : ERR_SYSTEM_ERROR(code) ? ::strerror(static_cast<int>(ERR_GET_REASON(code))) : "unreadable";
-    ::ERR_clear_error();
+    const char* text = ::ERR_reason_error_string(::ERR_peek_last_error());
+    std::string why = text != nullptr ? text : "unreadable";
+    while (const unsigned long code = ::ERR_get_error()) {
+        if (ERR_SYSTEM_ERROR(code)) {
+            why = ::strerror(static_cast<int>(ERR_GET_REASON(code)));
+        }
+    }
     return why;
 }
 

@@ -423,7 +423,9 @@ TEST_CASE("files that cannot be used are named", "[net][tls]")
         const auto made = TlsContext::server(files);
         return made ? std::string{} : made.error().context;
     };
-    CHECK(context_of({"/nowhere.pem", other_key.path, {}}).starts_with("tls.cert: cannot use the certificate in /nowhere.pem: "));
+    CHECK(context_of({"/nowhere.pem", other_key.path, {}}) == "tls.cert: cannot use the certificate in /nowhere.pem: No such file or directory");
+    CHECK(context_of({certificate.path, "/nowhere.pem", {}}).ends_with("in /nowhere.pem with that certificate: No such file or directory"));
+    CHECK(context_of({certificate.path, other_key.path, {}}).find("mismatch") != std::string::npos);
     CHECK(context_of({garbage.path, other_key.path, {}}).starts_with("tls.cert: "));
     CHECK(context_of({certificate.path, other_key.path, {}}).starts_with("tls.key: "));
     CHECK(context_of({certificate.path, garbage.path, {}}).starts_with("tls.key: "));
