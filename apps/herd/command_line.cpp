@@ -253,6 +253,9 @@ CommandLine parse_serve(const std::vector<std::string>& arguments, const config:
     }
     if (!result->loaded.words.empty()) {
         const std::string& word = result->loaded.words.front();
+        if (std::ranges::find(verbs(), word, &VerbInfo::name) != verbs().end()) {
+            return usage_error(fmt::format("\"{}\" is a command of its own, not a word for `herd serve`: herd {} --help tells more", word, word));
+        }
         return usage_error(
             fmt::format("unexpected argument \"{}\"{}", word, config::suggestion(word, verb_names())));
     }

@@ -315,6 +315,8 @@ TEST_CASE("mistakes are one sentence that names the place and the nearest word")
           == "herd: unknown command \"stauts\" (did you mean \"status\"?); herd --help lists them\n");
     CHECK(error_of({"requsts"}).find("unknown command \"requsts\" (did you mean \"requests\"?)") != std::string::npos);
     CHECK(error_of({"serve", "extra"}) == "herd: unexpected argument \"extra\"\n");
+    CHECK(error_of({"serve", "status"}) == "herd: \"status\" is a command of its own, not a word for `herd serve`: herd status --help tells more\n");
+    CHECK(error_of({"serve", "stauts"}) == "herd: unexpected argument \"stauts\" (did you mean \"status\"?)\n");
     CHECK(error_of({}, {{"HERD_PROXY_MAX_BODY", "lots"}})
               .starts_with("herd: HERD_PROXY_MAX_BODY \"lots\": expected a size"));
     CHECK(error_of({"--config", "missing.toml"})
