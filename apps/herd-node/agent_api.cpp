@@ -78,7 +78,7 @@ AgentApi::AgentApi(net::Loop& loop, AgentApiOptions options, Sources sources)
 
 bool AgentApi::owns(std::string_view path)
 {
-    return path == "/herd" || path.starts_with("/herd/") || path == "/healthz";
+    return path == "/herd" || path.starts_with("/herd/");
 }
 
 net::Task<void> AgentApi::handle(http::ServerExchange& exchange)
@@ -87,7 +87,7 @@ net::Task<void> AgentApi::handle(http::ServerExchange& exchange)
     const bool node_path = path == "/herd/v1/node";
     const bool watch_path = path == "/herd/v1/watch";
     const bool herds_path = path == "/herd/v1/herds";
-    if (!node_path && !watch_path && !herds_path && path != "/healthz") {
+    if (!node_path && !watch_path && !herds_path) {
         co_await respond_error(exchange, 404, "no such path on an agent");
         co_return;
     }
@@ -102,10 +102,8 @@ net::Task<void> AgentApi::handle(http::ServerExchange& exchange)
         co_await node(exchange);
     } else if (watch_path) {
         co_await watch(exchange);
-    } else if (herds_path) {
-        co_await herds(exchange);
     } else {
-        co_await health(exchange);
+        co_await herds(exchange);
     }
 }
 
@@ -184,21 +182,6 @@ net::Task<void> AgentApi::watch(http::ServerExchange& exchange)
     if (!watcher.gone) {
         (void)co_await exchange.end();
     }
-}
-
-net::Task<void> AgentApi::health(http::ServerExchange& exchange)
-{
-    const auto& document = sources_.document();
-    if (sources_.authenticator().primary() != 0 && !exchange.peer().address.is_loopback()) {
-        (void)co_await exchange.respond(answer_head(200, json_type), R"({"status":"ok"})"); // more is for members
-        co_return;
-    }
-    const nlohmann::json body{{"status", "ok"},
-                              {"state", std::string(discovery::to_string(document.state))},
-                              {"reason", document.state_reason},
-                              {"ollama_version", document.ollama_version}};
-    const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    (void)co_await exchange.respond(answer_head(200, json_type), text);
 }
 
 net::Task<void> AgentApi::herds(http::ServerExchange& exchange)

@@ -1,7 +1,7 @@
 #pragma once
 // The agent's own HTTP surface: GET /herd/v1/node (the document), GET /herd/v1/watch (one line per change, and
-// the connection whose end tells a herd that this agent is gone), GET /herd/v1/herds (whom this agent knows and what
-// they think of it; for this machine alone) and GET /healthz.
+// the connection whose end tells a herd that this agent is gone) and GET /herd/v1/herds (whom this agent knows and what
+// they think of it; for this machine alone).
 #include "discovery/authenticator.hpp"
 #include "discovery/node_document.hpp"
 #include "http/server.hpp"
@@ -48,7 +48,6 @@ private:
     struct Watcher;
     net::Task<void> node(http::ServerExchange& exchange);
     net::Task<void> watch(http::ServerExchange& exchange);
-    net::Task<void> health(http::ServerExchange& exchange);
     net::Task<void> herds(http::ServerExchange& exchange);
     void note_herd(const http::ServerExchange& exchange);
 

@@ -196,12 +196,22 @@ TEST_CASE("the agent's own paths answer by themselves, whatever the method")
     world.start_node();
     world.run_for(100ms);
     const auto before = world.ollama->targets.size();
-    CHECK(world.get("/healthz").head.status == 200);
     CHECK(world.get("/herd/v1/other").head.status == 404);
     CHECK(world.get("/herd").head.status == 404);
     CHECK(world.get("/herd/v1/node", {}, "POST", "{}").head.status == 405);
     CHECK(world.get("/herd/v1/node", {}, "HEAD").head.status == 200);
     CHECK(world.ollama->targets.size() == before);
+}
+
+TEST_CASE("what is Ollama's to answer is relayed, on paths that other programs keep for themselves, too")
+{
+    World world;
+    world.start_node();
+    world.run_for(100ms);
+    for (const char* path : {"/healthz", "/metrics", "/readyz"}) {
+        (void)world.get(path);
+        CHECK(world.ollama->count(path) == 1);
+    }
 }
 
 TEST_CASE("a watcher hears one line at once, one per change, and one now and then")
