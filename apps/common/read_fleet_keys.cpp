@@ -14,8 +14,7 @@ base::Result<std::vector<discovery::FleetKey>> read_fleet_keys(const std::string
     if (!file.empty()) {
         auto read = store::read_secret_file(file, discovery::fleet_key_file_bytes_max);
         if (!read) {
-            const auto& cause = read.error().cause;
-            return refuse(read.error().context + (cause ? ": " + cause.message() : ""));
+            return refuse(read.error().context);
         }
         text = std::move(*read);
     }

@@ -10,8 +10,6 @@
 #include <array>
 #include <cstring>
 
-#include <sys/stat.h>
-
 namespace herd::app {
 
 namespace {
@@ -155,15 +153,16 @@ std::string host_header_of(const http::Url& url)
     return host;
 }
 
-/// The first line of a file that its owner alone can read. A file that is not there is for `lacking`.
-base::Result<std::string> read_bearer_file(const std::string& path, const http::Url& url)
+/// The first line of a file that its owner alone can read; nothing, and why in `lacking`, while it has none.
+base::Result<std::string> read_bearer_file(const std::string& path, const http::Url& url, std::string& lacking)
 {
-    struct ::stat status {};
-    if (::stat(path.c_str(), &status) == 0 && (status.st_mode & 077) != 0) {
-        return refuse(url, "bearer_file " + path + " can be read by others: chmod 600 " + path);
+    const auto text = store::read_secret_file(path, text_bytes_max);
+    if (!text && text.error().code != base::Errc::not_found) {
+        return refuse(url, "bearer_file: " + text.error().context);
     }
-    const auto text = store::read_state_file(path, text_bytes_max);
-    return text ? std::string{base::trim(std::string_view(*text).substr(0, text->find('\n')))} : std::string{};
+    const std::string bearer{text ? base::trim(std::string_view(*text).substr(0, text->find('\n'))) : std::string_view{}};
+    lacking = !text ? "no key: put it into " + path + ", there is no such file" : bearer.empty() ? "no key: put it into " + path + ", it is empty" : "";
+    return bearer;
 }
 
 /// Finds the bearer where it was said to be; `manner.lacking` says what to do when it is not there.
@@ -176,12 +175,11 @@ base::Result<std::string> find_bearer(const ConfiguredNode& settings, const http
     }
     std::string bearer = settings.bearer;
     if (!settings.bearer_file.empty()) {
-        auto read = read_bearer_file(settings.bearer_file, url);
+        auto read = read_bearer_file(settings.bearer_file, url, manner.lacking);
         if (!read) {
             return read;
         }
         bearer = std::move(*read);
-        manner.lacking = bearer.empty() ? "no key: put it into " + settings.bearer_file : "";
     } else if (!settings.bearer_env.empty() || (sources == 0 && manner.cloud)) {
         const std::string name = settings.bearer_env.empty() ? std::string{cloud_key_variable} : settings.bearer_env;
         bearer = around.variable ? around.variable(name) : std::string{};

@@ -1,8 +1,7 @@
 #include "herd/tls.hpp"
 
 #include "store/certificate.hpp"
-
-#include <sys/stat.h>
+#include "store/state_file.hpp"
 
 namespace herd::app {
 
@@ -25,9 +24,8 @@ base::Result<std::shared_ptr<const net::TlsContext>> listener_tls(const HerdOpti
         return nullptr;
     }
     if (!tls.self_signed) {
-        struct ::stat status {};
-        if (::stat(tls.key.c_str(), &status) == 0 && (status.st_mode & 007) != 0) { // as with every secret in a file; a group may share one (ssl-cert)
-            return config::with_place(options.places, base::Error{.code = base::Errc::bad_config, .context = "tls.key: " + tls.key + " can be read by others: chmod 600 " + tls.key});
+        if (const auto secret = store::check_shared_secret_file(tls.key); !secret) { // as with every secret in a file; a group may share one (ssl-cert)
+            return config::with_place(options.places, base::Error{.code = base::Errc::bad_config, .context = "tls.key: " + secret.error().context});
         }
         return placed(net::TlsContext::server({tls.cert, tls.key, tls.client_ca}), options);
     }

@@ -3,6 +3,7 @@
 #include "net/socket.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -64,6 +65,34 @@ base::Result<std::string> read_whole(const net::Fd& fd, const std::string& path,
     }
 }
 
+/// A failure whose sentence has the system's reason in it: these are shown to the person who named the file.
+template <class T>
+base::Result<T> in_one_sentence(base::Result<T> result)
+{
+    if (!result && result.error().cause) {
+        result.error().context += ": " + std::exchange(result.error().cause, {}).message();
+    }
+    return result;
+}
+
+/// Says first what it is: the mode of what is no file, or not there, is nobody's mistake.
+base::Result<net::Fd> open_secret(const std::string& path, ::mode_t forbidden)
+{
+    net::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    struct ::stat status{};
+    if (!fd.valid() || ::fstat(fd.get(), &status) != 0) {
+        return in_one_sentence<net::Fd>(os_error("cannot read " + path));
+    }
+    if (S_ISDIR(status.st_mode)) {
+        errno = EISDIR;
+        return in_one_sentence<net::Fd>(os_error("cannot read " + path));
+    }
+    if ((status.st_mode & forbidden) != 0) { // of the file that is open: nobody can exchange it in between
+        return base::fail(base::Errc::bad_config, path + " can be read by others: chmod 600 " + path);
+    }
+    return fd;
+}
+
 } // namespace
 
 base::Result<void> write_state_file(const std::string& path, std::string_view content)
@@ -95,15 +124,14 @@ base::Result<std::string> read_state_file(const std::string& path, std::size_t b
 
 base::Result<std::string> read_secret_file(const std::string& path, std::size_t bytes_max)
 {
-    const net::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    struct ::stat status{};
-    if (!fd.valid() || ::fstat(fd.get(), &status) != 0) {
-        return os_error("cannot read " + path);
-    }
-    if ((status.st_mode & 077) != 0) { // of the file that is open: nobody can exchange it in between
-        return base::fail(base::Errc::bad_config, path + " can be read by others: chmod 600 " + path);
-    }
-    return read_whole(fd, path, bytes_max);
+    const auto fd = open_secret(path, 077);
+    return fd ? in_one_sentence(read_whole(*fd, path, bytes_max)) : std::unexpected(fd.error());
+}
+
+base::Result<void> check_shared_secret_file(const std::string& path)
+{
+    const auto fd = open_secret(path, 007);
+    return fd ? base::Result<void>{} : std::unexpected(fd.error());
 }
 
 void set_aside(const std::string& path) { ::rename(path.c_str(), (path + ".bad").c_str()); }

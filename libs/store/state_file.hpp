@@ -15,8 +15,12 @@ namespace herd::store {
 /// Errors: not_found, too_large (more than `bytes_max`), io. Blocks.
 [[nodiscard]] base::Result<std::string> read_state_file(const std::string& path, std::size_t bytes_max);
 
-/// The same for a file with a secret in it. Errors: bad_config, one sentence: others may read it, too; or as above.
+/// The same for a file with a secret in it. Errors: bad_config: others may read it; or as above. The context is one sentence
+/// with the system's reason in it.
 [[nodiscard]] base::Result<std::string> read_secret_file(const std::string& path, std::size_t bytes_max);
+
+/// Whether somebody else reads a secret that a group may share (the key of a certificate). Errors: as read_secret_file().
+[[nodiscard]] base::Result<void> check_shared_secret_file(const std::string& path);
 
 /// Renames a file that made no sense to `path`.bad, so that a person can look at it. Best effort.
 void set_aside(const std::string& path);

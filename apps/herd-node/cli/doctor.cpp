@@ -253,10 +253,14 @@ void check_files(const NodeOptions& options, Checks& checks)
 {
     const std::string& key = options.discovery.fleet_key_file;
     struct ::stat info{};
+    std::error_code ignored;
     if (!key.empty() && ::access(key.c_str(), R_OK) != 0) {
         checks.push_back({"fleet_key", Severity::critical,
                           fmt::format("{} cannot be read ({})", key, std::strerror(errno)),
                           "the agent needs it to start"});
+    } else if (!key.empty() && std::filesystem::is_directory(key, ignored)) {
+        checks.push_back({"fleet_key", Severity::critical, fmt::format("{} cannot be read ({})", key, std::strerror(EISDIR)),
+                          "name the file in it: the agent needs it to start"});
     } else if (!key.empty() && ::stat(key.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
         checks.push_back({"fleet_key", Severity::critical, fmt::format("{} is readable by others: the agent refuses it", key),
                           fmt::format("chmod 600 {}", key)});
@@ -265,7 +269,6 @@ void check_files(const NodeOptions& options, Checks& checks)
             {"fleet_key", Severity::ok, fmt::format("{} is readable, by its owner alone", key), ""});
     }
     std::filesystem::path place = options.state_dir;
-    std::error_code ignored;
     while (!std::filesystem::exists(place, ignored) && place.has_parent_path()
            && place != place.parent_path()) {
         place = place.parent_path(); // what does not exist yet must be makeable

@@ -35,8 +35,7 @@ Result<KeyRing> read_ring(const std::string& file)
     auto text = store::read_secret_file(file, discovery::fleet_key_file_bytes_max);
     if (!text) {
         return text.error().code == base::Errc::not_found ? refuse(file + " is not there: make a key with `herd fleet-key new`")
-            : text.error().code == base::Errc::bad_config  ? std::unexpected(text.error())
-                                                           : refuse(text.error().message());
+                                                         : std::unexpected(text.error());
     }
     return discovery::parse_fleet_keys(*text);
 }

@@ -247,6 +247,8 @@ TEST_CASE("the doctor sees a missing Ollama, a taken port, a missing key, and ex
     CHECK(check_named(checks, "ollama").summary == "nothing answers at http://127.0.0.1:1");
     CHECK(check_named(checks, "agent_port").summary.find("is taken by another program") != std::string::npos);
     CHECK(check_named(checks, "fleet_key").severity == node::Severity::critical);
+    options.discovery.fleet_key_file = "/usr"; // is no file, so that its mode is not what to change
+    CHECK(check_named(node::examine(options), "fleet_key").summary == "/usr cannot be read (Is a directory)");
     std::ostringstream out;
     CHECK(node::run_verb({.name = "doctor", .json = true, .options = options}, {out, out, false}) == 1);
     CHECK(out.str().starts_with(R"({"checks":[{"id":"ollama","severity":"critical")"));

@@ -178,7 +178,12 @@ TEST_CASE("a bearer comes from the text, a variable or a private file; without i
     CHECK(without->manner->lacking == "no key: set UNSET");
     const TempFile file("secret\nrest");
     CHECK(made({.bearer_file = file.path})->bearer == "secret");
-    CHECK(made({.bearer_file = "/nowhere"})->manner->lacking == "no key: put it into /nowhere");
+    CHECK(made({.bearer_file = "/nowhere"})->manner->lacking == "no key: put it into /nowhere, there is no such file");
+    const TempFile empty_file("\n");
+    CHECK(made({.bearer_file = empty_file.path})->manner->lacking == "no key: put it into " + empty_file.path + ", it is empty");
+    const auto directory = made({.bearer_file = "/usr"});
+    REQUIRE_FALSE(directory);
+    CHECK(directory.error().context == "node http://10.0.0.7:11434: bearer_file: cannot read /usr: Is a directory");
     const TempFile open_file("secret", 0644);
     const auto open = made({.bearer_file = open_file.path});
     REQUIRE_FALSE(open);

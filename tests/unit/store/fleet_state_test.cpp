@@ -110,6 +110,30 @@ TEST_CASE("state files are private, and a write leaves nothing behind")
     CHECK(store::read_state_file(path, 10).error().code == base::Errc::too_large);
 }
 
+TEST_CASE("a file with a secret is refused for what ails it: not there, a directory, readable by others")
+{
+    const Scratch scratch;
+    const std::string path = scratch.file("key");
+    CHECK(store::read_secret_file(path, 10).error().context == "cannot read " + path + ": No such file or directory");
+    CHECK(store::read_secret_file(path, 10).error().code == base::Errc::not_found);
+    CHECK(store::check_shared_secret_file(path).error().context == "cannot read " + path + ": No such file or directory");
+    for (const ::mode_t mode : {0700U, 0755U}) { // a directory is none, whoever may read it
+        std::filesystem::create_directory(path);
+        REQUIRE(::chmod(path.c_str(), mode) == 0);
+        CHECK(store::read_secret_file(path, 10).error().context == "cannot read " + path + ": Is a directory");
+        CHECK(store::check_shared_secret_file(path).error().context == "cannot read " + path + ": Is a directory");
+        std::filesystem::remove(path);
+    }
+    std::ofstream(path) << "secret";
+    REQUIRE(::chmod(path.c_str(), 0640) == 0);
+    CHECK(store::read_secret_file(path, 10).error().context == path + " can be read by others: chmod 600 " + path);
+    CHECK(store::check_shared_secret_file(path));
+    REQUIRE(::chmod(path.c_str(), 0604) == 0);
+    CHECK(store::check_shared_secret_file(path).error().context == path + " can be read by others: chmod 600 " + path);
+    REQUIRE(::chmod(path.c_str(), 0600) == 0);
+    CHECK(store::read_secret_file(path, 10) == "secret");
+}
+
 TEST_CASE("no file is an empty pool; a damaged one is set aside with a warning")
 {
     const Scratch scratch;
