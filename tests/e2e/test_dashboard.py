@@ -517,6 +517,35 @@ def test_long_names_fit_on_a_phone(sim_fleet, start_browser, shots):
     assert browser.troubles() == []
 
 
+def test_a_card_and_the_tools_above_it_keep_to_themselves(sim_fleet, start_browser, shots):
+    """With the labels that people give their nodes, and a version of Ollama that somebody built, a card's button stays in its card;
+    above the cards no word lies under a control."""
+    labels = [["gpu-rtx4090", "living-room", "fast-disk", "eu"], ["a-label-of-one-very-long-word-that-nobody-breaks-anywhere"], ["eu"]]
+    herd = sim_fleet.herd()
+    for i, each in enumerate(labels, 1):
+        version = "0.12.6-rc1-17-g0123abc-dirty-with-rocm-6.4.1" if i == 3 else "0.33.0"
+        sim_fleet.node("n%d" % i, sim_fleet.sim(MODEL, "--version-string", version), *[word for label in each for word in ("--label", label)])
+    herd.wait_online(["n1", "n2", "n3"])
+    browser = start_browser(herd)
+    for width, height in ((400, 860), (700, 900), (860, 900), (1000, 800), (1400, 900)):
+        for scheme in ("light", "dark"):
+            browser.open(width=width, height=height, scheme=scheme)
+            browser.goto(path="/dashboard")
+            for name in ("n1", "n2", "n3"):
+                browser.wait(selector=card(name, " button[aria-label='Drain %s']" % name))
+            browser.shot(file=str(shots / ("cards-%d-%s.png" % (width, scheme))), full=True)
+            outside = browser.run(js="""[...document.querySelectorAll('article.node')].flatMap((card) => { const frame = card.getBoundingClientRect()
+                return [...card.querySelectorAll('footer > *, footer button')].map((each) => [each.textContent, Math.round(Math.max(frame.left + 8 - each.getBoundingClientRect().left, each.getBoundingClientRect().right + 8 - frame.right))])
+                    .filter(([, by]) => by > 0) })""")
+            assert outside == [], "at %d these leave their card: %s" % (width, outside)
+            # What a word takes, not the box that was left for it.
+            over = browser.run(js="""(() => { const boxes = [...document.querySelectorAll('.tools > *')].map((each) => { const range = document.createRange(); range.selectNodeContents(each)
+                const own = each.matches('.quiet') ? range.getBoundingClientRect() : each.getBoundingClientRect(); return [each.textContent || each.tagName, own] })
+                return boxes.flatMap(([a, one], i) => boxes.slice(i + 1).filter(([, two]) => one.left < two.right - 1 && two.left < one.right - 1 && one.top < two.bottom - 1 && two.top < one.bottom - 1).map(([b]) => [a, b])) })()""")
+            assert over == [], "at %d these lie over each other: %s" % (width, over)
+    assert browser.troubles() == []
+
+
 def test_an_unknown_request_says_so_and_is_not_asked_for_again(sim_fleet, start_browser):
     herd, _, _ = sim_fleet.simulated(1)
     browser = start_browser(herd).visit("/dashboard/requests/nobody123")

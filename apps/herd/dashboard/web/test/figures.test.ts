@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { csv, csvCell } from '../src/core/csv.ts'
 import { fitOf } from '../src/core/fit.ts'
-import { bytes, count, millis, span, untilUnload } from '../src/core/format.ts'
+import { bytes, count, marks, millis, rate, span, untilUnload } from '../src/core/format.ts'
 import { mergeHealth, mergeRecords } from '../src/core/live.ts'
 import { percentile } from '../src/core/numbers.ts'
 import { parsePlace } from '../src/core/router.ts'
@@ -60,6 +60,15 @@ test('numbers as people read them', () => {
   assert.equal(untilUnload('2026-01-01T00:05:00Z', Date.parse('2026-01-01T00:00:30Z')), '4 min 30 s')
   assert.equal(untilUnload('2318-01-01T00:00:00Z', Date.parse('2026-01-01T00:00:00Z')), 'stays')
   assert.deepEqual([percentile([], 0.5), percentile([3, 1, 2], 0.5), percentile([3, 1, 2], 1)], [null, 2, 3])
+})
+
+test('the marks of an axis differ, also where they are tiny', () => {
+  assert.deepEqual(marks([0, 0.01, 0.02, 0.03], millis, ' ms'), ['0 ms', '0.01 ms', '0.02 ms', '0.03 ms'])
+  assert.deepEqual(marks([0, 0.0025, 0.005, 0.0075], millis, ' ms'), ['0 ms', '0.0025 ms', '0.0050 ms', '0.0075 ms'])
+  assert.deepEqual(marks([0, 0.05, 0.1, 0.15], millis, ' ms'), ['0 ms', '0.05 ms', '0.10 ms', '0.15 ms'])
+  assert.deepEqual(marks([0, 0.02, 0.04], rate, ''), ['0', '0.02', '0.04'])
+  assert.deepEqual(marks([0, 500, 1000, 1500], millis, ' ms'), ['0 ms', '500 ms', '1.00 s', '1.50 s'])
+  assert.deepEqual([marks([], millis, ' ms'), marks([0], millis, ' ms')], [[], ['0 ms']])
 })
 
 test('addresses lead to views, those of Ollama Herd too', () => {

@@ -31,13 +31,25 @@ export function count(value: number | null | undefined): string {
   return Math.abs(value) >= 1e4 ? `${(value / 1e3).toFixed(value >= 1e5 ? 0 : 1)} k` : String(Math.round(value))
 }
 
-/** Milliseconds: "0.4 ms", "83 ms", "1.24 s", "3 min 20 s". */
+/** The marks of an axis, each told from the next: where `show` would say the same of two, as many digits as the step needs, and `unit`. */
+export function marks(values: number[], show: (value: number) => string, unit: string): string[] {
+  const shown = values.map(show)
+  if (new Set(shown).size === shown.length) {
+    return shown
+  }
+  const step = Math.min(...values.slice(1).map((value, i) => Math.abs(value - (values[i] ?? 0))).filter((gap) => gap > 0))
+  const digits = Array.from({ length: 9 }, (_, i) => i).find((each) => Math.abs(Number(step.toFixed(each)) / step - 1) < 1e-6) ?? 9
+  const exact = values.map((value) => `${value.toFixed(value === 0 ? 0 : digits)}${unit}`)
+  return new Set(exact).size > new Set(shown).size ? exact : shown
+}
+
+/** Milliseconds: "0.04 ms", "0.4 ms", "83 ms", "1.24 s", "3 min 20 s". */
 export function millis(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) {
     return none
   }
   if (value < 1000) {
-    return value > 0 && value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`
+    return value > 0 && value < 10 ? `${value.toFixed(value < 0.1 ? 2 : 1)} ms` : `${Math.round(value)} ms`
   }
   return value < 60_000 ? `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} s` : span(value / 1000)
 }

@@ -2,7 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import { useCell } from '../core/cell.ts'
-import { dateAndTime } from '../core/format.ts'
+import { dateAndTime, marks } from '../core/format.ts'
 import { theme } from '../core/theme.ts'
 
 export interface Series { label: string, values: (number | null)[], colour?: number, dash?: boolean }
@@ -18,6 +18,8 @@ interface Props {
   numbers?: boolean
   stacked?: boolean
   xLabel?: string
+  /** What `show` writes behind a small number: marks that it would write alike get more digits then. */
+  unit?: string
   /** Only whole numbers make sense: no marks between them. */
   whole?: boolean
 }
@@ -56,7 +58,7 @@ function options(props: Props, width: number, values: () => Series[]): uPlot.Opt
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
     legend: { live: true },
     scales: { x: { time: !props.numbers }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-    axes: [{ ...axis, grid: { show: false }, size: 30, incrs: props.numbers ? wholeSteps : undefined, space: 64, values: props.numbers ? undefined : (_, ticks) => timeTicks(ticks) }, { ...axis, size: 64, incrs: props.whole ? wholeSteps : undefined, values: (_, ticks) => ticks.map(props.show) }],
+    axes: [{ ...axis, grid: { show: false }, size: 30, incrs: props.numbers ? wholeSteps : undefined, space: 64, values: props.numbers ? undefined : (_, ticks) => timeTicks(ticks) }, { ...axis, size: 64, incrs: props.whole ? wholeSteps : undefined, values: (_, ticks) => (props.unit === undefined ? ticks.map(props.show) : marks(ticks, props.show, props.unit)) }],
     series: [
       { label: props.xLabel ?? (props.numbers ? '#' : 'Time'), value: (_, value) => (value === null || value === undefined ? '–' : props.numbers ? String(value) : dateAndTime(value * 1000)) },
       ...props.series.map((each, i): uPlot.Series => {

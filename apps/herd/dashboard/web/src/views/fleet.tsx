@@ -140,6 +140,7 @@ export function stateLine(node: Node, now: number): string {
 
 function NodeCard({ node, now, pins }: { node: Node, now: number, pins: Pins | null }) {
   const track = history.track(node.id)
+  const about = [node.version?.replace('herd-node ', 'agent '), node.ollama_version ? `Ollama ${node.ollama_version}` : '', ...(node.labels ?? [])].filter((part) => part).join(' · ')
   return (
     <article class={`card node ${toneOf[node.state]}`} aria-label={`Node ${node.name}, ${node.state}`}>
       <header>
@@ -158,7 +159,7 @@ function NodeCard({ node, now, pins }: { node: Node, now: number, pins: Pins | n
         <LoadedModels node={node} now={now} pins={pins} />
       </div>
       <footer>
-        <span class="quiet" title={node.url}>{[node.version?.replace('herd-node ', 'agent '), node.ollama_version ? `Ollama ${node.ollama_version}` : '', ...(node.labels ?? [])].filter((part) => part).join(' · ')}</span>
+        <span class="quiet" title={[about, node.url].filter((part) => part).join('\n')}>{about}</span>
         <DrainButton node={node} />
       </footer>
     </article>

@@ -34,7 +34,7 @@ function Results({ samples, seconds }: { samples: Sample[], seconds: number }) {
         <Fact label="Total, 95 %">{millis(percentile(totals, 0.95))}</Fact>
         <Fact label="Total, longest">{millis(percentile(totals, 1))}</Fact>
       </dl>
-      <Chart label="Milliseconds by request" kind="points" numbers xLabel="Request" x={samples.map((_, i) => i + 1)} show={(value) => millis(value)} height={200}
+      <Chart label="Milliseconds by request" kind="points" numbers xLabel="Request" x={samples.map((_, i) => i + 1)} show={(value) => millis(value)} unit=" ms" height={200}
         series={[{ label: 'Total', values: samples.map((each) => (each.failed ? null : each.total)) }, { label: 'First token', values: samples.map((each) => (each.failed ? null : each.first)), colour: 1 }]} />
       <p class="quiet">{[...byNode].sort((a, b) => b[1] - a[1]).map(([node, n]) => `${node} ${n}`).join(' · ')}</p>
       {[...failures].map(([words, n]) => <p key={words} class="trouble">{n} × {words}</p>)}

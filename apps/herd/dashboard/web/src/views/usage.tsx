@@ -82,8 +82,8 @@ export function UsageView() {
             <div class="grid-2">
               <section class="panel"><h2>Requests</h2><Chart label="Requests over time" kind="bars" stacked whole x={drawn.x} series={drawn.requests} show={short} /></section>
               <section class="panel"><h2>Tokens answered</h2><Chart label="Answer tokens over time" kind="bars" stacked whole x={drawn.x} series={drawn.tokens} show={short} /></section>
-              <section class="panel"><h2>Time to the first byte</h2><Chart label="Time to the first byte" x={drawn.x} series={drawn.first} show={millis} /></section>
-              <section class="panel"><h2>Tokens a second, each request</h2><Chart label="Tokens a second" x={drawn.x} series={drawn.speed} show={rate} /></section>
+              <section class="panel"><h2>Time to the first byte</h2><Chart label="Time to the first byte" x={drawn.x} series={drawn.first} show={millis} unit=" ms" /></section>
+              <section class="panel"><h2>Tokens a second, each request</h2><Chart label="Tokens a second" x={drawn.x} series={drawn.speed} show={rate} unit="" /></section>
               <section class="panel"><h2>Prompt tokens</h2><Chart label="Prompt tokens over time" kind="bars" stacked whole x={drawn.x} series={drawn.prompt} show={short} /></section>
               <section class="panel"><h2>Failed</h2>{drawn.all.some((sum) => sum.errors > 0) ? <Chart label="Failed requests over time" kind="bars" stacked whole x={drawn.x} series={drawn.errors} show={short} /> : <p class="quiet roomy">None failed.</p>}</section>
             </div>
