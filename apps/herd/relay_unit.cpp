@@ -72,7 +72,7 @@ RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
       proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, parts.sink),
       sink_(std::move(parts.sink)), own_answers_(*parts.own_answers), rng_(parts.rng.next()),
       admin_(scheduler_, [this] { return proxy_.options(); }, std::move(parts.controls)),
-      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys, [this] { return proxy_.options(); }), devices_(*parts.devices),
+      records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys, [this] { return proxy_.options(); }, [this] { return scheduler_.snapshot(); }), devices_(*parts.devices),
       knocked_(std::move(parts.knocked)), gate_(std::move(parts.gate)),
       server_(loop, telling(parts.server, [this](const http::OwnAnswer& answer, http::ResponseHead& head) { note(answer, head); }),
               [this](http::ServerExchange& exchange) { return handle(exchange); }, proxy::error_answer),

@@ -190,6 +190,15 @@ def test_without_a_key_the_root_tells_that_something_runs_and_nothing_else(sim_f
 
 # --------------------------------------------------------------------------------------------------------- the verbs
 
+def test_a_key_for_an_alias_is_not_made(sim_fleet):
+    """It would open nothing: the model that runs is another."""
+    herd = start_keyed(sim_fleet, sim_fleet.sim(MODEL).url, '[aliases]\n"gpt-4o" = "%s"\n' % MODEL)
+    refused = verb(herd, "key", "add", "x", "--models", "gpt-4o", key=herd.key)
+    assert refused.returncode == 1 and refused.stdout == "" and '"gpt-4o" is an alias of "%s"' % MODEL in refused.stderr, refused
+    made = verb(herd, "key", "add", "x", "--models", MODEL, key=herd.key)
+    assert made.returncode == 0 and herd.chat("gpt-4o", headers=bearer(made.stdout.strip())).status == 200, made
+
+
 def test_key_verbs(keyed):
     made = verb(keyed, "key", "add", "alice", "--models", MODEL + ",qwen3", "--rpm", "100", "--tokens-per-day", "5000", "--max-parallel", "2", "--priority", "batch",
                 "--expires", "30d", key=keyed.key)

@@ -146,6 +146,12 @@ std::string check_key_words(const Verb& verb)
     if (action == "list" && verb.words.size() > 1) {
         return fmt::format("unexpected argument \"{}\"", verb.words[1]);
     }
+    for (const auto& [flag, given] : {std::pair{"--models", &verb.key_words.models}, std::pair{"--frontends", &verb.key_words.frontends}}) {
+        // An empty shell variable is no wish for a key without that limit.
+        if (std::ranges::any_of(*given, [](const std::string& each) { return base::split_list(each).empty(); })) {
+            return fmt::format("{} needs a name: without one the key would not be limited", flag);
+        }
+    }
     return action == "add" || verb.key_words == KeyWords{} ? "" : "limits belong to `key add`";
 }
 

@@ -145,6 +145,9 @@ net::Task<KeyAnswer> KeysApi::answer(http::ServerExchange& exchange, const admin
         if (auto unknown = unknown_frontend(*body, options->frontends.get()); !unknown.empty()) {
             co_return KeyAnswer{400, admin::error(unknown)};
         }
+        if (auto alias = alias_fault(*body, options->aliases.get(), *snapshot_()); !alias.empty()) {
+            co_return KeyAnswer{400, admin::error(alias)};
+        }
         co_return co_await keeper_.add(exchange.loop(), std::move(*body));
     }
     if (path.starts_with(one_path) && (reads || method == "DELETE")) {

@@ -14,9 +14,10 @@ namespace herd::app::keys {
 /// Thread: its relay loop.
 class KeysApi {
 public:
-    /// `options`: those that the proxy of this loop has at the moment.
-    KeysApi(KeyKeeper& keeper, std::function<std::shared_ptr<const proxy::ProxyOptions>()> options)
-        : keeper_(keeper), options_(std::move(options))
+    using Snapshots = std::function<std::shared_ptr<const fleet::Snapshot>()>;
+    /// `options`: those that the proxy of this loop has at the moment; `snapshot`: the fleet as it is then.
+    KeysApi(KeyKeeper& keeper, std::function<std::shared_ptr<const proxy::ProxyOptions>()> options, Snapshots snapshot)
+        : keeper_(keeper), options_(std::move(options)), snapshot_(std::move(snapshot))
     {
     }
 
@@ -30,6 +31,7 @@ private:
 
     KeyKeeper& keeper_;
     std::function<std::shared_ptr<const proxy::ProxyOptions>()> options_;
+    Snapshots snapshot_;
 };
 
 /// Answers a request that the gate refused: JSON, or for a browser that wants a page of the dashboard the login form.

@@ -215,6 +215,28 @@ base::Result<KeyRecord> parse_new_key(std::string_view text, base::WallTime now)
     return record;
 }
 
+std::string alias_fault(std::string_view text, const proxy::Aliases* aliases, const fleet::Snapshot& snapshot)
+{
+    const Json body = Json::parse(text, nullptr, false);
+    std::vector<std::string> models;
+    if (aliases == nullptr || !body.is_object() || !take_list(body, "models", models)) {
+        return {}; // what is wrong with it is told elsewhere
+    }
+    const auto key_of = [](const std::string& name) {
+        const auto read = proxy::read_model(name, {});
+        return read ? read->key : std::string{};
+    };
+    for (const std::string& name : models) {
+        const std::string key = key_of(name);
+        const auto model = aliases->stands_for({.text = name, .key = key}, snapshot);
+        const bool named_too = model && std::ranges::any_of(models, [&](const std::string& other) { return key_of(other) == key_of(*model); });
+        if (model && !named_too) {
+            return fmt::format("models: \"{}\" is an alias of \"{}\", and a key is for the model that runs: name that one", name, *model);
+        }
+    }
+    return {};
+}
+
 std::string make_secret()
 {
     std::array<std::uint8_t, 20> bytes{};

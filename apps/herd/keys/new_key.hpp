@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "base/time.hpp"
 #include "proxy/access.hpp"
+#include "proxy/aliases.hpp"
 #include "store/key_store.hpp"
 
 #include <string>
@@ -14,6 +15,10 @@ namespace herd::app::keys {
 /// Checks the body and makes a record of it, without id, hash and hint. Errors: bad_config, one sentence that names
 /// the field.
 [[nodiscard]] base::Result<store::KeyRecord> parse_new_key(std::string_view json, base::WallTime now);
+
+/// What is wrong with the models of such a body where one of them is an alias: a key opens the model that runs, so that one for an
+/// alias alone would open nothing. Empty: nothing, also when the model behind it is named too.
+[[nodiscard]] std::string alias_fault(std::string_view json, const proxy::Aliases* aliases, const fleet::Snapshot& snapshot);
 
 /// 160 random bits behind a prefix that secret scanners can look for: "herd_" and 40 hexadecimal digits.
 [[nodiscard]] std::string make_secret();

@@ -52,6 +52,12 @@ TEST_CASE("herd key: mistakes are told")
     CHECK(error_of({"key", "revoke"}).find("needs a name or id") != std::string::npos);
     CHECK(error_of({"key", "list", "x"}).find("unexpected") != std::string::npos);
     CHECK(error_of({"key", "revoke", "x", "--admin"}).find("key add") != std::string::npos);
+    for (const char* flag : {"--models", "--frontends"}) { // an empty shell variable is no wish for a key that may use everything
+        for (const char* nothing : {"", " ", ","}) {
+            CHECK(error_of({"key", "add", "x", flag, nothing}).find(std::string{flag} + " needs a name") != std::string::npos);
+        }
+    }
+    CHECK_FALSE(error_of({"key", "add", "x", "--models", "a", "--models="}).empty());
     CHECK(error_of({"key", "add", "x", "--rpm", "many"}).find("--rpm") != std::string::npos);
 }
 

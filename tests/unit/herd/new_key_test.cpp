@@ -59,6 +59,23 @@ TEST_CASE("what is wrong with a key names the field")
     CHECK(fault(R"({"name":"a","scope":"admin","models":["m"]})").starts_with("models:"));
 }
 
+TEST_CASE("a key for an alias is refused with the model that it must name")
+{
+    const auto aliases = *proxy::Aliases::compile({.list = {{"gpt-4o", "house"}, {"house", "llama3.3:70b"}, {"claude-*", "qwen3:14b"}}});
+    fleet::Snapshot snapshot;
+    snapshot.models["registry.ollama.ai/library/claude-here:latest"];
+    const auto said = [&](const char* models) { return app::keys::alias_fault(std::string(R"({"name":"x","models":)") + models + "}", aliases.get(), snapshot); };
+    CHECK(said(R"(["gpt-4o"])") == R"(models: "gpt-4o" is an alias of "llama3.3:70b", and a key is for the model that runs: name that one)");
+    CHECK(said(R"(["other", "GPT-4o:latest"])").find("llama3.3:70b") != std::string::npos);
+    CHECK(said(R"(["claude-sonnet"])").find("\"qwen3:14b\"") != std::string::npos);
+    CHECK(said(R"(["claude-here"])").empty()); // no pattern hides a model that a node has
+    CHECK(said(R"(["claude-sonnet:1b"])").empty());
+    CHECK(said(R"(["llama3.3:70b"])").empty());
+    CHECK(said(R"(["gpt-4o", "Llama3.3:70B"])").empty()); // the alias adds nothing, but what it means may be used
+    CHECK(said(R"("gpt-4o")").empty());                   // told by parse_new_key()
+    CHECK(app::keys::alias_fault(R"({"models":["gpt-4o"]})", nullptr, snapshot).empty());
+}
+
 TEST_CASE("a secret has 160 random bits, and what is kept of it cannot be used")
 {
     const auto secret = app::keys::make_secret();
