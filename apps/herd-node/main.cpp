@@ -1,4 +1,5 @@
 // herd-node: the agent beside one Ollama. What it is made of: docs/ARCHITECTURE.md.
+#include "cli/output.hpp"
 #include "herd-node/cli/verbs.hpp"
 #include "herd-node/serve.hpp"
 
@@ -22,12 +23,12 @@ int main(int argc, char** argv)
             }
         }
         std::fputs(exit_now->text.c_str(), exit_now->code == 0 ? stdout : stderr);
-        return exit_now->code;
+        return cli::finish_output(stdout, exit_now->code, "herd-node", std::cerr);
     }
     if (const auto* verb = std::get_if<node::Verb>(&line)) {
         const bool colours =
             cli::colours_wanted(config::lookup(environment, "NO_COLOR"), config::lookup(environment, "TERM"));
-        return node::run_verb(*verb, {std::cout, std::cerr, colours});
+        return cli::finish_output(stdout, node::run_verb(*verb, {std::cout, std::cerr, colours}), "herd-node", std::cerr);
     }
     return node::serve(std::get<node::ServeOptions>(std::move(line)));
 }

@@ -1,4 +1,5 @@
 // herd: many Ollamas, one endpoint. What it is made of: docs/ARCHITECTURE.md.
+#include "cli/output.hpp"
 #include "herd/cli/verbs.hpp"
 #include "herd/serve.hpp"
 
@@ -22,11 +23,11 @@ int main(int argc, char** argv)
             }
         }
         std::fputs(exit_now->text.c_str(), exit_now->code == 0 ? stdout : stderr);
-        return exit_now->code;
+        return cli::finish_output(stdout, exit_now->code, "herd", std::cerr);
     }
     if (const auto* verb = std::get_if<app::Verb>(&line)) {
         const bool colours = cli::colours_wanted(config::lookup(environment, "NO_COLOR"), config::lookup(environment, "TERM"));
-        return app::run_verb(*verb, {std::cout, std::cerr, colours}, base::SystemClock{});
+        return cli::finish_output(stdout, app::run_verb(*verb, {std::cout, std::cerr, colours}, base::SystemClock{}), "herd", std::cerr);
     }
     return app::serve(std::get<app::ServeOptions>(std::move(line)));
 }

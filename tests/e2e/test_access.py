@@ -199,6 +199,15 @@ def test_a_key_for_an_alias_is_not_made(sim_fleet):
     assert made.returncode == 0 and herd.chat("gpt-4o", headers=bearer(made.stdout.strip())).status == 200, made
 
 
+def test_output_that_cannot_be_written_is_a_failure(keyed):
+    for words in (["models"], ["nodes", "--json"], ["key", "list"], ["--help"], ["help", "key"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([program("herd"), *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, env={"HERD_URL": keyed.url, "HERD_API_KEY": keyed.key})
+        assert done.returncode == 1 and done.stderr.startswith("herd: cannot write to standard output") and done.stderr.count("\n") == 1, (words, done)
+    left = subprocess.run("'%s' --help | head -1" % program("herd"), shell=True, capture_output=True, text=True, timeout=30)
+    assert left.returncode == 0 and left.stderr == "" and left.stdout.startswith("herd "), left
+
+
 def test_key_verbs(keyed):
     made = verb(keyed, "key", "add", "alice", "--models", MODEL + ",qwen3", "--rpm", "100", "--tokens-per-day", "5000", "--max-parallel", "2", "--priority", "batch",
                 "--expires", "30d", key=keyed.key)

@@ -1,10 +1,14 @@
 // The verbs against a small real server.
+#include "cli/output.hpp"
 #include "cli/process_end.hpp"
 #include "herd/cli/verbs.hpp"
 
 #include "support/catch.hpp"
 
+#include <array>
 #include <atomic>
+#include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -176,6 +180,38 @@ TEST_CASE("herd top --json prints each answer behind the picture as it is")
     CHECK(outcome.out == "{\"status\":{\"x\": 1},\"nodes\":{\"x\": 1},\"in_flight\":{\"x\": 1},\"requests\":{\"x\": 1}}\n");
     herd.answers(401, R"({"error":"a key is needed"})");
     CHECK(run({.name = "top", .url = herd.url(), .json = true}).code == 1);
+}
+
+TEST_CASE("an answer that could not be written is a failure, a reader that left is none")
+{
+    std::ostringstream err;
+    const auto finished = [&err](std::FILE* out, int code, int buffering = _IOFBF) {
+        REQUIRE(out != nullptr);
+        std::setvbuf(out, nullptr, buffering, 4096);
+        for (int i = 0; i < 1000; ++i) { // more than one buffer: some of it fails before the end
+            std::fputs("a line of the answer\n", out);
+        }
+        err.str("");
+        const int exit = cli::finish_output(out, code, "herd", err);
+        std::fclose(out);
+        return exit;
+    };
+    CHECK(finished(std::fopen("/dev/full", "w"), 0) == 1);
+    CHECK(err.str() == "herd: cannot write to standard output: No space left on device\n");
+    CHECK(finished(std::fopen("/dev/full", "w"), 2) == 2);
+    CHECK(finished(std::fopen("/dev/full", "w"), 0, _IONBF) == 1); // nothing is left to fail at the end
+    CHECK(err.str() == "herd: cannot write to standard output\n");
+    CHECK(finished(std::fopen("/dev/null", "w"), 0) == 0);
+    CHECK(err.str().empty());
+    auto* const before = std::signal(SIGPIPE, SIG_IGN);
+    for (const int buffering : {_IOFBF, _IONBF}) {
+        std::array<int, 2> ends{};
+        REQUIRE(::pipe(ends.data()) == 0);
+        ::close(ends[0]);
+        CHECK(finished(::fdopen(ends[1], "w"), 0, buffering) == 0);
+        CHECK(err.str().empty());
+    }
+    (void)std::signal(SIGPIPE, before);
 }
 
 TEST_CASE("refusals are told in the server's words")
