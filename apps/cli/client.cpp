@@ -39,6 +39,30 @@ std::string origin(const config::BackendUrl& url)
     return fmt::format("{}://{}", url.tls ? "https" : "http", url.authority());
 }
 
+/// Whether plain HTTP is spoken where TLS was tried. Nothing secret is sent.
+bool speaks_plain_http(const Server& server)
+{
+    config::BackendUrl url = server.url;
+    url.tls = false;
+    httplib::Client client(origin(url));
+    prepare(client, connect_patience);
+    return static_cast<bool>(client.Get("/healthz"));
+}
+
+/// What became of a request that got no answer.
+base::Error no_answer(httplib::Error error, const Server& server)
+{
+    if (error == httplib::Error::SSLServerVerification) {
+        return {.code = base::Errc::forbidden,
+                .context = "its certificate is not trusted on this machine, or is for another name: set SSL_CERT_FILE to a file with that certificate "
+                           "(one that herd made is tls-cert.pem in its state directory)"};
+    }
+    if (error == httplib::Error::SSLConnection && speaks_plain_http(server)) {
+        return {.code = base::Errc::unsupported, .context = "it does not speak TLS: write http:// in place of https://"};
+    }
+    return {.code = errc_of(error), .context = fmt::format("{}: {}", server.url.text(), httplib::to_string(error))};
+}
+
 /// Sends, and hands the bytes of a good answer to `take` as they come, until it says no. Another answer's body is kept.
 base::Result<Answer> receive(httplib::Client& client, httplib::Request& request, const Server& server,
                              const std::function<bool(std::string_view bytes)>& take)
@@ -60,8 +84,7 @@ base::Result<Answer> receive(httplib::Client& client, httplib::Request& request,
     };
     const auto result = client.send(request);
     if (!result) {
-        return base::fail(enough ? base::Errc::closed : errc_of(result.error()),
-                          fmt::format("{}: {}", server.url.text(), httplib::to_string(result.error())));
+        return std::unexpected(enough ? base::Error{.code = base::Errc::closed, .context = server.url.text()} : no_answer(result.error(), server));
     }
     answer.status = result->status; // an empty answer calls no receiver
     return answer;
@@ -95,8 +118,7 @@ base::Result<Answer> ask(const Server& server, const std::string& method, const 
     };
     const auto result = client.send(request);
     if (!result) {
-        return base::fail(errc_of(result.error()),
-                          fmt::format("{}: {}", server.url.text(), httplib::to_string(result.error())));
+        return std::unexpected(no_answer(result.error(), server));
     }
     answer.status = result->status;
     answer.content_type = result->get_header_value("Content-Type");

@@ -23,7 +23,8 @@ struct Answer {
 };
 
 /// `body` is sent as JSON when not empty. An answer with any status is a success here. At most 64 MiB are read.
-/// Errors: refused (nobody listens), unreachable, timed_out, reset, too_large. Thread: any; blocks.
+/// Errors: refused (nobody listens), unreachable, timed_out, reset, too_large; and, with a context that says what to do, forbidden
+/// (its certificate is not trusted) and unsupported (no TLS there). Thread: any; blocks.
 [[nodiscard]] base::Result<Answer> ask(const Server& server, const std::string& method,
                                        const std::string& path, const std::string& body = {},
                                        base::Duration patience = std::chrono::seconds{30});

@@ -208,6 +208,20 @@ def test_output_that_cannot_be_written_is_a_failure(keyed):
     assert left.returncode == 0 and left.stderr == "" and left.stdout.startswith("herd "), left
 
 
+def test_what_a_command_says_of_tls(sim_fleet):
+    """A certificate of herd's own making has to be named once; where no TLS is spoken that is said."""
+    herd = sim_fleet.herd("--tls-self-signed", discovery=False)
+    ask = lambda url, **more: subprocess.run([program("herd"), "status", "--url", url], capture_output=True, text=True, timeout=30, env=more)  # noqa: E731
+    secure = "https" + herd.url[4:]
+    refused = ask(secure)
+    assert refused.returncode == 1 and "certificate is not trusted" in refused.stderr and "SSL_CERT_FILE" in refused.stderr and "tls-cert.pem" in refused.stderr, refused
+    trusted = ask(secure, SSL_CERT_FILE=str(sim_fleet.folder / "herd" / "tls-cert.pem"))
+    assert trusted.returncode == 0 and trusted.stdout.startswith("herd "), trusted
+    plain = sim_fleet.herd(discovery=False, state="plain")
+    wrong = ask("https" + plain.url[4:])
+    assert wrong.returncode == 1 and "does not speak TLS: write http://" in wrong.stderr, wrong
+
+
 def test_key_verbs(keyed):
     made = verb(keyed, "key", "add", "alice", "--models", MODEL + ",qwen3", "--rpm", "100", "--tokens-per-day", "5000", "--max-parallel", "2", "--priority", "batch",
                 "--expires", "30d", key=keyed.key)

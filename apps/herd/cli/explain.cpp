@@ -14,6 +14,8 @@ std::string explain(const base::Error& error, const Verb& verb)
         return fmt::format("no herd answers at {}: start it with `herd`, or name another with --url", url);
     case base::Errc::timed_out: return fmt::format("{} does not answer in time", url);
     case base::Errc::too_large: return fmt::format("the answer of {} is too large", url);
+    case base::Errc::forbidden:
+    case base::Errc::unsupported: return fmt::format("cannot talk to {}: {}", url, error.context);
     default: return fmt::format("cannot talk to {} ({})", url, error.context);
     }
 }
