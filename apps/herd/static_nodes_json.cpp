@@ -1,5 +1,6 @@
 // A named node as JSON: what the admin API takes, and what the state file keeps of it.
 #include "base/text.hpp"
+#include "config/values.hpp"
 #include "herd/admin/policy_paths.hpp"
 #include "herd/policy/policy_json.hpp"
 #include "herd/static_nodes.hpp"
@@ -24,6 +25,17 @@ const std::vector<std::string>& known_fields()
     static const std::vector<std::string> known{"url",    "name",    "kind",  "api",         "labels", "slots",
                                                 "weight", "bearer", "headers", "query", "health_path", "tls"};
     return known;
+}
+
+/// A name that is given now is as [[node]] and herd-node take it; one that was kept from before stays as it is.
+base::Result<void> check_new_name(const Json& json)
+{
+    const auto name = json.find("name");
+    if (name == json.end() || !name->is_string() || name->get_ref<const std::string&>().empty()) {
+        return {}; // what is no string is told by parse_static_node()
+    }
+    const auto fit = config::parse_name(name->get_ref<const std::string&>());
+    return fit ? base::Result<void>{} : base::Result<void>{refuse("name: " + fit.error().context)};
 }
 
 base::Result<void> check_names(const Json& json, const std::vector<std::string>& known, const std::string& section)
@@ -218,6 +230,9 @@ base::Result<NodeBody> split_new_node(std::string_view body)
         const bool set = key == "active" || key == "max_parallel" || key == "queue_limit" || key.starts_with("allow_") || key.starts_with("pinned_");
         (set ? settings : origin)[key] = value;
     }
+    if (auto fit = check_new_name(origin); !fit) {
+        return std::unexpected(std::move(fit.error()));
+    }
     return NodeBody{dumped(origin), dumped(settings)};
 }
 
@@ -233,6 +248,9 @@ base::Result<ConfiguredNode> changed_static_node(const ConfiguredNode& before, s
     auto changes = parsed(origin);
     if (!changes.is_object()) {
         return refuse("the body must be a JSON object");
+    }
+    if (auto fit = check_new_name(changes); !fit) {
+        return std::unexpected(std::move(fit.error()));
     }
     Json after = old;
     for (const auto& [key, value] : old.items()) {

@@ -333,6 +333,8 @@ TEST_CASE("mistakes are one sentence that names the place and the nearest word")
     CHECK(error_of({"--config", weight.path}).find("line 3: weight") != std::string::npos);
     const File header("[[node]]\nurl = \"a\"\nheaders = { X-A = 5 }\n");
     CHECK(error_of({"--config", header.path}).find("line 3: headers.X-A expects a string") != std::string::npos);
+    const File named("[[node]]\nurl = \"a\"\nname = \"" + std::string(64, 'n') + "\"\n");
+    CHECK(error_of({"--config", named.path}).find("a name has 1 to 63 bytes") != std::string::npos);
     const File key("[[node]]\nurl = \"a\"\ntls.verfy = false\n");
     CHECK(error_of({"--config", key.path}).find("did you mean \"tls.verify\"?") != std::string::npos);
     CHECK(error_of({"--node", "a", "--node", "http://a:11434"}).find("configured already")

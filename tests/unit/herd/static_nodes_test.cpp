@@ -110,6 +110,22 @@ TEST_CASE("a node that makes no sense is refused with one sentence that names th
     }
 }
 
+TEST_CASE("a node is named as herd-node may be named: 63 bytes at most, over the API and in the file")
+{
+    const auto named = [](std::size_t bytes) { return R"({"url":"http://10.0.0.7:11434","name":")" + std::string(bytes, 'n') + "\"}"; };
+    const std::string said = "name: a name has 1 to 63 bytes of UTF-8 and no control characters";
+    CHECK(app::split_new_node(named(63)));
+    REQUIRE_FALSE(app::split_new_node(named(64)));
+    CHECK(app::split_new_node(named(300)).error().context == said);
+    CHECK(app::split_new_node(named(0))); // by default its host and port
+    const auto before = app::parse_static_node(named(300)); // kept by a herd that took it
+    REQUIRE(before);
+    CHECK(app::changed_static_node(*before, R"({"labels":["eu"]})", false));
+    const auto changed = app::changed_static_node(*before, named(64), false);
+    REQUIRE_FALSE(changed);
+    CHECK(changed.error().context == said);
+}
+
 TEST_CASE("where no node can be, and why")
 {
     const std::vector<std::pair<const char*, const char*>> cases{
