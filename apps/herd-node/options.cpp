@@ -273,6 +273,9 @@ base::Result<LoadedNodeOptions> load_node_options(const std::vector<std::string>
     }
     result.options.config_file = result.loaded.file;
     result.options.places = config::places_of(table);
+    if (const auto fault = config::ollama_host_fault(result.options.ollama); !fault.empty()) { // a flag or file was checked when it was read
+        return base::fail(base::Errc::bad_config, fmt::format("OLLAMA_HOST: {}; write HOST:PORT or a URL there, or name the Ollama with --ollama", fault));
+    }
     if (auto done = finish(result.options, environment); !done) {
         return config::with_place(result.options.places, std::move(done.error()));
     }

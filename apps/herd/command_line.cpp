@@ -1,5 +1,6 @@
 #include "herd/command_line.hpp"
 
+#include "base/text.hpp"
 #include "config/show.hpp"
 #include "herd/cli/print.hpp"
 #include "herd/cli/verbs.hpp"
@@ -224,6 +225,10 @@ CommandLine parse_verb(const VerbInfo& info, const std::vector<std::string>& arg
         return ExitNow{0, fmt::format("herd {}\n", version())};
     }
     verb.words = loaded->words;
+    verb.key = std::string{base::trim(verb.key)}; // a file read into the variable brings its line break
+    if (std::ranges::any_of(verb.key, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; })) {
+        return usage_error("the API key (--key or HERD_API_KEY) has a space or a line break in it: is it one key?");
+    }
     if (const std::string wrong = check_words(verb); !wrong.empty()) {
         return usage_error(fmt::format("{} (usage: herd {})", wrong, info.usage));
     }
@@ -309,6 +314,9 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments,
         return parse_serve(rest, environment, directory);
     }
     const bool help = name == "help";
+    if (help) { // `herd help --help` asks for nothing else than `herd help`
+        std::erase_if(rest, [](const std::string& word) { return word == "--help" || word == "-h"; });
+    }
     const std::string wanted = help && !rest.empty() ? rest.front() : name;
     if (help && (rest.empty() || wanted == "serve")) {
         return ExitNow{0, serve_help()};

@@ -147,6 +147,15 @@ BackendUrl parse_ollama_host(std::string_view value)
     return url;
 }
 
+std::string ollama_host_fault(const BackendUrl& url)
+{
+    const std::string_view host = url.host;
+    const bool odd = std::ranges::any_of(host, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7F || std::string_view{"[]@?#\"'\\<>"}.find(c) != std::string_view::npos; });
+    // Colons are of an IPv6 address, with or without the name of an interface.
+    const bool colons = host.find(':') != std::string_view::npos && !base::IpAddress::parse(host.substr(0, host.find('%')));
+    return odd || colons ? fmt::format("\"{}\" is neither an address nor the name of a host", host) : std::string{};
+}
+
 base::Result<BackendUrl> parse_backend_url(std::string_view text, std::uint16_t default_port)
 {
     const Pieces pieces = cut(base::trim(text), default_port);

@@ -27,6 +27,10 @@ struct BackendUrl {
 /// become ones that a client can call: no host and 0.0.0.0 are 127.0.0.1, [::] is ::1.
 [[nodiscard]] BackendUrl parse_ollama_host(std::string_view value);
 
+/// Why nobody could be reached by what parse_ollama_host() made of the variable, one sentence: Ollama takes that text, but can
+/// neither listen nor be called there. Empty: nothing.
+[[nodiscard]] std::string ollama_host_fault(const BackendUrl& url);
+
 /// A URL or HOST[:PORT] from a flag or a file; `default_port` is for texts without a scheme.
 /// Errors: bad_config, context says what is wrong.
 [[nodiscard]] base::Result<BackendUrl> parse_backend_url(std::string_view text,

@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -332,6 +333,10 @@ Result<void> read_toml(Table& table, std::string_view document, const std::strin
 
 Result<void> read_file(Table& table, const std::string& path, const std::string& name)
 {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored)) { // can be opened, and only a read fails, without a reason
+        return base::fail(base::Errc::bad_config, fmt::format("cannot read {}: {}", name, std::make_error_code(std::errc::is_a_directory).message()));
+    }
     std::ifstream file(path, std::ios::binary);
     if (!file) {
         const std::error_code cause(errno, std::generic_category());
@@ -341,8 +346,7 @@ Result<void> read_file(Table& table, const std::string& path, const std::string&
     file.read(document.data(), static_cast<std::streamsize>(document.size()));
     document.resize(static_cast<std::size_t>(file.gcount()));
     if (file.bad() || (file.fail() && !file.eof())) {
-        return base::fail(base::Errc::bad_config,
-                          fmt::format("cannot read {}", name)); // a directory, for one
+        return base::fail(base::Errc::bad_config, fmt::format("cannot read {}", name));
     }
     if (document.size() > file_bytes_max) {
         return base::fail(base::Errc::bad_config, fmt::format("{} is larger than 1 MiB", name));

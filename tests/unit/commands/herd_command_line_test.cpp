@@ -321,6 +321,7 @@ TEST_CASE("mistakes are one sentence that names the place and the nearest word")
               .starts_with("herd: HERD_PROXY_MAX_BODY \"lots\": expected a size"));
     CHECK(error_of({"--config", "missing.toml"})
           == "herd: cannot read missing.toml: No such file or directory\n");
+    CHECK(error_of({"--config", "/usr"}) == "herd: cannot read /usr: Is a directory\n");
     const File file("[discovery]\nprot = 1\n");
     CHECK(error_of({"--config", file.path})
           == "herd: " + file.path
@@ -369,6 +370,30 @@ TEST_CASE("verbs take their words and options in any order")
     CHECK(error_of({"nodes", "ad", "x"}).find("did you mean \"add\"?") != std::string::npos);
     CHECK(error_of({"nodes", "add"}).find("needs a URL") != std::string::npos);
     CHECK(error_of({"nodes", "--name", "x"}).find("belong to `nodes add`") != std::string::npos);
+}
+
+TEST_CASE("an API key is taken without the line break of its file, and refused with one inside")
+{
+    const auto key_of = [](const std::string& given) { return std::get<app::Verb>(parse({"status"}, {{"HERD_API_KEY", given}})).key; };
+    CHECK(key_of("herd_x\n") == "herd_x");
+    CHECK(key_of(" \therd_x\r\n") == "herd_x");
+    CHECK(key_of("\n").empty());
+    for (const char* bad : {"herd_x\nherd_y", "herd x", "herd\x01x"}) {
+        CHECK(error_of({"status"}, {{"HERD_API_KEY", bad}}) == "herd: the API key (--key or HERD_API_KEY) has a space or a line break in it: is it one key?\n");
+    }
+}
+
+TEST_CASE("herd help takes the flags of help")
+{
+    const auto text_of = [](const std::vector<std::string>& words) {
+        const auto line = parse(words);
+        REQUIRE(std::holds_alternative<app::ExitNow>(line));
+        CHECK(std::get<app::ExitNow>(line).code == 0);
+        return std::get<app::ExitNow>(line).text;
+    };
+    CHECK(text_of({"help", "--help"}) == text_of({"--help"}));
+    CHECK(text_of({"help", "-h"}) == text_of({"help"}));
+    CHECK(text_of({"help", "--help", "nodes"}) == text_of({"nodes", "--help"}));
 }
 
 TEST_CASE("help is complete and exits 0")

@@ -104,6 +104,12 @@ TEST_CASE("herd-node has the flags and defaults of the contract")
           == "http://127.0.0.1:99");
     CHECK(options_of({"--ollama", "h"}, {{"OLLAMA_HOST", "x"}, {"STATE_DIRECTORY", "/s"}}).ollama.text()
           == "http://h:11434");
+    CHECK(options_of({"--ollama", "h"}, {{"OLLAMA_HOST", ":::bad"}, {"STATE_DIRECTORY", "/s"}}).ollama.host == "h"); // not used
+    const auto bad = node::parse_command_line({}, {{"OLLAMA_HOST", ":::bad"}}, "/nowhere");
+    REQUIRE(std::holds_alternative<node::ExitNow>(bad));
+    CHECK(std::get<node::ExitNow>(bad).code == 2);
+    CHECK(std::get<node::ExitNow>(bad).text
+          == "herd-node: OLLAMA_HOST: \":::bad\" is neither an address nor the name of a host; write HOST:PORT or a URL there, or name the Ollama with --ollama\n");
 
     const auto o = options_of({"--listen",
                                "127.0.0.1:0",

@@ -66,6 +66,20 @@ TEST_CASE("OLLAMA_HOST is read as Ollama reads it")
     for (const auto& [given, wanted] : cases) {
         CAPTURE(given);
         CHECK(parse_ollama_host(given).text() == wanted);
+        CHECK(config::ollama_host_fault(parse_ollama_host(given)).empty());
+    }
+}
+
+TEST_CASE("an OLLAMA_HOST that is neither an address nor a name is told")
+{
+    CHECK(config::ollama_host_fault(parse_ollama_host(":::bad")) == "\":::bad\" is neither an address nor the name of a host");
+    for (const char* bad : {"a:1:2", "[::1:", "a b", "user@host", "host?x=1", "fe80::zz%eth0", "a,b:c:d"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(config::ollama_host_fault(parse_ollama_host(bad)).empty());
+    }
+    for (const char* good : {"[::1", "http://[::1", "[a]:1", "fe80::1%eth0", "[fe80::1%eth0]:11434", "my_box", "bücher.lan:1", "box.", "::ffff:10.0.0.1"}) {
+        CAPTURE(good);
+        CHECK(config::ollama_host_fault(parse_ollama_host(good)).empty());
     }
 }
 
