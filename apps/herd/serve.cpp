@@ -221,6 +221,12 @@ int serve(ServeOptions serve)
     }
     holdings.sockets = std::move(*sockets);
     holdings.identity = identity_of(options, holdings.sockets.local.front().port);
+    if (!holdings.identity.holder.empty()) { // each would write over what the other was told: nodes, settings, revoked keys
+        return fail_with({base::Errc::conflict, base::Source::self, base::Retry::never,
+                          fmt::format("{} holds the state of a herd that runs already ({}): give this one its own with --state-dir",
+                                      options.state_dir, holdings.identity.holder),
+                          {}});
+    }
     if (options.daemon) {
         auto forked = net::daemonize({.program = "herd", .stderr_file = options.log.file},
                                      holdings.pid_file ? &*holdings.pid_file : nullptr);
@@ -228,6 +234,7 @@ int serve(ServeOptions serve)
             return fail_with(forked.error());
         }
         holdings.startup = std::move(*forked);
+        store::sign_lock(holdings.identity); // as the process that it is now
     }
     return run(std::move(serve), holdings);
 }

@@ -8,10 +8,12 @@
 #include <array>
 #include <optional>
 
+#include <csignal>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
+#include <unistd.h>
 
 namespace herd::store {
 
@@ -90,11 +92,29 @@ Identity ephemeral(const IdentityOptions& options, std::string why)
     return {.id = derived_id(options),
             .boot_id = next_boot_id(0, options.now),
             .ephemeral = true,
-            .warning = std::move(why) + "; using an id derived from machine, host name and port",
-            .lock = {}};
+            .warning = std::move(why) + "; using an id derived from machine, host name and port"};
+}
+
+/// "process 4711"; "another process" when it left no word.
+std::string holder_of(const net::Fd& lock)
+{
+    std::array<char, 32> buffer{};
+    const auto got = ::pread(lock.get(), buffer.data(), buffer.size(), 0);
+    const auto pid = base::parse_unsigned(base::trim({buffer.data(), static_cast<std::size_t>(std::max<::ssize_t>(got, 0))}));
+    const bool lives = pid && *pid > 0 && *pid < INT32_MAX && (::kill(static_cast<::pid_t>(*pid), 0) == 0 || errno == EPERM);
+    return lives ? fmt::format("process {}", *pid) : "another process";
 }
 
 } // namespace
+
+void sign_lock(const Identity& identity)
+{
+    if (identity.lock.valid()) { // on a full disk nothing stands there, which is no harm
+        const auto text = fmt::format("{}\n", ::getpid());
+        (void)!::ftruncate(identity.lock.get(), 0);
+        (void)!::pwrite(identity.lock.get(), text.data(), text.size(), 0);
+    }
+}
 
 Identity load_identity(const IdentityOptions& options)
 {
@@ -106,12 +126,14 @@ Identity load_identity(const IdentityOptions& options)
                                      std::error_code(errno, std::generic_category()).message()));
     }
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-        return ephemeral(
-            options,
-            fmt::format("{} is in use by another process: give each its own --state-dir", options.path));
+        const std::string holder = holder_of(lock);
+        auto other = ephemeral(options, fmt::format("{} is in use by {}: give each its own --state-dir", options.path, holder));
+        other.holder = holder;
+        return other;
     }
     Identity identity;
     identity.lock = std::move(lock);
+    sign_lock(identity);
     std::optional<Stored> stored;
     if (const auto content = read_state_file(options.path, file_bytes_max)) {
         stored = parse(*content);

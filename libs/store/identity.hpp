@@ -16,6 +16,7 @@ struct Identity {
     bool ephemeral{false};    ///< derived, because nothing could be stored (flag EPHEMERAL_ID)
     std::string warning{};    ///< one sentence for the log; empty when all is well
     net::Fd lock{};           ///< keeps a second process from using the same file; survives forks
+    std::string holder{};     ///< who else holds the file: "process 4711", "another process"; empty: nobody
 };
 
 struct IdentityOptions {
@@ -32,6 +33,9 @@ struct IdentityOptions {
 
 /// A new random id in place of `old` (another node has the same): stored when that is possible.
 [[nodiscard]] Identity renew_identity(const IdentityOptions& options, Identity old);
+
+/// Says in the lock which process holds the file, for the sentence of a second one. Call it again after a fork.
+void sign_lock(const Identity& identity);
 
 /// The machine's own id as the operating system keeps it; empty when there is none.
 [[nodiscard]] std::string read_machine_id();

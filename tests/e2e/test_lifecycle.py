@@ -103,6 +103,19 @@ def test_a_taken_port_is_named_and_exit_1(fleet, tmp_path):
         assert status == 1 and address.split(":")[1] in out + err, out + err
 
 
+def test_a_second_herd_on_one_state_directory_does_not_start(fleet):
+    """Both would keep nodes, settings and keys in the same files: what one was told the other would write over."""
+    herd = fleet.herd(state="shared")
+    started = time.monotonic()
+    status, out, err = run("herd", "serve", "--listen", "127.0.0.1:0", "--no-discovery", "--state-dir", fleet.folder / "shared", cwd=fleet.folder)
+    assert status == 1 and time.monotonic() - started < 5, out + err
+    assert str(fleet.folder / "shared") in err and "process %d" % herd.popen.pid in err and "--state-dir" in err, err
+    assert len(err.strip().splitlines()) == 1 and "listening" not in out, out + err
+    assert request(herd.url, path="/healthz").status == 200
+    herd.stop()
+    fleet.herd(state="shared") # the lock went with the first
+
+
 def test_one_herd_listens_on_several_addresses(fleet):
     herd = fleet.herd("--listen", "127.0.0.2:0")
     urls = [line.split()[-1] for line in herd.output().splitlines() if line.startswith("herd listening on ")]

@@ -100,7 +100,9 @@ TEST_CASE("two processes never share one identity file")
     const auto second = store::load_identity(options);
     CHECK(second.ephemeral);
     CHECK(second.id != first.id);
-    CHECK(second.warning.find("in use by another process") != std::string::npos);
+    CHECK(second.holder == "process " + std::to_string(::getpid()));
+    CHECK(second.warning.find("in use by " + second.holder) != std::string::npos);
+    CHECK(first.holder.empty());
 }
 
 TEST_CASE("a duplicate makes itself a new identity and keeps it")
