@@ -124,6 +124,7 @@ health::Glance HerdApp::glance()
     now.own.discovery_port = options_.discovery.port;
     now.own.queue_per_model = static_cast<int>(options_.scheduler.queue_per_model);
     now.own.records_error = store.working ? std::string{} : store.fault;
+    now.own.state_error = pool_->fault();
     for (const sync::Entry& entry : sync_->plan().entries()) {
         if (entry.state == sync::State::failed) {
             now.own.required_failed.push_back({entry.node_name, entry.model, entry.reason, entry.failures, entry.next_try});

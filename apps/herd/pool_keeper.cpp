@@ -14,6 +14,7 @@ namespace herd::app {
 namespace {
 constexpr base::Duration save_delay = std::chrono::seconds{1};
 
+constexpr base::Duration save_retry = std::chrono::seconds{10};
 std::vector<std::string> names_of(const fleet::NodeView& node, std::size_t limit)
 {
     std::vector<std::string> names;
@@ -172,7 +173,11 @@ net::Task<base::Result<void>> PoolKeeper::change(net::Loop& asker, std::function
         }
         // Handed to the disk from here, so that what is written last was true last.
         auto write = [path = path_, state = current()] { return store::save_fleet_state(path, state); };
-        if (!files_.run(asker, std::move(write), [answer](base::Result<void> saved) { answer->give(std::move(saved)); })) {
+        auto given = [this, answer](base::Result<void> saved) {
+            loop_.dispatch([this, saved] { written(saved); });
+            answer->give(std::move(saved));
+        };
+        if (!files_.run(asker, std::move(write), std::move(given))) {
             asker.dispatch([answer] { answer->give(base::fail(base::Errc::io, "too many changes at once")); });
         }
     });
@@ -192,15 +197,26 @@ void PoolKeeper::save_now()
 {
     save_pending_ = false;
     auto work = [path = path_, state = current()] { return store::save_fleet_state(path, state); };
-    auto done = [this](const base::Result<void>& saved) {
-        if (!saved && !std::exchange(save_failed_, true)) {
-            log::warn("store", "fleet_state_not_saved", {{"why", saved.error().message()}});
-        }
-        save_failed_ = save_failed_ && !saved;
-    };
+    auto done = [this](const base::Result<void>& saved) { written(saved); };
     if (!files_.run(loop_, std::move(work), std::move(done))) {
         save_soon(); // the disk is slow: later
     }
 }
 
 } // namespace herd::app
+/// What could not be written is tried again without a further change: a disk that is mended is not known of otherwise.
+void PoolKeeper::written(const base::Result<void>& saved)
+{
+    if (saved) {
+        fault_.clear();
+        return;
+    }
+    if (fault_.empty()) {
+        log::warn("store", "fleet_state_not_saved", {{"why", saved.error().message()}});
+    }
+    fault_ = saved.error().message();
+    if (!std::exchange(save_pending_, true)) {
+        timer_.call_after(save_retry, [this] { save_now(); });
+    }
+}
+

@@ -25,11 +25,14 @@ public:
     /// Does `work` on this loop and writes down what came of it before it returns. Errors: those of `work`, of the disk.
     /// Thread: any, as a task of `asker`.
     [[nodiscard]] net::Task<base::Result<void>> change(net::Loop& asker, std::function<base::Result<void>()> work);
+    /// Why what is to be remembered could not be written last; empty: it was.
+    [[nodiscard]] const std::string& fault() const { return fault_; }
     /// At the end: written before the destructor returns.
     void save_last();
 
 private:
     void save_now();
+    void written(const base::Result<void>& saved);
     [[nodiscard]] store::FleetState current();
 
     net::Loop& loop_;
@@ -39,7 +42,7 @@ private:
     net::Timer timer_;
     store::FleetState recalled_; ///< until recall()
     bool save_pending_{false};
-    bool save_failed_{false};
+    std::string fault_;
     net::Blocking files_{"herd-files"}; // last: ends first, while what its answers touch is still there
 };
 

@@ -43,6 +43,17 @@ void trace_write_failures(const Evidence& e, Findings& out)
                    .data = {{"lost_5min", static_cast<std::int64_t>(lost)}}});
 }
 
+void state_not_written(const Evidence& e, Findings& out)
+{
+    if (!e.own.state_error.empty()) {
+        out.push_back({.severity = Severity::critical,
+                       .summary = "what herd is to remember over a restart cannot be written: " + e.own.state_error,
+                       .advice = fmt::format("check room and permissions of {} (`df -h`, `ls -l`); until then changes of nodes, keys and settings are "
+                                             "refused, and a restart forgets what is known of the fleet",
+                                             e.own.disk_path.empty() ? "herd's state directory" : e.own.disk_path)});
+    }
+}
+
 void herd_overloaded(const Evidence& e, Findings& out)
 {
     base::Duration worst{};
@@ -64,6 +75,8 @@ void herd_overloaded(const Evidence& e, Findings& out)
 constexpr Check checks[] = {
     {"trace_write_failures", "Records are lost", "Request records could not be written, or were dropped, within 5 minutes; critical from 50.",
      "check room and permissions of the state directory", "warning; critical from 50", trace_write_failures, 0s, 30s},
+    {"state_not_written", "State cannot be written", "The nodes that herd remembers over a restart could not be written down.",
+     "check room and permissions of the state directory", "critical", state_not_written, 0s, 5s},
     {"herd_overloaded", "herd is short of time", "herd's fleet loop was late by 250 ms or more, 3 times within 5 minutes.", "give herd more CPU",
      "warning", herd_overloaded, 0s, 60s},
     {"open_join", "Open fleet", "Nodes may join without a key, and some did.", "`herd fleet-key new`, or [discovery] join = \"approve\"", "info",

@@ -268,6 +268,11 @@ net::Task<void> Keeper::look()
 void Keeper::judge(const Glance& glance)
 {
     const auto now = loop_.now();
+    const bool disk_fails = glance.records_lost > told_lost_ || !glance.own.records_error.empty() || !glance.own.state_error.empty();
+    if (disk_fails && !std::exchange(disk_failed_, disk_fails)) {
+        disk_at_ = {}; // is it full? The next look tells
+    }
+    disk_failed_ = disk_fails;
     if (glance.records_lost > told_lost_) {
         history_.records_lost(now, glance.records_lost - told_lost_);
         told_lost_ = glance.records_lost;

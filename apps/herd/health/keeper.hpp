@@ -92,6 +92,7 @@ private:
     base::Instant disk_at_{};
     base::Instant in_flight_at_{};
     std::uint64_t told_lost_{0};
+    bool disk_failed_{false};
     struct Held {
         Finished exchange{};
         base::Instant at{};

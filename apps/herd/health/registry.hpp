@@ -26,6 +26,7 @@ struct Own {
     std::optional<base::Bytes> disk_free{};
     bool keeps_records{false};
     std::string records_error{}; ///< why the last write failed; empty: it did not
+    std::string state_error{};   ///< the same of the nodes that are remembered over a restart
     int queue_per_model{256};
     /// A pull of a required model that failed and will be tried again.
     struct RequiredFailed {

@@ -233,6 +233,9 @@ void TraceWriter::maintain(const TraceLimits& limits)
     }
     maintained_at_ = now;
     auto done = open();
+    if (done && !picture_.working) { // a full disk opens as well as any other, and forgetting nothing writes nothing
+        done = try_to_write();
+    }
     if (done) {
         done = forget(limits);
     }
@@ -242,6 +245,17 @@ void TraceWriter::maintain(const TraceLimits& limits)
     }
     picture_.working = true;
     picture_.fault.clear();
+}
+
+/// As much as a batch takes: room for a page alone is no room.
+base::Result<void> TraceWriter::try_to_write()
+{
+    constexpr const char* trial = "BEGIN IMMEDIATE; DROP TABLE IF EXISTS trial; CREATE TABLE trial (page BLOB); INSERT INTO trial VALUES (zeroblob(65536)); COMMIT";
+    auto done = database_->run(trial);
+    if (!done) {
+        return done; // whatever is open ends with the connection
+    }
+    return database_->run("DROP TABLE trial");
 }
 
 base::Result<void> TraceWriter::forget(const TraceLimits& limits)

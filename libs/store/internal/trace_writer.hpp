@@ -36,6 +36,7 @@ private:
     base::Result<void> insert_all(Records records);
     base::Result<void> insert_rows(Statement& statement, Records records);
     base::Result<void> insert_tags(const RequestRecord& record);
+    base::Result<void> try_to_write();
     base::Result<void> forget(const TraceLimits& limits);
     base::Result<std::int64_t> drop_oldest(std::int64_t before_us, std::int64_t count);
     base::Result<std::int64_t> data_bytes();

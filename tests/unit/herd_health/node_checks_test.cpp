@@ -400,6 +400,17 @@ TEST_CASE("trace_write_failures counts what was lost in 5 minutes")
     CHECK(w.one("trace_write_failures").summary.find("full") != std::string::npos);
 }
 
+TEST_CASE("state_not_written says why what is remembered over a restart cannot be written")
+{
+    World w;
+    CHECK(w.quiet("state_not_written"));
+    w.own.disk_path = "/var/lib/herd";
+    w.own.state_error = "io: cannot write fleet.json (No space left on device)";
+    CHECK(w.one("state_not_written").severity == Severity::critical);
+    CHECK(w.one("state_not_written").summary.find("No space left on device") != std::string::npos);
+    CHECK(w.one("state_not_written").advice.find("/var/lib/herd") != std::string::npos);
+}
+
 TEST_CASE("herd_overloaded needs three late loops")
 {
     World w;
