@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "fleet/model_name.hpp"
+#include "herd/health/history.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -13,8 +14,8 @@ namespace herd::app {
 
 namespace {
 constexpr base::Duration save_delay = std::chrono::seconds{1};
-
 constexpr base::Duration save_retry = std::chrono::seconds{10};
+
 std::vector<std::string> names_of(const fleet::NodeView& node, std::size_t limit)
 {
     std::vector<std::string> names;
@@ -70,6 +71,11 @@ std::size_t PoolKeeper::restore(bool announced_too)
         restored.nodes.clear(); // but what a human allowed is kept
     }
     fleet_.apply(std::move(restored));
+    for (const store::SavedNode& node : loaded.state.nodes) {
+        if (node.left && announced_too) { // it is asked all the same: it may have come back meanwhile
+            fleet_.apply(fleet::NodeLeft{node.id, node.boot_id, "before this herd started"});
+        }
+    }
     for (const store::SavedStaticNode& saved : loaded.state.static_nodes) {
         auto node = make_saved(saved, scout_.surroundings());
         if (!node) {
@@ -115,7 +121,8 @@ store::FleetState PoolKeeper::current()
                                .boot_id = node.boot_id,
                                .labels = view != nullptr ? view->labels : std::vector<std::string>{},
                                .drained = node.drained,
-                               .seen = now});
+                               .seen = now,
+                               .left = view != nullptr && health::said_goodbye(*view)});
     }
     const auto drained = [&](const fleet::NodeId& id) {
         const fleet::NodeView* view = snapshot->find(id);
@@ -203,7 +210,6 @@ void PoolKeeper::save_now()
     }
 }
 
-} // namespace herd::app
 /// What could not be written is tried again without a further change: a disk that is mended is not known of otherwise.
 void PoolKeeper::written(const base::Result<void>& saved)
 {
@@ -220,3 +226,4 @@ void PoolKeeper::written(const base::Result<void>& saved)
     }
 }
 
+} // namespace herd::app

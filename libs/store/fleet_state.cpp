@@ -82,6 +82,7 @@ Json node_json(const SavedNode& node)
         {"boot_id", fmt::format("{}", node.boot_id)}, // a string: 64 bits do not survive every JSON reader
         {"labels", node.labels},
         {"drained", node.drained},
+        {"left", node.left},
         {"seen_us", micros(node.seen)}};
 }
 
@@ -95,6 +96,7 @@ bool read_node(const Json& json, SavedNode& node)
     node.labels = reader.texts("labels");
     node.drained = reader.flag("drained");
     node.seen = from_micros(reader.number("seen_us"));
+    node.left = json.is_object() && json.contains("left") && reader.flag("left"); // files of older versions do not say
     node.agent = agent.value_or(base::Endpoint{});
     node.boot_id = boot_id.value_or(0);
     return reader.good && agent && boot_id;

@@ -21,6 +21,7 @@ struct SavedNode {
     std::vector<std::string> labels{};
     bool drained{false}; ///< by an operator
     base::WallTime seen{};
+    bool left{false}; ///< it said goodbye
 };
 
 /// A plain Ollama added with `herd nodes add`.

@@ -175,6 +175,33 @@ TEST_CASE("without discovery and without configured nodes nothing is waited for"
     CHECK(world.where("m") == "no_node");
 }
 
+TEST_CASE("a saved node that had said goodbye is told so after a restart, and asked for all the same")
+{
+    World world{11};
+    auto& stays_away = world.add_box("a", {"m"});
+    auto& comes_back = world.add_box("b", {"m"});
+    world.start(stays_away);
+    world.start(comes_back);
+    world.run_for(2s);
+    world.stop(stays_away);
+    world.stop(comes_back);
+    world.run_for(2s);
+    const auto pool = world.herd().saved_pool();
+    world.restart(comes_back);
+    world.cut(comes_back); // not heard, until it is asked
+    world.restart_herd(true);
+    for (const auto& saved : pool) { // as the app does
+        world.feed(NodeLeft{saved.id, saved.boot_id, "before this herd started"});
+    }
+    CHECK(world.state(stays_away) == NodeState::offline);
+    CHECK(world.reason(stays_away) == "left: before this herd started");
+    world.heal(comes_back);
+    CHECK(world.run_until([&] { return world.state(comes_back) == NodeState::online; }, 10s));
+    world.run_for(60s);
+    CHECK(world.state(stays_away) == NodeState::offline);
+    CHECK(world.reason(stays_away) == "left: before this herd started");
+}
+
 TEST_CASE("the saved pool holds confirmed nodes and drained configured ones")
 {
     World world{7};

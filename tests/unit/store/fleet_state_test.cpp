@@ -25,7 +25,8 @@ store::FleetState example()
                            .boot_id = UINT64_MAX,
                            .labels = {"eu", "big"},
                            .drained = true,
-                           .seen = noon});
+                           .seen = noon,
+                           .left = true});
     state.nodes.push_back({.id = base::Uuid::random(rng),
                            .name = "old \"quoted\"",
                            .agent = *base::Endpoint::parse("10.0.0.7:1"),
@@ -57,6 +58,7 @@ TEST_CASE("the saved pool comes back as it was, without what is too old")
     CHECK(node.name == "gpu-1");
     CHECK(node.agent == state.nodes[0].agent);
     CHECK(node.boot_id == UINT64_MAX);
+    CHECK(node.left);
     CHECK(node.labels == std::vector<std::string>{"eu", "big"});
     CHECK(node.drained);
     CHECK(node.seen == noon);
@@ -94,6 +96,20 @@ TEST_CASE("the models of the saved nodes come back; files that have none, and th
     CHECK_FALSE(store::parse_fleet_state(store::to_json(many)).has_value());
     many.models.assign(17, {state.nodes[0].id, std::vector<std::string>(4000, "m")});
     CHECK_FALSE(store::parse_fleet_state(store::to_json(many)).has_value());
+}
+
+TEST_CASE("a file of an older version does not say of a node that it said goodbye")
+{
+    auto text = store::to_json(example());
+    for (const std::string said : {R"("left": true,)", R"("left": false,)"}) {
+        const auto at = text.find(said);
+        REQUIRE(at != std::string::npos);
+        text.erase(at, said.size());
+    }
+    const auto state = store::parse_fleet_state(text);
+    REQUIRE(state);
+    CHECK_FALSE(state->nodes[0].left);
+    CHECK(state->nodes[0].drained);
 }
 
 TEST_CASE("state files are private, and a write leaves nothing behind")

@@ -89,6 +89,9 @@ export function NodeMeters({ node }: { node: Node }) {
   const gpuNames = (node.gpus ?? []).map((gpu) => gpu.name).join(', ')
   const known = memory?.total_bytes || node.cpu?.cores
   if (!known) {
+    if (node.source !== 'static') { // an agent's, remembered from before herd started
+      return <p class="quiet">Its load is known when its herd-node answers.</p>
+    }
     return <p class="quiet">{node.cloud ? 'In the cloud: its load is not told.' : node.api === 'openai' ? 'A server of another make: its load is not told.' : 'A plain Ollama: install herd-node beside it to see its load.'}</p>
   }
   return (
