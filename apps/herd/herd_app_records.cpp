@@ -1,4 +1,5 @@
 // The part of the program that watches: the ledger, health, and what both are fed with.
+#include "herd/admin/sent.hpp"
 #include "herd/health/health_view.hpp"
 #include "herd/herd_app.hpp"
 #include "herd/on_loop.hpp"
@@ -123,8 +124,8 @@ health::Glance HerdApp::glance()
     now.own.discovery = beacon_ != nullptr;
     now.own.discovery_port = options_.discovery.port;
     now.own.queue_per_model = static_cast<int>(options_.scheduler.queue_per_model);
-    now.own.records_error = store.working ? std::string{} : store.fault;
     now.own.state_error = pool_->fault();
+    now.own.records_error = store.working ? std::string{} : store.fault;
     for (const sync::Entry& entry : sync_->plan().entries()) {
         if (entry.state == sync::State::failed) {
             now.own.required_failed.push_back({entry.node_name, entry.model, entry.reason, entry.failures, entry.next_try});
@@ -139,6 +140,9 @@ health::Glance HerdApp::glance()
         for (const proxy::Alias& each : aliases->resolved()) {
             now.own.aliases.push_back({each.name, each.model});
         }
+    }
+    for (const admin::Sent& each : admin::sent_of(*policy_->proxy(), nullptr)) {
+        now.own.sent.push_back({each.frontend, each.node});
     }
     if (beacon_) {
         now.own.open_join = options_.discovery.join == JoinMode::open;

@@ -5,6 +5,7 @@
 #include "fleet/model_name.hpp"
 #include "proxy/bare_answer.hpp"
 #include "proxy/heads.hpp"
+#include "proxy/sent.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -256,9 +257,18 @@ net::Task<void> Exchange::refuse(const fleet::Refusal& refusal)
         auto told = co_await context_.scheduler.explain(std::move(question));
         record_.decision = as_refused(std::move(told), refusal.error.context);
     }
-    auto problem = problem_of(refusal, route_, model_.text);
+    const auto snapshot = context_.scheduler.snapshot();
+    const auto* frontend = visit_.at_ ? visit_.at_->frontend : nullptr;
+    const auto sent = sent_words(frontend, *snapshot);
+    // One that is sent to a node that was forgotten has no models at all: a 404 would make `ollama run` pull them.
+    const bool nobody = refusal.error.code == base::Errc::no_such_model && !sent.empty()
+        && snapshot->find(std::string_view(frontend->use)) == nullptr;
+    auto problem = nobody ? problem_of(base::Errc::no_node) : problem_of(refusal, route_, model_.text);
     if (refusal.error.code == base::Errc::no_node && label_is_known()) {
         problem.code = "no_node_with_label";
+    }
+    if (!sent.empty() && (nobody || refusal.error.code == base::Errc::no_node)) {
+        problem.message += ": " + sent;
     }
     const bool late = refusal.error.code == base::Errc::deadline_passed;
     const auto stage = late || refusal.error.code == base::Errc::queue_full ? Stage::queued : Stage::selecting;

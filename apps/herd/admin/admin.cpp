@@ -6,8 +6,10 @@
 #include "herd/admin/policy_paths.hpp"
 #include "herd/admin/seen_fleet.hpp"
 #include "herd/admin/surface.hpp"
+#include "herd/admin/sent.hpp"
 #include "herd/health/health_view.hpp"
 #include "proxy/question.hpp"
+#include "proxy/frontend.hpp"
 
 #include <algorithm>
 
@@ -157,7 +159,7 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
     }
     if (path == "/herd/v1/status") {
         const StatusInput input{controls_->version, now - controls_->started_at, controls_->counts()};
-        co_return Reply{200, status(*snapshot, input)};
+        co_return Reply{200, with_use(status(*snapshot, input), *snapshot, sent_of(*options_(), key.get()))};
     }
     if (path == "/herd/v1/nodes") {
         co_return Reply{200, nodes(*snapshot, now)};
@@ -282,7 +284,9 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyP
     }
     const auto model = asked->model;
     const auto decision = co_await scheduler_.explain(std::move(*asked));
-    co_return Reply{200, decision_json(decision, model)};
+    const auto rules = asked->rules;
+    const auto* frontend = rules != nullptr && options->frontends != nullptr ? options->frontends->find(rules->frontend) : nullptr;
+    co_return Reply{200, with_sent(decision_json(decision, model), *snapshot, frontend)};
 }
 
 /// {"model"?,"node"?}, or nothing at all: every failed pull.

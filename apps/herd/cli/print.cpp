@@ -177,6 +177,13 @@ base::Result<void> print_status(std::string_view body, std::string_view url, con
     }
     const Json& nodes = at(*json, "nodes");
     const Json& models = at(*json, "models");
+std::string use_words(const std::string& frontend, const std::string& node, const std::string& state)
+{
+    const bool all = frontend == "default";
+    return fmt::format("{} is sent to {}{}; `herd use auto{}` undoes it", all ? "everything" : "frontend " + frontend, node,
+                       state == "online" ? "" : ", which is " + state, all ? "" : " --frontend " + frontend);
+}
+
     const Json& requests = at(*json, "requests");
     const std::string name = terminal.paint(Colour::bold, fmt::format("herd {}", text(*json, "version")));
     terminal.out << fmt::format("{} at {}, up {}\n", name, url,
@@ -211,6 +218,11 @@ base::Result<void> print_nodes(std::string_view body, const cli::Terminal& termi
         const Json& why = at(node, "state_reason");
         if (state != "online" && why.is_string() && !why.get_ref<const std::string&>().empty()) {
             reasons +=
+    for (const Json& use : list(*json, "use")) {
+        const std::string state = text(use, "state");
+        const std::string words = use_words(text(use, "frontend"), text(use, "node"), state);
+        terminal.out << "  use       " << terminal.paint(state == "online" ? Colour::yellow : Colour::red, words) << '\n';
+    }
                 fmt::format("{} is {}: {}\n", text(node, "name"), terminal.paint(colour_of(state), state),
                             clean(why.get_ref<const std::string&>(), 300));
         }

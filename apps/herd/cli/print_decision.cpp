@@ -56,6 +56,7 @@ std::string_view reason_words(std::string_view reason)
         {"held_back", "this model failed there lately"},
         {"loading", "another load is in progress there"},
         {"not_loaded", "does not have it in memory, and nothing is loaded for a second try"},
+        {"sent_elsewhere", "everything is sent to another node (`herd use`)"},
         {"reserved", "kept free for others: this client used more than its share"},
     };
     for (const Words& entry : all) {
@@ -66,10 +67,12 @@ std::string_view reason_words(std::string_view reason)
     return reason;
 }
 
-std::string remarks(const Json& candidate)
+/// `sent`: where everything is sent; empty when that is not known, as of old decisions.
+std::string remarks(const Json& candidate, const std::string& sent)
 {
     if (!is_true(candidate, "eligible")) {
-        return std::string{reason_words(text(candidate, "reason"))};
+        const std::string reason = text(candidate, "reason");
+        return reason == "sent_elsewhere" && !sent.empty() ? sent : std::string{reason_words(reason)};
     }
     std::string out = is_true(candidate, "loaded") ? "in memory" : "cold";
     if (is_true(candidate, "loaded") && !is_true(candidate, "same_class")) {
@@ -81,7 +84,7 @@ std::string remarks(const Json& candidate)
     return out;
 }
 
-void candidate_row(TextTable& table, const Json& candidate, const std::string& chosen)
+void candidate_row(TextTable& table, const Json& candidate, const std::string& chosen, const std::string& sent)
 {
     const Json& cost = at(candidate, "cost");
     const std::string name = text(candidate, "node");
@@ -98,7 +101,7 @@ void candidate_row(TextTable& table, const Json& candidate, const std::string& c
                {eligible ? fmt::format("{} of {}", count(candidate, "free_slots"), count(candidate, "slots")) : "",
                 Colour::none},
                {eligible && rate > 0 ? fmt::format("{:.0f} tok/s", rate) : "", Colour::none},
-               {remarks(candidate), eligible ? Colour::none : Colour::yellow}});
+               {remarks(candidate, sent), eligible ? Colour::none : Colour::yellow}});
 }
 
 void print(const Json& decision, const cli::Terminal& terminal)
@@ -129,8 +132,9 @@ void print(const Json& decision, const cli::Terminal& terminal)
         terminal.out << (ahead > 0 ? fmt::format("; {} ahead of it\n", cli::plural(ahead, "request", "requests")) : "\n");
     }
     TextTable table({"NODE", "TOTAL", "WAIT", "LOAD", "PREFILL", "DECODE", "RISK", "FREE SLOTS", "SPEED", "REMARKS"});
+    const std::string sent = clean(text(decision, "sent"), 100);
     for (const Json& candidate : list(decision, "candidates")) {
-        candidate_row(table, candidate, chosen);
+        candidate_row(table, candidate, chosen, sent);
     }
     if (!table.empty()) {
         terminal.out << '\n';

@@ -331,7 +331,13 @@ TopFrame top_frame(const TopNews& news, const TopShape& shape, const std::string
     const std::size_t lines_max = limited ? static_cast<std::size_t>(std::max(4, shape.lines)) : SIZE_MAX;
 
     TopFrame frame;
-    frame.lines = {head_line(shape, status, url), "", node_heads(shape, columns)};
+    frame.lines = {head_line(shape, status, url)};
+    for (const Json& use : list(status, "use")) { // who looks for the reason of a quiet fleet looks here
+        const std::string state = text(use, "state");
+        const std::string words = use_words(text(use, "frontend"), text(use, "node"), state);
+        frame.lines.push_back(Line(shape).add(words, state == "online" ? Colour::yellow : Colour::red).done());
+    }
+    frame.lines.insert(frame.lines.end(), {"", node_heads(shape, columns)});
     // Requests get a third of the screen at least, nodes the rest; what one does not need the other has.
     const std::size_t requests = list(running, "requests").size() + list(ended, "requests").size();
     const std::size_t fixed = frame.lines.size() + 1;

@@ -385,10 +385,37 @@ void node_unconfigured(const Evidence& e, Findings& out)
     }
 }
 
+/// The others may be as well as they like: nobody reaches them.
+void sent_to_one_node(const Evidence& e, Findings& out)
+{
+    for (const Own::Sent& sent : e.own.sent) {
+        const fleet::NodeView* view = e.fleet.find(std::string_view{sent.node});
+        const bool all = sent.frontend == "default";
+        const std::string who = all ? "everything" : "frontend " + sent.frontend;
+        const std::string undo = all ? "`herd use auto`" : "`herd use auto --frontend " + sent.frontend + "`";
+        Finding finding{.node = view != nullptr ? view->name : sent.node, .data = {{"frontend", sent.frontend}}};
+        if (view != nullptr && (view->state == online || view->state == suspect)) { // a doubt has a check of its own
+            finding.severity = Severity::info;
+            finding.activity = true;
+            finding.summary = fmt::format("{} is sent to {}", who, finding.node);
+            finding.advice = undo + " undoes it";
+        } else {
+            finding.severity = Severity::critical;
+            finding.summary = fmt::format("{} is sent to {}, which is {}: requests fail whatever other nodes there are", who, finding.node,
+                                          view != nullptr ? fleet::to_string(view->state) : "not known");
+            finding.advice = fmt::format("{}, or bring {} back", undo, finding.node);
+        }
+        out.push_back(std::move(finding));
+    }
+}
+
 constexpr Check checks[] = {
     {"no_nodes", "No node takes requests", "No routable node for 10 s: every request waits or fails.",
      "start herd-node on a machine with Ollama, or name one with --node URL; a firewall must let UDP and TCP 11436 through", "critical",
      no_nodes, 0s, 2s},
+    {"sent_to_one_node", "Everything goes to one node",
+     "`herd use NODE` sends everything, or all of a frontend, to a node that takes no requests; while it takes them this is only a reminder.",
+     "`herd use auto` undoes it", "critical; info while that node takes requests", sent_to_one_node, 2s, 2s},
     {"node_offline", "Node offline", "A node fell silent: neither UDP nor TCP answers. After a goodbye it is only told, for 24 h.",
      "check the machine and its agent", "critical; info after a goodbye", node_offline, 0s, 2s},
     {"node_unreachable", "Node unreachable", "A node announces itself (or is configured), but its port cannot be reached from here.",

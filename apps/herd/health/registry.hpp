@@ -44,6 +44,12 @@ struct Own {
         std::string model{};
     };
     std::vector<Alias> aliases{};
+    /// A frontend of which everything is sent to one node.
+    struct Sent {
+        std::string frontend{};
+        std::string node{}; ///< its id
+    };
+    std::vector<Sent> sent{};
 };
 
 /// Everything a check may look at. Borrowed for the call.

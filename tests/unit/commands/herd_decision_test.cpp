@@ -80,6 +80,15 @@ TEST_CASE("herd route shows the seven familiar signals, however many nodes there
     CHECK(text.find("SIGNAL              e") == std::string::npos); // why it is out stands above
 }
 
+TEST_CASE("herd route says of healthy nodes that everything is sent to another one")
+{
+    constexpr std::string_view body = R"x({"model":"m","chosen":null,"note":"would be held","sent":"everything is sent to box1 (`herd use`)",
+        "candidates":[{"node":"box2","eligible":false,"reason":"sent_elsewhere"},{"node":"box3","eligible":false,"reason":"not_member"}]})x";
+    const auto text = printed([&](const auto& t) { return app::print_decision(body, t); });
+    CHECK(text.find("everything is sent to box1 (`herd use`)") != std::string::npos);
+    CHECK(text.find("is not one of the frontend's nodes") != std::string::npos);
+}
+
 TEST_CASE("herd route names the model that a fallback takes the place of")
 {
     const std::string_view body =

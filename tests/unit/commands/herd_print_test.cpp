@@ -49,6 +49,18 @@ TEST_CASE("herd status is five facts at a glance")
           != std::string::npos);
 }
 
+TEST_CASE("herd status tells of a node that everything is sent to, and how it is")
+{
+    const auto status = [](const std::string& use) {
+        const auto body = R"({"nodes":{"total":1,"online":1},"use":[)" + use + "]}";
+        return printed([&](const auto& t) { return app::print_status(body, "u", t); });
+    };
+    CHECK(status(R"({"frontend":"default","node":"box1","state":"offline"})")
+              .ends_with("  use       everything is sent to box1, which is offline; `herd use auto` undoes it\n"));
+    CHECK(status(R"({"frontend":"team-a","node":"box1","state":"online"})")
+              .ends_with("  use       frontend team-a is sent to box1; `herd use auto --frontend team-a` undoes it\n"));
+}
+
 TEST_CASE("herd nodes aligns its columns and gives the reason of every bad state")
 {
     const std::string text = printed([](const auto& t) { return app::print_nodes(nodes_body, t); });

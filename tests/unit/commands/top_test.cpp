@@ -60,6 +60,14 @@ TEST_CASE("top shows the fleet, its nodes and their requests")
     CHECK(shows(frame, "51"));
 }
 
+TEST_CASE("top tells of a node that everything is sent to")
+{
+    auto all = news(node_body("studio", "offline") + "," + node_body("attic", "online"));
+    CHECK_FALSE(shows(top_frame(all, {.columns = 100}, "", later), "is sent to"));
+    all.status = R"({"version":"0.1.0","use":[{"frontend":"default","node":"studio","state":"offline"}]})";
+    CHECK(shows(top_frame(all, {.columns = 100}, "", later), "everything is sent to studio, which is offline"));
+}
+
 TEST_CASE("a node in trouble stands above those that are well")
 {
     const auto frame = top_frame(news(node_body("aaa", "online") + "," + node_body("zzz", "offline")), {.columns = 100}, "", later);

@@ -172,6 +172,28 @@ TEST_CASE("node_drained reminds without costing points")
     CHECK(found.advice.find("herd resume n1") != std::string::npos);
 }
 
+TEST_CASE("sent_to_one_node is critical when that node takes no requests, else a reminder")
+{
+    World w;
+    w.node(1);
+    w.node(2);
+    w.see();
+    CHECK(w.quiet("sent_to_one_node"));
+    w.own.sent = {{"default", id_of(1).text()}};
+    CHECK(w.one("sent_to_one_node").summary == "everything is sent to n1");
+    CHECK_FALSE(w.one("sent_to_one_node").costs());
+    for (const auto state : {fleet::NodeState::offline, fleet::NodeState::unreachable, fleet::NodeState::draining}) {
+        w.node(1).state = state;
+        const auto found = w.one("sent_to_one_node");
+        CHECK(found.severity == Severity::critical);
+        CHECK(found.summary.starts_with("everything is sent to n1, which is " + std::string{fleet::to_string(state)}));
+        CHECK(found.advice == "`herd use auto`, or bring n1 back");
+    }
+    w.own.sent = {{"team-a", id_of(9).text()}}; // forgotten
+    CHECK(w.one("sent_to_one_node").severity == Severity::critical);
+    CHECK(w.one("sent_to_one_node").advice.find("herd use auto --frontend team-a") != std::string::npos);
+}
+
 TEST_CASE("version_mismatch and version_unknown are about agents")
 {
     World w;

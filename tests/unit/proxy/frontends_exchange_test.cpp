@@ -223,6 +223,22 @@ TEST_CASE("labels that cannot all be honoured are refused, not dropped")
     CHECK(w.books.asked.at(0).labels.size() == 16);
 }
 
+TEST_CASE("when everything is sent to one node the refusal says so, and is no 404 when that node was forgotten")
+{
+    const auto asked = [](const std::string& use, base::Errc why) {
+        World w(2, with({.use = {{"default", use}}}));
+        w.books.refusal = fleet::Refusal{{.code = why, .context = "no node that has model 'm' can be reached"}, {}};
+        return w.post("/api/chat", chat);
+    };
+    const auto away = asked("n1", base::Errc::no_node);
+    CHECK(starts(away, "503"));
+    CHECK(body_of(away) == R"x({"error":"no node that has model 'm' can be reached: everything is sent to n1 (`herd use`)"})x");
+    CHECK(starts(asked("n1", base::Errc::no_such_model), "404")); // the node is there and does not have it
+    const auto forgotten = asked("gone", base::Errc::no_such_model);
+    CHECK(starts(forgotten, "503"));
+    CHECK(body_of(forgotten).find("everything is sent to gone, which is not known (`herd use`)") != std::string::npos);
+}
+
 TEST_CASE("lists show the frontend's nodes only")
 {
     auto a = named("a", {"a.lan"});

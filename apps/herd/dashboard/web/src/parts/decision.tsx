@@ -7,7 +7,7 @@ import { Mark } from './basics.tsx'
 const terms: [keyof Cost, string, string][] = [['wait_s', 'wait', 's1'], ['load_s', 'load', 's2'], ['prefill_s', 'prompt', 's3'], ['decode_s', 'answer', 's5'], ['risk_s', 'risk', 's7']]
 
 const reasons: Record<string, string> = {
-  not_member: 'not one of the frontend’s nodes', not_allowed: 'not used for such requests', bound_elsewhere: 'the conversation goes on elsewhere',
+  not_member: 'not one of the frontend’s nodes', sent_elsewhere: 'everything is sent to another node', not_allowed: 'not used for such requests', bound_elsewhere: 'the conversation goes on elsewhere',
   not_pinned: 'another node was asked for', label_missing: 'lacks a label asked for', tried: 'failed this request already', not_verified: 'not confirmed yet, or starting',
   suspect: 'something failed there lately', draining: 'draining', offline: 'offline', unreachable: 'cannot be reached', model_missing: 'does not have the model',
   no_free_slot: 'no free slot', cannot_fit: 'does not fit in its memory', held_back: 'this model failed there lately', loading: 'another load is in progress there',
