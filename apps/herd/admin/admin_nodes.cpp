@@ -3,8 +3,29 @@
 #include "net/timer.hpp"
 
 namespace herd::app::admin {
+#include <algorithm>
+
 
 /// What is no part of how it is reached goes on as its settings; with a fault in either nothing is added.
+namespace {
+
+/// The node that announces itself from there. Of nodes that people named several may share an address, by their paths
+/// or host names.
+const fleet::NodeView* announced_at(const fleet::Snapshot& snapshot, const base::Endpoint& there)
+{
+    const auto at = std::ranges::find_if(snapshot.nodes, [&](const fleet::NodeView& view) {
+        return view.source != fleet::NodeSource::configured && there.port != 0 && (view.address.endpoint == there || view.agent == there);
+    });
+    return at == snapshot.nodes.end() ? nullptr : &*at;
+}
+
+std::string two_nodes(const http::Url& url, const fleet::NodeView& known)
+{
+    return url.authority() + " is " + known.name + ", which is in the pool already: its herd-node announces it, and a box must not be two nodes";
+}
+
+} // namespace
+
 net::Task<Admin::Reply> Admin::add_node(net::Loop& loop, std::string body)
 {
     auto split = split_new_node(body);
@@ -24,6 +45,11 @@ net::Task<Admin::Reply> Admin::add_node(net::Loop& loop, std::string body)
         co_return Reply{409, error("there is a node with that name already: " + parsed->name)};
     }
     const fleet::NodeId id = parsed->id;
+    const http::Url url = parsed->url;
+    const auto literal = base::IpAddress::parse(url.host);
+    if (const auto* known = literal ? announced_at(*before, {*literal, url.port}) : nullptr) {
+        co_return Reply{409, error(two_nodes(url, *known))};
+    }
     const bool has_settings = split->settings != "{}";
     parsed->drained = has_settings; // no request reaches it before they are in force
     const bool is_probed = !parsed->manner || parsed->manner->lacking.empty(); // else it is never asked
@@ -36,7 +62,14 @@ net::Task<Admin::Reply> Admin::add_node(net::Loop& loop, std::string body)
         }
         scheduler_.tell(fleet::DrainNode{id, false});
     }
-    co_return co_await first_state(loop, id, is_probed);
+    auto added = co_await first_state(loop, id, is_probed);
+    const auto after = co_await scheduler_.fresh_snapshot(); // by now its host name has an address
+    const fleet::NodeView* view = after->find(id);
+    if (const auto* known = view != nullptr ? announced_at(*after, view->address.endpoint) : nullptr) {
+        (void)co_await controls_->remove_node(loop, id, {});
+        co_return Reply{409, error(two_nodes(url, *known))};
+    }
+    co_return std::move(added);
 }
 
 /// Moments after it was added. What is refused takes the node with it.

@@ -230,6 +230,23 @@ base::Result<void> print_nodes(std::string_view body, const cli::Terminal& termi
     if (table.empty()) {
         terminal.out
             << "No node has been seen yet: start herd-node beside an Ollama, or `herd nodes add URL`.\n";
+base::Result<void> print_added(std::string_view body, const std::string& url, const cli::Terminal& terminal)
+{
+    const auto json = parse(body);
+    if (!json) {
+        return std::unexpected(json.error());
+    }
+    const std::string state = text(*json, "state");
+    const Json& why = at(*json, "state_reason");
+    const std::string reason = why.is_string() ? clean(why.get_ref<const std::string&>(), 300) : std::string{};
+    terminal.out << "added " << url;
+    if (!state.empty() && state != "online") {
+        terminal.out << ", but it is " << terminal.paint(colour_of(state), state) << (reason.empty() ? "" : ": " + reason);
+    }
+    terminal.out << '\n';
+    return {};
+}
+
         return {};
     }
     table.print(terminal);

@@ -17,6 +17,8 @@ namespace herd::app {
 [[nodiscard]] base::Result<void> print_status(std::string_view body, std::string_view url,
                                               const cli::Terminal& terminal);
 [[nodiscard]] base::Result<void> print_nodes(std::string_view body, const cli::Terminal& terminal);
+/// The node that POST /herd/v1/nodes added, as its first probe found it.
+[[nodiscard]] base::Result<void> print_added(std::string_view body, const std::string& url, const cli::Terminal& terminal);
 [[nodiscard]] base::Result<void> print_models(std::string_view body, const cli::Terminal& terminal);
 /// `now` turns expiry times into "4 min from now".
 [[nodiscard]] base::Result<void> print_loaded(std::string_view body, base::WallTime now,

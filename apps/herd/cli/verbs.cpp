@@ -119,7 +119,7 @@ int nodes(const Context& c)
     if (words[0] == "add") {
         return run(c,
                    {"POST", "/herd/v1/nodes", node_json(what, c.verb.node_name, c.verb.labels),
-                    saying(c, fmt::format("added {}", what))});
+                    [&](std::string_view body) { return print_added(body, what, c.terminal); }});
     }
     return run(c, {"DELETE", path, {}, saying(c, fmt::format("removed {}", what))});
 }
