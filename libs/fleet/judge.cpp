@@ -3,6 +3,7 @@
 #include "fleet/dispatcher.hpp"
 
 #include "base/units.hpp"
+#include "fleet/called.hpp"
 #include "fleet/memory_fit.hpp"
 
 #include <algorithm>
@@ -176,7 +177,9 @@ Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Ins
     // Of a node that the frontend does not have: as of one that nobody knows. A 404 would make `ollama run` pull the model.
     const auto* pinned = profile.node.empty() || profile.rules == nullptr ? nullptr : nodes_.find(profile.node).node;
     if (pin_unknown || (pinned != nullptr && !profile.rules->members.admits(pinned->id, pinned->name, pinned->labels))) {
-        return {Fate::refuse, base::Errc::no_node, "no single node is called '" + profile.node + "'"};
+        const auto several = nodes_.find(profile.node).several;
+        return {Fate::refuse, base::Errc::no_node,
+                several.empty() ? "no single node is called '" + profile.node + "'" : why_nobody(profile.node, several)};
     }
     const auto meant = [&profile](const NodeRecord& node) { // others are as if they were not there
         return profile.rules == nullptr || profile.rules->members.admits(node.id, node.name, node.labels);

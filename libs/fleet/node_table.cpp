@@ -2,6 +2,9 @@
 
 #include "base/assert.hpp"
 #include "base/text.hpp"
+#include "fleet/called.hpp"
+
+#include <algorithm>
 
 namespace herd::fleet {
 
@@ -17,28 +20,36 @@ const NodeRecord* NodeTable::find(const NodeId& id) const
     return at == nodes_.end() ? nullptr : &at->second;
 }
 
+/// As Snapshot::find().
 NodeTable::Named NodeTable::find(std::string_view name_or_id)
 {
     if (const auto id = NodeId::parse(name_or_id)) {
-        return {find(*id), false};
+        return {find(*id), {}};
     }
     const auto [begin, end] = by_name_.equal_range(base::lower(name_or_id));
-    NodeRecord* exact = nullptr;
-    NodeRecord* folded = nullptr;
-    int exact_count = 0;
-    int folded_count = 0;
+    const bool exact = std::any_of(begin, end, [&](const auto& entry) { return entry.second->name == name_or_id; });
+    std::vector<NodeRecord*> all;
     for (auto at = begin; at != end; ++at) {
-        folded = at->second;
-        ++folded_count;
-        if (at->second->name == name_or_id) {
-            exact = at->second;
-            ++exact_count;
+        if (!exact || at->second->name == name_or_id) {
+            all.push_back(at->second);
         }
     }
-    if (exact_count > 0) {
-        return exact_count == 1 ? Named{exact, false} : Named{nullptr, true};
+    if (all.empty() && may_begin_id(name_or_id)) {
+        for (auto& [id, node] : nodes_) {
+            if (id.text().starts_with(name_or_id)) {
+                all.push_back(&node);
+            }
+        }
     }
-    return folded_count == 1 ? Named{folded, false} : Named{nullptr, folded_count > 1};
+    const auto there = [](const NodeRecord* node) { return is_there(node->state); };
+    if (all.size() == 1 || std::ranges::count_if(all, there) == 1) {
+        return {all.size() == 1 ? all.front() : *std::ranges::find_if(all, there), {}};
+    }
+    Named nobody;
+    for (const NodeRecord* node : all) {
+        nobody.several.push_back(node->id);
+    }
+    return nobody;
 }
 
 NodeRecord& NodeTable::add(const NodeId& id, NodeSource source, const base::Endpoint& agent)

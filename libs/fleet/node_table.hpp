@@ -8,6 +8,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace herd::fleet {
 
@@ -17,10 +18,11 @@ public:
     [[nodiscard]] const NodeRecord* find(const NodeId& id) const;
 
     struct Named {
-        NodeRecord* node{nullptr}; ///< null: nobody, or more than one
-        bool ambiguous{false};
+        NodeRecord* node{nullptr};     ///< null: nobody, or more than one
+        std::vector<NodeId> several{}; ///< then those that may be meant
     };
-    /// By id text, by exact name, else by the only name equal but for case.
+    /// By id text, by exact name, else by the only name equal but for case, or by the beginning of one id. Of several the
+    /// only one that is there.
     [[nodiscard]] Named find(std::string_view name_or_id);
 
     /// A new record; the id must be free. It counts against the source address of `agent`.

@@ -187,3 +187,97 @@ def test_viewers_hear_of_findings_as_they_change(sim_fleet):
     thread.join(30)
     said = "".join(heard)
     assert "event: health" in said and '"node_offline"' in said, said[-600:]
+
+
+def verb(herd, *words):
+    done = subprocess.run([program("herd"), words[0], "--url", herd.url, *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+    return done.returncode, done.stdout.decode()
+
+
+def test_when_everything_is_sent_to_a_node_that_is_away_everybody_says_so(sim_fleet):
+    sims = [sim_fleet.sim() for _ in range(2)]
+    herd = sim_fleet.herd(config=sim_fleet.config('[scheduler]\nhold_timeout = "1s"\n'))
+    nodes = [sim_fleet.node(name, sim) for name, sim in zip(("n1", "n2"), sims)]
+    herd.wait_online(["n1", "n2"]).wait_models([MODEL])
+    assert "is sent to" not in verb(herd, "status")[1]
+    assert verb(herd, "use", "n1")[0] == 0
+    wait_for(herd, "sent_to_one_node", "info")
+    assert "everything is sent to n1; `herd use auto` undoes it" in verb(herd, "status")[1]
+    nodes[0].kill()
+    found = wait_for(herd, "sent_to_one_node", "critical", 25)
+    assert "everything is sent to n1, which is offline" in found["summary"] and "herd use auto" in found["advice"]
+    assert "everything is sent to n1, which is offline" in verb(herd, "status")[1] and "everything is sent to n1" in verb(herd, "top")[1]
+    code, said = doctor(herd)
+    assert code == 1 and "everything is sent to n1" in said, said
+    refused = herd.chat(MODEL)
+    assert refused.status == 503 and "everything is sent to n1 (`herd use`)" in refused.json()["error"], refused
+    said = verb(herd, "route", MODEL)[1]
+    assert "everything is sent to n1 (`herd use`)" in next(line for line in said.splitlines() if line.startswith("n2")), said
+    assert verb(herd, "use", "auto")[0] == 0 and herd.chat(MODEL).status == 200
+    wait_for(herd, "sent_to_one_node", "ok")
+
+
+def test_a_goodbye_is_remembered_over_a_restart_of_herd(sim_fleet):
+    herd, nodes, sims = sim_fleet.simulated(2)
+    nodes[0].stop()
+    wait_for(herd, "node_offline", "info", 25)
+    assert herd.stop() == 0
+    herd = sim_fleet.herd()
+    herd.wait_online(["n2"])
+    found = wait_for(herd, "node_offline", "info")
+    assert found["nodes"] == ["n1"] and herd.node("n1")["state"] == "offline" and herd.node("n1")["source"] == "lana"
+    assert doctor(herd)[0] == 0
+    sim_fleet.node("n1", sims[0])
+    herd.wait_online(["n1", "n2"])
+
+
+def test_what_cannot_be_written_is_critical_until_it_is(sim_fleet):
+    herd, nodes, sims = sim_fleet.simulated(1)
+    state = sim_fleet.folder / "herd" / "fleet.json"
+    wait_until(state.exists, "the pool to be saved")
+    state.unlink()
+    state.mkdir()
+    (state / "in the way").write_text("")  # a directory cannot be written over, not even by root
+    herd.post("/herd/v1/nodes/n1/drain")
+    found = wait_for(herd, "state_not_written", "critical")
+    assert "fleet.json" in found["summary"] and str(sim_fleet.folder / "herd") in found["advice"], found
+    (state / "in the way").unlink()
+    state.rmdir()
+    wait_for(herd, "state_not_written", "ok", 25)
+    assert state.is_file()
+
+
+def test_two_nodes_with_one_name_are_told_apart(sim_fleet):
+    """A reinstalled box: its old entry is there for a day, under another id."""
+    herd, nodes, sims = sim_fleet.simulated(1)
+    old = herd.node("n1")["id"]
+    nodes[0].stop()
+    wait_until(lambda: herd.node(old)["state"] == "offline", "the goodbye")
+    second = sim_fleet.node("n1", sims[0], "--state-dir", sim_fleet.folder / "reinstalled")
+    wait_until(lambda: [node["state"] for node in herd.nodes() if node["id"] != old] == ["online"], "the new one")
+    new = next(node["id"] for node in herd.nodes() if node["id"] != old)
+    said = verb(herd, "nodes")[1]
+    assert "n1 (%s)" % old[:8] in said and "n1 (%s)" % new[:8] in said, said
+    wait_for(herd, "duplicate_node_name", "info", 15)
+    for action in ("drain", "resume"):  # a drained one is there, too
+        assert verb(herd, action, "n1")[0] == 0, action
+    assert herd.chat(MODEL, headers=[("X-Herd-Node", "n1")]).status == 200
+    second.kill()
+    wait_until(lambda: all(node["state"] == "offline" for node in herd.nodes()), "both to be gone", 25)
+    code, said = verb(herd, "drain", "n1")
+    assert code == 1 and "2 nodes are called n1: use an id (" in said and old[:8] in said and new[:8] in said, said
+    assert verb(herd, "nodes", "remove", old[:8])[0] == 0
+    assert [node["id"] for node in herd.nodes()] == [new]
+    wait_for(herd, "duplicate_node_name", "ok")
+
+
+def test_what_is_added_says_that_it_cannot_be_used_and_an_agent_is_not_added_twice(sim_fleet):
+    herd, nodes, sims = sim_fleet.simulated(1)
+    code, said = verb(herd, "nodes", "add", "http://127.0.0.1:1")
+    assert code == 0 and "added http://127.0.0.1:1, but it is unreachable: " in said, said
+    for host in ("127.0.0.1", "localhost"):
+        url = nodes[0].url.replace("127.0.0.1", host)
+        code, said = verb(herd, "nodes", "add", url)
+        assert code == 1 and "is n1, which is in the pool already" in said, said
+        assert len(herd.nodes()) == 2
+    assert verb(herd, "nodes", "remove", "n1")[0] == 1  # it is there

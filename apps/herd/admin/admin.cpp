@@ -1,15 +1,16 @@
 #include "herd/admin/admin.hpp"
 
 #include "base/text.hpp"
+#include "fleet/called.hpp"
 #include "herd/admin/compat_api.hpp"
 #include "herd/admin/decision_view.hpp"
 #include "herd/admin/policy_paths.hpp"
 #include "herd/admin/seen_fleet.hpp"
-#include "herd/admin/surface.hpp"
 #include "herd/admin/sent.hpp"
+#include "herd/admin/surface.hpp"
 #include "herd/health/health_view.hpp"
-#include "proxy/question.hpp"
 #include "proxy/frontend.hpp"
+#include "proxy/question.hpp"
 
 #include <algorithm>
 
@@ -182,7 +183,7 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
         std::string name;
         const fleet::NodeView* view = decode(path.substr(one.size()), name) ? snapshot->find(name) : nullptr;
         if (view == nullptr) {
-            co_return Reply{404, error("no node is called " + name)};
+            co_return Reply{404, error(fleet::why_nobody(*snapshot, name))};
         }
         co_return Reply{200, node(*snapshot, *view, now)};
     }
@@ -283,8 +284,8 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyP
         co_return Reply{asked.error().status, error(asked.error().message)};
     }
     const auto model = asked->model;
-    const auto decision = co_await scheduler_.explain(std::move(*asked));
     const auto rules = asked->rules;
+    const auto decision = co_await scheduler_.explain(std::move(*asked));
     const auto* frontend = rules != nullptr && options->frontends != nullptr ? options->frontends->find(rules->frontend) : nullptr;
     co_return Reply{200, with_sent(decision_json(decision, model), *snapshot, frontend)};
 }

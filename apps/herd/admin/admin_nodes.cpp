@@ -1,12 +1,12 @@
 // Nodes one by one: added with all their settings or not at all, probed, drained, approved, removed.
+#include "fleet/called.hpp"
 #include "herd/admin/admin.hpp"
 #include "net/timer.hpp"
 
-namespace herd::app::admin {
 #include <algorithm>
 
+namespace herd::app::admin {
 
-/// What is no part of how it is reached goes on as its settings; with a fault in either nothing is added.
 namespace {
 
 /// The node that announces itself from there. Of nodes that people named several may share an address, by their paths
@@ -26,6 +26,7 @@ std::string two_nodes(const http::Url& url, const fleet::NodeView& known)
 
 } // namespace
 
+/// What is no part of how it is reached goes on as its settings; with a fault in either nothing is added.
 net::Task<Admin::Reply> Admin::add_node(net::Loop& loop, std::string body)
 {
     auto split = split_new_node(body);
@@ -44,12 +45,12 @@ net::Task<Admin::Reply> Admin::add_node(net::Loop& loop, std::string body)
     if (before->find(parsed->name) != nullptr) {
         co_return Reply{409, error("there is a node with that name already: " + parsed->name)};
     }
-    const fleet::NodeId id = parsed->id;
     const http::Url url = parsed->url;
     const auto literal = base::IpAddress::parse(url.host);
     if (const auto* known = literal ? announced_at(*before, {*literal, url.port}) : nullptr) {
         co_return Reply{409, error(two_nodes(url, *known))};
     }
+    const fleet::NodeId id = parsed->id;
     const bool has_settings = split->settings != "{}";
     parsed->drained = has_settings; // no request reaches it before they are in force
     const bool is_probed = !parsed->manner || parsed->manner->lacking.empty(); // else it is never asked
@@ -107,7 +108,7 @@ net::Task<Admin::Reply> Admin::probe_node(net::Loop& loop, std::string name)
     const auto before = co_await scheduler_.fresh_snapshot();
     const fleet::NodeView* view = before->find(name);
     if (view == nullptr) {
-        co_return Reply{404, error("no node is called " + name)};
+        co_return Reply{404, error(fleet::why_nobody(*before, name))};
     }
     const fleet::NodeId id = view->id;
     scheduler_.tell(fleet::NodeChanged{id});
@@ -130,14 +131,14 @@ net::Task<Admin::Reply> Admin::remove_node(http::ServerExchange& exchange, std::
     const auto before = co_await scheduler_.fresh_snapshot();
     const fleet::NodeView* view = before->find(name);
     if (view == nullptr) {
-        co_return Reply{404, error("no node is called " + name)};
+        co_return Reply{404, error(fleet::why_nobody(*before, name))};
     }
     const fleet::NodeId id = view->id;
     if (view->source != fleet::NodeSource::configured && view->trust == fleet::Trust::approved) {
         scheduler_.tell(fleet::ApproveNode{id, false});
         co_return Reply{200, R"({"status":"its approval is withdrawn"})"};
     }
-    if (view->source != fleet::NodeSource::configured) {
+    if (view->source != fleet::NodeSource::configured && view->state != fleet::NodeState::offline) {
         co_return Reply{409, error(name + " announces itself; stop its herd-node, or drain it")};
     }
     std::string if_match{exchange.head().fields.find("If-Match").value_or("")};
@@ -153,7 +154,7 @@ net::Task<Admin::Reply> Admin::change_node(std::string name, std::string_view ac
     const auto before = co_await scheduler_.fresh_snapshot();
     const fleet::NodeView* view = before->find(name);
     if (view == nullptr) {
-        co_return Reply{404, error("no node is called " + name)};
+        co_return Reply{404, error(fleet::why_nobody(*before, name))};
     }
     const fleet::NodeId id = view->id;
     if (action == "approve") {

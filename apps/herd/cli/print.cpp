@@ -5,6 +5,7 @@
 #include "herd/cli/answer_json.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -82,7 +83,28 @@ std::string speed(const Json& node)
     return best > 0 ? fmt::format("{:.0f} tok/s", best) : std::string{};
 }
 
-void node_row(TextTable& table, const Json& node)
+/// Names that several nodes have: `herd drain` and the others need an id then.
+std::set<std::string> names_of_several(const Json& nodes)
+{
+    std::set<std::string> seen;
+    std::set<std::string> several;
+    for (const Json& node : nodes) {
+        const std::string name = text(node, "name");
+        if (!seen.insert(base::lower(name)).second) {
+            several.insert(base::lower(name));
+        }
+    }
+    return several;
+}
+
+/// "box1", or "box1 (0f8fad5b)".
+std::string shown_name(const Json& node, const std::set<std::string>& several)
+{
+    const std::string name = text(node, "name");
+    return several.contains(base::lower(name)) ? fmt::format("{} ({})", name, text(node, "id").substr(0, 8)) : name;
+}
+
+void node_row(TextTable& table, const Json& node, const std::string& name)
 {
     const std::string state = text(node, "state");
     const auto seen = number(node, "last_seen_ms");
@@ -90,7 +112,7 @@ void node_row(TextTable& table, const Json& node)
     const Json& slots = at(node, "slots");
     const std::size_t models = list(node, "models").size();
     table.row(
-        {{text(node, "name"), Colour::none},
+        {{name, Colour::none},
          {state, colour_of(state)},
          {text(node, "url").empty() ? text(node, "address") : text(node, "url"), Colour::none},
          {fmt::format("{} of {}", count(node, "in_flight"), count(slots, "total")), Colour::none},
@@ -155,6 +177,13 @@ std::optional<int> digits(std::string_view text, std::size_t from, std::size_t l
 
 } // namespace
 
+std::string use_words(const std::string& frontend, const std::string& node, const std::string& state)
+{
+    const bool all = frontend == "default";
+    return fmt::format("{} is sent to {}{}; `herd use auto{}` undoes it", all ? "everything" : "frontend " + frontend, node,
+                       state == "online" ? "" : ", which is " + state, all ? "" : " --frontend " + frontend);
+}
+
 base::Result<void> print_use(std::string_view body, const cli::Terminal& terminal)
 {
     const auto json = parse(body);
@@ -177,13 +206,6 @@ base::Result<void> print_status(std::string_view body, std::string_view url, con
     }
     const Json& nodes = at(*json, "nodes");
     const Json& models = at(*json, "models");
-std::string use_words(const std::string& frontend, const std::string& node, const std::string& state)
-{
-    const bool all = frontend == "default";
-    return fmt::format("{} is sent to {}{}; `herd use auto{}` undoes it", all ? "everything" : "frontend " + frontend, node,
-                       state == "online" ? "" : ", which is " + state, all ? "" : " --frontend " + frontend);
-}
-
     const Json& requests = at(*json, "requests");
     const std::string name = terminal.paint(Colour::bold, fmt::format("herd {}", text(*json, "version")));
     terminal.out << fmt::format("{} at {}, up {}\n", name, url,
@@ -196,6 +218,11 @@ std::string use_words(const std::string& frontend, const std::string& node, cons
     terminal.out << fmt::format("  requests  {} running, {} waiting; {} so far, {} failed\n",
                                 count(requests, "in_flight"), count(requests, "queued"),
                                 count(requests, "total"), count(requests, "failed"));
+    for (const Json& use : list(*json, "use")) {
+        const std::string state = text(use, "state");
+        const std::string words = use_words(text(use, "frontend"), text(use, "node"), state);
+        terminal.out << "  use       " << terminal.paint(state == "online" ? Colour::yellow : Colour::red, words) << '\n';
+    }
     if (count(nodes, "total") == 0) {
         terminal.out
             << "No node has been seen yet: start herd-node beside an Ollama, or `herd nodes add URL`.\n";
@@ -203,33 +230,6 @@ std::string use_words(const std::string& frontend, const std::string& node, cons
     return {};
 }
 
-base::Result<void> print_nodes(std::string_view body, const cli::Terminal& terminal)
-{
-    const auto json = parse(body);
-    if (!json) {
-        return std::unexpected(json.error());
-    }
-    TextTable table({"NAME", "STATE", "ADDRESS", "RUNNING", "WAITING", "CPU", "MEMORY FREE", "GPU FREE",
-                     "MODELS", "IN MEMORY", "SPEED", "LATENCY", "SEEN"});
-    std::string reasons;
-    for (const Json& node : list(*json, "nodes")) {
-        node_row(table, node);
-        const std::string state = text(node, "state");
-        const Json& why = at(node, "state_reason");
-        if (state != "online" && why.is_string() && !why.get_ref<const std::string&>().empty()) {
-            reasons +=
-    for (const Json& use : list(*json, "use")) {
-        const std::string state = text(use, "state");
-        const std::string words = use_words(text(use, "frontend"), text(use, "node"), state);
-        terminal.out << "  use       " << terminal.paint(state == "online" ? Colour::yellow : Colour::red, words) << '\n';
-    }
-                fmt::format("{} is {}: {}\n", text(node, "name"), terminal.paint(colour_of(state), state),
-                            clean(why.get_ref<const std::string&>(), 300));
-        }
-    }
-    if (table.empty()) {
-        terminal.out
-            << "No node has been seen yet: start herd-node beside an Ollama, or `herd nodes add URL`.\n";
 base::Result<void> print_added(std::string_view body, const std::string& url, const cli::Terminal& terminal)
 {
     const auto json = parse(body);
@@ -247,6 +247,30 @@ base::Result<void> print_added(std::string_view body, const std::string& url, co
     return {};
 }
 
+base::Result<void> print_nodes(std::string_view body, const cli::Terminal& terminal)
+{
+    const auto json = parse(body);
+    if (!json) {
+        return std::unexpected(json.error());
+    }
+    TextTable table({"NAME", "STATE", "ADDRESS", "RUNNING", "WAITING", "CPU", "MEMORY FREE", "GPU FREE",
+                     "MODELS", "IN MEMORY", "SPEED", "LATENCY", "SEEN"});
+    std::string reasons;
+    const auto several = names_of_several(list(*json, "nodes"));
+    for (const Json& node : list(*json, "nodes")) {
+        const std::string name = shown_name(node, several);
+        node_row(table, node, name);
+        const std::string state = text(node, "state");
+        const Json& why = at(node, "state_reason");
+        if (state != "online" && why.is_string() && !why.get_ref<const std::string&>().empty()) {
+            reasons +=
+                fmt::format("{} is {}: {}\n", name, terminal.paint(colour_of(state), state),
+                            clean(why.get_ref<const std::string&>(), 300));
+        }
+    }
+    if (table.empty()) {
+        terminal.out
+            << "No node has been seen yet: start herd-node beside an Ollama, or `herd nodes add URL`.\n";
         return {};
     }
     table.print(terminal);

@@ -27,11 +27,11 @@ namespace herd::app {
 /// The frontend that POST /herd/v1/use changed.
 [[nodiscard]] base::Result<void> print_use(std::string_view body, const cli::Terminal& terminal);
 
-/// The "error" of a JSON body in any dialect; empty when there is none.
-[[nodiscard]] std::string error_of(std::string_view body);
 /// "everything is sent to box1, which is offline; `herd use auto` undoes it"
 [[nodiscard]] std::string use_words(const std::string& frontend, const std::string& node, const std::string& state);
 
+/// The "error" of a JSON body in any dialect; empty when there is none.
+[[nodiscard]] std::string error_of(std::string_view body);
 /// A whole number among the members; 0 when there is none.
 [[nodiscard]] std::uint64_t number_of(std::string_view body, std::string_view key);
 /// The body of POST /herd/v1/nodes.

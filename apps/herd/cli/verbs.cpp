@@ -281,7 +281,7 @@ const std::array<Entry, 19>& entries()
            "Every node with its state and load; or add, remove or let in one.",
            "  nodes                                     list them\n"
            "  nodes add URL [--name NAME] [--label L]   a plain Ollama, until it is removed\n"
-           "  nodes remove NODE                         forget one that was added, or take an approval back\n"
+           "  nodes remove NODE                         forget one that was added or is offline, or take an approval back\n"
            "  nodes approve NODE                        let in one that waits ([discovery] join = \"approve\")"},
           nodes,
           0,

@@ -1,8 +1,11 @@
 // Whether nodes are there, are who they say, and can be reached.
+#include "base/text.hpp"
+#include "fleet/called.hpp"
 #include "herd/health/registry.hpp"
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -385,6 +388,35 @@ void node_unconfigured(const Evidence& e, Findings& out)
     }
 }
 
+/// Commands by that name mean the one that is there, as long as it is the only one.
+void duplicate_node_name(const Evidence& e, Findings& out)
+{
+    std::map<std::string, std::vector<const fleet::NodeView*>> called;
+    for (const fleet::NodeView& view : e.fleet.nodes) {
+        called[base::lower(view.name)].push_back(&view);
+    }
+    for (const auto& [name, views] : called) {
+        if (views.size() < 2) {
+            continue;
+        }
+        const auto there = std::ranges::count_if(views, [](const auto* view) { return fleet::is_there(view->state); });
+        std::string ids;
+        std::string gone;
+        for (const fleet::NodeView* view : views) {
+            const std::string id = view->id.text().substr(0, fleet::short_id_length);
+            ids += fmt::format("{}{} {}", ids.empty() ? "" : ", ", id, fleet::to_string(view->state));
+            gone = view->state == offline && gone.empty() ? id : gone;
+        }
+        Finding finding{.severity = there > 1 ? Severity::warning : Severity::info,
+                        .summary = fmt::format("{} nodes are called {}: {}", views.size(), views.front()->name, ids),
+                        .advice = gone.empty() ? "give each its own name (herd-node --name), and use ids until then"
+                                               : fmt::format("`herd nodes remove {}` if that one is gone for good, as after a reinstallation", gone),
+                        .node = views.front()->name};
+        finding.activity = there < 2; // what is meant is clear
+        out.push_back(std::move(finding));
+    }
+}
+
 /// The others may be as well as they like: nobody reaches them.
 void sent_to_one_node(const Evidence& e, Findings& out)
 {
@@ -435,6 +467,9 @@ constexpr Check checks[] = {
      "switch NTP on: `timedatectl set-ntp true`", "warning", clock_skew, 0s, 30s},
     {"duplicate_node_id", "Two nodes with one id", "Two live agents announce the same id in turns: a cloned machine.",
      "delete herd-node's state directory on the clone and restart it there", "critical", duplicate_node_id, 0s, 60s},
+    {"duplicate_node_name", "Two nodes with one name",
+     "Several nodes have one name. Commands by that name mean the only one that is there; when there are more they need an id.",
+     "give each its own name (herd-node --name), or `herd nodes remove ID` what is gone", "warning; info when one is there", duplicate_node_name, 5s, 2s},
     {"node_drained", "Node drained", "An operator drained a node: a reminder, it costs no points.", "`herd resume NODE` undoes it", "info",
      node_drained, 0s, 2s},
     {"version_mismatch", "Versions differ", "An agent's version differs from this herd's.", "install the same version everywhere", "warning",

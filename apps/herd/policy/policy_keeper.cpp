@@ -3,6 +3,7 @@
 #include "base/assert.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "fleet/called.hpp"
 #include "herd/herd_app.hpp"
 #include "store/state_file.hpp"
 
@@ -203,7 +204,7 @@ PolicyAnswer PolicyKeeper::node_settings(const std::string& id_or_name)
 {
     const auto snapshot = fleet_.publish();
     const auto* node = snapshot->find(id_or_name);
-    return node == nullptr ? refused(404, "no node is called " + id_or_name) : shown(Next{.node = node->id.text()}, policy_);
+    return node == nullptr ? refused(404, fleet::why_nobody(*snapshot, id_or_name)) : shown(Next{.node = node->id.text()}, policy_);
 }
 
 bool PolicyKeeper::node_matches(const std::string& if_match, const fleet::NodeId& id)
@@ -249,7 +250,7 @@ PolicyAnswer PolicyKeeper::shown(const Next& next, const Policy& policy)
         const auto snapshot = fleet_.publish();
         const auto* node = snapshot->find(next.node);
         if (node == nullptr) {
-            return refused(404, "no node is called " + next.node);
+            return refused(404, fleet::why_nobody(*snapshot, next.node));
         }
         const std::string text = node_json(policy, *node);
         return {next.status, text, etag_of(text)};
@@ -280,7 +281,7 @@ base::Result<std::string> PolicyKeeper::node_to_use(const std::string& frontend,
     const auto snapshot = fleet_.publish();
     const auto* view = snapshot->find(node);
     if (view == nullptr) {
-        return base::fail(base::Errc::not_found, "no node is called " + node);
+        return base::fail(base::Errc::not_found, fleet::why_nobody(*snapshot, node));
     }
     if (const auto* configured = find(policy_, frontend)) {
         const auto config = configured->config();
@@ -430,7 +431,7 @@ PolicyKeeper::Next PolicyKeeper::apply_to_node(const PolicyChange& change)
     const auto snapshot = fleet_.publish();
     const auto* node = snapshot->find(change.target);
     if (node == nullptr) {
-        next.answer = refused(404, "no node is called " + change.target);
+        next.answer = refused(404, fleet::why_nobody(*snapshot, change.target));
         return next;
     }
     next.node = node->id.text();

@@ -1,5 +1,6 @@
 // Models that are to stay loaded, as the admin API changes them: checked against what the fleet has room for.
 #include "base/text.hpp"
+#include "fleet/called.hpp"
 #include "fleet/model_name.hpp"
 #include "herd/pins/room.hpp"
 #include "herd/policy/policy_keeper.hpp"
@@ -85,7 +86,7 @@ PolicyKeeper::Next PolicyKeeper::add_pin(const PolicyChange& change)
         for (const fleet::NodeView& each : snapshot->nodes) {
             known.push_back(each.name);
         }
-        next.answer = refused(400, {{"error", "node: no node is called " + pin->node}, {"known_nodes", std::move(known)}}, "unknown_node");
+        next.answer = refused(400, {{"error", "node: " + fleet::why_nobody(*snapshot, pin->node)}, {"known_nodes", std::move(known)}}, "unknown_node");
         return next;
     }
     pin->node = node == nullptr ? std::string{} : node->id.text(); // a name may change hands

@@ -81,6 +81,26 @@ TEST_CASE("herd nodes aligns its columns and gives the reason of every bad state
           == 0);
 }
 
+TEST_CASE("herd nodes shows the ids of nodes that share a name")
+{
+    constexpr std::string_view body = R"({"nodes":[{"id":"0f8fad5b-d9cb-469f-a165-70867728950e","name":"box1","state":"online"},
+        {"id":"7c9e6679-7425-40de-944b-e07fc1f90ae7","name":"Box1","state":"offline","state_reason":"left"},
+        {"id":"11111111-7425-40de-944b-e07fc1f90ae7","name":"attic","state":"online"}]})";
+    const auto text = printed([&](const auto& t) { return app::print_nodes(body, t); });
+    CHECK(text.find("box1 (0f8fad5b)") != std::string::npos);
+    CHECK(text.find("Box1 (7c9e6679) is offline: left") != std::string::npos);
+    CHECK(text.find("11111111") == std::string::npos);
+}
+
+TEST_CASE("herd nodes add says when what was added cannot be used")
+{
+    const auto added = [](std::string_view body) { return printed([&](const auto& t) { return app::print_added(body, "http://a:1", t); }); };
+    CHECK(added(R"({"state":"online","state_reason":""})") == "added http://a:1\n");
+    CHECK(added(R"({"state":"unreachable","state_reason":"a:1: connection refused"})")
+          == "added http://a:1, but it is unreachable: a:1: connection refused\n");
+    CHECK(added(R"({"state":"unknown"})") == "added http://a:1, but it is unknown\n");
+}
+
 TEST_CASE("herd models shows where each model is and where it is in memory")
 {
     const std::string text = printed([](const auto& t) {

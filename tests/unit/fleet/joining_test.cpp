@@ -254,7 +254,18 @@ TEST_CASE("two hosts with one name stay two nodes")
     CHECK(world.online() == 2);
     auto profile = World::profile_of("m");
     profile.node = two.id.text();
-    CHECK(world.lease(world.ask(profile)).node == two.id);
+    const auto first = world.lease(world.ask(profile));
+    CHECK(first.node == two.id);
+    world.finish(first.id);
     profile.node = "box";
-    CHECK(world.answer(world.ask(profile))->why() == base::Errc::no_node);
+    const auto* refused = world.answer(world.ask(profile));
+    CHECK(refused->why() == base::Errc::no_node);
+    CHECK(refused->refusal->error.context.starts_with("2 nodes are called box: use an id ("));
+    CHECK(refused->refusal->error.context.find(two.id.text().substr(0, 8)) != std::string::npos);
+    profile.node = two.id.text().substr(0, 8);
+    CHECK(world.lease(world.ask(profile)).node == two.id);
+    world.stop(two); // as the old entry of a reinstalled box: the one that is there is meant
+    world.run_for(2s);
+    profile.node = "box";
+    CHECK(world.lease(world.ask(profile)).node == one.id);
 }

@@ -1,6 +1,9 @@
 #include "support/catch.hpp"
 
+#include "fleet/called.hpp"
 #include "sim/fleet/world.hpp"
+
+#include <array>
 
 using namespace herd;
 using namespace herd::fleet;
@@ -41,6 +44,33 @@ TEST_CASE("a name that two nodes carry finds neither")
     CHECK(picture_of({"box", "Box"}).find("BOX") == nullptr);
     const auto picture = picture_of({"box", "Box"});
     CHECK(picture.find("Box") == &picture.nodes[1]);
+}
+
+TEST_CASE("of several nodes with one name the only one that is there is meant, else their ids are told")
+{
+    auto picture = picture_of({"box", "box", "attic"});
+    const auto ids = std::array{picture.nodes[0].id.text().substr(0, 8), picture.nodes[1].id.text().substr(0, 8)};
+    CHECK(why_nobody(picture, "box") == "2 nodes are called box: use an id (" + ids[0] + ", " + ids[1] + ")");
+    CHECK(why_nobody(picture, "garage") == "no node is called garage");
+    for (const auto state : {NodeState::online, NodeState::suspect, NodeState::draining}) {
+        picture.nodes[0].state = NodeState::offline;
+        picture.nodes[1].state = state;
+        CHECK(picture.find("box") == &picture.nodes[1]);
+        picture.nodes[0].state = NodeState::online;
+        CHECK(picture.find("box") == nullptr);
+    }
+}
+
+TEST_CASE("a node is found by the beginning of its id, if that is nobody else's")
+{
+    auto picture = picture_of({"box", "attic"});
+    picture.nodes[0].id = *base::NodeId::parse("0f8fad5b-d9cb-469f-a165-70867728950e");
+    picture.nodes[1].id = *base::NodeId::parse("0f8fad5c-d9cb-469f-a165-70867728950e");
+    CHECK(picture.find("0f8fad5b") == &picture.nodes[0]);
+    CHECK(picture.find("0f8fad5c-d9cb") == &picture.nodes[1]);
+    CHECK(picture.find("0f8fad5") == nullptr); // too short
+    picture.nodes[1].id = *base::NodeId::parse("0f8fad5b-0000-469f-a165-70867728950e");
+    CHECK(picture.find("0f8fad5b") == nullptr);
 }
 
 TEST_CASE("the snapshot shows nodes by name, holders by model, and shares facts")

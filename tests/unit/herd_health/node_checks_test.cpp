@@ -433,6 +433,22 @@ TEST_CASE("state_not_written says why what is remembered over a restart cannot b
     CHECK(w.one("state_not_written").advice.find("/var/lib/herd") != std::string::npos);
 }
 
+TEST_CASE("duplicate_node_name: a reinstalled box is told of, two live ones are a warning")
+{
+    World w;
+    w.node(1);
+    w.node(2).name = "N1";
+    CHECK(w.one("duplicate_node_name").severity == Severity::warning);
+    CHECK(w.one("duplicate_node_name").advice.find("--name") != std::string::npos);
+    w.fleet.nodes[1].state = fleet::NodeState::offline;
+    const auto stale = w.one("duplicate_node_name");
+    CHECK_FALSE(stale.costs());
+    CHECK(stale.summary == "2 nodes are called n1: 0f8fad5b online, 0f8fad5b offline");
+    CHECK(stale.advice.starts_with("`herd nodes remove 0f8fad5b`"));
+    w.fleet.nodes[1].name = "other";
+    CHECK(w.quiet("duplicate_node_name"));
+}
+
 TEST_CASE("herd_overloaded needs three late loops")
 {
     World w;
