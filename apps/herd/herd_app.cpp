@@ -260,6 +260,13 @@ void HerdApp::carry_out(const fleet::Effect& effect)
         }
         log::info("fleet", approval->wanted ? "node_waits_for_approval" : "node_waits_no_more",
                   {{"node", approval->name}, {"id", approval->id.text()}, {"at", approval->agent.text()}});
+    } else if (const auto* twin = std::get_if<fleet::DuplicateId>(&effect)) {
+        if (beacon_) {
+            beacon_->herd().set_duplicate(twin->id, twin->boot_id);
+        }
+        log::write(twin->boot_id != 0 ? log::Level::warn : log::Level::info, "fleet",
+                   twin->boot_id != 0 ? "duplicate_id" : "duplicate_id_gone",
+                   {{"node", twin->name}, {"id", twin->id.text()}, {"kept", twin->kept.text()}, {"younger", twin->younger.text()}});
     } else if (std::holds_alternative<fleet::SavePool>(effect)) {
         pool_->save_soon();
     } else if (const auto* confirm = std::get_if<fleet::Confirm>(&effect)) {
@@ -319,7 +326,7 @@ base::Result<admin::TwinAnswer> HerdApp::take_announcement(const admin::Twin& tw
     answer.herd = installation_.id;
     answer.boot_id = installation_.boot_id;
     answer.wanted_interval_ms = side.wanted_interval_ms();
-    answer.flags = side.ack_flags(sighting->id());
+    answer.flags = side.ack_flags(sighting->id(), sighting->header.boot_id);
     admin::TwinAnswer said{.body = discovery::to_json(answer)};
     said.mac = nonce ? side.authenticator().http_mac(*nonce, said.body) : std::string{};
     return said;

@@ -272,8 +272,8 @@ HerdSide::Node* HerdSide::note(Instant now, const Sighting& sighting)
 /// ANNOUNCE → ACK only if it asks for one, on first contact, and for every fifth.
 void HerdSide::acknowledge(const Sighting& sighting, std::vector<Send>& out)
 {
-    if ((sighting.doubts & doubt::older_boot) != 0) {
-        return;
+    if ((sighting.doubts & doubt::older_boot) != 0 && !is_duplicate(sighting.id(), sighting.header.boot_id)) {
+        return; // perhaps a replay; a duplicate has answered for itself
     }
     const auto known = nodes_.find(sighting.id());
     Node stranger;
@@ -286,7 +286,8 @@ void HerdSide::acknowledge(const Sighting& sighting, std::vector<Send>& out)
     node.since_ack = 0;
     const base::Endpoint& from = sighting.arrival.from;
     Send send = make_send(Type::ack, flag::reply,
-                          Ack{sighting.header.boot_id, sighting.header.seq, wanted_interval_ms(), ack_flags(sighting.id())});
+                          Ack{sighting.header.boot_id, sighting.header.seq, wanted_interval_ms(),
+                              ack_flags(sighting.id(), sighting.header.boot_id)});
     send.to.push_back({from.address, sighting.header.udp_port != 0 ? sighting.header.udp_port : from.port});
     out.push_back(std::move(send));
 }
@@ -323,11 +324,13 @@ void HerdSide::forget(const base::NodeId& id)
     listener_.forget(id);
     nodes_.erase(id);
     ack_flags_.erase(id);
+    duplicates_.erase(id);
 }
 
 void HerdSide::set_ack_flag(const base::NodeId& id, std::uint16_t flag, bool on)
 {
-    const std::uint16_t before = ack_flags(id);
+    const auto known = ack_flags_.find(id);
+    const std::uint16_t before = known == ack_flags_.end() ? std::uint16_t{0} : known->second;
     const auto after = static_cast<std::uint16_t>(on ? before | flag : before & ~flag);
     if (after == 0) {
         ack_flags_.erase(id);
@@ -336,10 +339,26 @@ void HerdSide::set_ack_flag(const base::NodeId& id, std::uint16_t flag, bool on)
     }
 }
 
-std::uint16_t HerdSide::ack_flags(const base::NodeId& id) const
+void HerdSide::set_duplicate(const base::NodeId& id, std::uint64_t boot_id)
+{
+    if (boot_id == 0) {
+        duplicates_.erase(id);
+    } else if (duplicates_.contains(id) || duplicates_.size() < options_.nodes_limit) {
+        duplicates_[id] = boot_id;
+    }
+}
+
+bool HerdSide::is_duplicate(const base::NodeId& id, std::uint64_t boot_id) const
+{
+    const auto found = duplicates_.find(id);
+    return found != duplicates_.end() && found->second == boot_id;
+}
+
+std::uint16_t HerdSide::ack_flags(const base::NodeId& id, std::uint64_t boot_id) const
 {
     const auto found = ack_flags_.find(id);
-    return found == ack_flags_.end() ? std::uint16_t{0} : found->second;
+    const std::uint16_t flags = found == ack_flags_.end() ? std::uint16_t{0} : found->second;
+    return static_cast<std::uint16_t>(is_duplicate(id, boot_id) ? flags | ack_flag::duplicate_id : flags);
 }
 
 void HerdSide::set_configured_agents(std::vector<base::Endpoint> agents) { configured_ = std::move(agents); }

@@ -1,7 +1,7 @@
 #pragma once
 // The coordinator's side of LANA, without I/O: it beacons, acknowledges, probes on request and turns
 // datagrams into Sightings. What a sighting does to a node's membership is decided in libs/fleet; what that
-// decides comes back here as confirmed(), forget(), solicit() and set_ack_flag().
+// decides comes back here as confirmed(), forget(), solicit(), set_ack_flag() and set_duplicate().
 #include "base/random.hpp"
 #include "base/time.hpp"
 #include "discovery/announcer.hpp"
@@ -64,7 +64,10 @@ public:
     void forget(const base::NodeId& id);
     /// One ack_flag bit, told to the node with each ACK while it is set: why it does not get work.
     void set_ack_flag(const base::NodeId& id, std::uint16_t flag, bool on);
-    [[nodiscard]] std::uint16_t ack_flags(const base::NodeId& id) const;
+    /// Another box lives under that id: whoever announces it with `boot_id` is told so, with each ACK. 0: nobody is.
+    void set_duplicate(const base::NodeId& id, std::uint64_t boot_id);
+    /// What that node is told, in that life of its.
+    [[nodiscard]] std::uint16_t ack_flags(const base::NodeId& id, std::uint64_t boot_id) const;
     void set_pool_size(std::uint32_t nodes) { options_.pool_size = nodes; }
     /// Agents that a human named: beaconed by unicast too, and exempt from the on-link test.
     void set_configured_agents(std::vector<base::Endpoint> agents);
@@ -105,6 +108,7 @@ private:
     void call_stranger(base::Instant now, const Sighting& sighting, std::vector<Send>& out);
     void match_echo(base::Instant now, Sighting& sighting) const;
     Node* note(base::Instant now, const Sighting& sighting);
+    [[nodiscard]] bool is_duplicate(const base::NodeId& id, std::uint64_t boot_id) const;
     [[nodiscard]] bool is_configured(const base::Endpoint& from) const;
     void hear_ollana(base::Instant now, const Arrival& arrival, Heard& heard);
     [[nodiscard]] Send make_send(Type type, std::uint16_t flags, const Body& body);
@@ -115,6 +119,7 @@ private:
     OllanaEar ollana_{};
     std::unordered_map<base::NodeId, Node> nodes_{};
     std::unordered_map<base::NodeId, std::uint16_t> ack_flags_{}; ///< none of them 0
+    std::unordered_map<base::NodeId, std::uint64_t> duplicates_{}; ///< by id, the boot of the one that must go
     base::Instant swept_at_{};
     std::deque<Probe> probes_{};          ///< the last nonces, newest last
     std::vector<base::Endpoint> configured_{};

@@ -220,6 +220,15 @@ struct ApprovalWanted {
     base::Endpoint agent{};
     bool wanted{true};
 };
+/// Two boxes announce one id, and both answer for it. The one that was known first goes on; who announces with
+/// `boot_id` is told that it must take another id (lana.md 7). boot_id 0: that one is not heard any more.
+struct DuplicateId {
+    NodeId id{};
+    std::string name{};
+    base::Endpoint kept{};    ///< the agent that goes on
+    base::Endpoint younger{};
+    std::uint64_t boot_id{0};
+};
 /// Idle connections to that endpoint are of no more use. `host_lost`: neither are those in use, for neither UDP
 /// nor TCP reaches the host; whoever waits for an answer from there should stop waiting (lana.md 14, T4).
 struct DropConnections {
@@ -232,7 +241,7 @@ struct SavePool {};
 struct SnapshotChanged {};
 
 using Effect = std::variant<Confirm, Probe, Watch, Unwatch, PollStatic, Granted, Refused, StateFlipped,
-                            ApprovalWanted, DropConnections, SavePool, SnapshotChanged>;
+                            ApprovalWanted, DuplicateId, DropConnections, SavePool, SnapshotChanged>;
 using Effects = std::vector<Effect>;
 
 } // namespace herd::fleet

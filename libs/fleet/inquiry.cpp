@@ -269,6 +269,10 @@ void Membership::resolve_move(NodeRecord& node, Step& step)
 {
     auto& move = *node.move;
     if (move.new_failed) {
+        if (node.twin && node.twin->agent == move.agent) {
+            end_twin(node, step);
+            settle_state(node, step);
+        }
         node.move.reset();
         return;
     }
@@ -277,8 +281,14 @@ void Membership::resolve_move(NodeRecord& node, Step& step)
     }
     if (*move.old_answers) {
         const bool duplicate = move.new_facts->boot_id != move.old_boot;
+        if (duplicate && !move.asked_again) {
+            move.asked_again = true; // a box that restarted between its two answers is no twin of itself
+            move.old_answers.reset();
+            ask(node, node.boot_id, 0, {}, step);
+            return;
+        }
         if (duplicate) {
-            node.liveness_reason = "another node at " + move.agent.text() + " uses the same id";
+            has_twin(node, move, step);
         }
         node.move.reset();
         settle_state(node, step);
@@ -290,6 +300,7 @@ void Membership::resolve_move(NodeRecord& node, Step& step)
         node.watching = false;
         step.emit(Unwatch{node.id});
     }
+    end_twin(node, step);
     nodes_.set_agent(node, claim.agent);
     node.udp = claim.udp;
     node.confirm_out = false;
@@ -303,6 +314,39 @@ void Membership::resolve_move(NodeRecord& node, Step& step)
         become(node, Liveness::verifying, "address changed, being confirmed", step); // its API is elsewhere too
     }
     admit(node, step);
+}
+
+/// Two boxes live under this id. The one we know keeps it, whatever their boots say: a stranger that claims to be
+/// older must not take a working node's name. The other one is told.
+void Membership::has_twin(NodeRecord& node, const Move& move, Step& step)
+{
+    const bool known = node.twin && node.twin->boot_id == move.new_facts->boot_id && node.twin->agent == move.agent;
+    node.twin = Twin{move.agent, move.new_facts->boot_id, step.now};
+    node.timers.twin = step.now + timing::twin_window;
+    if (!known) {
+        step.emit(DuplicateId{node.id, node.name, node.agent, node.twin->agent, node.twin->boot_id});
+        changed(step);
+    }
+}
+
+void Membership::look_for_twin(NodeRecord& node, Step& step)
+{
+    if (node.twin && step.now - node.twin->heard_at < timing::twin_window) {
+        node.timers.twin = node.twin->heard_at + timing::twin_window;
+    } else {
+        end_twin(node, step);
+        settle_state(node, step);
+    }
+}
+
+void Membership::end_twin(NodeRecord& node, Step& step)
+{
+    if (node.twin) {
+        step.emit(DuplicateId{node.id, node.name, node.agent, node.twin->agent, 0});
+        node.twin.reset();
+        node.timers.twin = never;
+        changed(step);
+    }
 }
 
 void Membership::open_watch(NodeRecord& node, Step& step)

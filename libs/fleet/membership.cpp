@@ -23,7 +23,10 @@ Shown shown_while_alive(const NodeRecord& node)
     }
     switch (node.announced) {
     case AnnouncedState::ready:
-    case AnnouncedState::busy: return {NodeState::online, node.liveness_reason};
+    case AnnouncedState::busy:
+        return {NodeState::online, node.twin && node.liveness_reason.empty()
+                                       ? "another node at " + node.twin->agent.text() + " uses the same id"
+                                       : node.liveness_reason};
     case AnnouncedState::draining: return {NodeState::draining, "node is shutting down"};
     case AnnouncedState::maintenance: return {NodeState::draining, "node is in maintenance"};
     case AnnouncedState::backend_down: return {NodeState::suspect, "node says its Ollama is down"};
@@ -99,6 +102,9 @@ void Membership::become(NodeRecord& node, Liveness liveness, std::string reason,
         node.beats_in_row = 0;
         node.timers.gone = step.now + std::max(timing::gone_min, 10 * node.interval);
     }
+    if (liveness != Liveness::alive && liveness != Liveness::suspect) {
+        end_twin(node, step); // whoever answers for this id now is welcome to it
+    }
     if (liveness == Liveness::alive) {
         node.left = false;
         node.timers.gone = never;
@@ -142,6 +148,7 @@ void Membership::forget(NodeRecord& node, Step& step)
     if (node.told_waiting) {
         step.emit(ApprovalWanted{node.id, node.name, node.agent, false});
     }
+    end_twin(node, step);
     if (node.watching) {
         step.emit(Unwatch{node.id});
     }
@@ -236,6 +243,9 @@ void Membership::ring(NodeRecord& node, Step& step)
     }
     if (due(timers.watch)) {
         open_watch(node, step);
+    }
+    if (due(timers.twin)) {
+        look_for_twin(node, step);
     }
     if (due(timers.gone)) {
         const auto limit = node.last_beat + std::max(timing::gone_min, 10 * node.interval);

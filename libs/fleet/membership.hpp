@@ -98,6 +98,9 @@ private:
     void admit(NodeRecord& node, Step& step);
     void not_answered(NodeRecord& node, base::Errc why, const std::string& hint, Step& step);
     void resolve_move(NodeRecord& node, Step& step);
+    void has_twin(NodeRecord& node, const Move& move, Step& step);
+    void look_for_twin(NodeRecord& node, Step& step);
+    void end_twin(NodeRecord& node, Step& step);
     void open_watch(NodeRecord& node, Step& step);
 
     // silence.cpp: probes and verdicts

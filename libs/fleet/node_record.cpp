@@ -15,7 +15,7 @@ constexpr double use_half_life_s = 300;
 
 base::Instant NodeTimers::earliest() const
 {
-    return std::min({confirm, confirm_limit, hedge, silence, verdict, poll, poll_limit, probe_again, gone, forget, watch});
+    return std::min({confirm, confirm_limit, hedge, silence, verdict, poll, poll_limit, probe_again, gone, forget, watch, twin});
 }
 
 bool NodeRecord::last_resort() const

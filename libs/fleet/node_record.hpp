@@ -91,7 +91,15 @@ struct Move {
     bool new_failed{false};
     std::optional<bool> old_answers{};
     std::uint64_t old_boot{0};
+    bool asked_again{false}; ///< both ends answered, with two boots: the old end is asked whether it still is there
     base::Instant give_up{never};
+};
+
+/// Another box that lives under this id too (lana.md 7).
+struct Twin {
+    base::Endpoint agent{};
+    std::uint64_t boot_id{0};
+    base::Instant heard_at{};
 };
 
 struct NodeTimers {
@@ -106,6 +114,7 @@ struct NodeTimers {
     base::Instant gone{never};
     base::Instant forget{never};
     base::Instant watch{never}; ///< open the canary again
+    base::Instant twin{never};  ///< is the twin still heard?
 
     [[nodiscard]] base::Instant earliest() const;
 };
@@ -181,6 +190,7 @@ struct NodeRecord {
     bool doubt_out{false};    ///< the question that is out settles a doubtful datagram
     base::Instant last_lease{};
     std::optional<Move> move{};
+    std::optional<Twin> twin{};
     std::deque<base::Instant> flaps{}; ///< suspect → alive, of the last minute
     int beats_in_row{0};     ///< answers to probes are no beats: those half an interval apart count
     base::Instant row_counted_at{};

@@ -149,6 +149,9 @@ void Membership::doubted(NodeRecord& node, const NodeSeen& event, Step& step)
     if (node.move && step.now >= node.move->give_up) {
         node.move.reset();
     }
+    if (node.twin && node.twin->boot_id == event.boot_id && node.twin->agent == agent_of(event)) {
+        node.twin->heard_at = step.now;
+    }
     if (agent_of(event) == node.agent) {
         if (!node.confirm_out && step.now - node.doubt_confirmed_at >= timing::doubt_spacing) {
             node.doubt_confirmed_at = step.now;
@@ -162,7 +165,7 @@ void Membership::doubted(NodeRecord& node, const NodeSeen& event, Step& step)
     }
     node.next_move_at = step.now + timing::move_cooldown;
     node.move = Move{agent_of(event), event.via_http ? base::Endpoint{} : event.source, event.boot_id, {}, false,
-                     {}, 0, step.now + timing::answer_limit};
+                     {}, 0, false, step.now + timing::answer_limit};
     step.emit(Confirm{node.id, node.move->agent, event.boot_id, 0, {}});
     if (!node.confirm_out) {
         ask(node, node.boot_id, 0, {}, step);

@@ -21,6 +21,7 @@ inline constexpr base::Duration flap_window{60s};
 inline constexpr base::Duration doubt_spacing{100ms};      ///< doubtful datagrams cause no more questions than this
 inline constexpr base::Duration load_spacing{500ms};       ///< between two snapshots wanted for load alone
 inline constexpr base::Duration move_cooldown{10s};
+inline constexpr base::Duration twin_window{10s};          ///< a twin that is not heard for so long is one no more
 inline constexpr base::Duration static_poll{1s};
 inline constexpr base::Duration static_full_busy{2s};
 inline constexpr base::Duration static_full_idle{10s};

@@ -469,6 +469,8 @@ void World::act(const Effect& effect)
         act_confirm(*confirm);
     } else if (const auto* approval = std::get_if<ApprovalWanted>(&effect)) {
         approvals.push_back(*approval);
+    } else if (const auto* twin = std::get_if<DuplicateId>(&effect)) {
+        twins.push_back(*twin);
     } else if (const auto* probe = std::get_if<Probe>(&effect)) {
         act_probe(*probe);
     } else if (const auto* poll = std::get_if<PollStatic>(&effect)) {

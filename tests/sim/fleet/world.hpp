@@ -123,6 +123,7 @@ public:
     std::size_t steps{0};
     std::vector<base::Endpoint> dropped{};
     std::vector<fleet::ApprovalWanted> approvals{};
+    std::vector<fleet::DuplicateId> twins{};
     std::vector<std::pair<base::Instant, base::Endpoint>> lost_hosts{}; ///< when, and where work was given up
     std::function<void(fleet::Ticket, const Answer&)> on_answer{};
 

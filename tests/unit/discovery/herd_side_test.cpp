@@ -164,6 +164,38 @@ TEST_CASE("flags for a node travel with its acknowledgements")
     CHECK(body_of<Ack>(b.sent(Type::ack).back()).flags == ack_flag::api_unreachable);
 }
 
+TEST_CASE("of two boxes with one id the younger is told with each acknowledgement, the older never")
+{
+    const bool boots_like_the_older_one = GENERATE(false, true);
+    Bench b;
+    b.take(b.core.start(b.now));
+    (void)b.hear(0, Bench::knowing());
+    b.confirm();
+    const base::Endpoint clone_at{base::IpAddress::v4({10, 0, 0, 77}), 40'000};
+    const std::uint64_t clone_boot = boots_like_the_older_one ? vectors::boot_id - 9 : vectors::boot_id + 9;
+    const auto clone_says = [&] {
+        b.now += 1100ms;
+        Header header = vectors::node_header();
+        header.flags = flag::want_ack;
+        header.boot_id = clone_boot;
+        header.seq = ++b.seq;
+        header.api_port = 11436;
+        (void)b.hear(encode(header, Bench::knowing()), clone_at);
+    };
+    b.core.set_duplicate(vectors::node_id, clone_boot);
+    clone_says();
+    CHECK(b.sent(Type::ack).back().to == std::vector{clone_at});
+    CHECK(body_of<Ack>(b.sent(Type::ack).back()).flags == ack_flag::duplicate_id);
+    (void)b.hear(flag::want_ack, Bench::knowing());
+    CHECK(b.sent(Type::ack).back().to == std::vector{node_at});
+    CHECK(body_of<Ack>(b.sent(Type::ack).back()).flags == 0);
+    b.core.set_ack_flag(vectors::node_id, ack_flag::api_unreachable, true);
+    CHECK(b.core.ack_flags(vectors::node_id, clone_boot) == (ack_flag::duplicate_id | ack_flag::api_unreachable));
+    CHECK(b.core.ack_flags(vectors::node_id, vectors::boot_id) == ack_flag::api_unreachable);
+    b.core.set_duplicate(vectors::node_id, 0);
+    CHECK(b.core.ack_flags(vectors::node_id, clone_boot) == ack_flag::api_unreachable);
+}
+
 TEST_CASE("strangers call forth one beacon per second, answers and friends none")
 {
     Bench b;

@@ -78,6 +78,87 @@ TEST_CASE("two live boxes with one id: the older stays and the operator is told"
     CHECK(world.lease(world.ask("m")).boot_id == box.boot_id);
 }
 
+namespace {
+
+/// Another machine that lives under the id of `box`: a copied disk.
+test::Box& clone_of(World& world, const test::Box& box, std::uint64_t boot_id)
+{
+    auto& clone = world.add_box("clone", {"m"});
+    clone.id = box.id;
+    clone.boot_id = boot_id;
+    return clone;
+}
+
+void beat(World& world, test::Box& box, int times)
+{
+    for (int i = 0; i < times; ++i) {
+        world.send_announcement(box);
+        world.run_for(1s);
+    }
+}
+
+} // namespace
+
+TEST_CASE("the younger of two live boxes with one id is named, once, and the word is taken back when it is gone")
+{
+    const bool boots_like_the_older_one = GENERATE(false, true);
+    World world{31};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    auto& clone = clone_of(world, box, boots_like_the_older_one ? box.boot_id - 500 : box.boot_id + 500);
+    beat(world, clone, 25);
+    REQUIRE(world.twins.size() == 1);
+    CHECK(world.twins[0].id == box.id);
+    CHECK(world.twins[0].kept == box.agent);
+    CHECK(world.twins[0].younger == clone.agent);
+    CHECK(world.twins[0].boot_id == clone.boot_id);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.reason(box) == "another node at " + clone.agent.text() + " uses the same id");
+    CHECK(world.lease(world.ask("m")).address.endpoint == box.agent);
+    CHECK(world.flips[NodeState::suspect] == 0);
+    world.kill(clone);
+    world.run_for(11s);
+    CHECK(world.reason(box).empty());
+    REQUIRE(world.twins.size() == 2);
+    CHECK(world.twins[1].boot_id == 0);
+}
+
+TEST_CASE("a box that starts again at another address is no twin of its former self")
+{
+    World world{32};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    // Its old life answers a last time while the new one, on the other wire, answers already.
+    auto& next = clone_of(world, box, box.boot_id + 1);
+    world.send_announcement(next);
+    world.run_until([&] { return world.confirms >= 3; }, 100ms);
+    world.run_for(2ms);
+    world.kill(box);
+    beat(world, next, 12);
+    CHECK(world.twins.empty());
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.lease(world.ask("m")).address.endpoint == next.agent);
+}
+
+TEST_CASE("when the older of two boxes with one id goes away, the younger may have the id")
+{
+    World world{33};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    auto& clone = clone_of(world, box, box.boot_id + 500);
+    beat(world, clone, 3);
+    REQUIRE(world.twins.size() == 1);
+    world.kill(box);
+    beat(world, clone, 30);
+    REQUIRE(world.twins.size() == 2);
+    CHECK(world.twins[1].boot_id == 0);
+    CHECK(world.reason(box).empty());
+    CHECK(world.lease(world.ask("m")).address.endpoint == clone.agent);
+}
+
 TEST_CASE("doubtful datagrams cause no more than ten questions a second")
 {
     World world{4};
