@@ -23,6 +23,7 @@ constexpr int solicits = 5;
 constexpr base::Duration poll_timeout = std::chrono::seconds{1};
 constexpr base::Duration tls_timeout = std::chrono::seconds{2}; // a handshake more, and perhaps a slow path
 constexpr base::Duration cloud_timeout = std::chrono::seconds{4};
+constexpr std::size_t version_bytes_max = 64 * base::kib;
 constexpr std::size_t list_bytes_max = 16 * base::mib;
 
 std::string version_in(std::string_view body)
@@ -141,16 +142,49 @@ net::Task<void> Scout::probe(fleet::Probe wanted)
             });
         }
     }
-    const base::Instant began = loop_.now();
-    auto stream = co_await network_.connect(wanted.tcp, began + knock_timeout);
-    fleet::ProbeDone done{.id = wanted.id, .connected = stream.has_value()};
-    done.round_trip = loop_.now() - began;
-    if (!stream) {
-        done.why = stream.error().code;
+    fleet::ProbeDone done{.id = wanted.id};
+    if (wanted.ask) {
+        done = co_await ask_version(wanted.id, *wanted.ask);
+    } else {
+        const base::Instant began = loop_.now();
+        auto stream = co_await network_.connect(wanted.tcp, began + knock_timeout);
+        done.connected = stream.has_value();
+        done.round_trip = loop_.now() - began;
+        if (!stream) {
+            done.why = stream.error().code;
+        }
     }
     if (!stopping_) {
+        if (wanted.ask && !done.connected && hooks_.unreachable) {
+            hooks_.unreachable(wanted.id, true);
+        }
         fleet_.apply(std::move(done));
     }
+}
+
+/// Does an Ollama answer where a new node's requests will go? In the same way as they will: under its certificate, with
+/// its proof. The gateway's connection is the one that the document came over.
+net::Task<fleet::ProbeDone> Scout::ask_version(fleet::NodeId id, fleet::Address address)
+{
+    http::RequestHead head;
+    head.target = "/api/version";
+    proxy::address_to(head, address);
+    const http::FetchOptions options{.timeout = knock_timeout, .body_bytes_max = version_bytes_max, .trust = address.trust()};
+    const auto answer = co_await http::fetch(loop_, pool_, address.endpoint, std::move(head), {}, options);
+    fleet::ProbeDone done{.id = id, .asked = true};
+    if (!answer) {
+        done.why = answer.error().code;
+        const bool known = done.why == base::Errc::refused || done.why == base::Errc::timed_out || done.why == base::Errc::unreachable;
+        done.hint = known ? std::string{} : answer.error().message(); // for these the fleet has words of its own
+    } else if (answer->head.status != 200 || version_in(answer->body).empty()) {
+        done.why = base::Errc::malformed;
+        done.hint = answer->head.status != 200 ? "the answer has status " + std::to_string(answer->head.status)
+                                               : "what answers there is no Ollama";
+    } else {
+        done.connected = true;
+        done.round_trip = answer->took;
+    }
+    co_return done;
 }
 
 net::Task<void> Scout::watch(fleet::Watch wanted, std::shared_ptr<discovery::WatchConnection> canary)

@@ -60,6 +60,7 @@ public:
 private:
     net::Task<void> confirm(fleet::Confirm wanted);
     net::Task<void> probe(fleet::Probe wanted);
+    net::Task<fleet::ProbeDone> ask_version(fleet::NodeId id, fleet::Address address);
     net::Task<void> watch(fleet::Watch wanted, std::shared_ptr<discovery::WatchConnection> canary);
     net::Task<void> poll(fleet::PollStatic wanted);
     net::Task<fleet::StaticPolled> poll_once(StaticNode node, bool full);

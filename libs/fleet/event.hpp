@@ -62,6 +62,8 @@ struct ProbeDone {
     bool connected{false};
     base::Errc why{base::Errc::refused}; ///< when not connected
     base::Duration round_trip{};
+    bool asked{false};  ///< Probe::ask: `connected` means that it answered as Ollama does
+    std::string hint{}; ///< one sentence for the operator; may be empty
 };
 /// The canary connection to the agent ended.
 struct CanaryLost {
@@ -177,11 +179,13 @@ struct Confirm {
     std::uint32_t state_rev{0};
     base::Duration delay{}; ///< spread after a restart
 };
-/// Five unicast BEACON+SOLICIT to `udp` (port 0: skip) and a TCP connect to `api`, 300 ms. Answer: ProbeDone.
+/// Five unicast BEACON+SOLICIT to `udp` (port 0: skip) and a TCP connect to `tcp`, 300 ms. Answer: ProbeDone.
+/// With `ask` it is not enough that something listens there: GET /api/version, 300 ms.
 struct Probe {
     NodeId id{};
     base::Endpoint udp{};
     base::Endpoint tcp{};
+    std::shared_ptr<const Address> ask{};
 };
 /// Hold a canary connection to the agent (GET /herd/v1/watch). Answers: NodeChanged, CanaryLost.
 struct Watch {

@@ -48,6 +48,10 @@ void Membership::ask(NodeRecord& node, std::uint64_t boot_id, std::uint32_t stat
 /// after a second, and a node should be routable before.
 void Membership::ask_beside(NodeRecord& node, Step& step)
 {
+    if (!node.confirm_out && node.admission_probe && node.probe_out) {
+        ask_api_beside(node, step);
+        return;
+    }
     const auto copies = static_cast<std::size_t>(node.confirm_copies);
     if (!node.confirm_out || node.liveness != Liveness::verifying || copies > timing::hedges.size()) {
         return;
@@ -92,7 +96,9 @@ void Membership::answered(NodeRecord& node, const NodeConfirmed& event, Step& st
     }
     node.confirm_out = false;
     node.timers.confirm_limit = node.timers.confirm = node.timers.hedge = never;
-    node.confirm_failures = 0;
+    if (node.liveness == Liveness::alive || node.liveness == Liveness::suspect) {
+        node.confirm_failures = 0; // else when its API answered too: revive()
+    }
     node.last_seen = step.now;
     node.latency = event.round_trip;
     if (node.move) {
@@ -125,6 +131,8 @@ void Membership::answered(NodeRecord& node, const NodeConfirmed& event, Step& st
         if (!event.not_modified || node.ever_confirmed) {
             admit(node, step);
         }
+    } else if (unproven(node)) {
+        admit(node, step);
     } else {
         settle_state(node, step);
     }
@@ -164,6 +172,7 @@ void Membership::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts,
         }
         node.address = Address{.endpoint = api, .host_header = api.text(), .manner = pinned(api, facts->tls_pin)};
         node.tcp_proven = facts->gateway;
+        node.api_proven = false;
     }
     node.address.proof = facts->gateway ? node.proof : nullptr; // without the gateway that is Ollama itself
     node.host = facts->host;
@@ -190,17 +199,63 @@ void Membership::new_incarnation(NodeRecord& node, std::uint64_t boot_id, Step& 
     }
 }
 
-/// The agent answered. With the gateway on that is the API itself; else the API's own port is tried first.
+/// The agent answered. Before requests go there its API must answer too, at the very place where they will go
+/// (lana.md 6). A node that says itself that it takes none is asked when it says otherwise.
 void Membership::admit(NodeRecord& node, Step& step)
 {
-    if (!node.facts->gateway && !node.tcp_proven) {
-        if (!node.probe_out) {
-            node.admission_probe = true;
-            probe(node, false, step);
-        }
+    if (unproven(node)) {
+        ask_api(node, step);
+    } else {
+        revive(node, step);
+    }
+}
+
+/// It waits in `verifying` or `unreachable` for the answer; a probe that is out for another reason is waited for first.
+void Membership::ask_api(NodeRecord& node, Step& step)
+{
+    if (node.liveness == Liveness::alive || node.liveness == Liveness::suspect || node.liveness == Liveness::gone) {
+        become(node, Liveness::verifying, "its Ollama is being asked", step);
+    }
+    if (!node.probe_out) {
+        node.admission_probe = true;
+        probe(node, false, step);
+        node.probe_copies = 1;
+        node.timers.hedge = step.now + timing::hedges[0];
+    }
+}
+
+/// As with the document: a lost SYN must not cost a second.
+void Membership::ask_api_beside(NodeRecord& node, Step& step)
+{
+    const auto copies = static_cast<std::size_t>(node.probe_copies);
+    node.probe_out = false;
+    probe(node, false, step);
+    ++node.probe_copies;
+    node.timers.hedge = copies < timing::hedges.size() ? step.now + timing::hedges[copies] : never;
+}
+
+void Membership::api_answered(NodeRecord& node, const ProbeDone& event, Step& step)
+{
+    node.admission_probe = false;
+    node.timers.verdict = node.timers.hedge = never;
+    if (node.liveness != Liveness::verifying && node.liveness != Liveness::unreachable) {
         return;
     }
-    revive(node, step);
+    if (event.connected) {
+        node.api_proven = true;
+        revive(node, step);
+        return;
+    }
+    ++node.confirm_failures;
+    node.timers.confirm = step.now + timing::retry_in(timing::confirm_retry, node.confirm_failures);
+    const auto api = node.address.endpoint.text();
+    std::string reason = "node announces, " + api + " " + std::string(to_string(event.why));
+    if (!event.hint.empty()) {
+        reason = "node announces, but GET /api/version at " + api + ": " + event.hint;
+    } else if (!node.facts->gateway) {
+        reason += ": Ollama bound to 127.0.0.1? start it with OLLAMA_HOST=0.0.0.0 or use the gateway";
+    }
+    become(node, Liveness::unreachable, std::move(reason), step);
 }
 
 void Membership::apply(const NodeConfirmFailed& event, Step& step)
@@ -310,9 +365,6 @@ void Membership::resolve_move(NodeRecord& node, Step& step)
     node.last_seen = node.last_beat = step.now;
     adopt(node, claim.new_facts, step);
     step.emit(SavePool{});
-    if (!node.facts->gateway) {
-        become(node, Liveness::verifying, "address changed, being confirmed", step); // its API is elsewhere too
-    }
     admit(node, step);
 }
 

@@ -104,6 +104,7 @@ void Membership::become(NodeRecord& node, Liveness liveness, std::string reason,
     }
     if (liveness != Liveness::alive && liveness != Liveness::suspect) {
         end_twin(node, step); // whoever answers for this id now is welcome to it
+        node.api_proven = false;
     }
     if (liveness == Liveness::alive) {
         node.left = false;

@@ -96,6 +96,10 @@ private:
     void adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, Step& step);
     void new_incarnation(NodeRecord& node, std::uint64_t boot_id, Step& step);
     void admit(NodeRecord& node, Step& step);
+    void ask_api(NodeRecord& node, Step& step);
+    void ask_api_beside(NodeRecord& node, Step& step);
+    void api_answered(NodeRecord& node, const ProbeDone& event, Step& step);
+    [[nodiscard]] static bool unproven(const NodeRecord& node) { return !node.api_proven && routable(node.announced); }
     void not_answered(NodeRecord& node, base::Errc why, const std::string& hint, Step& step);
     void resolve_move(NodeRecord& node, Step& step);
     void has_twin(NodeRecord& node, const Move& move, Step& step);

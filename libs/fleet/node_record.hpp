@@ -171,7 +171,9 @@ struct NodeRecord {
     int confirm_copies{0};    ///< of the question that is out
     bool fetch_again{false};  ///< changed while a fetch was out
     bool probe_out{false};
-    bool admission_probe{false}; ///< the probe decides whether a confirmed node's API is reachable
+    bool admission_probe{false}; ///< the probe asks whether a confirmed node's API is an Ollama's
+    int probe_copies{0};      ///< of that question
+    bool api_proven{false};   ///< GET /api/version was answered there since it was last taken in
     bool poll_out{false};
     bool poll_full{false};
     bool poll_again{false};   ///< a fault came while a poll was out: its answer may be older

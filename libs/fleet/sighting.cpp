@@ -129,7 +129,7 @@ void Membership::claim_while_down(NodeRecord& node, const NodeSeen& event, Step&
     if (was_gone) {
         node.confirm_failures = 0;
         become(node, Liveness::verifying, "announced again, being confirmed", step);
-    } else if (node.confirm_out || (same_claim && node.timers.confirm != never)) {
+    } else if (node.confirm_out || (same_claim && (node.timers.confirm != never || node.admission_probe))) {
         return; // being asked already, or waiting to be asked again
     } else if (step.now - node.doubt_confirmed_at < timing::doubt_spacing) {
         return;
@@ -224,6 +224,8 @@ void Membership::beat(NodeRecord& node, const NodeSeen& event, Step& step)
     }
     if (node.liveness == Liveness::suspect) {
         refute(node, step);
+    } else if (unproven(node)) {
+        admit(node, step); // it takes requests for the first time
     } else if (announced_changed) {
         settle_state(node, step);
     }

@@ -33,7 +33,8 @@ void Membership::probe(NodeRecord& node, bool with_udp, Step& step)
     node.timers.probe_again = never;
     const auto bound = node.last_seen + node.detect_mult * node.interval; // lana.md 6: the upper bound
     node.timers.verdict = std::min(step.now + timing::probe_window, std::max(bound, step.now));
-    step.emit(Probe{node.id, with_udp ? node.udp : base::Endpoint{}, tcp});
+    const auto ask = node.admission_probe ? std::make_shared<const Address>(node.address) : nullptr;
+    step.emit(Probe{node.id, with_udp ? node.udp : base::Endpoint{}, tcp, ask});
 }
 
 /// The lazily armed alarm rang: has it really been silent for 1.5 intervals?
@@ -61,7 +62,8 @@ void Membership::verdict(NodeRecord& node, Step& step)
     const bool connected = node.probe_connected.value_or(false);
     node.probe_out = false;
     if (node.admission_probe) {
-        apply(ProbeDone{node.id, false, base::Errc::timed_out, {}}, step);
+        node.probe_copies = 0;
+        apply(ProbeDone{.id = node.id, .connected = false, .why = base::Errc::timed_out, .asked = true}, step);
         return;
     }
     if (node.liveness == Liveness::suspect && node.needs_tcp && !connected) {
@@ -136,8 +138,11 @@ void Membership::poll_by_http(NodeRecord& node, Step& step)
 void Membership::apply(const ProbeDone& event, Step& step)
 {
     auto* node = find(event.id);
-    if (node == nullptr || node->is_static()) {
-        return;
+    if (node == nullptr || node->is_static() || event.asked != node->admission_probe) {
+        return; // the end of a probe whose time was over
+    }
+    if (event.asked && event.why == base::Errc::timed_out && !event.connected && --node->probe_copies > 0) {
+        return; // the same question is out once more
     }
     node->probe_out = false;
     node->probe_connected = event.connected;
@@ -148,20 +153,10 @@ void Membership::apply(const ProbeDone& event, Step& step)
         node->probe_failures = 0;
     }
     if (node->admission_probe) {
-        node->admission_probe = false;
+        api_answered(*node, event, step);
+    } else if (node->liveness == Liveness::verifying && node->ever_confirmed && !node->confirm_out && unproven(*node)) {
         node->timers.verdict = never;
-        if (node->liveness == Liveness::verifying || node->liveness == Liveness::unreachable) {
-            if (event.connected) {
-                revive(*node, step);
-            } else {
-                ++node->confirm_failures;
-                node->timers.confirm = step.now + timing::retry_in(timing::confirm_retry, node->confirm_failures);
-                become(*node, Liveness::unreachable,
-                       "node announces, " + node->address.endpoint.text() + " " + std::string(to_string(event.why))
-                           + ": Ollama bound to 127.0.0.1? start it with OLLAMA_HOST=0.0.0.0 or use the gateway",
-                       step);
-            }
-        }
+        admit(*node, step); // its API was to be asked while this one was out
     } else if (node->liveness == Liveness::suspect && node->needs_tcp) {
         node->timers.verdict = never;
         if (event.connected) {
@@ -263,6 +258,10 @@ void Membership::refute(NodeRecord& node, Step& step)
     if (const int wanted = beats_wanted(node); node.beats_in_row < wanted) {
         node.liveness_reason = "flapping: must announce itself " + std::to_string(wanted) + " times in a row";
         settle_state(node, step);
+        return;
+    }
+    if (unproven(node)) {
+        admit(node, step);
         return;
     }
     node.flaps.push_back(step.now);

@@ -364,9 +364,9 @@ void HerdFleet::act(const fleet::Effect& effect)
     } else if (const auto* confirm = std::get_if<fleet::Confirm>(&effect)) {
         act(*confirm);
     } else if (const auto* probe = std::get_if<fleet::Probe>(&effect)) {
-        host_.agenda().in(2 * latency_s, [this, id = probe->id] {
+        host_.agenda().in(2 * latency_s, [this, id = probe->id, asked = probe->ask != nullptr] {
             const bool alive = host_.node(node_of(id)).alive();
-            feed(fleet::ProbeDone{id, alive, base::Errc::refused, duration_of(2 * latency_s)});
+            feed(fleet::ProbeDone{id, alive, base::Errc::refused, duration_of(2 * latency_s), asked, {}});
             if (alive) {
                 announce(node_of(id));
             }

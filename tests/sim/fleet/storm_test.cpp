@@ -194,7 +194,7 @@ private:
         seen.doubt = static_cast<Doubt>(rng.between(1, 4));
         world_.feed(seen);
         world_.feed(NodeLeft{box.id, rng.next(), "forged"});
-        world_.feed(ProbeDone{base::NodeId::random(rng), true, base::Errc::refused, {}});
+        world_.feed(ProbeDone{.id = base::NodeId::random(rng), .connected = true});
         world_.feed(LeaseFinished{rng.next(), {}});
         world_.feed(AcquireCancelled{rng.next()});
     }

@@ -563,11 +563,16 @@ void World::act_probe(const Probe& probe)
         }
     }
     at(latency, [this, probe, life = life_] {
-        const auto failed = connect(box_at(probe.tcp, true), true);
+        const auto* there = box_at(probe.tcp, true);
+        auto failed = connect(there, true);
+        if (!failed && probe.ask && !there->speaks_ollama) {
+            failed = base::Errc::malformed;
+        }
         const auto wait = failed == base::Errc::timed_out ? 300ms : 1ms;
         at(wait, [this, probe, failed, life] {
             if (life == life_) {
-                feed(ProbeDone{probe.id, !failed, failed.value_or(base::Errc::refused), 2 * latency});
+                feed(ProbeDone{probe.id, !failed, failed.value_or(base::Errc::refused), 2 * latency, probe.ask != nullptr,
+                               failed == base::Errc::malformed ? "what answers is no Ollama" : ""});
             }
         });
     });

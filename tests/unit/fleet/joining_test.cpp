@@ -69,6 +69,75 @@ TEST_CASE("with the gateway off the API's own port must answer before a node is 
     CHECK(world.lease(world.ask("m")).address.endpoint == box.api());
 }
 
+TEST_CASE("a node is online when its API answers GET /api/version, and not because something listens there")
+{
+    const bool gateway = GENERATE(true, false);
+    World world{41};
+    auto& box = world.add_box("a", {"m"});
+    box.gateway = gateway;
+    box.speaks_ollama = false;
+    world.start(box);
+    world.run_for(2s);
+    CHECK(world.state(box) == NodeState::unreachable);
+    CHECK(world.reason(box) == "node announces, but GET /api/version at " + box.api().text() + ": what answers is no Ollama");
+    CHECK(world.where("m") != "a");
+    box.speaks_ollama = true;
+    world.run_for(4s);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.reason(box).empty());
+}
+
+TEST_CASE("a node that starts before its Ollama is asked for it when it says that it is ready")
+{
+    const auto first = GENERATE(AnnouncedState::init, AnnouncedState::backend_down);
+    World world{42};
+    auto& box = world.add_box("a", {"m"});
+    box.announced = first;
+    box.speaks_ollama = false;
+    world.start(box);
+    world.run_for(2s);
+    CHECK(world.state(box) == (first == AnnouncedState::init ? NodeState::unknown : NodeState::suspect)); // its own word
+    CHECK(world.probes == 0);
+    world.announce_state(box, AnnouncedState::ready);
+    world.run_for(50ms);
+    CHECK(world.state(box) == NodeState::unreachable);
+    box.speaks_ollama = true;
+    world.run_for(5s);
+    CHECK(world.state(box) == NodeState::online);
+}
+
+TEST_CASE("a node whose API moved to another port is asked there before it serves on")
+{
+    World world{43};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    REQUIRE(world.state(box) == NodeState::online);
+    box.gateway = false; // its Ollama's own port from now on
+    box.speaks_ollama = false;
+    world.document_changed(box);
+    world.run_for(1s);
+    CHECK(world.state(box) == NodeState::unreachable);
+}
+
+TEST_CASE("a node whose document is fine but whose API refuses is asked ever more rarely")
+{
+    World world{44};
+    auto& box = world.add_box("a", {"m"});
+    box.gateway = false;
+    box.ollama = false;
+    world.start(box);
+    world.run_for(60s);
+    CHECK(world.state(box) == NodeState::unreachable);
+    CHECK(world.confirms <= 10); // 0.1, 0.3, 1, 3, 10, 30, 60 s
+    CHECK(world.probes <= 10);
+    world.run_for(60s);
+    CHECK(world.confirms <= 11);
+    box.ollama = true;
+    world.run_for(65s);
+    CHECK(world.state(box) == NodeState::online);
+}
+
 TEST_CASE("a node is routable only in the announced states ready and busy")
 {
     World world{5};

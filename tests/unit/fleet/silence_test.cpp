@@ -377,7 +377,7 @@ TEST_CASE("the request path never picks a node one step after it is known lost")
     world.start(a);
     world.start(world.add_box("b", {"m"}));
     world.run_for(3s);
-    world.feed(ProbeDone{a.id, false, base::Errc::refused, {}});
+    world.feed(ProbeDone{.id = a.id, .connected = false, .why = base::Errc::refused});
     for (int i = 0; i < 10; ++i) {
         CHECK(world.where("m") == "b");
     }
