@@ -114,7 +114,7 @@ void Membership::apply(const JoinChanged& event, Step& step)
         const bool there = node.liveness == Liveness::alive || node.liveness == Liveness::suspect;
         if (event.ask_again && there) {
             become(node, Liveness::verifying, "the rules of joining changed: being asked again", step);
-            ask(node, node.boot_id, 0, std::chrono::milliseconds{rng_.between(0, spread_ms)}, step);
+            ask(node, std::chrono::milliseconds{rng_.between(0, spread_ms)}, step);
         }
         rearm(node, step);
     }

@@ -33,15 +33,17 @@ std::shared_ptr<const Manner> pinned(const base::Endpoint& api, const std::optio
 
 } // namespace
 
-void Membership::ask(NodeRecord& node, std::uint64_t boot_id, std::uint32_t state_rev, base::Duration delay,
-                     Step& step)
+/// Asks for the whole document, or with `if_changed` for one that is newer than what we hold. Nothing is held of a node,
+/// or of a boot, whose document we never saw: then there is nothing that could be unchanged.
+void Membership::ask(NodeRecord& node, base::Duration delay, Step& step, bool if_changed)
 {
+    const bool have = if_changed && node.ever_confirmed && node.facts->boot_id == node.boot_id && !node.facts_cut;
     node.confirm_out = true;
     node.timers.confirm = never;
     node.timers.confirm_limit = step.now + delay + timing::answer_limit;
     node.confirm_copies = 1;
     node.timers.hedge = node.liveness == Liveness::verifying ? step.now + delay + timing::hedges[0] : never;
-    step.emit(Confirm{node.id, node.agent, boot_id, state_rev, delay});
+    step.emit(Confirm{node.id, node.agent, have ? node.boot_id : 0, have ? node.facts->state_rev : 0, delay});
 }
 
 /// A newcomer's question is repeated beside the first while that is unanswered: a lost SYN is sent again only
@@ -58,7 +60,7 @@ void Membership::ask_beside(NodeRecord& node, Step& step)
     }
     ++node.confirm_copies;
     node.timers.hedge = copies < timing::hedges.size() ? step.now + timing::hedges[copies] : never;
-    step.emit(Confirm{node.id, node.agent, node.boot_id, 0, {}});
+    step.emit(Confirm{node.id, node.agent, 0, 0, {}});
 }
 
 /// Reads the document; one question at a time, what changes meanwhile is read afterwards.
@@ -68,8 +70,7 @@ void Membership::fetch(NodeRecord& node, Step& step)
         node.fetch_again = true;
         return;
     }
-    const bool have = node.ever_confirmed && node.facts->boot_id == node.boot_id && !node.facts_cut;
-    ask(node, node.boot_id, have ? node.facts->state_rev : 0, {}, step);
+    ask(node, {}, step, true);
 }
 
 void Membership::apply(const NodeConfirmed& event, Step& step)
@@ -339,7 +340,7 @@ void Membership::resolve_move(NodeRecord& node, Step& step)
         if (duplicate && !move.asked_again) {
             move.asked_again = true; // a box that restarted between its two answers is no twin of itself
             move.old_answers.reset();
-            ask(node, node.boot_id, 0, {}, step);
+            ask(node, {}, step);
             return;
         }
         if (duplicate) {

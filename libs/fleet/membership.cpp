@@ -322,7 +322,7 @@ void Membership::apply(const PoolRestored& event, Step& step)
         node.last_seen = node.last_beat = step.now;
         node.since = step.wall;
         become(node, Liveness::verifying, "known from before the restart", step);
-        ask(node, saved.boot_id, 0, std::chrono::milliseconds{rng_.between(0, spread_ms)}, step);
+        ask(node, std::chrono::milliseconds{rng_.between(0, spread_ms)}, step);
         rearm(node, step);
     }
     changed(step);

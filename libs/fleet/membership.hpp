@@ -89,7 +89,7 @@ private:
     static void take_claim(NodeRecord& node, const NodeSeen& event);
 
     // inquiry.cpp: confirmations
-    void ask(NodeRecord& node, std::uint64_t boot_id, std::uint32_t state_rev, base::Duration delay, Step& step);
+    void ask(NodeRecord& node, base::Duration delay, Step& step, bool if_changed = false);
     void ask_beside(NodeRecord& node, Step& step);
     void fetch(NodeRecord& node, Step& step);
     void answered(NodeRecord& node, const NodeConfirmed& event, Step& step);

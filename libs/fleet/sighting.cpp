@@ -103,7 +103,7 @@ void Membership::first_sighting(const NodeSeen& event, Step& step)
     node.last_seen = node.last_beat = step.now;
     node.since = step.wall;
     become(node, Liveness::verifying, "announced, being confirmed", step);
-    ask(node, event.boot_id, 0, {}, step);
+    ask(node, {}, step);
     rearm(node, step);
     changed(step);
 }
@@ -140,7 +140,7 @@ void Membership::claim_while_down(NodeRecord& node, const NodeSeen& event, Step&
     }
     take_claim(node, event);
     node.timers.confirm = never;
-    ask(node, event.boot_id, 0, {}, step);
+    ask(node, {}, step);
 }
 
 /// A live node, but something about the datagram must be settled over TCP first. It is not applied.
@@ -156,7 +156,7 @@ void Membership::doubted(NodeRecord& node, const NodeSeen& event, Step& step)
         if (!node.confirm_out && step.now - node.doubt_confirmed_at >= timing::doubt_spacing) {
             node.doubt_confirmed_at = step.now;
             node.doubt_out = true;
-            ask(node, event.boot_id, 0, {}, step);
+            ask(node, {}, step);
         }
         return;
     }
@@ -166,9 +166,9 @@ void Membership::doubted(NodeRecord& node, const NodeSeen& event, Step& step)
     node.next_move_at = step.now + timing::move_cooldown;
     node.move = Move{agent_of(event), event.via_http ? base::Endpoint{} : event.source, event.boot_id, {}, false,
                      {}, 0, false, step.now + timing::answer_limit};
-    step.emit(Confirm{node.id, node.move->agent, event.boot_id, 0, {}});
+    step.emit(Confirm{node.id, node.move->agent, 0, 0, {}});
     if (!node.confirm_out) {
-        ask(node, node.boot_id, 0, {}, step);
+        ask(node, {}, step);
     }
 }
 

@@ -532,7 +532,7 @@ void World::act_confirm(const Confirm& confirm)
             return;
         }
         auto facts = this->facts(*box);
-        const bool same = confirm.state_rev != 0 && facts.boot_id == confirm.boot_id
+        const bool same = confirm.boot_id != 0 && facts.boot_id == confirm.boot_id
             && facts.state_rev == confirm.state_rev;
         at(latency, [this, confirm, facts, same, life] {
             if (life == life_) {

@@ -138,6 +138,21 @@ TEST_CASE("a node whose document is fine but whose API refuses is asked ever mor
     CHECK(world.state(box) == NodeState::online);
 }
 
+TEST_CASE("a node that counts its changes from nought is asked for its document, not whether that changed")
+{
+    World world{45};
+    auto& box = world.add_box("a", {"m"});
+    box.state_rev = 0;
+    world.start(box);
+    CHECK(world.run_until([&] { return world.online() == 1; }, 100ms));
+    CHECK(world.where("m") == "a");
+    world.restart(box);
+    box.state_rev = 0;
+    world.run_for(2s);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.lease(world.ask("m")).boot_id == box.boot_id);
+}
+
 TEST_CASE("a node is routable only in the announced states ready and busy")
 {
     World world{5};
