@@ -79,10 +79,11 @@ void Dispatcher::tick(Step& step)
 
 void Dispatcher::run(Step& step)
 {
-    const bool pins_may_differ = nodes_.take_names_changed() && pinned_ > 0;
+    bool pins_may_differ = nodes_.take_names_changed() && pinned_ > 0;
     for (const auto& id : step.touched) {
         if (auto* node = nodes_.find(id)) {
             knowledge_.adopt(*node); // it may list models that were measured before a restart
+            pins_may_differ = pins_may_differ || (pinned_ > 0 && nodes_.shares_name(*node)); // who is meant hangs on who is there
         }
     }
     if (lines_.empty()) {

@@ -52,6 +52,8 @@ NodeTable::Named NodeTable::find(std::string_view name_or_id)
     return nobody;
 }
 
+bool NodeTable::shares_name(const NodeRecord& node) const { return by_name_.count(base::lower(node.name)) > 1; }
+
 NodeRecord& NodeTable::add(const NodeId& id, NodeSource source, const base::Endpoint& agent)
 {
     const auto [at, is_new] = nodes_.try_emplace(id);

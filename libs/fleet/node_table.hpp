@@ -25,6 +25,8 @@ public:
     /// only one that is there.
     [[nodiscard]] Named find(std::string_view name_or_id);
 
+    [[nodiscard]] bool shares_name(const NodeRecord& node) const;
+
     /// A new record; the id must be free. It counts against the source address of `agent`.
     NodeRecord& add(const NodeId& id, NodeSource source, const base::Endpoint& agent);
     void remove(NodeRecord& node, Step& step);

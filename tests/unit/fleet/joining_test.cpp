@@ -327,6 +327,27 @@ TEST_CASE("a changed document is read with the next beat when the watch stream i
     CHECK(world.where("new") == "a");
 }
 
+TEST_CASE("who waits for a name is looked at again when another of that name comes or goes, whatever that one's models")
+{
+    World world{15};
+    auto& one = world.add_box("box", {"n"});
+    auto& two = world.add_box("box", {"m"}, 1);
+    world.start(one);
+    world.start(two);
+    world.run_for(2s);
+    world.stop(one);
+    world.run_for(2s);
+    auto profile = World::profile_of("m");
+    profile.node = "box";
+    CHECK(world.lease(world.ask(profile)).node == two.id);
+    const auto waiting = world.ask(profile);
+    CHECK(world.waits(waiting));
+    world.restart(one);
+    world.run_for(2s);
+    REQUIRE(world.answer(waiting));
+    CHECK(world.answer(waiting)->why() == base::Errc::no_node); // two are called so now
+}
+
 TEST_CASE("two hosts with one name stay two nodes")
 {
     World world{15};
