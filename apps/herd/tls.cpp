@@ -3,6 +3,8 @@
 #include "store/certificate.hpp"
 #include "store/state_file.hpp"
 
+#include <unistd.h>
+
 namespace herd::app {
 
 namespace {
@@ -24,7 +26,8 @@ base::Result<std::shared_ptr<const net::TlsContext>> listener_tls(const HerdOpti
         return nullptr;
     }
     if (!tls.self_signed) {
-        if (const auto secret = store::check_shared_secret_file(tls.key); !secret) { // as with every secret in a file; a group may share one (ssl-cert)
+        const auto secret = store::check_shared_secret_file(tls.key);
+        if (!secret && ::access(tls.key.c_str(), F_OK) == 0) { // as with every secret in a file; a group may share one (ssl-cert)
             return config::with_place(options.places, base::Error{.code = base::Errc::bad_config, .context = "tls.key: " + secret.error().context});
         }
         return placed(net::TlsContext::server({tls.cert, tls.key, tls.client_ca}), options);

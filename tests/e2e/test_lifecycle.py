@@ -432,7 +432,7 @@ def test_the_log_is_one_line_per_event_and_holds_no_prompt(fleet):
         request(herd.url, "POST", "/api/generate", {"model": "m", "prompt": "the-secret-prompt"})
         log = herd.line(r".*b1.*", 5) and herd.output()
         assert "the-secret-prompt" not in log
-    json_log = fleet.herd("--log-format", "json", "--log-level", "debug", discovery=False)
+    json_log = fleet.herd("--log-format", "json", "--log-level", "debug", discovery=False, state="json")
     request(json_log.url, path="/healthz")
     json_log.stop()
     lines = [line for line in json_log.output().splitlines() if line and not line.startswith("herd listening on ")]
