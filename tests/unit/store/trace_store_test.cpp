@@ -3,6 +3,7 @@
 #include "base/ids.hpp"
 #include "store/internal/sqlite.hpp"
 #include "store/internal/trace_schema.hpp"
+#include "store/internal/trace_writer.hpp"
 #include "store/trace_reader.hpp"
 #include "scratch.hpp"
 #include "support/catch.hpp"
@@ -352,30 +353,29 @@ TEST_CASE("a disk that stays full is not taken for a mended one because nothing 
 {
     Traces traces;
     traces.keep(records(1, 10));
-    store::TraceStore store({traces.path, {}, 65536}, traces.clock);
+    store::internal::TraceWriter writer(traces.path, traces.clock); // without its thread: each call is over when it returns
     struct ::rlimit before {};
     REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
     const auto handler = std::signal(SIGXFSZ, SIG_IGN);
     struct ::rlimit small = before;
     small.rlim_cur = 40 * 1024;
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-    store.add(shared(records(100, 2000)));
-    wait_for([&] { return store.health().dropped >= 1000 && store.health().queued == 0; });
-    bool stays_known = true;
+    writer.write(shared(records(100, 2000)));
+    const std::uint64_t dropped = writer.picture().dropped;
+    bool stays_known = !writer.picture().working;
     for (int minute = 0; minute < 3; ++minute) {
         traces.clock.advance(std::chrono::seconds{61});
-        store.tick();
-        wait_for([&] { return store.health().queued == 0; });
-        std::this_thread::sleep_for(std::chrono::milliseconds{50}); // the writer's look at it ends after the queue is empty
-        stays_known = stays_known && !store.health().working && !store.health().fault.empty();
+        writer.maintain({});
+        stays_known = stays_known && !writer.picture().working && !writer.picture().fault.empty();
     }
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
     std::signal(SIGXFSZ, handler);
+    CHECK(dropped == 2000);
     CHECK(stays_known);
     traces.clock.advance(std::chrono::seconds{61});
-    store.tick();
-    wait_for([&] { return store.health().working; });
-    CHECK(store.health().fault.empty());
+    writer.maintain({});
+    CHECK(writer.picture().working);
+    CHECK(writer.picture().fault.empty());
 }
 
 TEST_CASE("a queue that is full drops and counts, and never makes anybody wait")
