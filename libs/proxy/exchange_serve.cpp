@@ -193,7 +193,7 @@ Decision Exchange::judge() const
     }
     facts.status = attempt_.head.status;
     facts.json = facts.status == 404 && is_json(attempt_.head.fields);
-    facts.made_by = made_by(attempt_.head.fields);
+    facts.made_by = looks_failed(facts.status) ? made_by(attempt_.head.fields) : MadeBy::ollama;
     facts.body = attempt_.failure_text;
     facts.names_model = names_model_;
     facts.replayable = route_.replayable;
