@@ -152,6 +152,7 @@ void Membership::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts,
     if (is_new_boot || !node.ever_confirmed || static_cast<std::int32_t>(facts->seq - node.seq) >= 0) {
         node.seq = facts->seq;
         node.announced = facts->announced; // else a newer announcement already told
+        let_back(node, step.now);
     }
     if (!routable(facts->announced) && facts->models.empty() && !node.facts->models.empty()) {
         auto kept = std::make_shared<NodeFacts>(*facts); // its Ollama is away: the disk is as it was

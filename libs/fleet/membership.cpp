@@ -24,6 +24,9 @@ Shown shown_while_alive(const NodeRecord& node)
     switch (node.announced) {
     case AnnouncedState::ready:
     case AnnouncedState::busy:
+        if (node.fell) {
+            return {NodeState::suspect, node.liveness_reason};
+        }
         return {NodeState::online, node.twin && node.liveness_reason.empty()
                                        ? "another node at " + node.twin->agent.text() + " uses the same id"
                                        : node.liveness_reason};

@@ -115,6 +115,9 @@ private:
     void tcp_failed_again(NodeRecord& node, base::Errc why, Step& step);
     void fault(NodeRecord& node, std::string reason, Step& step);
     void refute(NodeRecord& node, Step& step);
+    static int beats_lacking(NodeRecord& node, base::Instant now);
+    static void note_flap(NodeRecord& node, base::Instant now);
+    static void let_back(NodeRecord& node, base::Instant now);
     void revive(NodeRecord& node, Step& step);
     void poll_by_http(NodeRecord& node, Step& step);
     void set_verify(NodeRecord& node, Verify verify);

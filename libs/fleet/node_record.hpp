@@ -194,6 +194,7 @@ struct NodeRecord {
     std::optional<Move> move{};
     std::optional<Twin> twin{};
     std::deque<base::Instant> flaps{}; ///< suspect → alive, of the last minute
+    bool fell{false};        ///< it said that its Ollama is down, and has not been let back since
     int beats_in_row{0};     ///< answers to probes are no beats: those half an interval apart count
     base::Instant row_counted_at{};
     NodeTimers timers{};

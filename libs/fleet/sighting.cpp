@@ -187,6 +187,11 @@ void Membership::beat(NodeRecord& node, const NodeSeen& event, Step& step)
         node.row_counted_at = step.now;
     }
     take_claim(node, event);
+    if (!routable(node.announced)) {
+        node.beats_in_row = 0; // those that count say that it takes requests
+    }
+    const bool fell = node.fell;
+    let_back(node, step.now);
     node.last_seen = node.last_beat = step.now;
     node.reported_in_flight = event.in_flight;
     node.reported_busy = event.busy;
@@ -226,7 +231,7 @@ void Membership::beat(NodeRecord& node, const NodeSeen& event, Step& step)
         refute(node, step);
     } else if (unproven(node)) {
         admit(node, step); // it takes requests for the first time
-    } else if (announced_changed) {
+    } else if (announced_changed || fell != node.fell) {
         settle_state(node, step);
     }
 }

@@ -240,6 +240,40 @@ int Membership::beats_wanted(const NodeRecord& node)
     return std::min(2 << doublings, 30);
 }
 
+/// How many announcements in a row it has to show before it is believed; 0: none, or it showed them.
+int Membership::beats_lacking(NodeRecord& node, base::Instant now)
+{
+    while (!node.flaps.empty() && now - node.flaps.front() > timing::flap_window) {
+        node.flaps.pop_front();
+    }
+    const int wanted = beats_wanted(node);
+    return node.beats_in_row < wanted ? wanted : 0;
+}
+
+void Membership::note_flap(NodeRecord& node, base::Instant now)
+{
+    node.flaps.push_back(now);
+    if (node.flaps.size() > flaps_free + 5) {
+        node.flaps.pop_front();
+    }
+}
+
+/// A node that says that its Ollama is down is suspect (lana.md 6), and its return counts like any other.
+void Membership::let_back(NodeRecord& node, base::Instant now)
+{
+    if (node.announced == AnnouncedState::backend_down) {
+        node.fell = true;
+    } else if (node.fell && node.liveness == Liveness::alive && routable(node.announced)) {
+        if (const int wanted = beats_lacking(node, now); wanted > 0) {
+            node.liveness_reason = "flapping: must announce itself " + std::to_string(wanted) + " times in a row";
+            return;
+        }
+        note_flap(node, now);
+        node.fell = false;
+        node.liveness_reason.clear();
+    }
+}
+
 /// Something speaks for a suspect node: an announcement, or TCP.
 void Membership::refute(NodeRecord& node, Step& step)
 {
@@ -252,10 +286,7 @@ void Membership::refute(NodeRecord& node, Step& step)
     if (!is_fresh(node, step.now)) {
         return;
     }
-    while (!node.flaps.empty() && step.now - node.flaps.front() > timing::flap_window) {
-        node.flaps.pop_front();
-    }
-    if (const int wanted = beats_wanted(node); node.beats_in_row < wanted) {
+    if (const int wanted = beats_lacking(node, step.now); wanted > 0) {
         node.liveness_reason = "flapping: must announce itself " + std::to_string(wanted) + " times in a row";
         settle_state(node, step);
         return;
@@ -264,9 +295,9 @@ void Membership::refute(NodeRecord& node, Step& step)
         admit(node, step);
         return;
     }
-    node.flaps.push_back(step.now);
-    if (node.flaps.size() > flaps_free + 5) {
-        node.flaps.pop_front();
+    if (routable(node.announced)) { // else it comes back when it says so
+        note_flap(node, step.now);
+        node.fell = false;
     }
     revive(node, step);
 }

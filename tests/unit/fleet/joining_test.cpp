@@ -175,6 +175,33 @@ TEST_CASE("a node is routable only in the announced states ready and busy")
     becomes(AnnouncedState::other, NodeState::draining);
 }
 
+TEST_CASE("a node whose Ollama comes and goes must show ever more beats before it is used again")
+{
+    World world{46};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(3s);
+    const auto falls_and_returns = [&] {
+        world.announce_state(box, AnnouncedState::backend_down);
+        world.run_for(900ms);
+        CHECK(world.state(box) == NodeState::suspect);
+        world.announce_state(box, AnnouncedState::ready);
+        const auto began = world.now();
+        CHECK(world.run_until([&] { return world.online() == 1; }, 40s));
+        return world.now() - began;
+    };
+    for (int i = 0; i < 3; ++i) {
+        CHECK(falls_and_returns() < 50ms);
+    }
+    const auto fourth = falls_and_returns();
+    CHECK(fourth > 400ms); // two beats
+    CHECK(fourth < 2s);
+    const auto fifth = falls_and_returns();
+    CHECK(fifth > 2s); // four
+    CHECK(fifth < 5s);
+    CHECK(world.reason(box).empty());
+}
+
 TEST_CASE("a node whose Ollama died is not used although its agent lives, not even as a last resort")
 {
     World world{6};
