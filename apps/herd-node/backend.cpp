@@ -5,6 +5,7 @@
 #include "http/fetch.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -303,7 +304,7 @@ net::Task<bool> Backend::ask_loaded()
     }
     auto loaded = parse_ps(answer->body, loop_.wall());
     if (!loaded) {
-        log::debug("backend", "list_unreadable", {{"path", "/api/ps"}});
+        unreadable("/api/ps");
         co_return false;
     }
     // A model that runs and is not listed was made behind our back.
@@ -334,13 +335,22 @@ net::Task<bool> Backend::ask_models()
     }
     auto models = parse_tags(answer->body);
     if (!models) {
-        log::debug("backend", "list_unreadable", {{"path", "/api/tags"}});
+        unreadable("/api/tags");
         co_return false;
     }
+    unreadable_told_ = false;
     add_caches(*models);
     const bool news = *models != view_.models;
     view_.models = std::move(*models);
     co_return news;
+}
+
+/// Said once: it would be again every few seconds. What was known before stays.
+void Backend::unreadable(std::string_view path)
+{
+    if (!std::exchange(unreadable_told_, true)) {
+        log::warn("backend", "list_unreadable", {{"url", options_.url.text()}, {"path", path}});
+    }
 }
 
 /// One whose metadata were not looked at yet.

@@ -93,6 +93,7 @@ private:
     net::Task<bool> ask_loaded();
     net::Task<bool> ask_models();
     net::Task<bool> ask_cache();
+    void unreadable(std::string_view path);
     [[nodiscard]] const discovery::ModelFacts* without_cache() const;
     void add_caches(std::vector<discovery::ModelFacts>& models) const;
     net::Task<base::Result<http::Answer>> ask(const char* method, const char* target, base::Endpoint to,
@@ -112,6 +113,7 @@ private:
     std::unique_ptr<net::Stream> canary_;
     bool inspected_{false}; ///< since the canary was connected
     int hangs_{0};
+    bool unreadable_told_{false}; ///< since a list could be read
     base::Instant connected_at_{};
     base::Instant look_at_{}; ///< down or refused: when to try again
     base::Instant version_at_{};

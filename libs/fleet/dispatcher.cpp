@@ -47,6 +47,7 @@ void Dispatcher::heard(const NodeId& id, Step& step)
     const int seen = std::clamp(*node->reported_in_flight - node->in_flight, 0, 4096);
     const int believed = std::min(seen, node->foreign_before);
     node->foreign_before = seen;
+    step.snapshot_changed = step.snapshot_changed || believed != node->foreign; // they take slots
     bool less = believed < node->foreign;
     node->foreign = believed;
     for (auto& [key, model] : node->models) {

@@ -157,6 +157,7 @@ NodeView Fleet::State::view_of(const NodeRecord& node) const
     view.settings = node.settings;
     view.drained_by_operator = node.drained_by_operator;
     view.in_flight = node.in_flight;
+    view.foreign = node.foreign;
     view.rates = dispatcher.knowledge().rates_of(node);
     return view;
 }

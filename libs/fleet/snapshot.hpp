@@ -29,6 +29,7 @@ struct NodeView {
     std::shared_ptr<const NodeSettings> settings{}; ///< null: none
     bool drained_by_operator{false};
     int in_flight{0};
+    int foreign{0}; ///< requests seen there that are none of ours; they take slots too
     int queued{0}; ///< requests waiting that could only run here
     std::vector<RateView> rates{}; ///< of the models that are loaded there or were measured
     [[nodiscard]] bool takes_requests() const { return state == NodeState::online; }

@@ -34,17 +34,24 @@ Slots slots_of(const fleet::Snapshot& snapshot, std::size_t index)
 {
     Slots slots;
     const fleet::NodeView& view = snapshot.nodes[index];
+    int cold = view.facts ? view.facts->slots.value_or(1) : 1;
     for (const auto& [key, holders] : snapshot.models) {
         for (const fleet::Holder& holder : holders) {
             if (holder.node == index && holder.loaded) {
                 slots.total += holder.slots;
+            } else if (holder.node == index) {
+                cold = std::max(cold, holder.slots);
             }
         }
     }
     if (slots.total == 0) {
-        slots.total = view.facts ? view.facts->slots.value_or(1) : 1;
+        slots.total = cold;
     }
-    slots.free = std::max(0, slots.total - view.in_flight);
+    slots.free = slots.total - view.in_flight - view.foreign;
+    if (view.settings != nullptr && view.settings->max_parallel > 0) {
+        slots.free = std::min(slots.free, view.settings->max_parallel - view.in_flight);
+    }
+    slots.free = std::max(slots.free, 0);
     return slots;
 }
 

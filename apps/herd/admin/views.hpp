@@ -32,7 +32,8 @@ struct Slots {
     int total{0};
     int free{0};
 };
-/// Slots of the models in memory; of a cold node, what the first model loaded there would get.
+/// Slots of the models in memory; of a cold node, what the first model loaded there would get. Free are those that the
+/// scheduler would give: requests that others sent there take some, and a node's `max_parallel` bounds them.
 [[nodiscard]] Slots slots_of(const fleet::Snapshot& snapshot, std::size_t index);
 [[nodiscard]] std::string error(std::string_view message);
 /// Why a body was not read.

@@ -57,6 +57,21 @@ TEST_CASE("a node is shown in the shape of the contract")
     CHECK(json["source"] == "lana");
 }
 
+TEST_CASE("free slots are those that the scheduler would give")
+{
+    auto snapshot = small_fleet();
+    const auto free = [&snapshot] {
+        return Json::parse(app::admin::nodes(snapshot, base::Instant{std::chrono::seconds{12}}))["nodes"][0]["slots"]["free"].get<int>();
+    };
+    snapshot.nodes[0].foreign = 2; // somebody asks that Ollama directly
+    CHECK(free() == 1);
+    snapshot.nodes[0].foreign = 0;
+    snapshot.nodes[0].settings = std::make_shared<fleet::NodeSettings>(fleet::NodeSettings{.max_parallel = 2});
+    CHECK(free() == 1);
+    snapshot.nodes[0].foreign = 9;
+    CHECK(free() == 0);
+}
+
 TEST_CASE("what a plain Ollama does not tell is null, not zero")
 {
     auto snapshot = small_fleet();
