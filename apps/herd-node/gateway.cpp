@@ -169,7 +169,7 @@ net::Task<Gateway::Outcome> Gateway::attempt(http::ServerExchange& exchange, htt
     // No limit on pauses either: whoever sits in front of us has limits of its own.
     const auto relayed = co_await proxy::relay_answer(exchange, connection, {}, {}, nullptr);
     if (relayed.end == proxy::RelayEnd::complete) {
-        pool_.give_back(to, std::move(taken.connection));
+        pool_.give_back(std::move(taken.connection));
     } else if (relayed.end == proxy::RelayEnd::node_broken) {
         backend_.suspect();
     }

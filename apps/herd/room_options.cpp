@@ -80,7 +80,7 @@ std::shared_ptr<const admin::GateRules> gate_rules(const HerdOptions& options)
 http::ServerOptions server_options(const HerdOptions& options)
 {
     http::ServerOptions server;
-    server.parser.head_bytes = options.limits.request_head;
+    server.parser.head_bytes = static_cast<std::uint32_t>(options.limits.request_head); // 1 MiB at most
     server.head_timeout = options.proxy.client_header_timeout;
     server.keep_alive_timeout = options.proxy.keep_alive_timeout;
     server.body_idle_timeout = options.proxy.client_body_timeout;

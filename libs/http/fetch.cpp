@@ -56,7 +56,7 @@ net::Task<base::Result<Answer>> fetch(net::Loop& loop, Pool& pool, base::Endpoin
         timer.cancel();
         if (answer) {
             answer->took = loop.now() - started;
-            pool.give_back(to, std::move(taken->connection));
+            pool.give_back(std::move(taken->connection));
             co_return answer;
         }
         if (expired) {

@@ -90,12 +90,12 @@ enum class Framing : std::uint8_t { none, length, chunked, until_close };
 struct RequestHead {
     std::string method{"GET"};
     std::string target{"/"}; ///< origin form, as received: path and query
-    int minor{1};            ///< HTTP/1.minor
     Fields fields{};
+    int minor{1}; ///< HTTP/1.minor
     Framing framing{Framing::none};
-    std::uint64_t content_length{0}; ///< with Framing::length
     bool keep_alive{true};
     bool expects_continue{false};
+    std::uint64_t content_length{0}; ///< with Framing::length
 
     [[nodiscard]] std::string_view path() const;  ///< without query
     [[nodiscard]] std::string_view query() const; ///< without '?', may be empty
@@ -103,12 +103,12 @@ struct RequestHead {
 
 struct ResponseHead {
     int status{200};
-    std::string reason{}; ///< empty: the usual words for the status
     int minor{1};
+    std::string reason{}; ///< empty: the usual words for the status
     Fields fields{};
     Framing framing{Framing::none};
-    std::uint64_t content_length{0};
     bool keep_alive{true};
+    std::uint64_t content_length{0};
 };
 
 [[nodiscard]] std::string_view reason_phrase(int status);

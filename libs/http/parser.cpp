@@ -165,7 +165,7 @@ base::Result<Parser::Step> Parser::State::read_head(std::string_view input)
     const std::size_t before = partial.size();
     std::string_view bytes = input;
     if (before > 0) {
-        partial.append(input.substr(0, limits.head_bytes + 1 - std::min(before, limits.head_bytes)));
+        partial.append(input.substr(0, limits.head_bytes + 1 - std::min<std::size_t>(before, limits.head_bytes)));
         bytes = partial;
     }
     const auto complete = scan.scan(bytes);

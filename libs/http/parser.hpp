@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "http/message.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -16,11 +17,11 @@
 namespace herd::http {
 
 struct ParserLimits {
-    std::size_t head_bytes{32 * 1024};  ///< start line and fields together → 431
-    std::size_t target_bytes{8 * 1024}; ///< → 414
-    std::size_t fields{128};            ///< → 431
-    std::size_t chunk_extension_bytes{256};
-    std::size_t trailer_bytes{4 * 1024}; ///< trailers are read and dropped
+    std::uint32_t head_bytes{32 * 1024};  ///< start line and fields together → 431
+    std::uint32_t target_bytes{8 * 1024}; ///< → 414
+    std::uint32_t fields{128};            ///< → 431
+    std::uint32_t chunk_extension_bytes{256};
+    std::uint32_t trailer_bytes{4 * 1024}; ///< trailers are read and dropped
 };
 
 /// Parses one message after another from one direction of a connection. Thread: one owner.

@@ -12,8 +12,8 @@ namespace herd::http {
 
 struct Pool::Impl {
     struct Idle {
-        Idle(Impl& owner, base::Endpoint endpoint, const base::PeerTrust* peer, std::unique_ptr<ClientConnection> c)
-            : to(endpoint), trust(peer), connection(std::move(c)),
+        Idle(Impl& owner, std::unique_ptr<ClientConnection> c)
+            : connection(std::move(c)),
               deadline(owner.loop, [&owner, this] { owner.forget(*this); })
         {
             deadline.set_after(owner.options.idle_timeout);
@@ -32,9 +32,7 @@ struct Pool::Impl {
                 }
             });
         }
-        base::Endpoint to;
-        const base::PeerTrust* trust; // kept alive by the connection's stream
-        std::unique_ptr<ClientConnection> connection;
+        std::unique_ptr<ClientConnection> connection; // its place says whereto, and in which way
         net::Deadline deadline;
     };
 
@@ -42,7 +40,7 @@ struct Pool::Impl {
 
     void forget(Idle& idle)
     {
-        const auto found = idle_by_endpoint.find(idle.to);
+        const auto found = idle_by_endpoint.find(idle.connection->place().to);
         if (found == idle_by_endpoint.end()) {
             return;
         }
@@ -62,7 +60,7 @@ struct Pool::Impl {
         // The youngest: its socket is warm, and the oldest may time out.
         auto& all_there = found->second;
         auto last = std::prev(all_there.end());
-        while ((*last)->trust != trust) { // rare: the same endpoint, asked in more than one way
+        while ((*last)->connection->place().trust != trust) { // rare: the same endpoint, asked in more than one way
             if (last == all_there.begin()) {
                 return nullptr;
             }
@@ -150,19 +148,18 @@ std::unique_ptr<ClientConnection> Pool::take_idle(const base::Endpoint& to, cons
     return impl_->take_idle(to, trust);
 }
 
-void Pool::give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection)
+void Pool::give_back(std::unique_ptr<ClientConnection> connection)
 {
     Impl& p = *impl_;
     if (!connection || !connection->reusable() || p.idle_total >= p.options.idle_total
         || p.options.idle_per_endpoint == 0) {
         return;
     }
-    const base::PeerTrust* const trust = connection->place().trust;
-    auto& idle = p.idle_by_endpoint[to];
+    auto& idle = p.idle_by_endpoint[connection->place().to];
     if (idle.size() >= p.options.idle_per_endpoint) {
         return;
     }
-    idle.push_back(std::make_unique<Impl::Idle>(p, to, trust, std::move(connection)));
+    idle.push_back(std::make_unique<Impl::Idle>(p, std::move(connection)));
     ++p.idle_total;
 }
 

@@ -42,8 +42,8 @@ public:
     /// The half of take() that never waits: an idle connection, or nothing.
     [[nodiscard]] std::unique_ptr<ClientConnection> take_idle(const base::Endpoint& to,
                                                               const base::PeerTrust* trust = nullptr);
-    /// Keeps the connection if it is reusable and there is room, else closes it.
-    void give_back(base::Endpoint to, std::unique_ptr<ClientConnection> connection);
+    /// Keeps the connection, which came from take(), if it is reusable and there is room, else closes it.
+    void give_back(std::unique_ptr<ClientConnection> connection);
     /// Closes idle connections to a node that went away.
     void drop(base::Endpoint to);
     /// The same, and for the connections in use give_up(): the host is known to be gone, and no packet will say so.

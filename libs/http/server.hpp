@@ -57,6 +57,8 @@ public:
     virtual ~ServerExchange() = default;
 
     [[nodiscard]] virtual const RequestHead& head() const = 0;
+    /// The fields of head() are not needed any more: an answer that takes long begins. It has none from now on.
+    virtual void forget_fields() {}
     [[nodiscard]] virtual base::Endpoint peer() const = 0;
     [[nodiscard]] virtual base::Endpoint local() const = 0;
     [[nodiscard]] virtual net::Loop& loop() = 0;

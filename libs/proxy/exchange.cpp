@@ -12,7 +12,8 @@ namespace herd::proxy {
 
 Exchange::Exchange(Visit& visit)
     : visit_(visit), context_(visit.context_), settings_(visit.settings_), options_(visit.settings_->options.get()),
-      client_(visit.client_), route_(visit.route_), cors_(visit.cors_), began_(visit.began_), record_(visit.record_),
+      client_(visit.client_),
+      route_(classify(client_.head().method, client_.head().path(), client_.head().query())), cors_(visit.cors_), began_(visit.began_), record_(visit.record_),
       phase_(visit.phase_), wishes_(read_wishes(client_.head().fields, options_->session_headers)),
       kept_(context_.shared->replay_bytes, options_->replay_total)
 {
@@ -21,6 +22,12 @@ Exchange::Exchange(Visit& visit)
     record_.priority = wishes_.priority;
     record_.tags = wishes_.tags;
     record_.labels = wishes_.labels;
+    record_.path = client_.head().path().substr(0, 512);
+    if (settings_->options->frontends != nullptr) {
+        strip_prefix();
+    }
+    record_.api = to_string(route_.dialect);
+    visit_.handling_ = route_.handling;
 }
 
 // These are plain functions that return the one task there is to wait for: a frame less on the way of every request.

@@ -89,6 +89,7 @@ private:
     ModelFilter seen_by_caller() const;
 
     // exchange_frontend.cpp: what the frontend means for it
+    void strip_prefix();
     const Frontend* frontend_of_request() const;
     std::optional<Problem> enter_frontend();
     std::optional<Problem> count_at_frontend(AtFrontend& at);
@@ -137,7 +138,7 @@ private:
     const std::shared_ptr<const Settings>& settings_;
     const ProxyOptions* options_; ///< of the frontend, once that is known
     http::ServerExchange& client_;
-    const Route& route_;
+    Route route_;
     const CorsPolicy::Verdict& cors_;
     const base::Instant& began_;
     ExchangeRecord& record_;

@@ -35,17 +35,12 @@ StreamKind kind_of(const http::ResponseHead& head, StreamKind of_route)
 
 Visit::Visit(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client)
     : context_(context), settings_(std::move(settings)), client_(client),
-      route_(classify(client.head().method, client.head().path(), client.head().query())),
       cors_(settings_->cors.judge(client.head())), began_(context.loop.now()), moved_at_(began_)
 {
     record_.at = context.loop.wall();
     record_.client = client.peer();
-    record_.api = to_string(route_.dialect);
     record_.method = client.head().method;
-    record_.path = client.head().path().substr(0, 512);
-    if (settings_->options->frontends != nullptr) {
-        strip_prefix();
-    }
+    record_.user_agent = client.head().fields.find("User-Agent").value_or("").substr(0, 128);
     older_ = std::exchange(context.newest, this);
     if (older_ != nullptr) {
         older_->newer_ = this;
@@ -58,29 +53,6 @@ Visit::~Visit()
     if (older_ != nullptr) {
         older_->newer_ = newer_;
     }
-}
-
-/// "/f/team-a/api/chat" names its frontend; what follows is the path.
-void Visit::strip_prefix()
-{
-    const auto& head = client_.head();
-    std::string_view rest;
-    const auto* frontend = settings_->options->frontends->of_path(head.path(), rest);
-    if (frontend == nullptr) {
-        return;
-    }
-    at_ = std::make_unique<AtFrontend>();
-    at_->frontend = frontend;
-    at_->target = rest;
-    if (!head.query().empty()) {
-        at_->target.append("?").append(head.query());
-    }
-    route_ = classify(head.method, rest, head.query());
-    if (!route_.location.empty()) {
-        route_.location.insert(0, "/f/" + frontend->config.id);
-    }
-    record_.api = to_string(route_.dialect);
-    record_.path = rest.substr(0, 512);
 }
 
 const ProxyOptions& Visit::options() const
@@ -98,9 +70,9 @@ std::optional<Problem> Visit::admit()
     return std::move(admission.problem);
 }
 
-void Visit::pass(Attempt&& attempt, const fleet::Lease& lease)
+void Visit::pass(Attempt&& attempt, const fleet::Lease& lease, const Route& route)
 {
-    kind_ = kind_of(attempt.head, route_.stream);
+    kind_ = kind_of(attempt.head, route.stream);
     tail_.expect(kind_);
     phase_ = 'D';
     record_.stream = record_.stream && kind_ != StreamKind::none;
@@ -108,7 +80,10 @@ void Visit::pass(Attempt&& attempt, const fleet::Lease& lease)
     const auto now = context_.loop.now();
     first_byte_ = now - held_->since();
     record_.first_byte = now - began_;
-    if (route_.handling == Handling::create || route_.handling == Handling::pull) {
+    if (handling_ == Handling::blob) {
+        blob_ = route.parameter;
+    }
+    if (handling_ == Handling::create || handling_ == Handling::pull) {
         reread_ = std::make_unique<Target>(Target{lease.node, lease.node_name, lease.address});
     }
     auto& head = attempt.head;
@@ -292,8 +267,8 @@ void Visit::node_done()
         spend(); // who looks after the answer finds it counted
     }
     record_.attempts.push_back({record_.node, outcome.result, outcome.took});
-    if (route_.handling == Handling::blob && record_.status < 300) { // uploaded, or a HEAD that found it
-        context_.shared->blobs.add(route_.parameter, held_->node());
+    if (handling_ == Handling::blob && record_.status < 300) { // uploaded, or a HEAD that found it
+        context_.shared->blobs.add(blob_, held_->node());
     }
     held_->finish(std::move(outcome));
 }
@@ -301,7 +276,7 @@ void Visit::node_done()
 void Visit::relayed(const Relayed& relayed)
 {
     if (relayed.end == RelayEnd::complete) {
-        context_.pool.give_back(held_->endpoint(), std::move(connection_));
+        context_.pool.give_back(std::move(connection_));
     }
     if (held_->finished()) { // by node_done()
         if (relayed.end == RelayEnd::client_gone) {
@@ -385,7 +360,7 @@ base::Duration Visit::still(base::Instant now)
 void Visit::spend()
 {
     if (caller_ && !std::exchange(spent_, true)) {
-        const bool inference = route_.handling == Handling::inference || route_.handling == Handling::unknown_post;
+        const bool inference = handling_ == Handling::inference || handling_ == Handling::unknown_post;
         caller_->spent(record_, inference, context_.loop.wall());
     }
 }
@@ -395,7 +370,6 @@ void Visit::record()
     record_.total = context_.loop.now() - began_;
     record_.bytes_in = client_.bytes_in();
     record_.bytes_out = client_.bytes_out();
-    record_.user_agent = client_.head().fields.find("User-Agent").value_or("").substr(0, 128);
     spend();
     if (context_.sink) {
         context_.sink(std::move(record_));

@@ -17,6 +17,28 @@ AtFrontend::~AtFrontend()
     }
 }
 
+/// "/f/team-a/api/chat" names its frontend; what follows is the path.
+void Exchange::strip_prefix()
+{
+    const auto& head = client_.head();
+    std::string_view rest;
+    const auto* frontend = settings_->options->frontends->of_path(head.path(), rest);
+    if (frontend == nullptr) {
+        return;
+    }
+    visit_.at_ = std::make_unique<AtFrontend>();
+    visit_.at_->frontend = frontend;
+    visit_.at_->target = rest;
+    if (!head.query().empty()) {
+        visit_.at_->target.append("?").append(head.query());
+    }
+    route_ = classify(head.method, rest, head.query());
+    if (!route_.location.empty()) {
+        route_.location.insert(0, "/f/" + frontend->config.id);
+    }
+    record_.path = rest.substr(0, 512);
+}
+
 /// A key that is for one frontend is at that one whatever the Host; a path names one; else the Host tells.
 const Frontend* Exchange::frontend_of_request() const
 {

@@ -108,7 +108,7 @@ net::Task<void> Exchange::serve()
                 }
                 co_await name_node();
             }
-            co_return visit_.pass(std::move(attempt_), *granted_);
+            co_return visit_.pass(std::move(attempt_), *granted_, route_);
         }
         note_failed(decision, held);
         if (decision.verdict == Verdict::give_up || tries >= options_->retries) {
@@ -219,7 +219,7 @@ void Exchange::note_failed(const Decision& decision, HeldLease& held)
         if (!busy && made_by(attempt_.head.fields) == MadeBy::ollama) {
             failure_ = Failure{std::move(attempt_.head), std::move(attempt_.failure_text), granted_->node_name};
         }
-        context_.pool.give_back(granted_->address.endpoint, std::move(attempt_.connection));
+        context_.pool.give_back(std::move(attempt_.connection));
     }
     // Where a load would have to wait as well, the next Ollama may be as busy: only who has the model is asked.
     profile_.resident_only = profile_.resident_only || busy;

@@ -144,6 +144,7 @@ net::Task<void> Proxy::handle(http::ServerExchange& exchange)
     if (visit->passed()) {
         co_await exchange.loop().turn();
         if (!visit->give_at_once()) {
+            exchange.forget_fields();
             visit->relayed(co_await visit->relay());
         }
     }

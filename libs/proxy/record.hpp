@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace herd::proxy {
@@ -24,7 +25,7 @@ struct ExchangeRecord {
     std::string id{};
     base::WallTime at{};
     base::Endpoint client{};
-    std::string api{};  ///< "ollama", "openai", "anthropic", "admin"
+    std::string_view api{}; ///< lives for ever: "ollama", "openai", "anthropic", "admin"
     std::string method{};
     std::string path{};
     std::string model{}; ///< what ran; empty when none did
@@ -32,13 +33,15 @@ struct ExchangeRecord {
     std::string node{};
     std::vector<AttemptRecord> attempts{};
     int status{0};
+    bool stream{false};
+    bool fallback{false}; ///< another model than the one asked for ran
+    fleet::Priority priority{fleet::Priority::normal};
+    std::optional<int> num_ctx{}; ///< as the client asked for it
     /// Who ended it (- normal, C client, N node, P policy, T deadline) and in which phase (R reading, Q queued,
     /// S selecting, C connecting, H awaiting the head, D data, - done).
     std::string termination{"--"};
-    bool stream{false};
     std::vector<std::string> tags{};
     std::string session{};
-    fleet::Priority priority{fleet::Priority::normal};
     fleet::Timings timings{};
     base::Duration queue{};   ///< all waits in the queue together
     base::Duration connect{}; ///< of the last attempt
@@ -49,10 +52,8 @@ struct ExchangeRecord {
     std::string error{};
     std::string key{};      ///< name of the key the client showed; empty: none
     std::string frontend{}; ///< of [[frontend]]; empty: the default one
-    bool fallback{false};   ///< another model than the one asked for ran
     std::shared_ptr<const fleet::Decision> decision{}; ///< of the last attempt; may be null
     std::vector<std::string> labels{};    ///< that the node had to carry
-    std::optional<int> num_ctx{};         ///< as the client asked for it
     std::string done_reason{};            ///< in the node's words: "stop", "length", "tool_calls", …
     std::string user_agent{};             ///< at most 128 bytes
 };

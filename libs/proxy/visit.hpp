@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace herd::proxy {
 
@@ -22,34 +23,30 @@ namespace herd::proxy {
 class HeldLease {
 public:
     HeldLease(Scheduler& scheduler, const fleet::Lease& lease, base::Instant now)
-        : scheduler_(scheduler), id_(lease.id), node_(lease.node), endpoint_(lease.address.endpoint), since_(now)
+        : scheduler_(&scheduler), id_(lease.id), node_(lease.node), since_(now)
     {
     }
     HeldLease(const HeldLease&) = delete;
     HeldLease& operator=(const HeldLease&) = delete;
     ~HeldLease()
     {
-        if (!finished_) {
+        if (!finished()) {
             finish({.result = fleet::Result::cancelled});
         }
     }
     void finish(fleet::Outcome outcome)
     {
-        finished_ = true;
-        scheduler_.finished(id_, std::move(outcome));
+        std::exchange(scheduler_, nullptr)->finished(id_, std::move(outcome));
     }
-    [[nodiscard]] bool finished() const { return finished_; }
+    [[nodiscard]] bool finished() const { return scheduler_ == nullptr; }
     [[nodiscard]] const base::NodeId& node() const { return node_; }
-    [[nodiscard]] const base::Endpoint& endpoint() const { return endpoint_; }
     [[nodiscard]] base::Instant since() const { return since_; }
 
 private:
-    Scheduler& scheduler_;
+    Scheduler* scheduler_; ///< null: finished
     fleet::LeaseId id_;
     base::NodeId node_;
-    base::Endpoint endpoint_;
     base::Instant since_;
-    bool finished_{false};
 };
 
 /// What a visit has of its frontend; gives its place back when it is destroyed.
@@ -74,7 +71,7 @@ public:
     ~Visit();
 
     /// A node's answer is let through: the commit point. Requires: a lease is held, the attempt was good.
-    void pass(Attempt&& attempt, const fleet::Lease& lease);
+    void pass(Attempt&& attempt, const fleet::Lease& lease, const Route& route);
     [[nodiscard]] bool passed() const { return connection_ != nullptr; }
     /// After pass(): the answer to its end, if all of it is here and the client's socket takes it. False: relay() must
     /// follow at once.
@@ -110,7 +107,6 @@ private:
     [[nodiscard]] std::optional<Problem> admit();
     net::Task<Relayed> give_rest();
     net::Task<Relayed> relay_kept();
-    void strip_prefix();
     [[nodiscard]] const ProxyOptions& options() const;
     /// Request target as a node is to see it.
     [[nodiscard]] std::string_view target() const { return at_ && !at_->target.empty() ? std::string_view(at_->target) : std::string_view(client_.head().target); }
@@ -133,8 +129,8 @@ private:
     Context& context_;
     std::shared_ptr<const Settings> settings_;
     http::ServerExchange& client_;
-    Route route_;
     CorsPolicy::Verdict cors_;
+    Handling handling_{};
     char phase_{'R'};
     bool given_{false}; ///< give_at_once() did all but write the end
     StreamKind kind_{StreamKind::none};
@@ -156,8 +152,11 @@ private:
     std::unique_ptr<Target> reread_;                     ///< its model list is read before the client hears of success
     std::span<const std::string_view> first_;            ///< what was read of the answer's body
     std::string first_text_;                             ///< the same where it had to be kept
+    std::string blob_;                                   ///< its digest, where one is uploaded or looked for
     base::Duration first_byte_{};                        ///< since the lease
     StreamTail tail_;
 };
+
+static_assert(sizeof(Visit) <= 1024); // the next size that malloc knows costs every open stream 256 bytes
 
 } // namespace herd::proxy

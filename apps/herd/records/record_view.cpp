@@ -175,7 +175,7 @@ void store_form(proxy::ExchangeRecord&& record, store::RequestRecord& out)
     out.client = record.client.address.text();
     out.key = std::move(record.key);
     out.frontend = std::move(record.frontend);
-    out.api = std::move(record.api);
+    out.api = record.api;
     out.method = std::move(record.method);
     out.path = std::move(record.path);
     out.model = std::move(record.model);

@@ -36,8 +36,8 @@ private:
 
     const ParserLimits& limits_;
     std::uint64_t left_{0};           // of the current chunk's payload
-    std::size_t extension_bytes_{0};  // of the whole message: a flood of them is one attack
-    std::size_t trailer_bytes_{0};
+    std::uint32_t extension_bytes_{0};  // of the whole message: a flood of them is one attack
+    std::uint32_t trailer_bytes_{0};
     std::array<char, 17> name_{};     // of a trailer, lower case, as far as it matters
     std::uint8_t name_length_{0};
     std::uint8_t digits_{0};

@@ -345,7 +345,7 @@ net::Task<base::Result<std::span<const std::string_view>>> Connection::read_body
             }
             keep_ = false;
             unread_input_ = true;
-            body_error_ = more.error();
+            body_error_ = std::make_unique<base::Error>(more.error());
             co_return std::unexpected(std::move(more.error()));
         }
     }
@@ -365,7 +365,7 @@ std::optional<base::Result<std::span<const std::string_view>>> Connection::try_r
         if (!step) {
             keep_ = false;
             unread_input_ = true;
-            body_error_ = step.error();
+            body_error_ = std::make_unique<base::Error>(step.error());
             body_error_->source = base::Source::client;
             return std::unexpected(*body_error_);
         }

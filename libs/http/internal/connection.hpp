@@ -29,6 +29,7 @@ public:
 
     // --- the exchange ---
     [[nodiscard]] const RequestHead& head() const override { return in_.parser().request(); }
+    void forget_fields() override { in_.parser().request().fields = {}; }
     [[nodiscard]] base::Endpoint peer() const override { return stream_->peer(); }
     [[nodiscard]] base::Endpoint local() const override { return stream_->local(); }
     [[nodiscard]] net::Loop& loop() override { return core_->loop; }
@@ -106,7 +107,7 @@ private:
     std::string early_;    // bytes that came while a handler ran
     std::string head_out_; // the answer's head until its first write
     net::Callback gone_work_;
-    std::optional<base::Error> body_error_;
+    std::unique_ptr<base::Error> body_error_; // null: none, as usual
     std::uint64_t bytes_in_{0};
     std::uint64_t bytes_out_{0};
     std::uint64_t left_{0}; // of the answer's body, with Framing::length

@@ -56,7 +56,7 @@ base::Result<bool> HeadScan::scan(std::string_view head)
                                 ? std::memchr(head.data() + searched_, '\n', head.size() - searched_)
                                 : nullptr;
         if (found == nullptr) {
-            searched_ = head.size();
+            searched_ = static_cast<std::uint32_t>(head.size());
             if (const auto ok = check_unfinished(head.substr(line_at_)); !ok) {
                 return std::unexpected(ok.error());
             }
@@ -73,7 +73,7 @@ base::Result<bool> HeadScan::scan(std::string_view head)
             return malformed("bare LF");
         }
         const std::string_view line = head.substr(line_at_, end - 1 - line_at_);
-        line_at_ = searched_ = end + 1;
+        line_at_ = searched_ = static_cast<std::uint32_t>(end + 1);
         if (started_ && line.empty()) {
             return true;
         }

@@ -11,11 +11,11 @@ namespace herd::http::internal {
 
 class HeadScan {
 public:
-    HeadScan(Parser::Role role, const ParserLimits& limits) : role_(role), limits_(limits) {}
+    HeadScan(Parser::Role role, const ParserLimits& limits) : limits_(limits), role_(role) {}
 
     /// Reads on. `head` is everything since the first byte of the head (it may have moved since the last
     /// call, and may go beyond the head). True when the empty line was seen.
-    /// Errors: malformed, too_large ("head", "target", "fields").
+    /// Requires: less than 4 GiB. Errors: malformed, too_large ("head", "target", "fields").
     [[nodiscard]] base::Result<bool> scan(std::string_view head);
     [[nodiscard]] std::size_t size() const { return line_at_; } ///< of the whole head, once complete
     [[nodiscard]] std::size_t fields() const { return fields_; }
@@ -26,11 +26,11 @@ private:
     [[nodiscard]] base::Result<void> check_request_line(std::string_view line) const;
     [[nodiscard]] base::Result<void> check_unfinished(std::string_view rest) const;
 
-    Parser::Role role_;
     const ParserLimits& limits_;
-    std::size_t line_at_{0};  // where the first line that is not checked yet begins
-    std::size_t searched_{0}; // no LF between line_at_ and here
-    std::size_t fields_{0};
+    std::uint32_t line_at_{0};  // where the first line that is not checked yet begins
+    std::uint32_t searched_{0}; // no LF between line_at_ and here
+    std::uint32_t fields_{0};
+    Parser::Role role_;
     bool started_{false}; // the start line was checked
 };
 

@@ -57,7 +57,7 @@ public:
         exchange.on_client_gone([&node] { node.close(); });
         co_await answer_body(exchange, node);
         exchange.on_client_gone(nullptr);
-        pool_.give_back(target_, std::move(taken->connection));
+        pool_.give_back(std::move(taken->connection));
     }
 
 private:

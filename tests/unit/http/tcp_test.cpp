@@ -103,7 +103,7 @@ struct Relay {
         }
         (void)co_await exchange.end();
         exchange.on_client_gone(nullptr);
-        pool.give_back(node, std::move(taken->connection));
+        pool.give_back(std::move(taken->connection));
     }
 
     static net::Task<bool> send(ServerExchange& exchange, ClientConnection& connection)
