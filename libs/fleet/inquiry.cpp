@@ -100,6 +100,7 @@ void Membership::answered(NodeRecord& node, const NodeConfirmed& event, Step& st
     if (node.liveness == Liveness::alive || node.liveness == Liveness::suspect) {
         node.confirm_failures = 0; // else when its API answered too: revive()
     }
+    node.polls_open = 0;
     node.last_seen = step.now;
     node.latency = event.round_trip;
     if (node.move) {
@@ -107,6 +108,9 @@ void Membership::answered(NodeRecord& node, const NodeConfirmed& event, Step& st
         node.move->old_boot = event.not_modified ? node.boot_id : event.facts.boot_id;
     }
     const auto boot_before = node.boot_id;
+    if (!event.not_modified && (!node.ever_confirmed || event.facts.boot_id != boot_before)) {
+        displace_others(node, step);
+    }
     if (!event.not_modified) {
         adopt(node, std::make_shared<const NodeFacts>(event.facts), step);
     }
@@ -298,6 +302,10 @@ void Membership::not_answered(NodeRecord& node, base::Errc why, const std::strin
         become(node, Liveness::unreachable, reason, step); // it is no member, or not any more
         return;
     }
+    if (why == base::Errc::conflict && node.liveness != Liveness::verifying && node.liveness != Liveness::unreachable) {
+        displaced(node, step);
+        return;
+    }
     switch (node.liveness) {
     case Liveness::verifying:
         if (node.saved && node.confirm_failures < timing::saved_tries_max) {
@@ -317,6 +325,27 @@ void Membership::not_answered(NodeRecord& node, base::Errc why, const std::strin
             probe(node, true, step); // the agent may be down without its Ollama
         }
         break;
+    }
+}
+
+/// Another agent lives at its address now: what is sent there, and deleted there, would be sent to somebody else.
+void Membership::displaced(NodeRecord& node, Step& step)
+{
+    node.timers.confirm = never;
+    if (node.liveness != Liveness::gone) {
+        become(node, Liveness::gone, "another node answers at " + node.agent.text(), step);
+    }
+}
+
+/// It has just answered at its address, for the first time or in a new life: whoever else was said to be there is not.
+void Membership::displace_others(const NodeRecord& node, Step& step)
+{
+    for (auto& [id, other] : nodes_.all()) {
+        if (&other != &node && !other.is_static() && other.agent == node.agent
+            && (other.liveness == Liveness::alive || other.liveness == Liveness::suspect)) {
+            displaced(other, step);
+            rearm(other, step);
+        }
     }
 }
 

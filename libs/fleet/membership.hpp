@@ -115,6 +115,8 @@ private:
     void tcp_failed_again(NodeRecord& node, base::Errc why, Step& step);
     void fault(NodeRecord& node, std::string reason, Step& step);
     void refute(NodeRecord& node, Step& step);
+    void displaced(NodeRecord& node, Step& step);
+    void displace_others(const NodeRecord& node, Step& step);
     static int beats_lacking(NodeRecord& node, base::Instant now);
     static void note_flap(NodeRecord& node, base::Instant now);
     static void let_back(NodeRecord& node, base::Instant now);

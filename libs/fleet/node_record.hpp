@@ -186,6 +186,7 @@ struct NodeRecord {
     base::Instant probe_started{};
     std::optional<bool> probe_connected{};
     base::Instant tcp_only_limit{never};
+    int polls_open{0}; ///< tcp_only: polls in a row that nobody answered
     base::Instant doubt_confirmed_at{};
     base::Instant next_move_at{}; ///< a claim of another address is looked into so often
     base::Instant full_polled_at{};

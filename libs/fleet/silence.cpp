@@ -82,9 +82,10 @@ void Membership::verdict(NodeRecord& node, Step& step)
     } else if (node.verify == Verify::silence) {
         set_verify(node, Verify::tcp_only);
         node.tcp_only_limit = node.last_beat + timing::udp_silence_max;
-        node.timers.poll = step.now + timing::http_poll;
+        node.polls_open = 0;
         node.liveness_reason = "TCP answers, announcements do not arrive";
         settle_state(node, step);
+        poll_by_http(node, step);
     }
 }
 
@@ -117,7 +118,8 @@ void Membership::tcp_failed_again(NodeRecord& node, base::Errc why, Step& step)
     }
 }
 
-/// Each second while only TCP answers: the document over HTTP, for as long as udp_silence_max.
+/// Each second while only TCP answers: the document over HTTP, for as long as udp_silence_max. That something accepts
+/// connections says little: the kernel does so for an agent that is frozen, and with it every request at its gateway.
 void Membership::poll_by_http(NodeRecord& node, Step& step)
 {
     if (node.liveness != Liveness::alive || node.verify != Verify::tcp_only) {
@@ -131,6 +133,11 @@ void Membership::poll_by_http(NodeRecord& node, Step& step)
         silent(node, "silent: neither UDP nor TCP answers", step);
         return;
     }
+    if (node.facts->gateway && node.polls_open >= timing::polls_open_max) {
+        silent(node, "silent: it accepts connections and answers nothing", step);
+        return;
+    }
+    ++node.polls_open;
     node.timers.poll = step.now + timing::http_poll;
     fetch(node, step);
 }

@@ -15,6 +15,7 @@ inline constexpr std::array<base::Duration, 2> hedges{120ms, 200ms}; ///< a lost
 inline constexpr base::Duration answer_limit{5s};          ///< an asked-for answer that never came has failed
 inline constexpr base::Duration udp_silence_max{30s};      ///< TCP alone keeps a node for this long
 inline constexpr base::Duration http_poll{1s};             ///< while it does
+inline constexpr int polls_open_max{2};                    ///< unanswered in a row: it is as good as silent
 inline constexpr base::Duration gone_min{10s};             ///< suspect to gone: 10 intervals, at least this
 inline constexpr base::Duration forget_after{std::chrono::hours{24}};
 inline constexpr base::Duration flap_window{60s};

@@ -101,7 +101,7 @@ void World::deliver(Box& box, std::uint32_t seq)
 {
     const int copies = duplicates > 0 && rng_.chance(duplicates) ? 2 : 1;
     for (int i = 0; i < copies; ++i) {
-        if (!box.cabled || !box.udp || lost()) {
+        if (!box.cabled || !box.udp || box.frozen || lost()) {
             continue;
         }
         auto seen = datagram(box);
@@ -445,12 +445,13 @@ std::size_t World::online() { return snapshot()->routable().size(); }
 
 Box* World::box_at(const base::Endpoint& endpoint, bool api)
 {
+    Box* found = nullptr; // of several that had the address one after the other, whoever is there
     for (auto& [id, box] : boxes_) {
-        if ((api ? box->api() : box->agent) == endpoint) {
-            return box.get();
+        if ((api ? box->api() : box->agent) == endpoint && (found == nullptr || box->running)) {
+            found = box.get();
         }
     }
-    return nullptr;
+    return found;
 }
 
 /// Nothing when it connected, else why not. A lost SYN is a timeout: its repetition comes after a second.
@@ -512,8 +513,9 @@ void World::act_confirm(const Confirm& confirm)
             return;
         }
         const auto* box = box_at(confirm.agent, false);
-        const auto failed = box != nullptr && (box->id != confirm.id || box->stranger) ? std::optional{base::Errc::malformed}
-                                                                   : connect(box, false);
+        const auto failed = box != nullptr && (box->id != confirm.id || box->stranger) ? std::optional{base::Errc::conflict}
+            : box != nullptr && box->frozen                                                  ? std::optional{base::Errc::timed_out}
+                                                                                             : connect(box, false);
         if (!failed && !box->member) {
             at(latency, [this, confirm, life] {
                 if (life == life_) {

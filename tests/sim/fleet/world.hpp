@@ -37,6 +37,7 @@ struct Box {
     bool running{true};   ///< the agent process
     bool ollama{true};    ///< with the gateway off, or plain: the API port accepts
     bool speaks_ollama{true}; ///< false: whatever listens at its API, GET /api/version is not answered as Ollama does
+    bool frozen{false};   ///< SIGSTOP: its kernel accepts connections, nobody answers or announces
     bool cabled{true};    ///< false: partitioned, nothing passes either way
     bool udp{true};       ///< false: datagrams are filtered
     bool stranger{false}; ///< who answers at its address is not it

@@ -175,6 +175,37 @@ TEST_CASE("a node is routable only in the announced states ready and busy")
     becomes(AnnouncedState::other, NodeState::draining);
 }
 
+TEST_CASE("an id whose address was given to another node is away as soon as that one is known")
+{
+    World world{47};
+    auto& old = world.add_box("old", {"m"});
+    world.start(old);
+    world.run_for(5s);
+    auto& fresh = world.add_box("fresh", {"n"});
+    fresh.agent = old.agent;
+    world.kill(old);
+    world.start(fresh);
+    REQUIRE(world.run_until([&] { return world.state(fresh) == NodeState::online; }, 1s));
+    CHECK(world.state(old) == NodeState::offline);
+    CHECK(world.reason(old) == "another node answers at " + old.agent.text());
+    CHECK(world.where("m") != "old");
+    old.agent = {base::IpAddress::v4({10, 9, 9, 9}), 11436}; // it has another address now
+    world.restart(old);
+    CHECK(world.run_until([&] { return world.online() == 2; }, 2s));
+    CHECK(world.where("m") == "old");
+}
+
+TEST_CASE("an id at whose address another one answers is away even if that one never announces")
+{
+    World world{48};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(5s);
+    box.udp = false; // from now on somebody else, who does not announce, has its address
+    box.stranger = true;
+    CHECK(world.run_until([&] { return world.state(box) == NodeState::offline; }, 4s));
+}
+
 TEST_CASE("a node whose Ollama comes and goes must show ever more beats before it is used again")
 {
     World world{46};

@@ -62,6 +62,38 @@ TEST_CASE("work at a host that vanished is given up within two and a half second
     }
 }
 
+TEST_CASE("an agent that is frozen is out within five seconds, although its kernel accepts connections, and its work is given up")
+{
+    World world{12};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(5s);
+    const auto pending = world.lease(world.ask("m"));
+    world.send_announcement(box);
+    box.frozen = true;
+    const auto froze = world.now();
+    REQUIRE(world.run_until([&] { return !world.lost_hosts.empty(); }, 10s));
+    CHECK(world.now() - froze < 5s);
+    CHECK(world.state(box) == NodeState::suspect);
+    world.finish(pending.id, Result::broken);
+    CHECK(world.where("m") == "waits");
+    box.frozen = false;
+    world.send_announcement(box);
+    CHECK(world.run_until([&] { return world.online() == 1; }, 2s));
+}
+
+TEST_CASE("a node whose datagrams are filtered is kept while it answers polls")
+{
+    World world{13};
+    auto& box = world.add_box("a", {"m"});
+    world.start(box);
+    world.run_for(5s);
+    box.udp = false;
+    world.run_for(20s);
+    CHECK(world.state(box) == NodeState::online);
+    CHECK(world.lost_hosts.empty());
+}
+
 TEST_CASE("work at a node that is merely suspect is left alone")
 {
     World world{2};
