@@ -103,6 +103,7 @@ void Catalog::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, St
 {
     const bool restarted = node.facts->boot_id != facts->boot_id;
     node.facts = std::move(facts);
+    node.list_doubted = false;
     node.hardware = hardware_of(*node.facts);
     for (auto& [key, model] : node.models) {
         model.listed = false;
@@ -148,6 +149,7 @@ void Catalog::mark_missing(NodeRecord& node, const std::string& key, Step& step)
     const auto at = node.models.find(key);
     if (at != node.models.end() && at->second.held()) {
         at->second.missing = true;
+        node.list_doubted = true;
         remove_holder(node, key, step);
     }
 }

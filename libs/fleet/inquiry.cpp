@@ -37,7 +37,8 @@ std::shared_ptr<const Manner> pinned(const base::Endpoint& api, const std::optio
 /// or of a boot, whose document we never saw: then there is nothing that could be unchanged.
 void Membership::ask(NodeRecord& node, base::Duration delay, Step& step, bool if_changed)
 {
-    const bool have = if_changed && node.ever_confirmed && node.facts->boot_id == node.boot_id && !node.facts_cut;
+    const bool have = if_changed && node.ever_confirmed && node.facts->boot_id == node.boot_id && !node.facts_cut
+        && !node.list_doubted;
     node.confirm_out = true;
     node.timers.confirm = never;
     node.timers.confirm_limit = step.now + delay + timing::answer_limit;

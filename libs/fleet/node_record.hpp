@@ -159,6 +159,7 @@ struct NodeRecord {
     bool drained_by_operator{false};
     bool waits{false};        ///< for a human's approval
     bool told_waiting{false};
+    bool list_doubted{false}; ///< a model of it was not there: it is read again even if it says that nothing changed
     bool facts_cut{false};    ///< it waited when it told them: its models were left out
     std::shared_ptr<const std::string> proof{};
     bool ever_confirmed{false};

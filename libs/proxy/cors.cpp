@@ -15,7 +15,7 @@ constexpr std::string_view headers =
     "X-Stainless-Os,X-Stainless-Package-Version,X-Stainless-Poll-Helper,X-Stainless-Retry-Count,"
     "X-Stainless-Runtime,X-Stainless-Runtime-Version,X-Stainless-Timeout,"
     "X-Herd-Node,X-Herd-Label,X-Herd-Session,X-Herd-Priority,X-Herd-Tags,X-Herd-Fallback-Models,"
-    "X-Herd-Deadline,X-Request-Id";
+    "X-Herd-Deadline,X-Herd-Allow-Cloud,X-OllamaFlow-Label,X-Request-Id";
 constexpr std::string_view exposed = "X-Herd-Request-Id,X-Herd-Node,X-Herd-Model,X-Herd-Retries,X-Herd-Queue-Ms";
 
 std::string_view origin_of(const http::RequestHead& head) { return head.fields.find("Origin").value_or(""); }

@@ -196,6 +196,7 @@ Decision Exchange::judge() const
     facts.made_by = looks_failed(facts.status) ? made_by(attempt_.head.fields) : MadeBy::ollama;
     facts.body = attempt_.failure_text;
     facts.names_model = names_model_;
+    facts.as_listed = is_spelled(model_written_, record_.model);
     facts.replayable = route_.replayable;
     facts.body_kept = !streamed_;
     facts.reused = attempt_.reused;

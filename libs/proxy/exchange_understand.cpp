@@ -98,14 +98,15 @@ Exchange::Next Exchange::understand()
     const bool any_will_do = reading.then == Reading::Then::any
                              || (reading.then == Reading::Then::refuse && route_.handling == Handling::create
                                  && !peek_.empty && !peek_.broken);
+    const bool unseen = streamed_ && seen.readable && seen.name.empty() && peek_.model_or_name().empty();
+    if ((reading.then == Reading::Then::refuse || any_will_do) && unseen) { // it may stand behind what was read
+        client_.close_after();
+        return refused({413, "too_large", "no model is named in the first part of so large a request"});
+    }
     if (reading.then == Reading::Then::refuse && !any_will_do) {
         return refused(std::move(reading.problem));
     }
     if (any_will_do) {
-        if (streamed_ && seen.readable) {
-            client_.close_after();
-            return refused({413, "too_large", "no model is named in the first part of so large a request"});
-        }
         ask_anyone();
         return Next::ask;
     }

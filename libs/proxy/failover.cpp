@@ -87,6 +87,9 @@ Decision decide(const AttemptFacts& facts)
         if (!facts.names_model) {
             return {}; // a blob, or a row of some list: the node's word is the answer
         }
+        if (facts.json && !facts.as_listed) {
+            return {}; // it may be the spelling that is not there; the model is, for everybody else
+        }
         decision.result = facts.json ? Result::model_missing : Result::route_missing;
         decision.reason = facts.json ? "the model is not there" : "its Ollama does not know the route";
     } else if (is_too_busy(facts)) {

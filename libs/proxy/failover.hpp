@@ -35,6 +35,7 @@ struct AttemptFacts {
     MadeBy made_by{MadeBy::ollama};    ///< the answer
     std::string_view body{};           ///< its beginning, of answers that looks_failed()
     bool names_model{false};           ///< the request was sent there because the catalog lists the model
+    bool as_listed{true};              ///< and spells it as the catalog does: some routes of Ollama tell spellings apart
     bool replayable{false};            ///< the route may be repeated although work may have begun
     bool body_kept{true};              ///< the request's body is still there to be sent
     bool reused{false};                ///< the connection had served before: it may have been stale

@@ -105,7 +105,7 @@ private:
             const char c = text_[at_];
             if (c == '{' || c == '[') {
                 if (stack_.size() >= depth_max) {
-                    fault_ = "exceeded max depth";
+                    fault_ = "invalid character " + quote(c) + " exceeded max depth";
                     return;
                 }
                 ++at_;

@@ -151,6 +151,11 @@ bool has_extensions(const http::Fields& fields)
 
 } // namespace
 
+bool is_spelled(std::string_view text, std::string_view listed)
+{
+    return listed == text || (listed.starts_with(text) && listed.substr(text.size()) == ":latest");
+}
+
 const std::string& as_listed(const fleet::Snapshot& snapshot, const std::string& key, const std::string& otherwise)
 {
     const auto holders = snapshot.models.find(key);

@@ -53,6 +53,8 @@ struct ModelReference {
 /// Errors: Ollama's own words for no name, a bad name, or both :local and :cloud.
 [[nodiscard]] std::expected<ModelReference, Problem> read_model(std::string_view text, const Route& route);
 
+/// Whether `text` is that listed name to the letter, but for ":latest", which every route adds.
+[[nodiscard]] bool is_spelled(std::string_view text, std::string_view listed);
 /// The model of that key as a node spells it, or `otherwise`. Names are equal whatever their case: records, sums and
 /// metrics tell models apart by this. Lives as long as both.
 [[nodiscard]] const std::string& as_listed(const fleet::Snapshot& snapshot, const std::string& key, const std::string& otherwise);

@@ -148,27 +148,45 @@ bool has_event(std::string_view text, std::string_view type)
     return text.rfind(quoted_type) != text.npos || text.rfind(event) != text.npos;
 }
 
-TailEnd sse_end(std::string_view text, StreamKind kind)
+TailEnd response_end(std::string_view text)
 {
-    const auto body = without_line_ends(text);
-    const auto last_event = body.rfind("\n\n");
-    const auto event = last_event == body.npos ? body : body.substr(last_event + 2);
+    if (has_event(text, "response.failed")) {
+        return TailEnd::error;
+    }
+    return has_event(text, "response.completed") || has_event(text, "response.incomplete") ? TailEnd::proper : TailEnd::open;
+}
+
+/// The last event that is no comment, and what is before it.
+std::string_view last_event_of(std::string_view& body)
+{
+    for (;;) {
+        body = without_line_ends(body);
+        const auto before = body.rfind("\n\n");
+        const auto event = before == body.npos ? body : body.substr(before + 2);
+        if (!event.starts_with(':') || before == body.npos) {
+            return event;
+        }
+        body = body.substr(0, before);
+    }
+}
+
+/// `noted`: the end that an event told whose beginning may be gone.
+TailEnd sse_end(std::string_view text, StreamKind kind, TailEnd noted)
+{
+    auto body = text;
+    const auto event = last_event_of(body);
     if (event.starts_with("event: error\n") || event.starts_with("data: {\"error\"")) {
         return TailEnd::error;
     }
-    if (!text.ends_with("\n\n") && !text.ends_with("\r\n\r\n")) {
+    const bool done = body.ends_with("data: [DONE]") || body.ends_with("data:[DONE]");
+    const bool whole = text.ends_with("\n\n") || text.ends_with("\r\n\r\n") || (done && text.ends_with('\n'));
+    if (!whole) {
         return TailEnd::open;
     }
     switch (kind) {
-    case StreamKind::sse_done:
-        return body.ends_with("data: [DONE]") || body.ends_with("data:[DONE]") ? TailEnd::proper : TailEnd::open;
+    case StreamKind::sse_done: return done ? TailEnd::proper : TailEnd::open;
     case StreamKind::sse_message: return has_event(event, "message_stop") ? TailEnd::proper : TailEnd::open;
-    case StreamKind::sse_response:
-        if (has_event(event, "response.failed")) {
-            return TailEnd::error;
-        }
-        return has_event(event, "response.completed") || has_event(event, "response.incomplete") ? TailEnd::proper
-                                                                                               : TailEnd::open;
+    case StreamKind::sse_response: return noted == TailEnd::open ? response_end(event) : noted;
     default: return TailEnd::proper;
     }
 }
@@ -201,8 +219,30 @@ void StreamTail::feed(std::span<const std::string_view> pieces)
             all_ = false;
             ++ordinary_count_;
         } else {
+            if (expected_ == StreamKind::sse_response) {
+                note_last_event(piece);
+            }
             keep(piece);
         }
+    }
+}
+
+/// The last event of such a stream repeats the whole answer, and not every server says at its end what it is.
+void StreamTail::note_last_event(std::string_view piece)
+{
+    constexpr std::size_t mark_bytes_max = 32;
+    const auto note = [this](std::string_view where) {
+        const auto told = response_end(where);
+        last_event_ = told == TailEnd::open ? last_event_ : told;
+    };
+    note(piece);
+    if (!kept_.empty()) { // a mark that lies in two pieces
+        std::array<char, 2 * mark_bytes_max> seam{};
+        const auto left = std::min(kept_.size(), mark_bytes_max);
+        const auto right = std::min(piece.size(), mark_bytes_max);
+        std::copy_n(kept_.end() - static_cast<std::ptrdiff_t>(left), left, seam.begin());
+        std::copy_n(piece.begin(), right, seam.begin() + static_cast<std::ptrdiff_t>(left));
+        note({seam.data(), left + right});
     }
 }
 
@@ -215,6 +255,9 @@ void StreamTail::feed_whole(std::span<const std::string_view> pieces)
         return;
     }
     const auto piece = pieces.front();
+    if (expected_ == StreamKind::sse_response) {
+        note_last_event(piece);
+    }
     bytes_ = piece.size();
     all_ = piece.size() <= kept_max;
     whole_ = piece.substr(piece.size() - std::min(piece.size(), kept_max));
@@ -256,7 +299,7 @@ TailEnd StreamTail::end(StreamKind kind) const
         const auto line = last_line(text(), all_, whole);
         return ndjson_end(line, whole, kind);
     }
-    default: return sse_end(text(), kind);
+    default: return sse_end(text(), kind, last_event_);
     }
 }
 

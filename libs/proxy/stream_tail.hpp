@@ -49,6 +49,7 @@ public:
 
 private:
     void keep(std::string_view piece);
+    void note_last_event(std::string_view piece);
 
     static constexpr std::size_t kept_max = 2048;
     std::string kept_;
@@ -56,6 +57,7 @@ private:
     std::uint64_t bytes_{0};
     std::int64_t ordinary_count_{0};
     StreamKind expected_{StreamKind::none};
+    TailEnd last_event_{TailEnd::open}; ///< of sse_response: such an event began, and may be longer than what is kept
     bool all_{true}; ///< kept_ begins where the payload began
 };
 

@@ -222,6 +222,17 @@ TEST_CASE("a 404 against the catalog corrects the catalog, and the list is read 
     CHECK(world.state(a) == NodeState::online);
 }
 
+TEST_CASE("a 404 for a model that is there all the same is forgotten when the unchanged list was read again")
+{
+    World world{14};
+    auto& a = world.add_box("a", {"m"});
+    world.start(a);
+    world.run_for(2s);
+    world.finish(world.lease(world.ask("m")).id, Result::model_missing);
+    world.run_for(20ms);
+    CHECK(world.where("m") == "a");
+}
+
 TEST_CASE("lists read afresh by the proxy count at once")
 {
     World world{13};

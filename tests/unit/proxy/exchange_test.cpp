@@ -548,6 +548,20 @@ TEST_CASE("a body too long to be kept is streamed once, without failover")
     CHECK(w.node(1).seen.empty());
 }
 
+TEST_CASE("a long body that names its model behind what is kept is refused for that, in every dialect")
+{
+    World w(1, {.replay_body = 1000});
+    const auto behind = R"({"prompt":")" + std::string(50000, 'x') + R"(","model":"m"})";
+    for (const std::string path : {"/api/chat", "/api/generate", "/api/embed", "/v1/chat/completions"}) {
+        CAPTURE(path);
+        const auto got = w.post(path, behind);
+        CHECK(starts(got, "413"));
+        CHECK(got.find("no model is named in the first part of so large a request") != got.npos);
+        w.connect();
+    }
+    CHECK(w.node(0).seen.empty());
+}
+
 TEST_CASE("bodies are kept only as far as the whole process may")
 {
     World w(2, {.replay_total = 1000});

@@ -1,4 +1,5 @@
 #include "proxy/failover.hpp"
+#include "proxy/profile.hpp"
 #include "support/catch.hpp"
 
 using namespace herd;
@@ -121,6 +122,20 @@ TEST_CASE("404 against the catalog is the node's mistake; text means the route i
     blob.names_model = false;
     CHECK(decide(blob).verdict == Verdict::pass);
     CHECK(decide(blob).result == Result::served);
+}
+
+TEST_CASE("404 for a spelling that is not the listed one says nothing of the model")
+{
+    auto facts = answered(404);
+    facts.as_listed = false;
+    CHECK(decide(facts).verdict == Verdict::pass);
+    CHECK(decide(facts).result == Result::served);
+    CHECK(is_spelled("tiny:latest", "tiny:latest"));
+    CHECK(is_spelled("tiny", "tiny:latest"));
+    CHECK_FALSE(is_spelled("Tiny", "tiny:latest"));
+    CHECK_FALSE(is_spelled(" tiny ", "tiny:latest"));
+    CHECK_FALSE(is_spelled("tiny:local", "tiny:latest"));
+    CHECK_FALSE(is_spelled("tin", "tiny:latest"));
 }
 
 TEST_CASE("an error of an agent's gateway is nobody's answer: another node, or an error of our own")

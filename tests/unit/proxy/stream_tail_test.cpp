@@ -80,6 +80,44 @@ TEST_CASE("event streams end with their own last events")
     CHECK(end_of("anything", none) == TailEnd::proper);
 }
 
+TEST_CASE("a last event that is longer than what is kept is known by its beginning")
+{
+    for (const std::string type : {"completed", "incomplete", "failed"}) {
+        const auto expected = type == "failed" ? TailEnd::error : TailEnd::proper;
+        for (const bool named : {true, false}) {
+            const auto text = "event: response.created\ndata: {\"type\":\"response.created\"}\n\n"
+                + (named ? "event: response." + type + "\ndata: {\"x\":\"" : "data: {\"type\":\"response." + type + "\",\"x\":\"")
+                + std::string(5000, 'y') + "\"}\n\n";
+            for (const std::size_t step : {1UL, 7UL, 40UL, 1000UL, 2048UL, 100000UL}) {
+                for (const std::string_view after : {"", "data: [DONE]\n\n", ": bye\n\n"}) {
+                    CAPTURE(type, named, step, after);
+                    StreamTail tail;
+                    tail.expect(StreamKind::sse_response);
+                    for (std::string_view left = text; !left.empty(); left.remove_prefix(std::min(step, left.size()))) {
+                        const std::array piece{left.substr(0, step)};
+                        tail.feed(piece);
+                    }
+                    const std::array last{after};
+                    tail.feed(last);
+                    CHECK(tail.end(StreamKind::sse_response) == expected);
+                }
+            }
+            StreamTail at_once;
+            at_once.expect(StreamKind::sse_response);
+            const std::array all{std::string_view(text)};
+            at_once.feed_whole(all);
+            CHECK(at_once.end(StreamKind::sse_response) == expected);
+            StreamTail cut;
+            cut.expect(StreamKind::sse_response);
+            const std::array most{std::string_view(text).substr(0, text.size() - 9)};
+            cut.feed(most);
+            CHECK(cut.end(StreamKind::sse_response) == TailEnd::open);
+        }
+    }
+    CHECK(end_of("data: {}\n\ndata: [DONE]\n", StreamKind::sse_done) == TailEnd::proper);
+    CHECK(end_of("data: {}\n\ndata: [DONE]\n\n: bye\n\n", StreamKind::sse_done) == TailEnd::proper);
+}
+
 TEST_CASE("why an answer ended is told in the node's own word, in every dialect")
 {
     CHECK(fed("{\"done\":true,\"done_reason\":\"length\",\"total_duration\":1,\"eval_count\":2}\n").told().done_reason == "length");
