@@ -40,13 +40,19 @@ Backend::Backend(net::Loop& loop, net::Network& network, http::Pool& pool, Backe
       on_change_(std::move(on_change)),
       timer_(loop),
       wake_(loop),
+      version_timer_(loop),
+      version_wake_(loop),
       tasks_(loop, "backend")
 {
 }
 
 Backend::~Backend() = default;
 
-void Backend::start() { tasks_.spawn("run", run()); }
+void Backend::start()
+{
+    tasks_.spawn("run", run());
+    tasks_.spawn("watch_version", watch_version());
+}
 
 net::Task<void> Backend::stop()
 {
@@ -55,7 +61,9 @@ net::Task<void> Backend::stop()
         canary_->close();
     }
     timer_.cancel();
+    version_timer_.cancel();
     wake_.notify();
+    version_wake_.notify();
     tasks_.cancel();
     co_await tasks_.join();
     canary_.reset();
@@ -78,6 +86,7 @@ void Backend::suspect()
     look_at_ = loop_.now();
     version_at_ = loop_.now();
     wake_.notify();
+    version_wake_.notify();
 }
 
 net::Task<void> Backend::run()
@@ -87,7 +96,9 @@ net::Task<void> Backend::run()
         if (stopping_) {
             break;
         }
-        timer_.call_at(next_due(), [this] { wake_.notify(); });
+        if (const auto due = next_due(); due != base::Instant::max()) {
+            timer_.call_at(due, [this] { wake_.notify(); });
+        }
         co_await wake_.wait();
         timer_.cancel();
     }
@@ -99,10 +110,28 @@ base::Instant Backend::next_due() const
         return look_at_;
     }
     if (view_.state != BackendState::up) {
-        return version_at_;
+        return base::Instant::max(); // watch_version() tells
     }
-    const auto lists = std::min({version_at_, loaded_at_, models_at_});
+    const auto lists = std::min(loaded_at_, models_at_);
     return without_cache() != nullptr ? std::min(lists, caches_at_) : lists;
+}
+
+/// Each second: does it still live? Beside whatever else is asked, for a list that nobody answers is waited for ten times
+/// as long.
+net::Task<void> Backend::watch_version()
+{
+    while (!stopping_) {
+        const bool there = inspected_ && canary_ && canary_->is_open();
+        if (there && loop_.now() >= version_at_) {
+            co_await ask_version();
+            continue;
+        }
+        if (there) {
+            version_timer_.call_at(version_at_, [this] { version_wake_.notify(); });
+        }
+        co_await version_wake_.wait();
+        version_timer_.cancel();
+    }
 }
 
 /// Does what is due, one thing after the other.
@@ -117,9 +146,6 @@ net::Task<void> Backend::step()
             co_await inspect();
         }
         co_return;
-    }
-    if (loop_.now() >= version_at_) {
-        co_await ask_version();
     }
     if (view_.state == BackendState::up && !stopping_ && loop_.now() >= loaded_at_) {
         const bool news = co_await ask_loaded();
@@ -204,7 +230,6 @@ net::Task<void> Backend::inspect()
         fall(BackendState::refused, *loop_reason);
         co_return;
     }
-    inspected_ = true;
     hangs_ = 0;
     // The lists come first, so that the first READY tells what is there.
     (void)co_await ask_loaded();
@@ -214,9 +239,9 @@ net::Task<void> Backend::inspect()
     for (int i = 0; i < shown_first && without_cache() != nullptr && !stopping_; ++i) {
         (void)co_await ask_cache(); // so few do not keep a herd waiting; the others follow
     }
-    if (!stopping_) {
-        co_await ask_version();
-    }
+    inspected_ = true;
+    version_at_ = loop_.now();
+    version_wake_.notify();
 }
 
 /// A sentence when the backend must not be used, empty when it may; an error when it does not answer.
@@ -289,6 +314,7 @@ void Backend::take_version(std::string version)
     view_.reason.clear();
     view_.version = std::move(version);
     if (!was_up) {
+        wake_.notify(); // the lists are asked for again
         log::info("backend", "backend_up", {{"url", options_.url.text()}, {"version", view_.version}});
     }
     on_change_();

@@ -87,6 +87,7 @@ private:
     net::Task<void> run();
     net::Task<void> step();
     net::Task<bool> connect_canary();
+    net::Task<void> watch_version();
     net::Task<void> inspect();
     net::Task<base::Result<std::string>> find_loop(base::Endpoint at);
     net::Task<void> ask_version();
@@ -123,6 +124,8 @@ private:
     std::map<std::string, base::Bytes> caches_; ///< by digest: KV bytes per token, 0 when the metadata do not tell
     net::Timer timer_;
     net::Event wake_;
+    net::Timer version_timer_;
+    net::Event version_wake_;
     net::TaskGroup tasks_;
     bool stopping_{false};
 };

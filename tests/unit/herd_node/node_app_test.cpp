@@ -287,6 +287,22 @@ TEST_CASE("an Ollama that hangs counts as down after two silent seconds, and com
     CHECK(world.state() == discovery::State::ready);
 }
 
+TEST_CASE("an Ollama that hangs is noticed whatever was being asked when it froze")
+{
+    for (const auto phase : {1900ms, 2000ms, 2100ms, 2600ms, 3900ms, 30'000ms}) {
+        CAPTURE(phase.count());
+        World world;
+        world.start_node();
+        world.run_for(phase);
+        world.ollama->silent = true;
+        world.run_for(3s);
+        CHECK(world.state() == discovery::State::backend_down);
+        world.ollama->silent = false;
+        world.run_for(2s);
+        CHECK(world.state() == discovery::State::ready);
+    }
+}
+
 TEST_CASE("an Ollana proxy, a herd-node and a herd are refused with a sentence, and watched for a cure")
 {
     for (const int which : {0, 1, 2, 3}) {
