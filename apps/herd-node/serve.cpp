@@ -139,6 +139,7 @@ public:
         handlers.now = [&] { app_.hurry(); };
         handlers.reload = [&] {
             notifier.reloading();
+            startup.reopen_stderr(); // log rotation: the log itself follows
             reload(app_, serve_);
             notifier.ready("serving");
         };

@@ -12,6 +12,7 @@ namespace herd::app {
 namespace {
 constexpr base::Duration lateness_interval = std::chrono::milliseconds{500};
 constexpr base::Duration lateness_alarm = std::chrono::milliseconds{250};
+constexpr base::Duration last_words = std::chrono::milliseconds{300}; // what "now" leaves for telling clients
 } // namespace
 
 HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticator authenticator,
@@ -359,8 +360,29 @@ void HerdApp::request_stop()
 void HerdApp::stop_now()
 {
     stopping_ = true;
+    if (std::exchange(hurried_, true)) {
+        leave();
+        return;
+    }
+    for (const auto& relay : relays_) {
+        relay->loop().dispatch([&unit = *relay] { unit.cut_short(); });
+    }
+    lateness_timer_->call_after(last_words, [this] { leave(); });
+}
+
+/// Whoever is in the middle of something stays there.
+void HerdApp::leave()
+{
     stopped_now_ = true;
+    save_last();
     main_loop().stop();
+}
+
+void HerdApp::save_last()
+{
+    pool_->save_last();
+    rates_->save_last();
+    keys_->save_last();
 }
 
 net::Task<void> HerdApp::shut_down()
@@ -396,9 +418,7 @@ net::Task<void> HerdApp::shut_down()
     co_await scout_->stop();
     fleet_->stop();
     lateness_timer_->cancel();
-    pool_->save_last();
-    rates_->save_last();
-    keys_->save_last();
+    save_last();
     loop.stop();
 }
 

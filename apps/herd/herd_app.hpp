@@ -64,7 +64,8 @@ public:
     void run();
     /// Drain: no new connections, LEAVE, streams finish. Called twice: now.
     void request_stop();
-    /// Ends without waiting for streams.
+    /// Ends without waiting for streams: their clients are told, if they listen, and their records are kept. Called again:
+    /// without even that.
     void stop_now();
     /// Streams were cut off by stop_now(): tasks are still in the middle of something.
     [[nodiscard]] bool stopped_now() const { return stopped_now_; }
@@ -80,6 +81,8 @@ private:
     void heard(const discovery::Sighting& sighting);
     void watch_lateness();
     net::Task<void> shut_down();
+    void leave();
+    void save_last();
     base::Result<void> reload();
     base::Result<void> apply_options(ServeOptions fresh);
     net::Task<std::string> config_from(net::Loop& asker);
@@ -154,6 +157,7 @@ private:
     std::vector<base::Endpoint> listening_; // as bound
     bool ollana_port_{false};               // our datagrams leave from UDP 11436
     bool stopping_{false};
+    bool hurried_{false};
     bool stopped_now_{false};
 };
 

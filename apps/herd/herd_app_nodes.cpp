@@ -44,6 +44,9 @@ net::Task<PolicyAnswer> HerdApp::remove_node_from(net::Loop& asker, fleet::NodeI
             return base::fail(base::Errc::conflict);
         }
         scout_->remove_static(id);
+        if (beacon_) {
+            beacon_->herd().forget(id); // its place under [limits] nodes is free at once
+        }
         return {};
     };
     const auto written = co_await pool_->change(asker, std::move(leave));

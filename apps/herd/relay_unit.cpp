@@ -104,11 +104,18 @@ void RelayUnit::drain(base::Instant deadline, net::Callback done)
     tasks_.spawn("drain", drain_and_tell(deadline, std::move(done)));
 }
 
+/// What is not done by then is ended as an operator would end it: the client is told, the record does not blame it.
+/// Who does not read that either is cut off.
 net::Task<void> RelayUnit::drain_and_tell(base::Instant deadline, net::Callback done)
 {
-    co_await server_.drain(deadline);
+    net::Timer grace(loop_);
+    grace.call_at(deadline, [this] { cut_short(); });
+    co_await server_.drain(deadline + last_words);
+    grace.cancel();
     done();
 }
+
+void RelayUnit::cut_short() { proxy_.cancel_all("herd was stopped"); }
 
 void RelayUnit::set_options(std::shared_ptr<const proxy::ProxyOptions> options, std::shared_ptr<const admin::GateRules> gate)
 {

@@ -47,6 +47,8 @@ public:
     [[nodiscard]] base::Result<void> listen(net::BoundSocket socket);
     /// Stops accepting, lets exchanges finish until `deadline`, then calls `done` on this loop.
     void drain(base::Instant deadline, net::Callback done);
+    /// What still runs ends now, told to its clients.
+    void cut_short();
     void set_options(std::shared_ptr<const proxy::ProxyOptions> options, std::shared_ptr<const admin::GateRules> gate);
     /// From the next request on; an older generation than the one in force changes nothing.
     void set_access(keys::Published published);
@@ -67,6 +69,7 @@ public:
 private:
     static constexpr std::size_t in_flight_most = 1000;
     static constexpr std::size_t stuck_most = 64;
+    static constexpr base::Duration last_words = std::chrono::seconds{1}; ///< to tell clients that their answers end
 
     net::Task<void> handle(http::ServerExchange& exchange);
     net::Task<void> handle_own(http::ServerExchange& exchange, admin::Verdict verdict);

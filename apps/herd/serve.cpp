@@ -119,7 +119,10 @@ int run(ServeOptions serve, Holdings& holdings)
         log::warn("store", "identity_not_kept", {{"what", holdings.identity.warning}});
     }
     const std::vector<base::Endpoint> addresses = holdings.sockets.local;
-    const auto reload = reload_with(serve);
+    const Reload reload = [&holdings, read = reload_with(serve)](const HerdOptions& running) {
+        holdings.startup.reopen_stderr(); // log rotation: the log itself follows
+        return read(running);
+    };
     {
         HerdApp app(std::move(serve), std::move(holdings.sockets), std::move(holdings.keys),
                     {holdings.identity.id, holdings.identity.boot_id}, reload, std::move(holdings.tls));

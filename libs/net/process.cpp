@@ -62,6 +62,8 @@ bool still_there(const std::string& path, int fd)
         && by_path.st_dev == by_fd.st_dev;
 }
 
+constexpr int to_stderr_file = O_WRONLY | O_CREAT | O_APPEND;
+
 void point_at(int standard_fd, const std::string& path, int flags)
 {
     const Fd fd(::open(path.c_str(), flags | O_CLOEXEC, 0640));
@@ -218,9 +220,16 @@ void Startup::ready()
     }
     std::fflush(nullptr);
     point_at(STDOUT_FILENO, "/dev/null", O_WRONLY);
-    point_at(STDERR_FILENO, stderr_file_.empty() ? "/dev/null" : stderr_file_, O_WRONLY | O_CREAT | O_APPEND);
+    point_at(STDERR_FILENO, stderr_file_.empty() ? "/dev/null" : stderr_file_, to_stderr_file);
     write_whole(pipe_.get(), std::string{says_ready});
     pipe_.reset();
+}
+
+void Startup::reopen_stderr() const
+{
+    if (!pipe_.valid() && !stderr_file_.empty()) {
+        point_at(STDERR_FILENO, stderr_file_, to_stderr_file);
+    }
 }
 
 void Startup::failed(std::string_view sentence)

@@ -52,6 +52,8 @@ public:
     ~Startup();
     /// The starter exits 0; standard output and error leave the terminal.
     void ready();
+    /// After ready(), when the file of standard error was moved away: on with a new one.
+    void reopen_stderr() const;
     /// The starter prints the sentence and exits 1. The daemon should end now.
     void failed(std::string_view sentence);
 

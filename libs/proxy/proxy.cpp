@@ -132,6 +132,18 @@ bool Proxy::cancel(std::string_view id)
     return false;
 }
 
+void Proxy::cancel_all(std::string_view why)
+{
+    for (Visit* one = impl_->context.newest; one != nullptr;) {
+        if (one->cancelled()) {
+            one = one->older();
+        } else {
+            one->cancel(why);
+            one = impl_->context.newest; // whatever that woke may have left the list
+        }
+    }
+}
+
 net::Task<void> Proxy::handle(http::ServerExchange& exchange)
 {
     const Counted counted(impl_->context.shared->exchanges);

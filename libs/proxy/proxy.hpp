@@ -83,6 +83,8 @@ public:
     [[nodiscard]] std::vector<InFlight> still(base::Duration least, std::size_t max);
     /// Ends the exchange of that id as if its client had gone. False: none here has it.
     bool cancel(std::string_view id);
+    /// Ends all of them, each in its dialect. `why`: lives for ever.
+    void cancel_all(std::string_view why);
 
 private:
     struct Impl;

@@ -212,6 +212,21 @@ def test_the_agent_is_a_daemon_too(daemon):
     wait_until(lambda: not node.alive(), "the agent to end", 10)
 
 
+@pytest.mark.parametrize("name", ["herd", "herd-node"])
+def test_a_daemon_lets_go_of_a_log_that_was_rotated(daemon, name):
+    need(name)
+    one = daemon(name, *(["127.0.0.1:%d" % free_port(), "--ollama", "http://127.0.0.1:1"] if name == "herd-node" else []))
+    assert one.start()[0] == 0
+    old = one.log.with_name(one.log.name + ".1")
+    one.log.rename(old)
+    os.kill(one.pid(), signal.SIGHUP)
+
+    def open_files():
+        return [os.readlink(entry.path) for entry in os.scandir("/proc/%d/fd" % one.pid())]
+    wait_until(lambda: str(old) not in open_files(), "the old log to be closed", 5)
+    assert one.log.exists() and os.readlink("/proc/%d/fd/2" % one.pid()) == str(one.log)
+
+
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(fleet):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         path = str(fleet.folder / "notify")
@@ -292,6 +307,44 @@ def test_a_second_sigterm_means_now(fleet):
         herd.signal(signal.SIGTERM)
         herd.wait(3)
         connection.close()
+
+
+def endless(exchange):
+    exchange.begin()
+    exchange.chunk(b'{"n":1}\n')
+    exchange.wait_for_close(30)
+
+
+@pytest.mark.parametrize("how", ["grace over", "second SIGTERM"])
+def test_what_is_cut_off_at_the_end_is_told_and_recorded_as_no_fault_of_its_client(fleet, how):
+    with ScriptedOllama(script=endless) as backend:
+        config = fleet.config('[[node]]\nname = "b1"\nurl = "%s"\nslots = 1\n' % backend.url)
+        arguments = ["--shutdown-grace", "1s" if how == "grace over" else "20s"]
+        herd = fleet.herd(*arguments, discovery=False, config=config).wait_online(["b1"])
+        chat = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+        connection, answer, pieces = stream(herd.url, "/api/chat", chat)
+        next(pieces)
+        waiting = socket.create_connection(("127.0.0.1", int(herd.url.rsplit(":", 1)[1])), timeout=10)
+        body = json.dumps(chat).encode()
+        waiting.sendall(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        wait_until(lambda: request(herd.url, "GET", "/herd/v1/status").json()["requests"]["queued"] == 1, "the second to wait")
+        herd.signal(signal.SIGTERM)
+        if how != "grace over":
+            herd.signal(signal.SIGTERM)
+        for _ in pieces:
+            pass
+        assert "herd was stopped" in answer.lines()[-1]["error"], answer.lines()
+        told = b""
+        while part := waiting.recv(65536):
+            told += part
+        assert told.startswith(b"HTTP/1.1 503 ") and b"herd was stopped" in told, told
+        assert herd.wait(5) == 0
+        connection.close()
+        waiting.close()
+        again = fleet.herd(discovery=False, config=config).wait_online(["b1"])
+        records = request(again.url, "GET", "/herd/v1/requests").json()["requests"]
+        ends = sorted((record["status"], record["termination"]) for record in records if record["path"] == "/api/chat")
+        assert ends == [(200, "PD"), (503, "PQ")], records
 
 
 def test_the_agent_says_goodbye(fleet):

@@ -15,7 +15,6 @@ namespace {
 base::Errc code_of(int result)
 {
     switch (result & 0xff) {
-    case SQLITE_FULL: return base::Errc::too_large;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return base::Errc::malformed;
     case SQLITE_INTERRUPT:

@@ -80,6 +80,17 @@ TEST_CASE("a key comes back as it was, from a file for its owner alone")
     CHECK(back.used_tokens == 4711);
 }
 
+TEST_CASE("a full disk is a fault of this machine, not a conflict with what is there")
+{
+    const test::Scratch scratch;
+    auto database = store::internal::Database::open(scratch.file("small.db"), store::internal::Database::Mode::write);
+    REQUIRE(database);
+    REQUIRE(database->run("CREATE TABLE t (x BLOB); PRAGMA max_page_count = 3"));
+    const auto written = database->run("INSERT INTO t VALUES (zeroblob(100000))");
+    REQUIRE_FALSE(written);
+    CHECK(written.error().code == base::Errc::io);
+}
+
 TEST_CASE("a name is taken until its key is revoked")
 {
     const test::Scratch scratch;
