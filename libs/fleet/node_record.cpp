@@ -40,6 +40,7 @@ Learning& ModelOnNode::learn()
 {
     if (learning == nullptr) {
         learning = std::make_unique<Learning>();
+        learning->digest = digest; // else its first answer would seem to be that of another model, and what is believed cached forgotten
     }
     return *learning;
 }

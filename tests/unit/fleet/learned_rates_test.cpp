@@ -36,6 +36,26 @@ TEST_CASE("an answer is expected to be slow where a prompt is being read, and th
     CHECK(scene.world.herd().explain(alone, scene.world.now()).chosen == reading.id);
 }
 
+TEST_CASE("the very first prompt that a node read is believed to be in its cache")
+{
+    for (const bool loaded : {true, false}) {
+        CAPTURE(loaded);
+        Scene scene{30};
+        auto& box = scene.box("a", {"m"}, 1, loaded);
+        scene.settle();
+        auto profile = World::profile_of("m");
+        profile.prompt_bytes = 80'000;
+        profile.prompt = test::chain_of(1000, 20);
+        const auto lease = scene.world.lease(scene.world.ask(profile));
+        box.loaded = {"m"};
+        scene.world.document_changed(box);
+        scene.serve(lease, 50, 100, 20'000);
+        const auto why = scene.world.herd().explain(profile, scene.world.now());
+        REQUIRE(why.candidates.size() == 1);
+        CHECK(why.candidates[0].cached_tokens > 10'000);
+    }
+}
+
 TEST_CASE("what was learned survives a restart of the herd")
 {
     Scene scene{19};
