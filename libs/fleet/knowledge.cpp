@@ -197,6 +197,9 @@ void Knowledge::note_served(NodeRecord& node, ModelOnNode& model, const Assumed&
     const double load = seconds_of(timings.load);
     if (load >= LoadRate::seconds_least && model.size > 0) {
         node.load_rate.note(static_cast<double>(model.size), load);
+        if (auto* kin = kin_load(node)) {
+            kin->note(static_cast<double>(model.size), load);
+        }
     }
     if (load >= 1 && !assumed.loading) {
         learning.belief.clear(); // it was not resident after all: what we believed cached was gone
@@ -222,8 +225,21 @@ void Knowledge::restore(const LearnedRestored& event)
     }
 }
 
+LoadRate* Knowledge::kin_load(const NodeRecord& node)
+{
+    if (!node.hardware.known) {
+        return nullptr;
+    }
+    const auto at = kin_loads_.find(node.hardware.kind);
+    if (at != kin_loads_.end()) {
+        return &at->second;
+    }
+    return kin_loads_.size() < siblings_max ? &kin_loads_[node.hardware.kind] : nullptr;
+}
+
 void Knowledge::adopt(NodeRecord& node)
 {
+    node.kin_load_rate = kin_load(node);
     if (restored_.empty()) {
         return;
     }
@@ -239,6 +255,9 @@ void Knowledge::adopt(NodeRecord& node)
         learning.rates.restore(speed, kept.weight);
         learning.fit();
         node.load_rate.restore(kept.load_rate);
+        if (auto* kin = kin_load(node); kin != nullptr && kin->bytes_per_second() <= 0) {
+            kin->restore(kept.load_rate);
+        }
         if (auto* rates = sibling(node, model, true); rates != nullptr && rates->decode_weight() <= 0) {
             rates->restore(speed, kept.weight);
         }

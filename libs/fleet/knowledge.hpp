@@ -65,9 +65,11 @@ private:
     void note_tokens(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Timings& timings);
     void note_own_clock(ModelOnNode& model, const Assumed& assumed, const Outcome& outcome, double seconds);
     static void note_inside_queue(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Timings& timings);
+    [[nodiscard]] LoadRate* kin_load(const NodeRecord& node);
     [[nodiscard]] Rates* sibling(const NodeRecord& node, const ModelOnNode& model, bool make);
 
     Expectations expect_{};
+    std::map<std::uint64_t, LoadRate> kin_loads_{}; ///< by kind of hardware; nodes point into it, and nothing is taken out
     std::unordered_map<std::uint64_t, Rates> siblings_{};                      ///< by digest and kind of hardware
     std::unordered_map<std::uint64_t, Calibration> calibrations_{};            ///< by digest
     std::map<std::pair<NodeId, std::uint64_t>, Learned> restored_{};           ///< not asked for yet

@@ -59,8 +59,11 @@ Bytes memory_needed(const ModelOnNode& model, int num_ctx, int slots)
 
 double load_seconds(const NodeRecord& node, const ModelOnNode& model)
 {
-    const double learned = node.load_rate.bytes_per_second();
-    return load_fixed_s + static_cast<double>(size_of(model)) / (learned > 0 ? learned : load_rate_guess);
+    double rate = node.load_rate.bytes_per_second();
+    if (rate <= 0 && node.kin_load_rate != nullptr) {
+        rate = node.kin_load_rate->bytes_per_second();
+    }
+    return load_fixed_s + static_cast<double>(size_of(model)) / (rate > 0 ? rate : load_rate_guess);
 }
 
 Fit fit_of(NodeRecord& node, const ModelOnNode& model, int num_ctx, base::Instant now,

@@ -211,6 +211,7 @@ struct NodeRecord {
     int loads{0};            ///< of our leases, those whose model was not loaded when they were granted
     int resident_most{0};    ///< models ever seen loaded at once
     LoadRate load_rate{};
+    const LoadRate* kin_load_rate{nullptr}; ///< of all nodes with such hardware, until its own is known; null: unknown hardware
     Hardware hardware{};
     std::size_t view{0}; ///< place in the newest snapshot
     std::uint64_t granted_pass{0}; ///< scratch of the dispatcher: the pass in which it was last granted

@@ -100,6 +100,40 @@ TEST_CASE("answers that tell tokens but no times teach both speeds by our own cl
     CHECK(rates.decode_rate == Approx(20).epsilon(0.2));
 }
 
+TEST_CASE("how fast one box loads is assumed of its like until they loaded, too")
+{
+    Scene scene{31};
+    auto& first = scene.box("first", {"m"}, 1, false);
+    auto& second = scene.box("second", {"m"}, 1, false);
+    scene.settle();
+    const auto load_of = [&](const Box& box) {
+        const auto why = scene.world.herd().explain(World::profile_of("m"), scene.world.now());
+        for (const auto& one : why.candidates) {
+            if (one.node == box.id) {
+                return one.cost.load_s;
+            }
+        }
+        return -1.0;
+    };
+    const double guess = load_of(second);
+    auto profile = World::profile_of("m");
+    profile.node = "first";
+    const auto lease = scene.world.lease(scene.world.ask(profile));
+    Outcome outcome;
+    outcome.status = 200;
+    outcome.timings.load = 40s;
+    outcome.timings.prompt_tokens = outcome.timings.output_tokens = 100;
+    outcome.timings.prompt_eval = outcome.timings.eval = 1s;
+    outcome.timings.total = outcome.took = 42s;
+    scene.world.run_for(42s);
+    scene.world.feed(LeaseFinished{lease.id, outcome});
+    CHECK(load_of(second) > guess);
+    first.loaded = {};
+    scene.world.document_changed(first);
+    scene.world.run_for(1s);
+    CHECK(load_of(second) == Approx(load_of(first)));
+}
+
 TEST_CASE("a model that no node measured yet is guessed by what it did elsewhere")
 {
     Scene scene{20};
