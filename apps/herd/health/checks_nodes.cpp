@@ -29,6 +29,31 @@ std::string span_text(base::Duration span)
 
 std::string because(const fleet::NodeView& view) { return view.state_reason.empty() ? "" : ": " + view.state_reason; }
 
+/// What helps against the reason that herd was told; empty where the reason is none of these.
+std::string cure(const fleet::NodeView& view)
+{
+    const auto told = [&view](std::string_view words) { return view.state_reason.contains(words); };
+    if (told("fleet key") || told("fleet's key")) {
+        return fmt::format("give herd and {} the same fleet key: `herd-node --fleet-key-file FILE` there, `herd fleet-key` here", view.name);
+    }
+    if (told("status 401") || told("status 403")) {
+        return fmt::format("correct the key that {} is asked with: `bearer`, `bearer_env` or `bearer_file` of its settings", view.name);
+    }
+    if (told("certificate")) {
+        return fmt::format("trust the certificate of {}: `tls.ca_file` or `tls.pin` of its settings", view.name);
+    }
+    if (told("does not speak TLS")) {
+        return fmt::format("correct the url {}: what answers there is plain http", view.url);
+    }
+    return {};
+}
+
+/// Of a node that was added by its URL: what should run there.
+std::string_view server_of(const fleet::NodeView& view)
+{
+    return view.address.api() == fleet::NodeApi::openai ? "server" : "Ollama";
+}
+
 void no_nodes(const Evidence& e, Findings& out)
 {
     if (const auto since = e.history.nobody_since(); since && e.now - *since >= 10s) {
@@ -59,9 +84,12 @@ void node_offline(const Evidence& e, Findings& out)
         } else {
             finding.severity = Severity::critical;
             finding.summary = fmt::format("{} is offline{}; last heard {} ago", view.name, because(view), ago);
-            finding.advice = view.source == fleet::NodeSource::configured
-                ? fmt::format("check the machine and its Ollama at {}; `herd nodes remove {}` if it is gone for good", view.url, view.name)
-                : fmt::format("check that {} is on and `systemctl status herd-node` there", view.name);
+            finding.advice = cure(view);
+            if (finding.advice.empty()) {
+                finding.advice = view.source == fleet::NodeSource::configured
+                    ? fmt::format("check the machine and its {} at {}; `herd nodes remove {}` if it is gone for good", server_of(view), view.url, view.name)
+                    : fmt::format("check that {} is on and `systemctl status herd-node` there", view.name);
+            }
         }
         if (seen) {
             finding.data.emplace_back("last_heartbeat_ago_s", seconds_between(view.last_seen, e.now));
@@ -90,17 +118,31 @@ void ollama_loopback_only(const Evidence& e, Findings& out)
     }
 }
 
+std::string unreachable_advice(const fleet::NodeView& view)
+{
+    if (auto advice = cure(view); !advice.empty()) {
+        return advice;
+    }
+    if (view.source != fleet::NodeSource::configured) {
+        const auto port = view.agent.port != 0 ? view.agent.port : view.address.endpoint.port;
+        return fmt::format("open TCP {} on {} for this herd (ufw allow {}/tcp), or name its address with --advertise", port, view.name, port);
+    }
+    if (view.address.cloud()) {
+        return fmt::format("see that this machine reaches {}: name server, proxy, firewall", view.url);
+    }
+    if (view.address.api() == fleet::NodeApi::openai) {
+        return fmt::format("start the server at {} so that it listens on more than 127.0.0.1, or correct the url", view.url);
+    }
+    return fmt::format("start Ollama at {} with OLLAMA_HOST=0.0.0.0, or correct the url", view.url);
+}
+
 void node_unreachable(const Evidence& e, Findings& out)
 {
     for (const fleet::NodeView& view : e.fleet.nodes) {
         if (view.state == unreachable && !is_loopback_only(view)) {
-            const auto port = view.agent.port != 0 ? view.agent.port : view.address.endpoint.port;
             out.push_back({.severity = Severity::critical,
                            .summary = fmt::format("{} is known but cannot be reached{}", view.name, because(view)),
-                           .advice = view.source == fleet::NodeSource::configured
-                               ? fmt::format("start Ollama at {} with OLLAMA_HOST=0.0.0.0, or correct the url", view.url)
-                               : fmt::format("open TCP {} on {} for this herd (ufw allow {}/tcp), or name its address with --advertise",
-                                             port, view.name, port),
+                           .advice = unreachable_advice(view),
                            .node = view.name});
         }
     }
@@ -451,7 +493,7 @@ constexpr Check checks[] = {
     {"node_offline", "Node offline", "A node fell silent: neither UDP nor TCP answers. After a goodbye it is only told, for 24 h.",
      "check the machine and its agent", "critical; info after a goodbye", node_offline, 0s, 2s},
     {"node_unreachable", "Node unreachable", "A node announces itself (or is configured), but its port cannot be reached from here.",
-     "open its TCP port in the firewall", "critical", node_unreachable, 2s, 2s},
+     "give it the key, the trust or the open TCP port that the reason is about", "critical", node_unreachable, 2s, 2s},
     {"node_unconfigured", "Node without its key", "A named node (Ollama Cloud, for one) lacks the key that it needs: it is sent nothing.",
      "set the variable or the file that the reason names", "warning", node_unconfigured, 0s, 2s},
     {"node_degraded", "Node in doubt", "Something failed at a node for 5 s and it is being verified; it gets no requests while others can.",

@@ -293,7 +293,9 @@ constexpr Check checks[] = {
      "look for crashes of Ollama's runner", "info; warning above 0.5 %", incomplete_streams, 0s, 30s},
     {"queue_growing", "Queue grows", "At least 4 requests wait on average in the last 30 s, 1.5 times and 2 more than a minute before.",
      "another copy of the model, or another node", "warning", queue_growing, 0s, 30s},
-    {"queue_saturated", "Queue full", "Requests were turned away with 429 in the last 5 minutes; critical above 5 % of all.",
+    {"queue_saturated", "Queue full",
+     "Requests were turned away with 429 in the last 5 minutes because the queue or every node was full (limits of a client, a key or a "
+     "frontend do not count); critical above 5 % of all.",
      "another copy of the model, or another node", "warning; critical above 5 %", queue_saturated, 0s, 10s},
     {"stuck_stream", "Stuck stream", "An answer that had begun has sent nothing for 60 s, or a request has waited for its first byte for 300 s.",
      "look at Ollama on that node", "warning", stuck_stream, 0s, 5s},

@@ -27,6 +27,13 @@ bool failed_request(const Finished& exchange)
     return exchange.status >= 500 || exchange.termination.starts_with('N') || exchange.termination.starts_with('T');
 }
 
+/// For want of a place: the queue was full (PQ), or every Ollama that could take it (PS). What a key, a frontend or one
+/// client has too much of is refused while it is read (PR), and says nothing about the queue; a 429 of a node's own ends "--".
+bool found_no_place(const Finished& exchange)
+{
+    return exchange.status == 429 && (exchange.termination == "PQ" || exchange.termination == "PS");
+}
+
 Counts counts_of(const Finished& exchange)
 {
     const bool failed = failed_request(exchange);
@@ -38,7 +45,7 @@ Counts counts_of(const Finished& exchange)
     counts.retries = static_cast<std::uint32_t>(std::max<std::size_t>(exchange.attempts.size(), 1) - 1);
     counts.disconnects = exchange.termination.starts_with('C') ? 1 : 0;
     counts.incomplete = exchange.termination == "ND" ? 1 : 0;
-    counts.rejected = exchange.status == 429 ? 1 : 0;
+    counts.rejected = found_no_place(exchange) ? 1 : 0;
     counts.fallbacks = exchange.fallback ? 1 : 0;
     counts.class_reloads = exchange.other_class ? 1 : 0;
     counts.slow_failures = (failed || retried) && exchange.total > std::chrono::seconds{120} ? 1 : 0;
@@ -223,7 +230,7 @@ void History::finished(const Finished& exchange, base::Instant now)
     if (Pairing* const pair = note(exchange, now)) {
         note_ever(exchange, *pair);
     }
-    if (exchange.status == 429) {
+    if (found_no_place(exchange)) {
         note_turned_away(exchange);
     }
 }

@@ -55,7 +55,7 @@ TEST_CASE("what an earlier run served counts for health, and not for what is tol
     CHECK(pair.windows.recent(world.now).cold_loads == 5);
     CHECK(pair.ever.completed == 1);
     CHECK(pair.ever.cold == 1);
-    Finished away{.requested = "m:1b", .status = 429};
+    Finished away{.requested = "m:1b", .status = 429, .termination = "PQ"};
     world.history.recalled(away, world.now - 1min);
     world.history.finished(away, world.now);
     REQUIRE(world.history.turned_away().size() == 1);

@@ -53,6 +53,37 @@ TEST_CASE("node_unreachable and ollama_loopback_only are told apart by the gatew
     CHECK(w.quiet("ollama_loopback_only"));
 }
 
+TEST_CASE("node_unreachable advises what helps against the reason that was told")
+{
+    World w;
+    fleet::NodeView& view = w.node(1);
+    view.state = unreachable;
+    const auto advice = [&](std::string reason) {
+        view.state_reason = std::move(reason);
+        return w.one("node_unreachable").advice;
+    };
+    CHECK(advice("TCP 10.0.0.7:11436 does not answer: a firewall on the node? open TCP 11436").starts_with("open TCP 11436 on n1"));
+    for (const char* reason : {"the node does not have this fleet's key", "the node serves only herds that hold its fleet key: start herd with the same key",
+                               "the node holds another fleet key, or refuses this herd's proof that it holds the same"}) {
+        CHECK(advice(reason).starts_with("give herd and n1 the same fleet key"));
+    }
+    view.source = fleet::NodeSource::configured;
+    view.url = "https://box:11434";
+    CHECK(advice("connection refused").starts_with("start Ollama at https://box:11434 with OLLAMA_HOST=0.0.0.0"));
+    CHECK(advice("https://box:11434/api/version answers with status 401").starts_with("correct the key that n1 is asked with: `bearer`"));
+    CHECK(advice("https://box:11434/api/version answers with status 403").starts_with("correct the key"));
+    CHECK(advice("its certificate is not accepted: self-signed certificate").starts_with("trust the certificate of n1: `tls.ca_file`"));
+    CHECK(advice("the peer does not speak TLS").starts_with("correct the url"));
+    fleet::Manner openai;
+    openai.api = fleet::NodeApi::openai;
+    view.address.manner = std::make_shared<const fleet::Manner>(openai);
+    CHECK(advice("connection refused").starts_with("start the server at https://box:11434"));
+    fleet::Manner cloud;
+    cloud.cloud = true;
+    view.address.manner = std::make_shared<const fleet::Manner>(cloud);
+    CHECK(advice("connection refused").starts_with("see that this machine reaches https://box:11434"));
+}
+
 TEST_CASE("node_unconfigured names what a node lacks")
 {
     World w;

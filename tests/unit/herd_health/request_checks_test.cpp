@@ -132,12 +132,26 @@ TEST_CASE("queue_saturated: requests that were turned away")
     CHECK(w.quiet("queue_saturated"));
     Finished full;
     full.status = 429;
+    full.termination = "PQ";
     w.request(full, 2);
     CHECK(w.one("queue_saturated").severity == Severity::warning);
+    full.termination = "PS"; // too many wait at the Ollamas themselves
     w.request(full, 20);
     CHECK(w.one("queue_saturated").severity == Severity::critical);
     w.now += 11min;
     CHECK(w.quiet("queue_saturated"));
+}
+
+TEST_CASE("queue_saturated: what a client has too much of is not the queue's")
+{
+    World w;
+    Finished limited{.requested = "m:1b", .status = 429, .termination = "PR"}; // per_minute, rpm, client_in_flight
+    w.request(limited, 50);
+    Finished theirs = served();
+    theirs.status = 429; // a node's own
+    w.request(theirs, 50);
+    CHECK(w.quiet("queue_saturated"));
+    CHECK(w.history.turned_away().empty());
 }
 
 TEST_CASE("stuck_stream: no byte for a minute in an answer, five before one")
