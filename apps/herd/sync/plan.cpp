@@ -81,8 +81,8 @@ void Plan::require(std::vector<Requirement> wanted)
     if (wanted != wanted_) {
         wanted_ = std::move(wanted);
         troubles_.clear();
+        dropped_.clear();
     }
-    dropped_.clear();
 }
 
 bool Plan::requires_model(const std::string& key) const

@@ -72,7 +72,8 @@ public:
 
     explicit Plan(base::Rng rng, PlanLimits limits = {}) : rng_(rng), limits_(limits) {}
 
-    /// Another desired set. Pulls that run go on; what failed is tried anew where it is still wanted.
+    /// A desired set; the same again changes nothing. At another one pulls that run go on; what failed or was dropped is
+    /// tried anew where it is still wanted.
     void require(std::vector<Requirement> wanted);
     [[nodiscard]] const std::vector<Requirement>& required() const { return wanted_; }
     [[nodiscard]] bool idle() const { return wanted_.empty() && running_.empty(); }

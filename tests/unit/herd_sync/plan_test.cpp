@@ -212,8 +212,18 @@ TEST_CASE("an edit of other requirements leaves pulls alone; dropping one delete
     w.plan.drop(fleet::ModelName::parse("c").key);
     CHECK_FALSE(w.plan.requires_model(fleet::ModelName::parse("c").key));
     CHECK(w.started().empty());
-    w.plan.require({{.model = "c"}}); // the configuration was read again
-    CHECK(w.started() == "n1:c:latest ");
+    w.plan.require({{.model = "d"}, {.model = "c"}}); // the configuration says something else
+    CHECK(w.started() == "n1:d:latest n1:c:latest ");
+}
+
+TEST_CASE("what an operator deleted is not pulled again for a reload that changes nothing")
+{
+    World w(1);
+    w.plan.require({{.model = "c"}});
+    w.plan.drop(fleet::ModelName::parse("c").key);
+    w.plan.require({{.model = "c"}});
+    CHECK(w.started().empty());
+    CHECK_FALSE(w.plan.requires_model(fleet::ModelName::parse("c").key));
 }
 
 TEST_CASE("cloud models and nonsense are not pulled")
