@@ -159,20 +159,23 @@ net::Task<void> RelayUnit::answer_empty(http::ServerExchange& exchange, int stat
 net::Task<void> RelayUnit::handle(http::ServerExchange& exchange)
 {
     switch (hosts_.judge(exchange.head())) {
-    case proxy::HostPolicy::Verdict::refused: return handle_noted(exchange, true);
+    case proxy::HostPolicy::Verdict::refused: return handle_noted(exchange, By::host_refusal);
     case proxy::HostPolicy::Verdict::options: return answer_empty(exchange, 204);
     case proxy::HostPolicy::Verdict::pass: break;
     }
     if (access_.access != nullptr && access_.access->serves_devices()) {
-        if (auto answered = at_the_door(exchange)) {
-            return std::move(*answered);
+        switch (const auto door = at_the_door(exchange)) {
+        case devices::Door::elsewhere: break;
+        case devices::Door::version: return answer_door(exchange, door); // no record: docs/adr/0015
+        case devices::Door::welcome:
+        case devices::Door::refused: return handle_noted(exchange, By::door, door);
         }
     }
     const http::RequestHead& head = exchange.head();
     if (!is_own(head)) {
         return proxy_.handle(exchange);
     }
-    return is_worth_a_record(head) ? handle_noted(exchange, false) : handle_named(exchange);
+    return is_worth_a_record(head) ? handle_noted(exchange, By::own_route) : handle_named(exchange);
 }
 
 /// What herd answers itself and keeps no record of. An id it has all the same, to speak of it with whoever asked.
@@ -192,8 +195,9 @@ proxy::ExchangeRecord RelayUnit::own_record(const base::Endpoint& client)
     return record;
 }
 
-/// What herd answers itself and leaves a record: changes of herd, and who called it by a name that is not its own.
-net::Task<void> RelayUnit::handle_noted(http::ServerExchange& exchange, bool host_refused)
+/// What herd answers itself and leaves a record: changes of herd, who called it by a name that is not its own, and devices
+/// at the door.
+net::Task<void> RelayUnit::handle_noted(http::ServerExchange& exchange, By by, devices::Door door)
 {
     const auto began = loop_.now();
     proxy::ExchangeRecord record = own_record(exchange.peer());
@@ -201,16 +205,26 @@ net::Task<void> RelayUnit::handle_noted(http::ServerExchange& exchange, bool hos
     record.path = exchange.head().path().substr(0, 512);
     record.user_agent = exchange.head().fields.find("User-Agent").value_or("").substr(0, 128);
     Watched watched(exchange, record.id);
-    bool refused = host_refused;
-    if (host_refused) {
-        record.error = "the Host is not one of this herd's names";
-        co_await refuse_host(watched);
-    } else {
+    bool refused = true;
+    switch (by) {
+    case By::own_route: {
         auto verdict = judge(watched);
         refused = verdict.refused.has_value();
         record.key = verdict.key != nullptr ? verdict.key->name : std::string{};
         record.error = refused ? verdict.refused->message : std::string{};
         co_await handle_own(watched, std::move(verdict));
+        break;
+    }
+    case By::host_refusal:
+        record.error = "the Host is not one of this herd's names";
+        co_await refuse_host(watched);
+        break;
+    case By::door:
+        refused = door == devices::Door::refused;
+        record.api = devices::is_handshake(exchange.head()) ? "admin" : api_of(exchange.head().path());
+        record.error = refused ? "the device is not authorized" : "";
+        co_await answer_door(watched, door);
+        break;
     }
     record.status = watched.status() != 0 ? watched.status() : watched.client_gone() ? 499 : 500;
     record.termination = refused ? "PR" : watched.client_gone() && !watched.ended() ? "CD" : "--";
@@ -241,18 +255,21 @@ void RelayUnit::note(const http::OwnAnswer& answer, http::ResponseHead& head)
     sink_(std::move(record));
 }
 
-/// What Ollana's clients ask before all else. Nothing: it goes on like any other request.
-std::optional<net::Task<void>> RelayUnit::at_the_door(http::ServerExchange& exchange)
+/// What Ollana's clients ask before all else. An id that is refused is told to the book of devices.
+devices::Door RelayUnit::at_the_door(http::ServerExchange& exchange) const
 {
-    const proxy::Access& access = *access_.access;
-    const auto door = devices::judge_door(exchange.head(), access, loop_.wall());
-    if (door == devices::Door::elsewhere) {
-        return std::nullopt;
+    const auto door = devices::judge_door(exchange.head(), *access_.access, loop_.wall());
+    if (door == devices::Door::refused) {
+        if (std::string id = devices::shown_id(exchange.head()); !id.empty()) {
+            knocked_(std::move(id), exchange.peer().address);
+        }
     }
-    if (std::string id = devices::shown_id(exchange.head()); door == devices::Door::refused && !id.empty()) {
-        knocked_(std::move(id), exchange.peer().address);
-    }
-    const std::string& own_id = access.rules().devices->own_id;
+    return door;
+}
+
+net::Task<void> RelayUnit::answer_door(http::ServerExchange& exchange, devices::Door door)
+{
+    const std::string& own_id = access_.access->rules().devices->own_id;
     return devices::answer_door(exchange, door, own_id, proxy::version_body(*scheduler_.snapshot()));
 }
 

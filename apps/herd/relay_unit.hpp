@@ -73,11 +73,14 @@ private:
 
     net::Task<void> handle(http::ServerExchange& exchange);
     net::Task<void> handle_own(http::ServerExchange& exchange, admin::Verdict verdict);
-    net::Task<void> handle_noted(http::ServerExchange& exchange, bool host_refused);
+    /// Who answers what leaves a record: herd's own routes, or the refusal of a Host, or the door for devices.
+    enum class By : std::uint8_t { own_route, host_refusal, door };
+    net::Task<void> handle_noted(http::ServerExchange& exchange, By by, devices::Door door = devices::Door::elsewhere);
     net::Task<void> handle_named(http::ServerExchange& exchange);
     [[nodiscard]] proxy::ExchangeRecord own_record(const base::Endpoint& client);
     void note(const http::OwnAnswer& answer, http::ResponseHead& head);
-    std::optional<net::Task<void>> at_the_door(http::ServerExchange& exchange);
+    [[nodiscard]] devices::Door at_the_door(http::ServerExchange& exchange) const;
+    net::Task<void> answer_door(http::ServerExchange& exchange, devices::Door door);
     [[nodiscard]] admin::Verdict judge(http::ServerExchange& exchange) const;
     [[nodiscard]] bool is_own(const http::RequestHead& head) const;
     net::Task<void> refuse_host(http::ServerExchange& exchange);

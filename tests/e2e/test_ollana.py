@@ -295,9 +295,14 @@ def test_requests_with_an_id_and_without(site):
         answer = ask(method, path, [wrong])
         assert (answer.status, answer.body) == (401, b"Device is not authorized"), (method, path, answer)
         assert ask(method, path, [device, device]).status == 401 and ask(method, path, ["x"]).status == 401
+        with inside(site.herd_host):
+            record = site.herd.get("/herd/v1/requests/" + answer.header("X-Herd-Request-Id")).json()
+        assert (record["status"], record["path"], record["termination"]) == (401, path, "PR"), record
+        assert record["error"] == "the device is not authorized" and wrong not in json.dumps(record)
     assert ask("GET", "/api/version", [wrong]).status == 200 and isinstance(ask("GET", "/api/version").json()["version"], str)
     assert ask("POST", "/ollana/api/authorize").status == 401 and ask("POST", "/ollana/api/authorize", [wrong]).status == 401
-    assert set(ask("POST", "/ollana/api/authorize", [device]).json()) == {"device_id"}
+    welcome = ask("POST", "/ollana/api/authorize", [device])
+    assert set(welcome.json()) == {"device_id"} and welcome.header("X-Herd-Request-Id")
     assert ask("GET", "/api/tags", [device], b"").status == 200
     assert ask("POST", "/api/chat", [device], json.dumps({**CHAT, "stream": False}).encode()).status == 200
     assert ask("GET", "/api/tags").status == 200, "who shows no id is no Ollana"

@@ -30,6 +30,8 @@ Door judge_door(const http::RequestHead& head, const proxy::Access& access, base
     return said == proxy::DeviceSaid::refused ? Door::refused : Door::elsewhere;
 }
 
+bool is_handshake(const http::RequestHead& head) { return head.path() == authorize_path; }
+
 std::string shown_id(const http::RequestHead& head)
 {
     std::string id;

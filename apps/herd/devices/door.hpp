@@ -18,6 +18,8 @@ enum class Door : std::uint8_t {
 /// Pure. Requires: access.serves_devices().
 [[nodiscard]] Door judge_door(const http::RequestHead& head, const proxy::Access& access, base::WallTime now);
 
+[[nodiscard]] bool is_handshake(const http::RequestHead& head);
+
 /// The id that a request shows; empty: none, or several.
 [[nodiscard]] std::string shown_id(const http::RequestHead& head);
 
