@@ -135,6 +135,9 @@ config::Table verb_table(Verb& verb)
                      verb.node, "a name or id", node_name, [](const std::string& name) { return name; });
         table.boolean({.key = "all", .flags = "--all", .sentence = "On every node.", .in_environment = false}, verb.all);
     }
+    if (verb.name == "rm") {
+        table.boolean({.key = "force", .flags = "--force", .sentence = "Also when it is pinned or required.", .in_environment = false}, verb.force);
+    }
     if (verb.name == "fleet-key") {
         table.boolean({.key = "force", .flags = "--force", .sentence = "Also when that loses nodes.", .in_environment = false}, verb.force);
         // Where herd itself would look for the file; read by key_file_of().
@@ -153,6 +156,8 @@ config::Table verb_table(Verb& verb)
                     .sentence = "An inference body whose route is wanted.",
                     .in_environment = false},
                    verb.body_file);
+        table.text({.key = "path", .flags = "--path", .value_name = "PATH", .sentence = "Where the request would go, for example /v1/messages.", .in_environment = false},
+                   verb.path);
     }
     return table;
 }
@@ -205,7 +210,7 @@ base::Result<void> find_key_file(Verb& verb, const config::Environment& environm
     const std::string& named = loaded->options.discovery.fleet_key_file;
     verb.key_file_said = !words.empty();
     verb.state_dir = loaded->options.state_dir;
-    verb.key_file = named.empty() ? default_fleet_key_file(loaded->options) : named;
+    verb.key_file = named.empty() ? default_fleet_key_file(verb.state_dir) : named;
     return {};
 }
 

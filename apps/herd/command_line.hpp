@@ -52,12 +52,13 @@ struct Verb {
     bool all{false};                   ///< `pull`, `rm` --all
     KeyWords key_words{};
     std::string acts_as{};             ///< `device allow --as`: the name of an API key
+    std::string path{};                ///< `route --path`: of the request that is asked about
     std::string body_file{};           ///< `route --body`; "-": standard input
     std::map<std::string, std::string> places{}; ///< of `fleet-key`: flags that say where herd looks for the file
     std::string key_file{};            ///< of `fleet-key`: absolute
     std::string state_dir{};           ///< of `fleet-key`: where herd keeps it unless told otherwise
     bool key_file_said{false};         ///< a flag, variable or file names it, or the state directory it is in
-    bool force{false};                 ///< `fleet-key --force`
+    bool force{false};                 ///< `fleet-key`, `rm` --force
 };
 
 /// Print `text` (to standard output when `code` is 0, else to standard error) and exit.

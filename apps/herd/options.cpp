@@ -45,7 +45,7 @@ base::Result<void> find_fleet_key(HerdOptions& options, KeyRules rules)
     auto& discovery = options.discovery;
     discovery.fleet_key_file = config::absolute_path(discovery.fleet_key_file, options.directory);
     if (discovery.fleet_key_file.empty() && discovery.fleet_key.empty()) {
-        const std::string own = default_fleet_key_file(options);
+        const std::string own = default_fleet_key_file(options.state_dir);
         struct ::stat status{};
         if (::stat(own.c_str(), &status) == 0) {
             discovery.fleet_key_file = own;
@@ -217,7 +217,7 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
     return result;
 }
 
-std::string default_fleet_key_file(const HerdOptions& options) { return options.state_dir + "/fleet.key"; }
+std::string default_fleet_key_file(const std::string& state_dir) { return state_dir + "/fleet.key"; }
 
 std::string herd_options_help()
 {

@@ -192,7 +192,7 @@ struct LoadedHerdOptions {
                                                                 const HerdOptions* running = nullptr);
 
 /// Where the fleet's key lies unless said otherwise.
-[[nodiscard]] std::string default_fleet_key_file(const HerdOptions& options);
+[[nodiscard]] std::string default_fleet_key_file(const std::string& state_dir);
 
 /// The options part of `herd --help`.
 [[nodiscard]] std::string herd_options_help();

@@ -69,6 +69,15 @@ std::expected<const Frontend*, Problem> frontend_of(std::string_view body, const
 
 std::string_view path_like(const BodyPeek& peek) { return peek.messages_empty ? "/api/generate" : "/api/chat"; }
 
+/// There is such a model, and on no node that has Ollama's own paths.
+bool has_openai_paths_only(const fleet::Snapshot& snapshot, const std::string& model_key)
+{
+    const auto found = snapshot.models.find(model_key);
+    return found != snapshot.models.end() && !found->second.empty() && std::ranges::all_of(found->second, [&snapshot](const fleet::Holder& holder) {
+        return snapshot.nodes[holder.node].address.api() == fleet::NodeApi::openai;
+    });
+}
+
 } // namespace
 
 std::expected<fleet::Profile, Problem> read_question(std::string_view body, const http::Fields& fields,
@@ -83,7 +92,7 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         return std::unexpected(bad_request("model is required"));
     }
     const auto path = text_of(body, "path");
-    const auto route = classify("POST", path.empty() ? path_like(peek) : std::string_view(path), "");
+    auto route = classify("POST", path.empty() ? path_like(peek) : std::string_view(path), "");
     if (route.handling != Handling::inference && route.handling != Handling::unknown_post) {
         return std::unexpected(bad_request("no request to " + path + " is routed to a model's slot"));
     }
@@ -126,6 +135,9 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         if (const auto real = resolved(*model)) {
             model = read_model(*real, route);
         }
+    }
+    if (path.empty() && has_openai_paths_only(snapshot, model->key)) {
+        route = classify("POST", "/v1/chat/completions", "");
     }
     round_num_ctx(peek, options.num_ctx_buckets);
     return make_profile(route, fleet::Need::slot, *model, peek, wishes, peer, now + patience_of(rules, wishes));

@@ -1,6 +1,7 @@
 #pragma once
 // The scheduler's question without an exchange: what POST /herd/v1/route is asked about. The body is a whole
-// inference body, or no more than {"model": …}; "path" beside it says which route is meant. Pure.
+// inference body, or no more than {"model": …}; "path" beside it says which route is meant; without it the one that would
+// be served is. Pure.
 #include "base/ip.hpp"
 #include "fleet/profile.hpp"
 #include "fleet/snapshot.hpp"

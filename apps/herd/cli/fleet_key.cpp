@@ -66,8 +66,9 @@ public:
     Running(const Verb& verb) : verb_(verb) { look(); }
 
     [[nodiscard]] bool there() const { return config_.has_value(); }
-    [[nodiscard]] std::string file() const { return setting("fleet_key_file"); }
-    [[nodiscard]] std::string join() const { return setting("join"); }
+    [[nodiscard]] std::string file() const { return setting("discovery.fleet_key_file"); }
+    [[nodiscard]] std::string join() const { return setting("discovery.join"); }
+    [[nodiscard]] std::string state_dir() const { return setting("state_dir"); }
 
     /// Lets it read its settings again. The error is the sentence it answers.
     Result<void> reload()
@@ -114,7 +115,7 @@ private:
     }
     [[nodiscard]] std::string setting(const std::string& key) const
     {
-        const answer::Json value = config_ ? answer::at(answer::at(*config_, "discovery." + key), "value") : answer::Json{};
+        const answer::Json value = config_ ? answer::at(answer::at(*config_, key), "value") : answer::Json{};
         return value.is_string() ? value.get<std::string>() : std::string{}; // whole: a path is compared, not shown
     }
 
@@ -240,23 +241,44 @@ Result<Done> change(const Verb& verb, const Running& herd)
     return what == "add" ? add(verb) : what == "rotate" ? rotate(verb, herd) : remove(verb, herd);
 }
 
+/// One sentence about the herd that runs, and whether all is well with it.
+struct HerdsSide {
+    std::string says{};
+    bool well{true};
+};
+
 /// Whether the herd that runs works with the file now, and if not, what to do.
-std::string herds_side(const Verb& verb, Running& herd)
+HerdsSide herds_side(const Verb& verb, Running& herd)
 {
     if (!herd.there()) {
-        return fmt::format("no herd answers at {}: the next one that is started with this file asks every node for the key\n", verb.url.text());
+        return {fmt::format("no herd answers at {}: the next one that is started with this file asks every node for the key", verb.url.text())};
     }
     if (const auto done = herd.reload(); !done) {
-        return fmt::format("herd at {} did not take it: {}\n", verb.url.text(), done.error().context);
+        return {fmt::format("herd at {} did not take it: {}", verb.url.text(), done.error().context), false};
     }
     if (herd.file() != verb.key_file) {
-        return fmt::format("herd at {} does not use this file: start it with --fleet-key-file {}\n", verb.url.text(), verb.key_file);
+        return {fmt::format("herd at {} does not use this file: start it with --fleet-key-file {}", verb.url.text(), verb.key_file), false};
     }
     if (herd.join() != "key") {
-        return fmt::format("herd at {} accepts nodes without the key, too, since its settings say join = \"{}\": say join = \"key\" there and `herd reload`\n",
-                           verb.url.text(), herd.join());
+        return {fmt::format("herd at {} accepts nodes without the key, too, since its settings say join = \"{}\": say join = \"key\" there and `herd reload`",
+                            verb.url.text(), herd.join())};
     }
-    return fmt::format("herd at {} works with it now; nodes without a key of the file are not admitted\n", verb.url.text());
+    return {fmt::format("herd at {} works with it now; nodes without a key of the file are not admitted", verb.url.text())};
+}
+
+/// The herd that runs on this machine knows best where it keeps its key, or would: it may have been started with other
+/// flags, or by another user, than this command.
+void take_places(Verb& verb, const Running& herd)
+{
+    const bool here = base::iequals(verb.url.host, "localhost") || base::IpAddress::parse(verb.url.host).value_or(base::IpAddress{}).is_loopback();
+    if (verb.key_file_said || !here || herd.state_dir().empty()) {
+        return;
+    }
+    const bool by_default = verb.key_file == default_fleet_key_file(verb.state_dir);
+    verb.state_dir = herd.state_dir();
+    if (!herd.file().empty() || by_default) {
+        verb.key_file = herd.file().empty() ? default_fleet_key_file(verb.state_dir) : herd.file();
+    }
 }
 
 int fail(const cli::Terminal& terminal, std::string_view sentence)
@@ -340,10 +362,7 @@ int change_fleet_keys(const Verb& given, const cli::Terminal& terminal)
 {
     Verb verb = given;
     Running herd(verb);
-    const bool here = base::iequals(verb.url.host, "localhost") || base::IpAddress::parse(verb.url.host).value_or(base::IpAddress{}).is_loopback();
-    if (!verb.key_file_said && here && !herd.file().empty()) {
-        verb.key_file = herd.file(); // what it was started with, it knows best
-    }
+    take_places(verb, herd);
     auto done = change(verb, herd);
     if (!done) {
         return fail(terminal, done.error().context);
@@ -351,17 +370,18 @@ int change_fleet_keys(const Verb& given, const cli::Terminal& terminal)
     if (const auto written = write_ring(verb.key_file, done->ring, verb.state_dir); !written) {
         return fail(terminal, written.error().context);
     }
-    const std::string side = herds_side(verb, herd);
+    const HerdsSide side = herds_side(verb, herd);
+    const int code = side.well ? 0 : 1;
     if (verb.json) {
         answer::Json ids = answer::Json::array();
         for (const auto& key : done->ring) {
             ids.push_back(key.id);
         }
-        terminal.out << answer::Json{{"file", verb.key_file}, {"keys", ids}, {"herd", cli::clean(side, 400)}}.dump() << '\n';
-        return 0;
+        terminal.out << answer::Json{{"file", verb.key_file}, {"keys", ids}, {"herd", cli::clean(side.says, 400)}}.dump() << '\n';
+        return code;
     }
-    terminal.out << done->what << '\n' << side << '\n' << done->next;
-    return 0;
+    terminal.out << done->what << '\n' << side.says << "\n\n" << done->next;
+    return code;
 }
 
 } // namespace herd::app

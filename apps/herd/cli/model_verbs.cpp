@@ -16,7 +16,14 @@ namespace {
 
 using base::Result;
 
-std::string body_of(const Verb& verb) { return answer::Json{{"model", verb.words.front()}}.dump(-1, ' ', false, answer::Json::error_handler_t::replace); }
+std::string body_of(const Verb& verb)
+{
+    auto body = answer::Json{{"model", verb.words.front()}};
+    if (verb.force) {
+        body["force"] = true;
+    }
+    return body.dump(-1, ' ', false, answer::Json::error_handler_t::replace);
+}
 
 int fail(const cli::Terminal& terminal, std::string_view sentence)
 {
@@ -117,7 +124,7 @@ int remove_model(const Verb& verb, const cli::Terminal& terminal)
             terminal.out << answer->body << '\n';
             return 1;
         }
-        return fail(terminal, explain_status(*answer, verb));
+        return fail(terminal, explain_status(*answer, verb) + (answer->status == 409 && !verb.force ? " (herd rm --force)" : ""));
     }
     const std::string where = verb.node.empty() ? "every node that had it" : verb.node;
     if (verb.json) {

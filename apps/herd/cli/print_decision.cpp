@@ -52,6 +52,8 @@ std::string_view reason_words(std::string_view reason)
         {"offline", "offline"},
         {"unreachable", "cannot be reached"},
         {"model_missing", "does not have the model"},
+        {"other_api", "has OpenAI's paths (/v1/…) only"},
+        {"cloud", "is in the cloud, where this request may not go"},
         {"cannot_fit", "the model does not fit in its memory"},
         {"held_back", "this model failed there lately"},
         {"loading", "another load is in progress there"},
@@ -240,13 +242,16 @@ base::Result<void> print_record(std::string_view body, const cli::Terminal& term
     return {};
 }
 
-base::Result<std::string> question_json(std::string_view text, const std::string& model)
+base::Result<std::string> question_json(std::string_view text, const std::string& model, const std::string& path)
 {
     Json json = text.empty() ? Json::object() : Json::parse(text, nullptr, false);
     if (!json.is_object()) {
         return base::fail(base::Errc::malformed, "the body is not a JSON object");
     }
     json["model"] = model;
+    if (!path.empty()) {
+        json["path"] = path;
+    }
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -15,8 +15,9 @@ namespace herd::app {
 /// last one. Errors: malformed.
 [[nodiscard]] base::Result<void> print_record(std::string_view body, const cli::Terminal& terminal);
 
-/// The body to ask with: `text`, an inference body, with `model` in it. Empty text: {"model": …} alone.
+/// The body to ask with: `text`, an inference body, with `model` in it, and `path` unless that is empty. Empty text:
+/// {"model": …} alone.
 /// Errors: malformed when it is no JSON object.
-[[nodiscard]] base::Result<std::string> question_json(std::string_view text, const std::string& model);
+[[nodiscard]] base::Result<std::string> question_json(std::string_view text, const std::string& model, const std::string& path = {});
 
 } // namespace herd::app

@@ -169,7 +169,7 @@ int route(const Context& c)
     if (!text) {
         return c.fail(text.error().context);
     }
-    const auto question = question_json(*text, c.verb.words.front());
+    const auto question = question_json(*text, c.verb.words.front(), c.verb.path);
     if (!question) {
         return c.fail(fmt::format("{}: {}", c.verb.body_file, question.error().context));
     }
@@ -288,10 +288,12 @@ const std::array<Entry, 19>& entries()
           2},
          {{"models", "models", "Every model, which nodes have it and which hold it in memory.", ""}, models},
          {{"ps", "ps", "The models in memory, as `ollama ps` shows them, with their node.", ""}, loaded},
-         {{"route", "route MODEL [--body FILE]",
+         {{"route", "route MODEL [--body FILE] [--path PATH]",
            "Where a request would go now, and why: every node with its cost in seconds.",
            "  --body FILE takes an inference body as a client would send it (\"-\": standard input), so that the\n"
-           "  length of its prompt, its options and what is cached of it count. Nothing is sent to a node."},
+           "  length of its prompt, its options and what is cached of it count. Nothing is sent to a node.\n"
+           "  --path PATH asks about a request there; else /api/chat or /api/generate, as the body is, or\n"
+           "  /v1/chat/completions when all that have the model offer OpenAI's paths only."},
           route,
           1,
           1},
@@ -319,7 +321,7 @@ const std::array<Entry, 19>& entries()
           pull,
           1,
           1},
-         {{"rm", "rm MODEL [--node NODE | --all]", "Delete a model from one node, or from every node that has it.",
+         {{"rm", "rm MODEL [--node NODE | --all] [--force]", "Delete a model from one node, or from every node that has it.",
            "  Without --node it is deleted from every node that has it; --all says the same aloud."},
           rm,
           1,

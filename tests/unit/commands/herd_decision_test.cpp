@@ -89,6 +89,14 @@ TEST_CASE("herd route says of healthy nodes that everything is sent to another o
     CHECK(text.find("is not one of the frontend's nodes") != std::string::npos);
 }
 
+TEST_CASE("herd route says in words what a node lacks for such a request")
+{
+    for (const auto& [reason, words] : {std::pair{"other_api", "has OpenAI's paths (/v1/…) only"}, {"cloud", "is in the cloud, where this request may not go"}}) {
+        const auto body = std::string{R"({"model":"m","chosen":null,"candidates":[{"node":"box","eligible":false,"reason":")"} + reason + R"("}]})";
+        CHECK(printed([&](const auto& t) { return app::print_decision(body, t); }).find(words) != std::string::npos);
+    }
+}
+
 TEST_CASE("herd route names the model that a fallback takes the place of")
 {
     const std::string_view body =

@@ -4,6 +4,7 @@
 #include "herd/cli/verbs.hpp"
 
 #include "support/catch.hpp"
+#include "unit/store/scratch.hpp"
 
 #include <array>
 #include <atomic>
@@ -143,6 +144,32 @@ TEST_CASE("each verb asks its route and prints the answer")
               R"(POST /herd/v1/route {"model":"m"})", "GET /herd/v1/requests/a%2Fb"});
 }
 
+TEST_CASE("herd fleet-key new writes where the herd that runs here keeps its state, and fails while that does not use it")
+{
+    const test::Scratch theirs;
+    const test::Scratch ours;
+    FakeHerd herd;
+    const auto type = [&] {
+        auto verb = app::Verb{.name = "fleet-key", .words = {"new"}, .url = herd.url(), .json = true};
+        verb.state_dir = ours.path.string();
+        verb.key_file = ours.file("fleet.key");
+        return run(verb);
+    };
+    const std::string state = R"({"state_dir":{"value":")" + theirs.path.string() + R"("},"discovery.join":{"value":"key"})";
+    herd.answers(200, state + "}"); // it has no key, and takes none
+    const auto unused = type();
+    CHECK(unused.code == 1);
+    CHECK(unused.out.find("does not use this file") != std::string::npos);
+    CHECK(unused.out.find('?') == std::string::npos); // nothing that cannot be shown
+    CHECK(std::filesystem::exists(theirs.file("fleet.key")));
+    CHECK_FALSE(std::filesystem::exists(ours.file("fleet.key")));
+    herd.answers(200, state + R"(,"discovery.fleet_key_file":{"value":")" + theirs.file("another.key") + R"("}})");
+    const auto used = type();
+    CHECK(used.code == 0);
+    CHECK(used.out.find("works with it now") != std::string::npos);
+    CHECK(std::filesystem::exists(theirs.file("another.key")));
+}
+
 TEST_CASE("herd route sends a body from a file")
 {
     FakeHerd herd;
@@ -152,6 +179,9 @@ TEST_CASE("herd route sends a body from a file")
     route.body_file = path;
     CHECK(run(route).code == 0);
     CHECK(herd.seen() == std::vector<std::string>{R"(POST /herd/v1/route {"model":"m","prompt":"x"})"});
+    route.path = "/v1/messages";
+    CHECK(run(route).code == 0);
+    CHECK(herd.seen().back() == R"(POST /herd/v1/route {"model":"m","path":"/v1/messages","prompt":"x"})");
     std::ofstream(path) << "no JSON";
     CHECK(run(route).err == "herd: " + path + ": the body is not a JSON object\n");
     std::filesystem::remove(path);
@@ -301,6 +331,12 @@ TEST_CASE("rm deletes and says where")
     CHECK(run(rm).out == "deleted m from n1\n");
     herd.answers(404, R"({"error":"model 'm' not found"})");
     CHECK(run(rm).err == "herd: model 'm' not found\n");
+    herd.answers(409, R"({"error":"model 'm' is pinned: unpin it first, or send \"force\": true"})");
+    CHECK(run(rm).err == "herd: model 'm' is pinned: unpin it first, or send \"force\": true (herd rm --force)\n");
+    rm.force = true;
+    herd.answers(200, "");
+    CHECK(run(rm).code == 0);
+    CHECK(herd.seen().back() == R"(DELETE /api/delete {"force":true,"model":"m"})");
     rm.all = true;
     CHECK(app::check_words(rm) == "--node and --all exclude each other");
 }

@@ -120,6 +120,23 @@ TEST_CASE("the question of somebody with a key for a frontend is that frontend's
     CHECK(ask(body, &key).error().status == 403); // the Host's is b
 }
 
+TEST_CASE("a question that names no path is about OpenAI's paths when all who have the model offer these only")
+{
+    fleet::Snapshot snapshot;
+    snapshot.nodes.resize(2);
+    fleet::Manner openai;
+    openai.api = fleet::NodeApi::openai;
+    snapshot.nodes[0].address.manner = std::make_shared<const fleet::Manner>(openai);
+    snapshot.models["registry.ollama.ai/library/vmodel:latest"] = {fleet::Holder{.node = 0}};
+    const base::Endpoint peer{base::IpAddress::loopback(), 1};
+    const auto ask = [&](std::string_view body) { return read_question(body, {}, peer, {}, {}, snapshot)->openai; };
+    CHECK(ask(R"({"model":"vmodel"})"));
+    CHECK_FALSE(ask(R"({"model":"vmodel","path":"/api/chat"})"));
+    CHECK_FALSE(ask(R"({"model":"another"})"));
+    snapshot.models["registry.ollama.ai/library/vmodel:latest"].push_back(fleet::Holder{.node = 1});
+    CHECK_FALSE(ask(R"({"model":"vmodel"})"));
+}
+
 TEST_CASE("a question is read as the exchange would read the request")
 {
     ProxyOptions options;
