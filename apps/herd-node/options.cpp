@@ -38,6 +38,7 @@ void agent_rows(Table& t, NodeOptions& o)
          .value_name = "URL",
          .sentence = "The Ollama beside this agent. Default: $OLLAMA_HOST as Ollama itself reads it, "
                      "else http://127.0.0.1:11434.",
+         .elsewhere = "--ollama-host",
          .restart = true},
         o.ollama, "a URL", [](std::string_view text) { return config::parse_backend_url(text); },
         [](const config::BackendUrl& url) { return url.text(); });
@@ -78,6 +79,7 @@ void agent_rows(Table& t, NodeOptions& o)
                       .flags = "--name",
                       .value_name = "NAME",
                       .sentence = "What people call this node; by default the name of the host.",
+                      .elsewhere = "--node-id",
                       .restart = true},
                      o.name);
     config::add_labels(t,
@@ -104,7 +106,8 @@ void discovery_rows(Table& t, NodeOptions& o)
                    .flags = "--herd",
                    .value_name = "HOST[:PORT]",
                    .sentence = "Announce to this herd directly, also across subnets; may be repeated. The "
-                               "port may be its HTTP or its discovery port."},
+                               "port may be its HTTP or its discovery port.",
+                   .elsewhere = "--router-url"},
                   o.herds, "HOST[:PORT]", parse_peer, peer_text);
     t.parsed(
         {.key = "advertise",

@@ -15,6 +15,7 @@ void serving_rows(Table& t, HerdOptions& o)
                         .flags = "--listen",
                         .value_name = "HOST:PORT",
                         .sentence = "Serve HTTP at this address; may be repeated. Port 0 takes a free one.",
+                        .elsewhere = "--host,--port", // these and those of herd-node: Ollama Herd
                         .restart = true},
                        o.listen, 11435);
     t.number({.key = "threads",

@@ -38,13 +38,27 @@ std::string missing_value(const Table& table, const std::string& what)
     return what;
 }
 
+/// What somebody who comes from another program should write; empty: no other has such a flag.
+std::string ours_for(const Table& table, std::string_view flag)
+{
+    for (const Option& option : table.options()) {
+        const auto theirs = base::split_list(option.row.elsewhere);
+        if (std::ranges::find(theirs, flag) != theirs.end()) {
+            return fmt::format(": here it is {} {}", option.long_flag(), option.row.value_name);
+        }
+    }
+    return {};
+}
+
 Result<std::vector<std::string>> words_of(const Table& table, const std::vector<std::string>& remaining)
 {
     for (const std::string& word : remaining) {
         if (word.size() > 1 && word.front() == '-' && word != "--") {
             const std::string flag = word.substr(0, word.find('='));
-            const std::string hint =
-                flag.starts_with("--") ? suggestion(flag, known_flags(table)) : std::string{};
+            std::string hint = ours_for(table, flag);
+            if (hint.empty() && flag.starts_with("--")) {
+                hint = suggestion(flag, known_flags(table));
+            }
             return base::fail(base::Errc::bad_config, fmt::format("unknown option {}{}", flag, hint));
         }
     }

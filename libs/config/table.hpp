@@ -50,6 +50,7 @@ struct Row {
     std::string flags{};      ///< "-d,--daemon"; empty: file and environment only
     std::string value_name{}; ///< "HOST:PORT" in the help
     std::string sentence{};
+    std::string elsewhere{};  ///< flags, comma separated, that other programs have for it: refused, naming this one
     bool restart{false}; ///< a reload cannot apply it
     bool secret{false};  ///< shown as stars
     bool hidden{false};  ///< neither in the help nor in the documentation

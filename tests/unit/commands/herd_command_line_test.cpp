@@ -309,6 +309,8 @@ TEST_CASE("mistakes are one sentence that names the place and the nearest word")
 {
     CHECK(error_of({"--discvery-port", "1"})
           == "herd: unknown option --discvery-port (did you mean \"--discovery-port\"?)\n");
+    CHECK(error_of({"--port", "9"}) == "herd: unknown option --port: here it is --listen HOST:PORT\n"); // Ollama Herd's
+    CHECK(error_of({"serve", "--host=::"}) == "herd: unknown option --host: here it is --listen HOST:PORT\n");
     CHECK(error_of({"--discovery-port", "99999"})
           == "herd: --discovery-port \"99999\": expected a number from 0 to 65535\n");
     CHECK(error_of({"stauts"})

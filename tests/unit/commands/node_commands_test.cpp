@@ -178,6 +178,9 @@ TEST_CASE("herd-node's mistakes are one sentence, exit 2")
         text_of({"docter"}, 2)
         == "herd-node: unknown command \"docter\" (did you mean \"doctor\"?); herd-node --help lists them\n");
     CHECK(text_of({"status", "x"}, 2).find("unexpected argument") != std::string::npos);
+    CHECK(text_of({"--ollama-host", "http://x"}, 2) == "herd-node: unknown option --ollama-host: here it is --ollama URL\n"); // Ollama Herd's
+    CHECK(text_of({"--router-url=http://x"}, 2) == "herd-node: unknown option --router-url: here it is --herd HOST[:PORT]\n");
+    CHECK(text_of({"--node-id", "x"}, 2) == "herd-node: unknown option --node-id: here it is --name NAME\n");
     CHECK(text_of({"--heard", "x"}, 2).find("did you mean \"--herd\"?") != std::string::npos);
     const std::string help = text_of({"--help"}, 0);
     for (const char* flag :
