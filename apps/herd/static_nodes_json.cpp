@@ -2,6 +2,7 @@
 #include "base/text.hpp"
 #include "config/values.hpp"
 #include "herd/admin/policy_paths.hpp"
+#include "herd/node_rows.hpp"
 #include "herd/policy/policy_json.hpp"
 #include "herd/static_nodes.hpp"
 
@@ -311,6 +312,11 @@ base::Result<ConfiguredNode> parse_static_node(std::string_view text)
             return std::unexpected(taken.error());
         }
     }
+    auto complete = parse_node_url(node.url); // as in the file and on the command line: without a scheme it is http
+    if (!complete) {
+        return refuse("url: " + complete.error().context);
+    }
+    node.url = std::move(*complete);
     const auto kind = take_word<NodeKind>(json, "kind", {{"static", NodeKind::plain}, {"cloud", NodeKind::cloud}}, node.kind);
     const auto api = take_word<NodeDialect>(json, "api", {{"ollama", NodeDialect::ollama}, {"openai", NodeDialect::openai}}, node.api);
     for (const auto& step : {kind, api, take_labels(json, node), take_numbers(json, node), take_pairs(json, "headers", node.headers),

@@ -91,8 +91,8 @@ LedgerAnswer answer(const Question& question, const fleet::Snapshot& snapshot, c
     const UsageCells& cells = sum->cells();
     switch (question.what) {
     case What::trends: return {200, trends_json(question.span, cells)};
-    case What::models: return {200, model_days_json(question.span, cells)};
-    case What::overview: return {200, overview_json(cells)};
+    case What::models: return {200, model_days_json(question.span, cells, snapshot)};
+    case What::overview: return {200, overview_json(cells, snapshot)};
     case What::usage: return {200, node_model_days_json(question.span, cells)};
     case What::tags: return {200, tags_json(question.span, cells)};
     case What::tag_days: return {200, tag_days_json(question.span, cells)};

@@ -1,6 +1,7 @@
 #include "herd/admin/compat_views.hpp"
 
 #include "fleet/model_name.hpp"
+#include "herd/admin/fleet_status.hpp"
 #include "herd/records/packed_decision.hpp"
 #include "herd/records/record_view.hpp"
 
@@ -39,6 +40,7 @@ void merge(UsageCell& into, const UsageCell& from)
     into.requests += from.requests;
     into.errors += from.errors;
     into.completed += from.completed;
+    into.disconnects += from.disconnects;
     into.prompt_tokens += from.prompt_tokens;
     into.output_tokens += from.output_tokens;
     into.total += from.total;
@@ -57,6 +59,19 @@ ByName by_name(const UsageCells& cells)
             merge(all[key.second], cell);
         }
     }
+    return all;
+}
+
+/// Every request is completed, or left by its client, or one of these: what traces call failed, incomplete or rejected.
+std::uint64_t failed_count(const UsageCell& cell) { return cell.requests - cell.completed - cell.disconnects; }
+
+/// Whoever asks for a model that nobody has leaves a record of that name. Models are what answered, or is on a node.
+ByName models_by_name(const UsageCells& cells, const fleet::Snapshot& snapshot)
+{
+    ByName all = by_name(cells);
+    std::erase_if(all, [&snapshot](const auto& entry) {
+        return entry.second.completed == 0 && !snapshot.models.contains(fleet::ModelName::parse(entry.first).key);
+    });
     return all;
 }
 
@@ -100,13 +115,13 @@ std::string_view outcome_word(const store::RequestRecord& record)
     if (record.termination.starts_with('C')) {
         return "client_disconnected";
     }
+    if (record.status < 400 && record.termination.starts_with('-')) {
+        return "completed"; // as UsageCell counts them
+    }
     if (record.attempts.empty()) {
-        return record.status < 400 ? "completed" : "rejected"; // answered by herd itself, or never reached a node
+        return "rejected"; // never reached a node
     }
-    if (record.termination == "ND" || record.termination == "TD") {
-        return "incomplete";
-    }
-    return record.failed() || record.status >= 400 ? "failed" : "completed";
+    return record.termination == "ND" || record.termination == "TD" ? "incomplete" : "failed";
 }
 
 /// The predicted cost in seconds, under the names of the signals whose place each part took. They add up.
@@ -130,12 +145,10 @@ Json breakdown(const store::RequestRecord& record)
 
 Json trace_row(const store::RequestRecord& record)
 {
-    Json excluded = Json::array();
+    Json excluded = Json::array(); // those that another attempt followed: as many as there were retries
     for (std::size_t i = 0; i + 1 < record.attempts.size(); ++i) {
         excluded.push_back(record.attempts[i].node);
     }
-    const bool last_failed = !record.attempts.empty() && record.attempts.back().outcome != "served";
-    const std::size_t failed = last_failed ? record.attempts.size() : excluded.size();
     const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };
     return {{"request_id", record.id},
             {"model", record.model},
@@ -148,7 +161,7 @@ Json trace_row(const store::RequestRecord& record)
             {"time_to_first_token_ms", record.ttft > base::Duration{} ? Json(ms(record.ttft)) : Json(nullptr)},
             {"prompt_tokens", or_null(record.prompt_tokens)},
             {"completion_tokens", or_null(record.output_tokens)},
-            {"retry_count", failed},
+            {"retry_count", excluded.size()},
             {"fallback_used", record.fallback},
             {"excluded_nodes", std::move(excluded)},
             {"client_ip", record.client},
@@ -175,18 +188,19 @@ std::string trends_json(std::uint64_t hours, const UsageCells& cells)
     return text({{"hours", hours}, {"data", std::move(data)}});
 }
 
-std::string model_days_json(std::uint64_t days, const UsageCells& cells)
+std::string model_days_json(std::uint64_t days, const UsageCells& cells, const fleet::Snapshot& snapshot)
 {
+    const ByName models = models_by_name(cells, snapshot);
     Json daily = Json::array();
     for (const auto& [key, cell] : cells) {
-        if (!key.second.empty()) {
+        if (models.contains(key.second)) {
             Json row{{"model_name", key.second}, {"day_bucket", key.first}, {"request_count", cell.requests}, {"avg_latency_ms", mean_ms(cell.total, cell.requests)}};
             put_tokens(row, cell);
             daily.push_back(std::move(row));
         }
     }
     Json summary = Json::array();
-    for (const auto& [name, cell] : by_name(cells)) {
+    for (const auto& [name, cell] : models) {
         Json row{{"model_name", name},
                  {"total_requests", cell.requests},
                  {"avg_latency_ms", mean_ms(cell.total, cell.requests)},
@@ -199,7 +213,7 @@ std::string model_days_json(std::uint64_t days, const UsageCells& cells)
     return text({{"days", days}, {"daily", std::move(daily)}, {"summary", std::move(summary)}});
 }
 
-std::string overview_json(const UsageCells& cells)
+std::string overview_json(const UsageCells& cells, const fleet::Snapshot& snapshot)
 {
     UsageCell all;
     for (const auto& [key, cell] : cells) {
@@ -208,7 +222,7 @@ std::string overview_json(const UsageCells& cells)
     Json json{{"total_requests", all.requests}};
     put_tokens(json, all);
     json["total_tokens"] = all.prompt_tokens + all.output_tokens;
-    json["models_count"] = by_name(cells).size();
+    json["models_count"] = models_by_name(cells, snapshot).size();
     return text(json);
 }
 
@@ -225,7 +239,7 @@ std::string node_model_days_json(std::uint64_t days, const UsageCells& cells)
                  {"day_bucket", key.first},
                  {"request_count", cell.requests},
                  {"completed_count", cell.completed},
-                 {"failed_count", cell.errors},
+                 {"failed_count", failed_count(cell)},
                  {"avg_latency_ms", mean_ms(cell.total, cell.requests)},
                  {"avg_ttft_ms", cell.completed > 0 ? Json(mean_ms(cell.ttft, cell.completed)) : Json(nullptr)}};
         put_tokens(row, cell);
@@ -244,7 +258,7 @@ std::string tags_json(std::uint64_t days, const UsageCells& cells)
         Json row{{"tag", tag},
                  {"request_count", cell.requests},
                  {"completed_count", cell.completed},
-                 {"failed_count", cell.errors},
+                 {"failed_count", failed_count(cell)},
                  {"avg_latency_ms", mean_ms(cell.total, cell.requests)},
                  {"avg_ttft_ms", cell.completed > 0 ? Json(mean_ms(cell.ttft, cell.completed)) : Json(nullptr)}};
         put_tokens(row, cell);
@@ -252,7 +266,7 @@ std::string tags_json(std::uint64_t days, const UsageCells& cells)
         Json sum{{"tag", tag},
                  {"total_requests", cell.requests},
                  {"completed_count", cell.completed},
-                 {"failed_count", cell.errors},
+                 {"failed_count", failed_count(cell)},
                  {"avg_latency_ms", mean_ms(cell.total, cell.requests)}};
         put_tokens(sum, cell);
         put_span(sum, cell);
@@ -312,8 +326,10 @@ std::string contexts_json(std::uint64_t days, const UsageCells& cells, const Usa
 std::string model_management_json(const UsageCells& cells, const fleet::Snapshot& snapshot, base::WallTime now)
 {
     const ByName used = by_name(cells);
+    const auto names = distinct_names(snapshot);
     Json nodes = Json::array();
-    for (const fleet::NodeView& view : snapshot.nodes) {
+    for (std::size_t i = 0; i < snapshot.nodes.size(); ++i) {
+        const fleet::NodeView& view = snapshot.nodes[i];
         if (!view.facts) {
             continue;
         }
@@ -326,7 +342,7 @@ std::string model_management_json(const UsageCells& cells, const fleet::Snapshot
                 const auto details = row.is_object() ? row.find("details") : row.end();
                 return row.is_object() && details != row.end() && details->is_object() ? details->value(key, std::string{}) : std::string{};
             };
-            const auto found = used.find(view.name + '\n' + model.name);
+            const auto found = used.find(names[i] + '\n' + model.name);
             const bool ever = found != used.end();
             const double idle = ever ? (epoch(now) - epoch(found->second.last)) / 86'400 : 0;
             models.push_back({{"name", model.name},
@@ -342,7 +358,7 @@ std::string model_management_json(const UsageCells& cells, const fleet::Snapshot
                               {"unused", !ever || idle >= unused_after_days}});
         }
         const auto gb_or_null = [](const std::optional<base::Bytes>& bytes) { return bytes ? Json(in_gb(*bytes)) : Json(nullptr); };
-        nodes.push_back({{"node_id", view.name},
+        nodes.push_back({{"node_id", names[i]},
                          {"models", std::move(models)},
                          {"total_size_gb", in_gb(total)},
                          {"disk_available_gb", gb_or_null(view.facts->disk_free)},

@@ -18,8 +18,8 @@ using UsageCells = std::map<store::UsageSum::Key, store::UsageCell>;
 /// All names together, by the buckets of `cells`.
 [[nodiscard]] std::string trends_json(std::uint64_t hours, const UsageCells& cells);
 /// `cells`: by model and day.
-[[nodiscard]] std::string model_days_json(std::uint64_t days, const UsageCells& cells);
-[[nodiscard]] std::string overview_json(const UsageCells& cells);
+[[nodiscard]] std::string model_days_json(std::uint64_t days, const UsageCells& cells, const fleet::Snapshot& snapshot);
+[[nodiscard]] std::string overview_json(const UsageCells& cells, const fleet::Snapshot& snapshot);
 /// `cells`: by UsageBy::model_on_node and day.
 [[nodiscard]] std::string node_model_days_json(std::uint64_t days, const UsageCells& cells);
 /// `cells`: by tag, any buckets.

@@ -77,25 +77,20 @@ void add(Json& queues, Sum& sum, const Row& row, const QueueCounts& counts, std:
     queues[row.node + ":" + row.model] = row_json(row, counts, queue_max);
 }
 
-const QueueCounts& counts_at(const QueueCountsOf& counts, const std::string& node, const std::string& key)
-{
-    static const QueueCounts none;
-    const auto found = counts.find({node, key});
-    return found == counts.end() ? none : found->second;
-}
-
 Json queues_json(const fleet::Snapshot& snapshot, const FleetQueueInput& input, Sum& sum)
 {
+    const auto names = distinct_names(snapshot);
     Json queues = Json::object();
     for (const auto& [key, holders] : snapshot.models) {
         for (const fleet::Holder& holder : holders) {
             const fleet::NodeView& view = snapshot.nodes[holder.node];
-            const bool counted = input.counts.contains({view.name, key});
+            const std::string& name = names[holder.node];
+            const bool counted = input.counts.contains({name, key});
             if ((!holder.loaded && holder.in_flight == 0 && !counted) || !view.facts || holder.model >= view.facts->models.size()) {
                 continue;
             }
-            const Row row{view.name, view.facts->models[holder.model].name, 0, holder.in_flight, holder.slots};
-            add(queues, sum, row, counts_at(input.counts, view.name, key), input.limits.queue_per_model);
+            const Row row{name, view.facts->models[holder.model].name, 0, holder.in_flight, holder.slots};
+            add(queues, sum, row, counts_at(input.counts, name, key), input.limits.queue_per_model);
         }
     }
     for (const auto& [key, queue] : snapshot.queues) {
@@ -171,6 +166,7 @@ std::string fleet_queue(const fleet::Snapshot& snapshot, const FleetQueueInput& 
 
 std::string fleet_limits(const fleet::Snapshot& snapshot, const FleetLimits& limits)
 {
+    const auto names = distinct_names(snapshot);
     Json nodes = Json::array();
     std::size_t cap = 0;
     static const fleet::NodeFacts nothing;
@@ -180,7 +176,7 @@ std::string fleet_limits(const fleet::Snapshot& snapshot, const FleetLimits& lim
         const std::size_t own = hot_model_cap(facts);
         const Slots slots = slots_of(snapshot, i);
         cap += view.takes_requests() ? own : 0;
-        nodes.push_back({{"node_id", view.name},
+        nodes.push_back({{"node_id", names[i]},
                          {"status", status_word(view.state)},
                          {"hot_model_cap", own},
                          {"models_loaded", facts.loaded.size()},

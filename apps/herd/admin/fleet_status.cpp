@@ -1,9 +1,11 @@
 #include "herd/admin/fleet_status.hpp"
 
+#include "fleet/called.hpp"
 #include "herd/admin/views.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -67,13 +69,13 @@ Json ollama_json(const fleet::Snapshot& snapshot, std::size_t index)
     return {{"models_loaded", std::move(loaded)}, {"models_available", std::move(available)}, {"requests_active", view.in_flight}};
 }
 
-Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant now)
+Json node_json(const fleet::Snapshot& snapshot, std::size_t index, const std::string& name, base::Instant now)
 {
     const fleet::NodeView& view = snapshot.nodes[index];
     static const auto nothing = std::make_shared<const fleet::NodeFacts>();
     const fleet::NodeFacts& facts = view.facts ? *view.facts : *nothing;
     const fleet::HostLoad& host = facts.host;
-    Json json{{"node_id", view.name},
+    Json json{{"node_id", name},
               {"status", status_word(view.state)},
               {"hardware",
                {{"memory_total_gb", in_gb(host.memory_total)},
@@ -118,20 +120,19 @@ Json queue_json(const std::string& node, const std::string& model, int pending, 
 }
 
 /// One per model and node that has it in memory, works on it, or did; and one per model that is waited for.
-Json queues_json(const fleet::Snapshot& snapshot, const QueueCountsOf& counts)
+Json queues_json(const fleet::Snapshot& snapshot, const std::vector<std::string>& names, const QueueCountsOf& counts)
 {
     Json queues = Json::object();
     for (const auto& [key, holders] : snapshot.models) {
         for (const fleet::Holder& holder : holders) {
             const fleet::NodeView& view = snapshot.nodes[holder.node];
-            const auto counted = counts.find({view.name, key});
-            if ((!holder.loaded && holder.in_flight == 0 && counted == counts.end()) || !view.facts
+            const std::string& name = names[holder.node];
+            if ((!holder.loaded && holder.in_flight == 0 && !counts.contains({name, key})) || !view.facts
                 || holder.model >= view.facts->models.size()) {
                 continue;
             }
             const std::string& model = view.facts->models[holder.model].name;
-            queues[view.name + ":" + model] = queue_json(view.name, model, 0, holder.in_flight, holder.slots,
-                                                         counted == counts.end() ? QueueCounts{} : counted->second);
+            queues[name + ":" + model] = queue_json(name, model, 0, holder.in_flight, holder.slots, counts_at(counts, name, key));
         }
     }
     for (const auto& [key, queue] : snapshot.queues) {
@@ -141,6 +142,38 @@ Json queues_json(const fleet::Snapshot& snapshot, const QueueCountsOf& counts)
 }
 
 } // namespace
+
+std::vector<std::string> distinct_names(const fleet::Snapshot& snapshot)
+{
+    const auto& nodes = snapshot.nodes;
+    std::vector<std::string> names(nodes.size());
+    std::set<std::string> taken;
+    for (const bool there : {true, false}) {
+        for (std::size_t i = 0; i < nodes.size(); ++i) {
+            if (fleet::is_there(nodes[i].state) == there && taken.insert(nodes[i].name).second) {
+                names[i] = nodes[i].name;
+            }
+        }
+    }
+    std::map<std::string, int> numbers;
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+        if (names[i] == nodes[i].name) {
+            continue;
+        }
+        int& number = numbers.try_emplace(nodes[i].name, 1).first->second;
+        do {
+            names[i] = nodes[i].name + "-" + std::to_string(++number);
+        } while (!taken.insert(names[i]).second); // somebody's name of his own
+    }
+    return names;
+}
+
+const QueueCounts& counts_at(const QueueCountsOf& counts, const std::string& distinct_name, const std::string& key)
+{
+    static const QueueCounts none;
+    const auto found = counts.find({distinct_name, key});
+    return found == counts.end() ? none : found->second;
+}
 
 std::string_view status_word(fleet::NodeState state)
 {
@@ -163,6 +196,7 @@ std::size_t hot_model_cap(const fleet::NodeFacts& facts)
 
 std::string fleet_status(const fleet::Snapshot& snapshot, const QueueCountsOf& counts, base::Instant now)
 {
+    const auto names = distinct_names(snapshot);
     Json nodes = Json::array();
     std::size_t online = 0;
     std::size_t loaded = 0;
@@ -172,12 +206,12 @@ std::string fleet_status(const fleet::Snapshot& snapshot, const QueueCountsOf& c
         online += view.takes_requests() ? 1U : 0U;
         loaded += view.facts && status_word(view.state) != "offline" ? view.facts->loaded.size() : 0;
         active += view.in_flight;
-        nodes.push_back(node_json(snapshot, i, now));
+        nodes.push_back(node_json(snapshot, i, names[i], now));
     }
     const Json json{{"fleet",
                      {{"nodes_total", snapshot.nodes.size()}, {"nodes_online", online}, {"models_loaded", loaded}, {"requests_active", active}}},
                     {"nodes", std::move(nodes)},
-                    {"queues", queues_json(snapshot, counts)},
+                    {"queues", queues_json(snapshot, names, counts)},
                     {"timestamp", std::chrono::duration<double>(snapshot.taken_at.time_since_epoch()).count()}};
     // Names come from the network; what is not UTF-8 is shown as the replacement character.
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace herd::app::admin {
 
@@ -25,6 +26,12 @@ struct QueueCounts {
 using QueueCountsOf = std::map<std::pair<std::string, std::string>, QueueCounts>; ///< by node's name ("*": none) and ModelName::key
 
 [[nodiscard]] std::string fleet_status(const fleet::Snapshot& snapshot, const QueueCountsOf& counts, base::Instant now);
+
+/// What these views call each node, in the snapshot's order: its name, with a suffix ("studio-2") where another bears it
+/// already. One that is there comes first. Programs key what they read by it; commands want names or ids.
+[[nodiscard]] std::vector<std::string> distinct_names(const fleet::Snapshot& snapshot);
+/// What became of requests there. Of several nodes with one name it is known together, and told of the first.
+[[nodiscard]] const QueueCounts& counts_at(const QueueCountsOf& counts, const std::string& distinct_name, const std::string& key);
 
 /// "online", "degraded", "offline".
 [[nodiscard]] std::string_view status_word(fleet::NodeState state);

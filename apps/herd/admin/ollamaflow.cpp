@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <span>
 
 namespace herd::app::admin::ollamaflow {
@@ -139,7 +140,7 @@ base::Result<Native> ours(Kind kind, std::string_view body, const Json& now)
     Json wanted = Json::object(); // by their names, which may be written in any case
     for (const auto& [name, value] : json.items()) {
         const auto field = std::ranges::find_if(fields(kind), [&](const Field& each) { return base::iequals(each.theirs, name); });
-        const bool plain = name.size() <= 64 && std::ranges::all_of(name, [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; });
+        const bool plain = name.size() <= 64 && std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) != 0; });
         if (field != fields(kind).end()) {
             wanted[field->theirs] = value;
         } else if (out.ignored.size() < 256) {

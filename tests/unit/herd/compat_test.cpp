@@ -151,7 +151,7 @@ TEST_CASE("what the past adds up to has Ollama Herd's shapes")
     CHECK(trends["data"][3]["request_count"] == 2); // the one that reached no node too
     CHECK(trends["data"][3]["hour_bucket"].get<std::int64_t>() % 3600 == 0);
 
-    const Json models = Json::parse(model_days_json(7, cells_of(store::UsageBy::model, 86'400s)));
+    const Json models = Json::parse(model_days_json(7, cells_of(store::UsageBy::model, 86'400s), small_fleet()));
     REQUIRE(models["summary"].size() == 1);
     const Json& sum = models["summary"][0];
     CHECK(sum["model_name"] == "llama3.2:3b");
@@ -163,7 +163,7 @@ TEST_CASE("what the past adds up to has Ollama Herd's shapes")
     CHECK(sum["first_seen"] == 1'800'000'000.0 - 3 * 3600);
     CHECK(models["daily"][0]["total_completion_tokens"] == 200);
 
-    const Json overview = Json::parse(overview_json(cells_of(store::UsageBy::model, 86'400s)));
+    const Json overview = Json::parse(overview_json(cells_of(store::UsageBy::model, 86'400s), small_fleet()));
     CHECK(overview == Json{{"total_requests", 5}, {"total_prompt_tokens", 500}, {"total_completion_tokens", 250}, {"total_tokens", 750}, {"models_count", 1}});
 
     const Json usage = Json::parse(node_model_days_json(7, cells_of(store::UsageBy::model_on_node, 86'400s)));
@@ -180,6 +180,73 @@ TEST_CASE("what the past adds up to has Ollama Herd's shapes")
     CHECK(tags["summary"][0]["total_requests"] == 4);
     const Json daily = Json::parse(tag_days_json(7, cells_of(store::UsageBy::tag, 86'400s)));
     CHECK(daily["data"][0]["total_tokens"] == 600);
+}
+
+TEST_CASE("traces and usage agree on what failed: what was neither completed nor left by its client")
+{
+    store::UsageSum sum({.by = store::UsageBy::model_on_node, .bucket = 86'400s, .since = noon - 1s, .until = noon + 1s});
+    std::vector<store::RequestRecord> all;
+    for (const auto& [status, termination] : {std::pair{200, "--"}, {400, "--"}, {502, "NC"}, {200, "ND"}, {200, "PD"}, {499, "CD"}}) {
+        all.push_back(record("m:1b", noon));
+        all.back().status = status;
+        all.back().termination = termination;
+        sum.add(all.back());
+    }
+    int completed = 0;
+    int failed = 0;
+    for (const Json traces = Json::parse(traces_json(all)); const auto& trace : traces["traces"]) {
+        completed += trace["status"] == "completed" ? 1 : 0;
+        failed += trace["status"] == "failed" || trace["status"] == "incomplete" ? 1 : 0;
+    }
+    CHECK(completed == 1);
+    CHECK(failed == 4); // a node's 400 with them
+    const Json usage = Json::parse(node_model_days_json(7, sum.cells()));
+    CHECK(usage["data"][0]["completed_count"] == completed);
+    CHECK(usage["data"][0]["failed_count"] == failed);
+    CHECK(usage["data"][0]["request_count"] == 6);
+}
+
+TEST_CASE("models are what answered or is on a node, not every name that somebody asked for")
+{
+    store::UsageSum sum({.by = store::UsageBy::model, .bucket = 86'400s, .since = noon - 1s, .until = noon + 1s});
+    for (const auto& [model, status] : {std::pair{"gone:1b", 200}, {"old:1b", 502}, {"nosuch:latest", 404}}) {
+        auto one = record(model, noon);
+        one.status = status;
+        one.termination = status == 502 ? "NC" : "--";
+        sum.add(one);
+    }
+    fleet::Snapshot snapshot;
+    snapshot.models["registry.ollama.ai/library/old:1b"].push_back({});
+    const Json overview = Json::parse(overview_json(sum.cells(), snapshot));
+    CHECK(overview["models_count"] == 2);
+    CHECK(overview["total_requests"] == 3);
+    const Json models = Json::parse(model_days_json(7, sum.cells(), snapshot));
+    REQUIRE(models["summary"].size() == 2);
+    CHECK(models["daily"].size() == 2);
+    CHECK(models["summary"][0]["model_name"] == "gone:1b"); // it did answer
+}
+
+TEST_CASE("of two nodes with one name no number is lost, and none told twice")
+{
+    auto snapshot = small_fleet();
+    snapshot.nodes.push_back(snapshot.nodes.front());
+    snapshot.nodes.push_back({.name = "n1-2", .state = fleet::NodeState::online});
+    snapshot.nodes.front().state = fleet::NodeState::offline; // the one that is there comes first
+    snapshot.models["k"].push_back({.node = 1, .model = 0, .loaded = true, .slots = 2, .in_flight = 3});
+    CHECK(distinct_names(snapshot) == std::vector<std::string>{"n1-3", "n1", "n1-2"});
+    FleetQueueInput input;
+    input.counts[{"n1", "k"}] = {.model = "llama3.2:3b", .completed = 10, .failed = 1};
+    const Json queue = Json::parse(fleet_queue(snapshot, input));
+    CHECK(queue["queues"]["n1:llama3.2:3b"]["in_flight"] == 3);
+    CHECK(queue["queues"]["n1-3:llama3.2:3b"]["in_flight"] == 2);
+    CHECK(queue["in_flight"] == 5);
+    CHECK(queue["completed"] == 10);
+    const Json status = Json::parse(fleet_status(snapshot, input.counts, {}));
+    CHECK(status["nodes"][0]["node_id"] == "n1-3");
+    CHECK(status["nodes"][0]["herd"]["name"] == "n1");
+    CHECK(status["queues"]["n1-3:llama3.2:3b"]["in_flight"] == 2);
+    CHECK(status["queues"]["n1:llama3.2:3b"]["completed"] == 10);
+    CHECK(Json::parse(fleet_limits(snapshot, {}))["nodes"][0]["node_id"] == "n1-3");
 }
 
 TEST_CASE("contexts: what was used against what is allocated, and what would do")
@@ -228,12 +295,17 @@ TEST_CASE("traces have the 19 columns")
                                         "time_to_first_token_ms", "prompt_tokens", "completion_tokens", "retry_count", "fallback_used", "excluded_nodes",
                                         "client_ip", "original_format", "error_message", "timestamp", "tags"});
     CHECK(trace["status"] == "completed");
-    CHECK(trace["retry_count"] == 1);
+    CHECK(trace["retry_count"] == 1); // as many as there were attempts beyond the first
     CHECK(trace["excluded_nodes"] == Json::array({"attic"}));
     CHECK(trace["timestamp"] == 1'800'000'001.0);
     CHECK(trace["scores_breakdown"] == Json{{"thermal", 1.0}, {"memory_fit", 0.0}, {"queue_depth", 0.5}, {"wait_time", 0.25}, {"role_affinity", 2.0},
                                             {"availability_trend", 0.125}, {"context_fit", 0.0}, {"total", 3.875}});
     const auto status_of = [](store::RequestRecord other) { return Json::parse(traces_json({std::move(other)}))["traces"][0]["status"].get<std::string>(); };
+    const auto retries_of = [](store::RequestRecord other) { return Json::parse(traces_json({std::move(other)}))["traces"][0]["retry_count"].get<int>(); };
+    one.attempts = {{"n1", "cancelled", 1s}};
+    CHECK(retries_of(one) == 0); // the client left
+    one.attempts = {{"n1", "refused", 1s}};
+    CHECK(retries_of(one) == 0); // a 502 after one attempt
     one.termination = "CD";
     CHECK(status_of(one) == "client_disconnected");
     one.termination = "ND";

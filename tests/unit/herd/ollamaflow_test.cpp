@@ -81,7 +81,7 @@ TEST_CASE("what has no meaning here is named, fit for a field; the wrong kind is
 {
     const auto native = ollamaflow::ours(Kind::frontend, "{\"BlockHttp10\":true,\"X\\r\\nEvil: 1\":1,\"CreatedUtc\":\"x\",\"LogRequestFull\":1}", Json::object());
     REQUIRE(native);
-    CHECK(native->ignored == "?, ?, LogRequestFull");
+    CHECK(native->ignored == "BlockHttp10, ?, LogRequestFull");
     CHECK(changed(Kind::frontend, R"({"TimeoutMs":"soon","LoadBalancing":"LeastConnections","Hostname":[1]})")
           == Json::parse(R"({"hostnames":[1],"first_byte_timeout":"soon","policy":"LeastConnections"})"));
     CHECK(changed(Kind::backend, R"({"Hostname":7,"Port":"x"})")["url"] == R"(http://7:"x")");

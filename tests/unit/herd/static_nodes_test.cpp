@@ -69,6 +69,16 @@ TEST_CASE("a node is named after its address unless told otherwise, and its id f
     CHECK(app::added(*again).address.host_header == "10.0.0.7:11434");
 }
 
+TEST_CASE("a URL may be written over the API as in the file: without a scheme it is Ollama's port over http")
+{
+    for (const auto& [written, meant] : {std::pair{"10.0.0.7", "http://10.0.0.7:11434"}, {"box.lan:22002", "http://box.lan:22002"}, {"http://box.lan", "http://box.lan:80"}}) {
+        const auto node = from_json(std::string{R"({"url":")"} + written + R"("})");
+        REQUIRE(node);
+        CHECK(node->url.text() == meant);
+        CHECK(node->settings.url == meant); // what is kept, too
+    }
+}
+
 TEST_CASE("a node that makes no sense is refused with one sentence that names the field")
 {
     const std::vector<std::pair<const char*, const char*>> cases{
