@@ -22,6 +22,9 @@ inline constexpr std::size_t short_id_length = 8;
 /// Long enough to be no name by chance, and nothing but what an id is written with.
 [[nodiscard]] bool may_begin_id(std::string_view text);
 
+/// What Snapshot::find() finds `node` by: its name where that means it, else its id.
+[[nodiscard]] std::string word_for(const Snapshot& snapshot, const NodeView& node);
+
 /// Why Snapshot::find() found nobody: "no node is called x", "2 nodes are called x: use an id (…, …)".
 [[nodiscard]] std::string why_nobody(const Snapshot& snapshot, std::string_view name_or_id);
 /// `ids`: of all that are called so.

@@ -54,6 +54,11 @@ bool may_begin_id(std::string_view text)
         && std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == '-'; });
 }
 
+std::string word_for(const Snapshot& snapshot, const NodeView& node)
+{
+    return snapshot.find(std::string_view(node.name)) == &node ? node.name : node.id.text();
+}
+
 std::string why_nobody(std::string_view name, const std::vector<NodeId>& ids)
 {
     if (ids.size() < 2) {

@@ -84,7 +84,7 @@ PolicyKeeper::Next PolicyKeeper::add_pin(const PolicyChange& change)
     if (!pin->node.empty() && node == nullptr) {
         Json known = Json::array();
         for (const fleet::NodeView& each : snapshot->nodes) {
-            known.push_back(snapshot->find(std::string_view(each.name)) == &each ? each.name : each.id.text());
+            known.push_back(fleet::word_for(*snapshot, each));
         }
         next.answer = refused(400, {{"error", "node: " + fleet::why_nobody(*snapshot, pin->node)}, {"known_nodes", std::move(known)}}, "unknown_node");
         return next;

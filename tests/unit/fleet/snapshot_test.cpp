@@ -56,8 +56,11 @@ TEST_CASE("of several nodes with one name the only one that is there is meant, e
         picture.nodes[0].state = NodeState::offline;
         picture.nodes[1].state = state;
         CHECK(picture.find("box") == &picture.nodes[1]);
+        CHECK(word_for(picture, picture.nodes[1]) == "box");
+        CHECK(word_for(picture, picture.nodes[0]) == picture.nodes[0].id.text());
         picture.nodes[0].state = NodeState::online;
         CHECK(picture.find("box") == nullptr);
+        CHECK(word_for(picture, picture.nodes[1]) == picture.nodes[1].id.text());
     }
 }
 
