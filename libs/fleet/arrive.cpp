@@ -12,16 +12,38 @@ void Dispatcher::acquire(Ticket ticket, const Profile& profile, Step& step)
 {
     HERD_ASSERT(!waiting_.contains(ticket));
     ++asked_;
+    if (profile.attempt > 0 && !retry_is_free(profile)) {
+        retry(ticket, profile, step);
+        return;
+    }
     if (profile.attempt == 0) {
         ++totals_.requests;
         budget_.note_request(step.now);
-    } else {
-        ++totals_.retries;
-        if (!retry_is_free(profile) && !budget_.spend(step.now, options_.retry_budget, options_.retry_budget_min)) {
-            refuse(ticket, base::Errc::attempts_failed, "too many requests are being retried", come_back_in, step);
-            return;
-        }
     }
+    seat(ticket, profile, step);
+}
+
+/// A second attempt takes of the budget once it has a place or waits for one: who is refused for want of another node
+/// leaves it to those who have one.
+void Dispatcher::retry(Ticket ticket, const Profile& profile, Step& step)
+{
+    if (!budget_.allows(step.now, options_.retry_budget, options_.retry_budget_min)) {
+        const auto judgement = judge(profile, step.now, false);
+        refuse(ticket, base::Errc::attempts_failed,
+               judgement.fate == Fate::refuse ? judgement.message : "too many requests are being retried (scheduler.retry_budget)",
+               come_back_in, step);
+        return;
+    }
+    const auto failed = totals_.failed; // nobody else is refused by an arrival
+    seat(ticket, profile, step);
+    if (totals_.failed == failed) {
+        budget_.spend(step.now);
+    }
+}
+
+/// Grants, refuses or lets wait.
+void Dispatcher::seat(Ticket ticket, const Profile& profile, Step& step)
+{
     if (profile.deadline != base::Instant{} && profile.deadline <= step.now) {
         refuse(ticket, base::Errc::deadline_passed, "the deadline had passed on arrival",
                retry_estimate(profile, step.now), step);

@@ -151,6 +151,8 @@ private:
                                                               std::optional<std::size_t> chosen, double total_s);
 
     // arrive.cpp
+    void retry(Ticket ticket, const Profile& profile, Step& step);
+    void seat(Ticket ticket, const Profile& profile, Step& step);
     [[nodiscard]] bool settle_now(Ticket ticket, const Profile& profile, const Judgement& judgement, Step& step);
     [[nodiscard]] bool place_now(Ticket ticket, const Profile& profile, base::Duration queued, Step& step);
     [[nodiscard]] bool retry_is_free(const Profile& profile) const;
@@ -167,6 +169,8 @@ private:
     void expire(Waiter& waiter, Step& step);
     void reject_early(Ticket ticket, Step& step);
     void refuse(Ticket ticket, base::Errc why, std::string message, base::Duration retry_after, Step& step);
+    /// "no node that has model 'm' and carries the label 'eu' can be reached": what all who could serve it have in common.
+    [[nodiscard]] static std::string nobody_reached(const Profile& profile);
     [[nodiscard]] base::Duration retry_estimate(const Profile& profile, base::Instant now) const;
 
     // grant.cpp

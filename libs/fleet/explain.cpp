@@ -149,7 +149,7 @@ Dispatcher::Told Dispatcher::explain_as(const Profile& profile, base::Instant no
     } else if (judgement.fate == Fate::routable) {
         out.note = unfit(profile).message;
     } else if (judgement.fate == Fate::hold) {
-        out.note = "would be held: no node that has model '" + profile.model + "' can be reached";
+        out.note = "would be held: " + nobody_reached(profile);
     } else if (judgement.fate == Fate::settle) {
         out.note = "would wait for nodes that are still expected";
     } else {
@@ -234,8 +234,8 @@ std::optional<Standing> Dispatcher::standing(Ticket ticket, base::Instant now) c
         return std::nullopt;
     }
     const auto& waiter = at->second;
-    Standing out{waiter.ahead, 0, waiter.loading};
-    if (!waiter.routable()) {
+    Standing out{waiter.ahead, 0, waiter.loading, !waiter.routable()};
+    if (out.held) {
         out.wait_s = std::max(0.0, base::seconds(waiter.due() - now));
     } else if (waiter.start_at > now) {
         out.wait_s = base::seconds(waiter.start_at - now);

@@ -33,8 +33,9 @@ struct FleetOptions {
 /// Where a waiting request stands.
 struct Standing {
     int ahead{0};        ///< requests that are to be served before it
-    double wait_s{0};    ///< predicted, from now
+    double wait_s{0};    ///< predicted, from now; when held: until it is given up
     bool loading{false}; ///< a node is loading its model
+    bool held{false};    ///< nobody who could serve it can be reached, or is known yet
 };
 
 class Fleet {

@@ -53,7 +53,6 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
     node.granted_pass = pass_;
     ++granted_;
     ++answered_;
-    totals_.failovers += profile.attempt > 0 ? 1U : 0U;
     step.emit(SnapshotChanged{});
 }
 

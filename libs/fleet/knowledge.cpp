@@ -12,6 +12,7 @@ constexpr double trusted_cached_share = 0.5; ///< of a prompt: with more in the 
 constexpr double too_fast = 2.5;             ///< times the known rate: that was the cache, not the node
 constexpr int full_well_wanted = 32;         ///< answers with all slots taken and nothing queued inside: one more is tried
 constexpr double own_clock_trust = 0.3;
+constexpr double trusted_load_share = 0.5;   ///< of an answer's time: what a longer load leaves over is mostly its misprediction
 constexpr double own_clock_least_s = 0.02;     ///< a stream flows at least as long, and for such a share of its time
 constexpr double own_clock_least_share = 0.02;
 
@@ -178,9 +179,11 @@ void Knowledge::note_own_clock(ModelOnNode& model, const Assumed& assumed, const
         expect_.note_prompt(assumed.model_key, assumed.prompt_bytes, assumed.images,
                             static_cast<double>(timings.prompt_tokens));
     }
-    learning.service_weight = std::min(learning.service_weight + 1, 10.0);
-    const double service = assumed.loading ? std::max(seconds - assumed.load_s, 0.1 * seconds) : seconds;
-    learning.service_s += (service - learning.service_s) / learning.service_weight;
+    const double load = assumed.loading ? assumed.load_s : 0; // nobody told how long it really took
+    if (load <= trusted_load_share * seconds) {
+        learning.service_weight = std::min(learning.service_weight + 1, 10.0);
+        learning.service_s += (seconds - load - learning.service_s) / learning.service_weight;
+    }
 }
 
 void Knowledge::note_served(NodeRecord& node, ModelOnNode& model, const Assumed& assumed, const Outcome& outcome,

@@ -41,8 +41,7 @@ void Dispatcher::expire(Waiter& waiter, Step& step)
     } else if (waiter.hold_until <= step.now) {
         const auto taken = take(waiter);
         if (!fall_back(ticket, waiter.profile, step)) {
-            refuse(ticket, base::Errc::no_node, "no node that has model '" + waiter.profile.model + "' can be reached",
-                   come_back_in, step);
+            refuse(ticket, base::Errc::no_node, nobody_reached(waiter.profile), come_back_in, step);
         }
     } else if (waiter.settle_until <= step.now) {
         const auto judgement = judge(waiter.profile, step.now, false);
@@ -92,6 +91,18 @@ void Dispatcher::refuse(Ticket ticket, base::Errc why, std::string message, base
                                    base::Retry::never, std::move(message), {}},
                        retry_after}});
     step.emit(SnapshotChanged{});
+}
+
+std::string Dispatcher::nobody_reached(const Profile& profile)
+{
+    std::string traits = profile.model_key.empty() ? "" : " has model '" + profile.model + "'";
+    if (!profile.labels.empty()) {
+        traits.append(traits.empty() ? "" : " and").append(profile.labels.size() == 1 ? " carries the label" : " carries the labels");
+        for (const auto& label : profile.labels) {
+            traits.append(&label == &profile.labels.front() ? " '" : ", '").append(label).append("'");
+        }
+    }
+    return "no node " + (traits.empty() ? traits : "that" + traits + " ") + "can be reached";
 }
 
 /// How long until a place would be free behind all who wait now.

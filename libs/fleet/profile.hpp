@@ -63,7 +63,7 @@ struct Profile {
     bool resident_only{false};         ///< nothing is to be loaded for it: an Ollama was too busy to load the model
     bool openai{false};                ///< one of the paths under /v1: nodes that serve only those will do too
     bool allow_cloud{false};           ///< nodes outside of this LAN may serve it
-    int attempt{0};                    ///< 0 first; > 0 spends the retry budget
+    int attempt{0};                    ///< 0 first; > 0 takes of the retry budget
     base::Instant deadline{};          ///< of waiting in the queue
 };
 

@@ -14,9 +14,9 @@ RetryBudget::Bucket& RetryBudget::bucket(base::Instant now)
 
 void RetryBudget::note_request(base::Instant now) { ++bucket(now).requests; }
 
-bool RetryBudget::spend(base::Instant now, double share, int at_least)
+bool RetryBudget::allows(base::Instant now, double share, int at_least)
 {
-    auto& current = bucket(now);
+    const auto& current = bucket(now);
     std::uint64_t requests = 0;
     std::uint64_t retries = 0;
     for (const auto& b : buckets_) {
@@ -25,11 +25,11 @@ bool RetryBudget::spend(base::Instant now, double share, int at_least)
             retries += b.retries;
         }
     }
-    const bool allowed = static_cast<double>(retries) < share * static_cast<double>(requests)
+    return static_cast<double>(retries) < share * static_cast<double>(requests)
         || retries < static_cast<std::uint64_t>(at_least < 0 ? 0 : at_least);
-    current.retries += allowed ? 1U : 0U;
-    return allowed;
 }
+
+void RetryBudget::spend(base::Instant now) { ++bucket(now).retries; }
 
 bool worth_another_node(Result result, int status)
 {

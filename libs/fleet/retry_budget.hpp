@@ -13,8 +13,9 @@ namespace herd::fleet {
 class RetryBudget {
 public:
     void note_request(base::Instant now);
-    /// Spends one retry when `share` of the requests of the last minute, or `at_least`, allows it.
-    [[nodiscard]] bool spend(base::Instant now, double share, int at_least);
+    /// Whether one more retry is within `share` of the requests of the last minute, or within `at_least`.
+    [[nodiscard]] bool allows(base::Instant now, double share, int at_least);
+    void spend(base::Instant now);
 
 private:
     static constexpr base::Duration bucket_width{std::chrono::seconds{5}};

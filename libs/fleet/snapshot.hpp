@@ -52,8 +52,6 @@ struct Totals {
     std::uint64_t loads{0};           ///< requests sent to a node that had to load the model first
     std::uint64_t reloads_caused{0};  ///< of these: it was resident with other options
     std::uint64_t reloads_avoided{0}; ///< sent to a node that had it as wanted while another would have reloaded
-    std::uint64_t retries{0};         ///< attempts after the first that asked for a place
-    std::uint64_t failovers{0};       ///< of these: got one on another node
     std::uint64_t early_refusals{0};  ///< the prediction exceeded the deadline
     std::uint64_t fallbacks{0};       ///< another model was taken, as the client allowed
 };

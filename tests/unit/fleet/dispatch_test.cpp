@@ -46,6 +46,10 @@ TEST_CASE("a known model whose last holder went is held, then refused with a tim
     const auto lucky = world.ask("m");
     world.run_for(29s);
     CHECK(world.waits(lost));
+    const auto standing = world.herd().standing(lost, world.now());
+    REQUIRE(standing);
+    CHECK(standing->held); // no place in a line: its time is how long that may last
+    CHECK(standing->wait_s == Approx(1));
     world.cancel(lucky);
     world.run_for(2s);
     REQUIRE(world.answer(lost));
@@ -205,6 +209,47 @@ TEST_CASE("retries away from living nodes are paid from the budget, away from de
     for (int i = 0; i < 10; ++i) {
         CHECK(world.answer(world.ask(profile))->lease);
     }
+}
+
+TEST_CASE("retries of requests that nobody else can serve take nothing of the budget")
+{
+    World world{11};
+    auto& a = world.add_box("a", {"m", "only-a"}, 50);
+    world.start(a);
+    world.start(world.add_box("b", {"m"}, 50));
+    world.run_for(2s);
+    auto lonely = World::profile_of("only-a");
+    lonely.attempt = 1;
+    lonely.exclude = {a.id};
+    for (int i = 0; i < 10; ++i) {
+        CHECK(world.answer(world.ask(lonely))->refusal->error.context == "no other node can serve this request");
+    }
+    auto profile = World::profile_of("m");
+    profile.attempt = 1;
+    profile.exclude = {a.id};
+    for (int i = 0; i < 3; ++i) {
+        CHECK(world.answer(world.ask(profile))->lease);
+    }
+    const auto over = world.ask(profile);
+    CHECK(world.answer(over)->why() == base::Errc::attempts_failed);
+    CHECK(world.answer(over)->refusal->error.context == "too many requests are being retried (scheduler.retry_budget)");
+    CHECK(world.answer(world.ask(lonely))->refusal->error.context == "no other node can serve this request");
+}
+
+TEST_CASE("a retry that waits for a place takes of the budget when it begins to wait")
+{
+    World world{11};
+    auto& a = world.add_box("a", {"m"});
+    world.start(a);
+    world.start(world.add_box("b", {"m"}));
+    world.run_for(2s);
+    auto profile = World::profile_of("m");
+    profile.attempt = 1;
+    profile.exclude = {a.id};
+    CHECK(world.answer(world.ask(profile))->lease);
+    CHECK(world.waits(world.ask(profile)));
+    CHECK(world.waits(world.ask(profile)));
+    CHECK(world.answer(world.ask(profile))->why() == base::Errc::attempts_failed);
 }
 
 TEST_CASE("a 404 against the catalog corrects the catalog, and the list is read again")
@@ -401,6 +446,13 @@ TEST_CASE("a label whose carriers cannot be reached is held, then refused as no 
     CHECK(world.waits(ticket));
     world.run_for(31s);
     CHECK(world.answer(ticket)->why() == base::Errc::no_node);
+    CHECK(world.answer(ticket)->refusal->error.context == "no node that has model 'm' and carries the label 'eu' can be reached"); // b has it, without
+    Profile pull;
+    pull.need = Need::any;
+    pull.labels = {"eu"};
+    const auto any = world.ask(pull);
+    world.run_for(31s);
+    CHECK(world.answer(any)->refusal->error.context == "no node that carries the label 'eu' can be reached");
 }
 
 TEST_CASE("a suspect node serves only when no online node has the model")

@@ -134,6 +134,31 @@ TEST_CASE("how fast one box loads is assumed of its like until they loaded, too"
     CHECK(load_of(second) == Approx(load_of(first)));
 }
 
+TEST_CASE("an answer without times that mostly loaded says nothing of how long the next one takes")
+{
+    Scene scene{31};
+    auto& box = scene.box("a", {"m"}, 1, false);
+    scene.settle();
+    const auto expected = [&] { return scene.world.herd().explain(World::profile_of("m"), scene.world.now()); };
+    const double load_s = expected().candidates.at(0).cost.load_s;
+    REQUIRE(load_s > 0.5);
+    const auto serve = [&](double seconds) {
+        const auto lease = scene.world.lease(scene.world.ask("m"));
+        Outcome outcome;
+        outcome.status = 200;
+        outcome.timings.prompt_tokens = 100;
+        outcome.timings.output_tokens = 100;
+        outcome.first_byte = outcome.took = std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds));
+        scene.world.run_for(outcome.took);
+        scene.world.feed(LeaseFinished{lease.id, outcome});
+        box.loaded = {"m"};
+    };
+    serve(load_s * 1.05); // it loaded in half the predicted time
+    CHECK(expected().candidates.at(0).cost.decode_s > load_s * 0.15);
+    serve(2);
+    CHECK(expected().candidates.at(0).cost.decode_s == Approx(2).epsilon(0.01)); // the first that tells
+}
+
 TEST_CASE("a model that no node measured yet is guessed by what it did elsewhere")
 {
     Scene scene{20};
