@@ -1,6 +1,6 @@
 // An exchange's way, in the order in which it goes: whether it may be asked at all, then read (exchange_read.cpp),
-// understand (exchange_understand.cpp), and acquire → attempt → judge (exchange_serve.cpp); what follows the decision to
-// let an answer through stands in exchange_commit.cpp.
+// understand (exchange_understand.cpp), and acquire → attempt → judge (exchange_serve.cpp), or why not
+// (exchange_refuse.cpp); what follows the decision to let an answer through stands in exchange_commit.cpp.
 #include "proxy/exchange.hpp"
 
 #include "http/hop.hpp"

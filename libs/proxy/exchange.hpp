@@ -77,11 +77,15 @@ private:
     Decision judge() const;
     void note_failed(const Decision& decision, HeldLease& held);
     net::Task<void> leave(Stage stage);
-    net::Task<void> refuse(const fleet::Refusal& refusal);
-    bool label_is_known() const;
-    net::Task<void> give_up();
+    [[nodiscard]] Stage stage_of_attempt() const;
     /// For the memory of old nodes.
     [[nodiscard]] std::string_view route_name() const { return route_.pattern.empty() ? std::string_view(record_.path) : route_.pattern; }
+
+    // exchange_refuse.cpp: nobody was granted, or nobody answered
+    net::Task<void> refuse(const fleet::Refusal& refusal);
+    bool label_is_known() const;
+    [[nodiscard]] std::string tried() const;
+    net::Task<void> give_up(std::string_view why);
 
     // exchange_access.cpp: what the key allows
     [[nodiscard]] bool is_liveness() const;
@@ -96,6 +100,7 @@ private:
     std::vector<base::NodeId> stubs_of(const std::string& model_key, bool& elsewhere) const;
     std::optional<Problem> not_for_frontend();
     std::optional<Problem> apply_pins(std::optional<std::string>& unpacked, bool& readable);
+    std::string bar_pinned_nodes(RequestClass kind);
     std::string_view body_for_node();
     const fleet::Members* members() const;
 
@@ -118,7 +123,8 @@ private:
     [[nodiscard]] bool fits_early_head() const;
     net::Task<void> name_node();
     net::Task<void> tell_in_stream();
-    net::Task<void> say_in_stream(LocalAnswer answer);
+    [[nodiscard]] static Problem node_said(int status, std::string_view body);
+    net::Task<void> say_in_stream(Problem problem);
 
     // exchange_local.cpp: what herd answers by itself
     net::Task<void> answer_locally();
@@ -158,7 +164,8 @@ private:
     ModelReference model_;
     bool one_model_{false}; ///< the body names one in the one way that every server reads alike
     fleet::Profile profile_;
-    std::vector<base::NodeId> no_stubs_; ///< nodes that would carry the model into a cloud, which the frontend forbids
+    std::vector<base::NodeId> barred_; ///< nodes that would carry the model into a cloud, or whose pins cannot be written
+    std::optional<Problem> unwritable_; ///< what is said when only those of such pins are left
     Problem problem_{}; ///< with Next::refuse
     bool skipped_old_nodes_{false};
     bool names_model_{false}; ///< sent there because the catalog lists the model

@@ -35,7 +35,7 @@ StreamKind kind_of(const http::ResponseHead& head, StreamKind of_route)
 
 Visit::Visit(Context& context, std::shared_ptr<const Settings> settings, http::ServerExchange& client)
     : context_(context), settings_(std::move(settings)), client_(client),
-      cors_(settings_->cors.judge(client.head())), began_(context.loop.now()), moved_at_(began_)
+      cors_(settings_->cors.judge(client.head())), moved_at_(context.loop.now()), began_(moved_at_)
 {
     record_.at = context.loop.wall();
     record_.client = client.peer();
@@ -99,9 +99,6 @@ void Visit::pass(Attempt&& attempt, const fleet::Lease& lease, const Route& rout
     connection_ = std::move(attempt.connection);
     first_ = attempt.first;
     first_text_ = std::move(attempt.failure_text);
-    if (options().total_timeout > base::Duration{}) {
-        limit_total(began_ + options().total_timeout - now);
-    }
     if (client_.begun()) { // an early head promised such a stream, and no more
         return;
     }
@@ -192,21 +189,19 @@ std::string Visit::words_for(RelayEnd end) const
     if (kind_ == StreamKind::none || tail_end_ != TailEnd::open) {
         return {};
     }
+    Problem problem{502, "node_failed", "node '" + record_.node + "'"};
     if (cancelled()) {
-        return in_band_error(kind_, cancelled_, tail_.at_event_end(kind_));
+        problem = {503, "cancelled", std::string(cancelled_)};
+    } else if (end == RelayEnd::complete) {
+        problem.message += " ended the stream before it was done";
+    } else if (late()) {
+        problem.status = 504;
+        problem.code = "deadline_passed";
+        problem.message += late_words();
+    } else {
+        problem.message += end == RelayEnd::node_silent ? " fell silent in the middle of the answer" : " was lost in the middle of the answer";
     }
-    std::string message = "node '" + record_.node + "' ";
-    switch (end) {
-    case RelayEnd::complete: message += "ended the stream before it was done"; break;
-    case RelayEnd::node_broken:
-        message += !at_ || !at_->late ? "was lost in the middle of the answer"
-            : at_->frontend != nullptr ? "took longer than the frontend allows"
-                                       : "took longer than is allowed";
-        break;
-    case RelayEnd::node_silent: message += "fell silent in the middle of the answer"; break;
-    default: message += "was lost in the middle of the answer"; break;
-    }
-    return in_band_error(kind_, message, tail_.at_event_end(kind_));
+    return in_band_error(kind_, problem, tail_.at_event_end(kind_));
 }
 
 /// Before "success" reaches the client, the fleet knows of the model: who lists or uses it next will see it.
@@ -292,6 +287,10 @@ void Visit::relayed(const Relayed& relayed)
     if (relayed.end == RelayEnd::client_gone || cancelled()) {
         outcome.result = fleet::Result::cancelled;
         client_left(Stage::data);
+    } else if (late()) { // our limit, and no fault of the node
+        outcome.result = fleet::Result::cancelled;
+        record_.error = "node '" + record_.node + "'" + std::string(late_words());
+        ended('T', Stage::data);
     } else {
         const bool silent = relayed.end == RelayEnd::node_silent;
         outcome.result = silent ? fleet::Result::timed_out : fleet::Result::broken;

@@ -90,9 +90,11 @@ net::Task<std::string> Exchange::early_words()
     if (!standing) {
         co_return "queued";
     }
-    auto words = standing->loading ? "loading " + record_.model : "queued " + ordinal(standing->ahead + 1);
+    auto words = standing->held      ? "waiting for a node that has " + record_.model
+                 : standing->loading ? "loading " + record_.model
+                                     : "queued " + ordinal(standing->ahead + 1);
     if (standing->wait_s >= 1 && standing->wait_s < 86'400) {
-        words.append(", about ").append(std::to_string(std::lround(standing->wait_s))).append(" s");
+        words.append(standing->held ? ", at most " : ", about ").append(std::to_string(std::lround(standing->wait_s))).append(" s");
     }
     co_return words;
 }
@@ -141,23 +143,26 @@ net::Task<void> Exchange::tell_in_stream()
     record_.attempts.push_back({granted_->node_name, outcome.result, outcome.took});
     visit_.held_->finish(std::move(outcome));
     ended('N', Stage::head);
-    LocalAnswer answer;
-    answer.status = attempt_.head.status;
-    answer.body = std::move(text);
-    co_await say_in_stream(std::move(answer));
+    co_await say_in_stream(node_said(attempt_.head.status, text));
 }
 
-/// An answer of our own, or a node's error, after the head has left: its message in the stream's own form.
-net::Task<void> Exchange::say_in_stream(LocalAnswer answer)
+/// A node's answer that is no stream, as an error of ours: its words, and a code that says whose mistake it is.
+Problem Exchange::node_said(int status, std::string_view body)
 {
-    auto message = message_in(answer.body);
+    auto message = message_in(body);
     if (message.empty()) {
-        message = "the request failed with status " + std::to_string(answer.status);
+        message = "the request failed with status " + std::to_string(status);
     }
+    return {status, status < 500 ? "bad_request" : "node_failed", std::move(message)};
+}
+
+/// After the head has left: the error in the stream's own form.
+net::Task<void> Exchange::say_in_stream(Problem problem)
+{
     record_.status = 200; // what the client was told
-    record_.error = message.substr(0, 512);
+    record_.error = problem.message.substr(0, 512);
     record_.first_byte = context_.loop.now() - began_;
-    const auto text = in_band_error(route_.stream, message, true);
+    const auto text = in_band_error(route_.stream, problem, true);
     client_.close_after();
     const std::array last{std::string_view(text)};
     const auto said = co_await client_.end(last);

@@ -156,8 +156,8 @@ std::optional<Problem> Exchange::not_for_frontend()
         return Problem{415, "unsupported", sentence + ", and a body with such a Content-Encoding cannot be searched for its model"};
     }
     bool elsewhere = false;
-    no_stubs_ = stubs_of(model_.key, elsewhere);
-    if (model_.cloud || (!no_stubs_.empty() && !elsewhere)) {
+    const auto stubs = stubs_of(model_.key, elsewhere);
+    if (model_.cloud || (!stubs.empty() && !elsewhere)) {
         return Problem{403, "not_allowed", sentence};
     }
     std::erase_if(profile_.fallbacks, [this](const fleet::ModelChoice& choice) {
@@ -165,8 +165,23 @@ std::optional<Problem> Exchange::not_for_frontend()
         bool real = false;
         return !model || model->cloud || !stubs_of(choice.key, real).empty();
     });
-    profile_.exclude = no_stubs_;
+    barred_.insert(barred_.end(), stubs.begin(), stubs.end());
     return std::nullopt;
+}
+
+/// Nodes with pins are not for a body that nothing can be written into. Returns whose pins those are.
+std::string Exchange::bar_pinned_nodes(RequestClass kind)
+{
+    std::string names;
+    const auto snapshot = context_.scheduler.snapshot();
+    for (const auto& node : snapshot->nodes) {
+        const auto* sets = settings_->options->frontends->pins_of(node.id, node.name);
+        if (sets != nullptr && sets->find(kind, route_) != nullptr) {
+            barred_.push_back(node.id);
+            names.append(names.empty() ? "'" : ", '").append(node.name).append("'");
+        }
+    }
+    return (barred_.size() == 1 ? "node " : "nodes ") + names;
 }
 
 /// Writes the frontend's pins into the body. From then on it is plain JSON, as are bodies that a node's pins may be
@@ -186,12 +201,20 @@ std::optional<Problem> Exchange::apply_pins(std::optional<std::string>& unpacked
         }
         return std::nullopt;
     }
-    if (streamed_) {
-        return Problem{413, "too_large", "request body too large for the pinned properties of this frontend"};
-    }
     const auto encoding = client_.head().fields.find("Content-Encoding");
-    if (encoding && !unpacked && *encoding != "identity") {
-        return Problem{415, "unsupported", "pinned properties cannot be written into a body with such a Content-Encoding"};
+    const bool packed = encoding && !unpacked && *encoding != "identity";
+    if (streamed_ || packed) {
+        const std::string whose = pins != nullptr ? "this frontend" : bar_pinned_nodes(kind);
+        Problem problem = streamed_ ? Problem{413, "too_large", "request body too large for the pinned properties of " + whose}
+                                    : Problem{415, "unsupported", "the pinned properties of " + whose + " cannot be written into a body with such a Content-Encoding"};
+        if (pins != nullptr) {
+            return problem;
+        }
+        if (!barred_.empty()) {
+            problem.message += ", and no other node can serve it";
+            unwritable_ = std::move(problem);
+        }
+        return std::nullopt;
     }
     const std::string_view body = unpacked ? std::string_view(*unpacked) : std::string_view(body_);
     if (base::trim(body).empty()) {
@@ -236,7 +259,7 @@ const fleet::Members* Exchange::members() const
     return wishes_.rules == nullptr || wishes_.rules->members.all() ? nullptr : &wishes_.rules->members;
 }
 
-void Visit::limit_total(base::Duration left)
+void Visit::limit_total()
 {
     if (!at_) { // of no frontend: [proxy] total_timeout
         at_ = std::make_unique<AtFrontend>();
@@ -245,9 +268,16 @@ void Visit::limit_total(base::Duration left)
         at_->late = true;
         if (connection_) {
             connection_->close();
+        } else {
+            client_.dismiss();
         }
     });
-    at_->deadline->set_after(std::max(left, base::Duration{1}));
+    at_->deadline->set_after(std::max(began_ + options().total_timeout - context_.loop.now(), base::Duration{1}));
+}
+
+std::string_view Visit::late_words() const
+{
+    return at_->frontend != nullptr ? " took longer than the frontend allows" : " took longer than is allowed";
 }
 
 } // namespace herd::proxy

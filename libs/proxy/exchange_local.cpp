@@ -174,7 +174,7 @@ net::Task<void> Exchange::say(LocalAnswer answer)
 {
     co_await quiet();
     if (client_.begun()) {
-        co_return co_await say_in_stream(std::move(answer));
+        co_return co_await say_in_stream(node_said(answer.status, answer.body));
     }
     http::ResponseHead head;
     head.status = answer.status;
@@ -201,6 +201,11 @@ net::Task<void> Exchange::say(LocalAnswer answer)
 
 net::Task<void> Exchange::say(Problem problem, char who, Stage stage)
 {
+    ended(who, stage);
+    co_await quiet();
+    if (client_.begun()) {
+        co_return co_await say_in_stream(std::move(problem));
+    }
     auto text = error_text(route_.dialect, problem);
     LocalAnswer answer{problem.status, text.content_type, std::move(text.body), {}};
     if (const int seconds = retry_after_seconds(problem.retry_after); seconds > 0) {
@@ -213,7 +218,6 @@ net::Task<void> Exchange::say(Problem problem, char who, Stage stage)
         answer.fields.add("x-should-retry", "false"); // OpenAI's and Anthropic's clients try a 503 again otherwise
     }
     record_.error = problem.message.substr(0, 512);
-    ended(who, stage);
     co_await say(std::move(answer));
 }
 

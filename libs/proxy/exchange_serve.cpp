@@ -5,7 +5,6 @@
 #include "fleet/model_name.hpp"
 #include "proxy/bare_answer.hpp"
 #include "proxy/heads.hpp"
-#include "proxy/sent.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -13,34 +12,10 @@
 namespace herd::proxy {
 namespace {
 
-/// Who waits at an Ollama beside herd is nothing that herd could predict.
-constexpr base::Duration busy_retry_after = std::chrono::seconds{5};
-
 /// Its answers come without their header: only Ollana's servers are sent the id of a device.
 bool behind_ollana(const fleet::Address& address)
 {
     return address.manner != nullptr && std::ranges::any_of(address.manner->headers, [](const auto& header) { return header.first == device_field; });
-}
-
-/// Of a fleet so large that a storm of refusals would cost more in explanations than in requests, none is explained.
-constexpr std::size_t explained_nodes_max = 256;
-constexpr std::size_t listed_most = 16; ///< candidates, as in the decision of a lease
-
-bool is_worth_explaining(base::Errc why)
-{
-    return why == base::Errc::deadline_passed || why == base::Errc::queue_full || why == base::Errc::no_node;
-}
-
-/// How things stood when nobody was chosen: whatever has become free by now was not given.
-std::shared_ptr<const fleet::Decision> as_refused(fleet::Decision told, const std::string& words)
-{
-    told.chosen.reset();
-    told.note = words;
-    if (told.candidates.size() > listed_most) {
-        told.left_out += told.candidates.size() - listed_most;
-        told.candidates.resize(listed_most);
-    }
-    return std::make_shared<const fleet::Decision>(std::move(told));
 }
 
 bool is_json(const http::Fields& fields)
@@ -52,11 +27,14 @@ bool is_json(const http::Fields& fields)
 
 net::Task<void> Exchange::serve()
 {
+    if (options_->total_timeout > base::Duration{}) {
+        visit_.limit_total();
+    }
     if (!context_.old_nodes.empty()) {
         profile_.exclude = context_.old_nodes.without(route_name(), context_.loop.now());
         skipped_old_nodes_ = !profile_.exclude.empty();
-        profile_.exclude.insert(profile_.exclude.end(), no_stubs_.begin(), no_stubs_.end());
     }
+    profile_.exclude.insert(profile_.exclude.end(), barred_.begin(), barred_.end());
     for (int tries = 0;; ++tries) {
         profile_.attempt = tries;
         phase_ = 'Q';
@@ -90,7 +68,7 @@ net::Task<void> Exchange::serve()
         record_.connect = attempt_.connect;
         if (attempt_.client_gone) {
             held.finish(visit_.outcome_of(fleet::Result::cancelled));
-            co_return co_await leave(attempt_.phase == Phase::connecting ? Stage::connecting : Stage::head);
+            co_return co_await leave(stage_of_attempt());
         }
         if (attempt_.body_too_large) {
             held.finish(visit_.outcome_of(fleet::Result::cancelled));
@@ -112,7 +90,7 @@ net::Task<void> Exchange::serve()
         }
         note_failed(decision, held);
         if (decision.verdict == Verdict::give_up || tries >= options_->retries) {
-            co_return co_await give_up();
+            co_return co_await give_up({});
         }
     }
 }
@@ -175,10 +153,6 @@ AttemptInput Exchange::attempt_input()
     input.streamed = streamed_;
     input.fresh = (!route_.replayable && client_.head().method != "HEAD") || options_->retries == 0; // else a dead one is replaced, which may send it twice
     input.first_byte_timeout = options_->first_byte_timeout;
-    if (options_->total_timeout > base::Duration{}) {
-        const auto left = std::max(began_ + options_->total_timeout - context_.loop.now(), base::Duration{1});
-        input.first_byte_timeout = input.first_byte_timeout > base::Duration{} ? std::min(input.first_byte_timeout, left) : left;
-    }
     input.relay = {.idle_timeout = options_->idle_timeout,
                    .body_bytes_max = route_.handling == Handling::blob ? 0 : options_->max_body};
     return input;
@@ -228,91 +202,22 @@ void Exchange::note_failed(const Decision& decision, HeldLease& held)
     held.finish(std::move(outcome));
 }
 
-/// The client left, or an operator ended what it asked for: then it is told, and not to try again.
+/// The client left; or an operator or the deadline ended what it asked for: then it is told. No node is to blame.
 net::Task<void> Exchange::leave(Stage stage)
 {
-    if (!visit_.cancelled()) {
+    if (!visit_.cancelled() && !visit_.late()) {
         co_return client_left(stage);
     }
     client_.close_after();
-    co_await say({503, "cancelled", std::string(visit_.cancelled_)}, 'P', stage);
+    if (visit_.cancelled()) { // and not to try again
+        co_return co_await say({503, "cancelled", std::string(visit_.cancelled_)}, 'P', stage);
+    }
+    auto problem = problem_of(base::Errc::deadline_passed);
+    problem.message = (stage == Stage::queued ? std::string("the wait for a node") : "node '" + record_.node + "'").append(visit_.late_words());
+    co_await say(std::move(problem), 'T', stage);
 }
 
-// ---- nobody answered -------------------------------------------------------------------------------------
-
-net::Task<void> Exchange::refuse(const fleet::Refusal& refusal)
-{
-    if (refusal.error.code == base::Errc::cancelled || client_.client_gone()) {
-        co_return co_await leave(Stage::queued);
-    }
-    if (!record_.attempts.empty()) {
-        co_return co_await give_up();
-    }
-    if (skipped_old_nodes_ && refusal.error.code == base::Errc::attempts_failed) {
-        co_return co_await say(not_found()); // as every node that could have served it would say
-    }
-    if (is_worth_explaining(refusal.error.code) && profile_.need == fleet::Need::slot
-        && context_.scheduler.snapshot()->nodes.size() <= explained_nodes_max) {
-        auto question = profile_;
-        question.fallbacks.clear(); // why not the model that was asked for
-        auto told = co_await context_.scheduler.explain(std::move(question));
-        record_.decision = as_refused(std::move(told), refusal.error.context);
-    }
-    const auto snapshot = context_.scheduler.snapshot();
-    const auto* frontend = visit_.at_ ? visit_.at_->frontend : nullptr;
-    const auto sent = sent_words(frontend, *snapshot);
-    // One that is sent to a node that was forgotten has no models at all: a 404 would make `ollama run` pull them.
-    const bool nobody = refusal.error.code == base::Errc::no_such_model && !sent.empty()
-        && snapshot->find(std::string_view(frontend->use)) == nullptr;
-    auto problem = nobody ? problem_of(base::Errc::no_node) : problem_of(refusal, route_, model_.text);
-    if (refusal.error.code == base::Errc::no_node && label_is_known()) {
-        problem.code = "no_node_with_label";
-    }
-    if (!sent.empty() && (nobody || refusal.error.code == base::Errc::no_node)) {
-        problem.message += ": " + sent;
-    }
-    const bool late = refusal.error.code == base::Errc::deadline_passed;
-    const auto stage = late || refusal.error.code == base::Errc::queue_full ? Stage::queued : Stage::selecting;
-    co_await say(std::move(problem), late ? 'T' : 'P', stage);
-}
-
-/// Labels were asked for, and there is a node that carries them all.
-bool Exchange::label_is_known() const
-{
-    const auto snapshot = context_.scheduler.snapshot();
-    return !profile_.labels.empty() && std::ranges::any_of(snapshot->nodes, [this](const fleet::NodeView& node) {
-        return std::ranges::all_of(profile_.labels, [&node](const std::string& label) {
-            return std::ranges::find(node.labels, label) != node.labels.end();
-        });
-    });
-}
-
-/// The last node's own words if it had any, else which nodes were tried. Too many waiting there is 429, as with us.
-net::Task<void> Exchange::give_up()
-{
-    if (record_.attempts.back().outcome == fleet::Result::busy) {
-        auto problem = problem_of(base::Errc::queue_full);
-        problem.message = "too many requests wait at the Ollama of " + record_.attempts.back().node;
-        problem.retry_after = busy_retry_after;
-        co_return co_await say(std::move(problem), 'P', Stage::selecting);
-    }
-    if (failure_) {
-        LocalAnswer answer;
-        const auto head = client_head(failure_->head);
-        answer.status = head.status;
-        answer.content_type = {};
-        answer.fields = head.fields;
-        answer.body = std::move(failure_->body);
-        visit_.stamp_proxied(answer.fields, failure_->node, record_.attempts.size() - 1);
-        ended('N', Stage::head);
-        co_return co_await say(std::move(answer));
-    }
-    auto problem = problem_of(base::Errc::attempts_failed);
-    for (const auto& tried : record_.attempts) {
-        problem.message.append(&tried == &record_.attempts.front() ? ": " : ", ");
-        problem.message.append(tried.node).append(" (").append(fleet::to_string(tried.outcome)).append(")");
-    }
-    co_await say(std::move(problem), 'N', Stage::connecting);
-}
+/// How far the last attempt came.
+Exchange::Stage Exchange::stage_of_attempt() const { return attempt_.phase == Phase::connecting ? Stage::connecting : Stage::head; }
 
 } // namespace herd::proxy

@@ -110,7 +110,10 @@ private:
     [[nodiscard]] const ProxyOptions& options() const;
     /// Request target as a node is to see it.
     [[nodiscard]] std::string_view target() const { return at_ && !at_->target.empty() ? std::string_view(at_->target) : std::string_view(client_.head().target); }
-    void limit_total(base::Duration left); // exchange_frontend.cpp
+    /// From now on total_timeout ends it, in whatever phase: before its answer as cancel() does, after it with the answer.
+    void limit_total(); // exchange_frontend.cpp
+    [[nodiscard]] bool late() const { return at_ && at_->late; }
+    [[nodiscard]] std::string_view late_words() const;
     bool passing(std::span<const std::string_view> pieces) override;
     net::Task<void> before_write() override;
     std::string last_words(RelayEnd end) override;

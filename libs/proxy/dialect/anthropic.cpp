@@ -22,11 +22,11 @@ std::string_view type_of(int status)
     }
 }
 
-std::string object(std::string_view message, std::string_view type)
+std::string object(const Problem& problem)
 {
     std::string out = "{\"type\":\"error\",\"error\":{\"type\":\"";
-    out.append(type).append("\",\"message\":");
-    append_quoted(out, message);
+    out.append(type_of(problem.status)).append("\",\"message\":");
+    append_quoted(out, problem.message);
     return out.append("}}");
 }
 
@@ -34,13 +34,13 @@ std::string object(std::string_view message, std::string_view type)
 
 ErrorText error_text(const Problem& problem)
 {
-    return {object(problem.message, type_of(problem.status)), "application/json"};
+    return {object(problem), "application/json"};
 }
 
-std::string in_band_error(std::string_view message, bool fresh_line)
+std::string in_band_error(const Problem& problem, bool fresh_line)
 {
     std::string out(fresh_line ? "" : "\n\n");
-    return out.append("event: error\ndata: ").append(object(message, "api_error")).append("\n\n");
+    return out.append("event: error\ndata: ").append(object(problem)).append("\n\n");
 }
 
 } // namespace herd::proxy::anthropic

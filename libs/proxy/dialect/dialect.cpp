@@ -12,14 +12,14 @@ ErrorText error_text(Dialect dialect, const Problem& problem)
     return ollama::error_text(problem);
 }
 
-std::string in_band_error(StreamKind kind, std::string_view message, bool fresh_line)
+std::string in_band_error(StreamKind kind, const Problem& problem, bool fresh_line)
 {
     switch (kind) {
     case StreamKind::ndjson_done:
-    case StreamKind::ndjson_success: return ollama::in_band_error(message, fresh_line);
-    case StreamKind::sse_done: return openai::in_band_error(message, fresh_line);
-    case StreamKind::sse_response: return openai::in_band_response_error(message, fresh_line);
-    case StreamKind::sse_message: return anthropic::in_band_error(message, fresh_line);
+    case StreamKind::ndjson_success: return ollama::in_band_error(problem, fresh_line);
+    case StreamKind::sse_done: return openai::in_band_error(problem, fresh_line);
+    case StreamKind::sse_response: return openai::in_band_response_error(problem, fresh_line);
+    case StreamKind::sse_message: return anthropic::in_band_error(problem, fresh_line);
     case StreamKind::none: break;
     }
     return {};

@@ -20,23 +20,23 @@ struct ErrorText {
 
 /// An error as the last event of a stream that has begun; empty when the stream has no form for it.
 /// `fresh_line`: the stream so far ended at the end of an event, so nothing must be closed first.
-[[nodiscard]] std::string in_band_error(StreamKind kind, std::string_view message, bool fresh_line);
+[[nodiscard]] std::string in_band_error(StreamKind kind, const Problem& problem, bool fresh_line);
 
 namespace ollama {
 [[nodiscard]] ErrorText error_text(const Problem& problem);
-[[nodiscard]] std::string in_band_error(std::string_view message, bool fresh_line);
+[[nodiscard]] std::string in_band_error(const Problem& problem, bool fresh_line);
 } // namespace ollama
 
 namespace openai {
 [[nodiscard]] ErrorText error_text(const Problem& problem);
-[[nodiscard]] std::string in_band_error(std::string_view message, bool fresh_line);
+[[nodiscard]] std::string in_band_error(const Problem& problem, bool fresh_line);
 /// The Responses API tells errors in an event of their own.
-[[nodiscard]] std::string in_band_response_error(std::string_view message, bool fresh_line);
+[[nodiscard]] std::string in_band_response_error(const Problem& problem, bool fresh_line);
 } // namespace openai
 
 namespace anthropic {
 [[nodiscard]] ErrorText error_text(const Problem& problem);
-[[nodiscard]] std::string in_band_error(std::string_view message, bool fresh_line);
+[[nodiscard]] std::string in_band_error(const Problem& problem, bool fresh_line);
 } // namespace anthropic
 
 } // namespace herd::proxy

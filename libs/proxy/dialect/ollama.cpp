@@ -9,10 +9,10 @@ ErrorText error_text(const Problem& problem)
     return {"{\"error\":" + json_quoted(problem.message) + "}", "application/json; charset=utf-8"};
 }
 
-std::string in_band_error(std::string_view message, bool fresh_line)
+std::string in_band_error(const Problem& problem, bool fresh_line)
 {
     std::string out(fresh_line ? "" : "\n");
-    out.append("{\"error\":").append(json_quoted(message)).append("}\n");
+    out.append("{\"error\":").append(json_quoted(problem.message)).append("}\n");
     return out;
 }
 

@@ -22,12 +22,12 @@ std::string_view type_of(int status)
     }
 }
 
-std::string object(std::string_view message, std::string_view type, std::string_view code)
+std::string object(const Problem& problem)
 {
     std::string out = "{\"error\":{\"message\":";
-    append_quoted(out, message);
-    out.append(",\"type\":\"").append(type).append("\",\"param\":null,\"code\":");
-    append_quoted(out, code);
+    append_quoted(out, problem.message);
+    out.append(",\"type\":\"").append(type_of(problem.status)).append("\",\"param\":null,\"code\":");
+    append_quoted(out, problem.code);
     return out.append("}}");
 }
 
@@ -35,20 +35,22 @@ std::string object(std::string_view message, std::string_view type, std::string_
 
 ErrorText error_text(const Problem& problem)
 {
-    return {object(problem.message, type_of(problem.status), problem.code), "application/json"};
+    return {object(problem), "application/json"};
 }
 
-std::string in_band_error(std::string_view message, bool fresh_line)
+std::string in_band_error(const Problem& problem, bool fresh_line)
 {
     std::string out(fresh_line ? "" : "\n\n");
-    return out.append("data: ").append(object(message, "api_error", "node_failed")).append("\n\n");
+    return out.append("data: ").append(object(problem)).append("\n\n");
 }
 
-std::string in_band_response_error(std::string_view message, bool fresh_line)
+std::string in_band_response_error(const Problem& problem, bool fresh_line)
 {
     std::string out(fresh_line ? "" : "\n\n");
-    out.append("event: error\ndata: {\"type\":\"error\",\"code\":\"node_failed\",\"message\":");
-    append_quoted(out, message);
+    out.append("event: error\ndata: {\"type\":\"error\",\"code\":");
+    append_quoted(out, problem.code);
+    out.append(",\"message\":");
+    append_quoted(out, problem.message);
     return out.append(",\"param\":null}\n\n");
 }
 

@@ -95,10 +95,15 @@ TEST_CASE("refusals of the scheduler")
 
 TEST_CASE("errors inside streams")
 {
-    CHECK(in_band_error(StreamKind::ndjson_done, "boom", true) == "{\"error\":\"boom\"}\n");
-    CHECK(in_band_error(StreamKind::ndjson_success, "boom", false) == "\n{\"error\":\"boom\"}\n");
-    CHECK(in_band_error(StreamKind::sse_done, "boom", true)
+    const Problem boom{502, "node_failed", "boom"};
+    CHECK(in_band_error(StreamKind::ndjson_done, boom, true) == "{\"error\":\"boom\"}\n");
+    CHECK(in_band_error(StreamKind::ndjson_success, boom, false) == "\n{\"error\":\"boom\"}\n");
+    CHECK(in_band_error(StreamKind::sse_done, boom, true)
           == "data: {\"error\":{\"message\":\"boom\",\"type\":\"api_error\",\"param\":null,\"code\":\"node_failed\"}}\n\n");
-    CHECK(in_band_error(StreamKind::sse_message, "boom", false).starts_with("\n\nevent: error\ndata: {\"type\":\"error\""));
-    CHECK(in_band_error(StreamKind::none, "boom", true).empty());
+    CHECK(in_band_error(StreamKind::sse_message, boom, false).starts_with("\n\nevent: error\ndata: {\"type\":\"error\""));
+    CHECK(in_band_error(StreamKind::none, boom, true).empty());
+    const Problem busy{429, "busy", "later"};
+    CHECK(in_band_error(StreamKind::sse_done, busy, true).find(R"("type":"rate_limit_error","param":null,"code":"busy")") != std::string::npos);
+    CHECK(in_band_error(StreamKind::sse_response, busy, true).find(R"("code":"busy")") != std::string::npos);
+    CHECK(in_band_error(StreamKind::sse_message, {503, "unavailable", "x"}, true).find(R"("type":"overloaded_error")") != std::string::npos);
 }

@@ -72,6 +72,30 @@ TEST_CASE("a queued stream begins after ten seconds and tells its place every te
     CHECK(w.records[0].status == 200);
 }
 
+TEST_CASE("who waits for a node that is away is told of no place in a line")
+{
+    World w(1, ten_seconds());
+    w.books.slots = 0;
+    w.books.stands = fleet::Standing{.wait_s = 20, .held = true};
+    CHECK(w.post("/v1/chat/completions", chat, {}, 10100ms).find(": waiting for a node that has m:latest, at most 20 s\n\n") != std::string::npos);
+}
+
+TEST_CASE("an error behind an early head has the type and code that it has elsewhere")
+{
+    const auto told = [](std::string_view path, base::Errc why) {
+        World w(1, ten_seconds());
+        w.books.slots = 0;
+        (void)w.post(path, chat, {}, 10100ms);
+        w.books.refusal = fleet::Refusal{{.code = why, .context = "no"}, 5s};
+        w.settle(100ms);
+        return w.read();
+    };
+    CHECK(told("/v1/chat/completions", base::Errc::no_node).find(R"({"error":{"message":"no","type":"api_error","param":null,"code":"unavailable"}})") != std::string::npos);
+    CHECK(told("/v1/chat/completions", base::Errc::queue_full).find(R"("type":"rate_limit_error","param":null,"code":"busy")") != std::string::npos);
+    CHECK(told("/v1/responses", base::Errc::no_node).find(R"({"type":"error","code":"unavailable","message":"no")") != std::string::npos);
+    CHECK(told("/v1/messages", base::Errc::no_node).find(R"({"type":"error","error":{"type":"overloaded_error","message":"no"}})") != std::string::npos);
+}
+
 TEST_CASE("a fallback that runs behind an early head is named")
 {
     World w(1, ten_seconds());
@@ -129,6 +153,7 @@ TEST_CASE("a deadline that passes after the head is told in the stream")
     const auto got = w.post("/v1/chat/completions", chat, {}, 21s);
     CHECK(starts(got, "200"));
     CHECK(got.find("data: {\"error\":") != std::string::npos);
+    CHECK(got.find(R"("code":"deadline_passed")") != std::string::npos);
     CHECK(w.records.at(0).termination == "TQ");
 }
 
@@ -138,7 +163,7 @@ TEST_CASE("a client's mistake that only the node sees is told in the stream")
     w.node(0).scripts = {late(12s, answer(400, R"({"error":{"message":"bad tool","type":"invalid_request_error"}})"))};
     const auto got = w.post("/v1/chat/completions", chat, {}, 15s);
     CHECK(starts(got, "200"));
-    CHECK(got.find("\"message\":\"bad tool\"") != std::string::npos);
+    CHECK(got.find(R"("message":"bad tool","type":"invalid_request_error","param":null,"code":"bad_request")") != std::string::npos);
     REQUIRE(w.books.outcomes.size() == 1);
     CHECK(w.books.outcomes[0].status == 400);
     CHECK(w.books.outcomes[0].result == Result::served);

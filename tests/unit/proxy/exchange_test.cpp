@@ -221,14 +221,52 @@ TEST_CASE("when every node fails the answer names them, or is the last node's ow
     CHECK(starts(got, "502"));
     CHECK(body_of(got) == R"j({"error":"every node tried failed: n1 (broken), n2 (broken)"})j");
     CHECK(field_of(got, "X-Herd-Request-Id").size() == 15);
-    CHECK(w.records.back().termination == "NC");
+    CHECK(w.records.back().termination == "NH"); // they had the request
 
-    w.node(1).scripts = {answer(500, R"({"error":"boom"})")};
+    for (auto& node : w.nodes) {
+        node->stop();
+    }
     got = w.post("/api/chat", chat);
+    CHECK(body_of(got) == R"j({"error":"every node tried failed: n1 (refused), n2 (refused)"})j");
+    CHECK(w.records.back().termination == "NC");
+}
+
+TEST_CASE("a node that fails last with words of its own is quoted")
+{
+    World w(2);
+    w.node(0).scripts = {{reset()}};
+    w.node(1).scripts = {answer(500, R"({"error":"boom"})")};
+    const auto got = w.post("/api/chat", chat);
     CHECK(starts(got, "500"));
     CHECK(body_of(got) == R"({"error":"boom"})");
     CHECK(field_of(got, "X-Herd-Node") == "n2");
     CHECK(field_of(got, "X-Herd-Retries") == "1");
+}
+
+TEST_CASE("why no other node was tried is said with those that were")
+{
+    World w(2);
+    w.node(0).scripts = {{pause(1s), reset()}};
+    CHECK(w.post("/api/chat", chat).empty());
+    w.books.refusal = fleet::Refusal{{.code = base::Errc::attempts_failed, .context = "too many requests are being retried"}, 5s};
+    w.settle(2s);
+    const auto got = w.read();
+    CHECK(starts(got, "502"));
+    CHECK(body_of(got) == R"j({"error":"every node tried failed: n1 (broken); too many requests are being retried"})j");
+}
+
+TEST_CASE("a deadline that passes while a retry is queued is 504, with the nodes tried before")
+{
+    World w(2);
+    w.node(0).scripts = {{pause(1s), reset()}};
+    CHECK(w.post("/api/chat", chat, "X-Herd-Deadline: 3\r\n").empty());
+    w.books.slots = 0;
+    w.settle(3s);
+    const auto got = w.read();
+    CHECK(starts(got, "504"));
+    CHECK(body_of(got).ends_with("; tried before: n1 (broken)\"}"));
+    CHECK(w.records.at(0).termination == "TQ");
+    CHECK(w.node(1).seen.empty());
 }
 
 TEST_CASE("no more attempts are made than allowed")

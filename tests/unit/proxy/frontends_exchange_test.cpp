@@ -442,6 +442,76 @@ TEST_CASE("an answer that takes longer than the frontend allows ends with the di
     CHECK(starts(got, "200"));
     CHECK(got.find("took longer than the frontend allows") != std::string::npos);
     CHECK(w.records.at(0).total < 2500ms);
+    CHECK(w.records[0].termination == "TD");
+    CHECK(w.books.outcomes.at(0).result == fleet::Result::cancelled); // no fault of the node
+}
+
+TEST_CASE("total_timeout is 504 before the answer, whatever is waited for, and no node is blamed or tried after it")
+{
+    const auto late = [](ProxyOptions options, std::string_view termination, const std::function<void(World&)>& setting) {
+        World w(2, std::move(options));
+        setting(w);
+        const auto got = w.post("/api/chat", R"({"model":"m"})", {}, 2500ms);
+        CHECK(starts(got, "504"));
+        REQUIRE(w.records.size() == 1);
+        CHECK(w.records[0].termination == termination);
+        for (const auto& outcome : w.books.outcomes) {
+            CHECK(outcome.result == fleet::Result::cancelled);
+        }
+        CHECK(w.node(1).seen.empty());
+        return body_of(got);
+    };
+    const auto hangs = [](World& w) { w.node(0).scripts = {{hang()}}; };
+    auto a = named("a");
+    a.total_timeout = 2s;
+    const ProxyOptions plain{.total_timeout = 2s};
+    CHECK(late(with({.frontends = {a}}), "TH", hangs).starts_with("{\"error\":\"node 'n1' took longer than the frontend allows\"}"));
+    CHECK(late(plain, "TH", hangs).starts_with("{\"error\":\"node 'n1' took longer than is allowed\"}"));
+    (void)late(plain, "TH", [](World& w) { w.node(0).scripts = {{opening("application/json", 500), hang()}}; });
+    (void)late(plain, "TQ", [](World& w) { w.books.slots = 0; });
+    (void)late({.connect_timeout = 2200ms, .total_timeout = 2s}, "TC", [](World& w) { w.net.set_unreachable(w.node(0).endpoint.address, true); });
+    World told(2, ProxyOptions{.early_head = 1s, .total_timeout = 2s});
+    hangs(told);
+    const auto stream = told.post("/v1/chat/completions", R"({"model":"m","stream":true})", {}, 2500ms);
+    CHECK(starts(stream, "200"));
+    CHECK(stream.find(R"("code":"deadline_passed")") != std::string::npos);
+    CHECK(told.records.at(0).termination == "TH");
+}
+
+TEST_CASE("a node's pins are no reason to refuse a body that cannot be changed while another node can have it")
+{
+    const auto pinned = [](std::size_t nodes) {
+        ProxyOptions options;
+        options.replay_body = 64;
+        return std::make_unique<World>(nodes, with({.node_pins = {{"n1", {.completions = R"({"x":1})"}}}}, options));
+    };
+    const std::string body = R"({"model":"m","prompt":")" + std::string(500, 'x') + "\"}";
+    const auto post_long = [&body](World& to) {
+        to.type("POST /api/generate HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body.substr(0, 100));
+        to.settle();
+        to.type(body.substr(100));
+        to.settle();
+        return to.read();
+    };
+    auto w = pinned(2);
+    w->node(1).scripts = {stream()};
+    CHECK(starts(post_long(*w), "200"));
+    CHECK(w->node(1).seen.at(0).body == body);
+    w->node(1).scripts = {answer(200, "{}")};
+    CHECK(starts(w->post("/v1/completions", "xx", "Content-Encoding: gzip\r\n"), "200"));
+    CHECK(w->node(0).seen.empty());
+    CHECK(starts(w->post("/api/generate", R"({"model":"m"})"), "200")); // short and plain: with its pins
+    CHECK(w->node(0).seen.at(0).body == R"({"model":"m","x":1})");
+    w = nullptr;
+    const auto alone = pinned(1);
+    const auto long_one = post_long(*alone);
+    CHECK(starts(long_one, "413"));
+    CHECK(body_of(long_one).find("request body too large for the pinned properties of node 'n1', and no other node can serve it") != std::string::npos);
+    alone->connect();
+    const auto packed_one = alone->post("/v1/completions", "xx", "Content-Encoding: gzip\r\n");
+    CHECK(starts(packed_one, "415"));
+    CHECK(body_of(packed_one).find("the pinned properties of node 'n1' cannot be written into a body with such a Content-Encoding") != std::string::npos);
+    CHECK(alone->node(0).seen.empty());
 }
 
 TEST_CASE("without retries a request is sent once, even where a kept connection turns out to be dead")
