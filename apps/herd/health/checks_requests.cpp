@@ -280,7 +280,7 @@ void transcription_activity(const Evidence& e, Findings& out)
 
 constexpr Check checks[] = {
     {"high_error_rate", "Errors",
-     "At least 3 and 5 % of the attempts at a node, or of all requests, failed within 24 h (of at least 20); critical at 50 %. Clients that left do not count.",
+     "At least 3 and 5 % of the attempts at a node, or of all requests, failed within 24 h (of at least 20); critical at 50 %. Clients that left, and routes that an Ollama does not know, do not count.",
      "look at Ollama's log on that node", "warning; critical at 50 %; info when over", high_error_rate, 0s, 30s},
     {"high_retry_rate", "Retries", "0.3 (warning: 0.5) retries per request in the last hour, of at least 20 requests.", "look for the node that fails",
      "info; warning from 0.5", high_retry_rate, 0s, 30s},

@@ -22,8 +22,17 @@ bool bad(fleet::Result result)
     return result == refused || result == timed_out || result == broken || result == failed;
 }
 
+/// A route that the Ollamas there do not know is told in their own words, and nothing is broken.
+bool unknown_route(const Finished& exchange)
+{
+    return exchange.status == 404 && !exchange.attempts.empty() && exchange.attempts.back().outcome == fleet::Result::route_missing;
+}
+
 bool failed_request(const Finished& exchange)
 {
+    if (unknown_route(exchange)) {
+        return false;
+    }
     return exchange.status >= 500 || exchange.termination.starts_with('N') || exchange.termination.starts_with('T');
 }
 
@@ -148,7 +157,8 @@ void History::note_attempts(const Finished& exchange, const Counts& counts, base
         const auto& attempt = exchange.attempts[i];
         if (NodeTraffic* node = traffic_of(attempt.node)) {
             const bool last = i + 1 == exchange.attempts.size();
-            const bool wrong = bad(attempt.outcome) || (last && failed_request(exchange));
+            const bool ours = attempt.outcome == fleet::Result::cancelled; // our limit ended it: no fault of the node
+            const bool wrong = bad(attempt.outcome) || (last && !ours && failed_request(exchange));
             const bool connection = bad(attempt.outcome) && attempt.outcome != fleet::Result::failed;
             Counts here = last ? counts : Counts{};
             here.attempts += 1;

@@ -45,6 +45,29 @@ TEST_CASE("high_error_rate of all requests, disconnects left out")
     CHECK(datum(most, "top_error") == Datum{"top_error", std::string{"502 TQ"}});
 }
 
+TEST_CASE("a route that the Ollamas do not know is no failure, of the node or of the request")
+{
+    World w;
+    auto unknown = served("n1");
+    unknown.status = 404;
+    unknown.termination = "NH";
+    unknown.kind = Finished::Kind::image;
+    unknown.attempts = {{"n1", fleet::Result::route_missing}};
+    w.request(unknown, 50);
+    CHECK(w.quiet("high_error_rate"));
+    CHECK(w.quiet("image_generation"));
+}
+
+TEST_CASE("an answer that our own limit ended is the request's error, and none of the node's")
+{
+    World w;
+    auto late = served("n1");
+    late.termination = "TD";
+    late.attempts = {{"n1", fleet::Result::cancelled}};
+    w.request(late, 50);
+    CHECK(w.one("high_error_rate").node.empty());
+}
+
 TEST_CASE("high_retry_rate: retries per request")
 {
     World w;
