@@ -31,7 +31,7 @@ bool stays_here(std::string_view name)
     }();
     const bool may_be = name.size() < 32 && (lengths >> name.size() & 1U) != 0;
     return (may_be && std::ranges::any_of(names, [name](std::string_view one) { return one.size() == name.size() && base::iequals(one, name); }))
-           || has_prefix(name, "Access-Control-Request-") || is_ours(name);
+           || has_prefix(name, "Access-Control-Request-") || has_prefix(name, "Proxy-") || is_ours(name);
 }
 
 void add_manner(http::RequestHead& head, const fleet::Manner& manner)

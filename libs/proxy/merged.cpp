@@ -61,34 +61,37 @@ std::vector<Copy> copies_of(const Snapshot& snapshot, const std::vector<fleet::H
     return copies;
 }
 
-/// {"nodes":[…],"digests":{…}}
-std::string where(const std::vector<Copy>& copies)
+std::string list_of(const std::vector<std::string_view>& names)
 {
-    std::string out = "{\"nodes\":[";
-    std::map<std::string_view, std::vector<std::string_view>> by_digest;
-    for (const auto& copy : copies) {
+    std::string out = "[";
+    for (const auto name : names) {
         if (out.back() != '[') {
             out.push_back(',');
         }
-        append_quoted(out, copy.node->name);
+        append_quoted(out, name);
+    }
+    return out.append("]");
+}
+
+/// The row with where the model is: "herd":{"nodes":[…],"digests":{…}}, and the names as Ollama Herd's users look for them.
+std::string with_places(std::string_view row, const std::vector<Copy>& copies)
+{
+    std::vector<std::string_view> names;
+    std::map<std::string_view, std::vector<std::string_view>> by_digest;
+    for (const auto& copy : copies) {
+        names.push_back(copy.node->name);
         by_digest[copy.model->digest].push_back(copy.node->name);
     }
-    out.append("],\"digests\":{");
+    const auto all = list_of(names);
+    std::string out = "{\"nodes\":" + all + ",\"digests\":{";
     for (const auto& [digest, nodes] : by_digest) {
         if (out.back() != '{') {
             out.push_back(',');
         }
         append_quoted(out, digest);
-        out.append(":[");
-        for (const auto node : nodes) {
-            if (out.back() != '[') {
-                out.push_back(',');
-            }
-            append_quoted(out, node);
-        }
-        out.push_back(']');
+        out.append(":").append(list_of(nodes));
     }
-    return out.append("}}");
+    return with_member(with_member_in(row, "details", "fleet_nodes", all), "herd", out.append("}}"));
 }
 
 /// A row for a node that told us the fields but not its own bytes.
@@ -170,7 +173,7 @@ std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen, const f
         }
         const auto& model = *copies.front().model;
         const auto row = model.row.empty() ? make_row(model) : model.row;
-        out.append(several ? with_member(row, "herd", where(copies)) : row);
+        out.append(several ? with_places(row, copies) : row);
     }
     return out.append("]}");
 }
@@ -245,7 +248,8 @@ std::string ps_body(const std::vector<NodeLoad>& nodes, bool name_nodes, const M
     for (const auto& node : nodes) {
         for (const auto& model : node.loaded) {
             if (!model.row.empty() && (!seen || seen(fleet::ModelName::parse(model.name).key))) {
-                auto text = name_nodes ? with_member(model.row, "herd", "{\"node\":" + json_quoted(node.node) + "}")
+                const auto name = json_quoted(node.node);
+                auto text = name_nodes ? with_member(with_member(model.row, "fleet_node", name), "herd", "{\"node\":" + name + "}")
                                        : model.row;
                 rows.push_back({parse_rfc3339(model.expires_at).value_or(0), std::move(text)});
             }

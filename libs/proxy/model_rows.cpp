@@ -259,4 +259,20 @@ std::string with_member(std::string_view row, std::string_view name, std::string
     return out.append(":").append(value).append("}");
 }
 
+std::string with_member_in(std::string_view row, std::string_view inside, std::string_view name, std::string_view value)
+{
+    JsonReader reader(row);
+    if (reader.kind() == Kind::object && reader.enter()) {
+        while (const auto key = reader.next_key()) {
+            const bool wanted = *key == inside && reader.kind() == Kind::object;
+            const auto object = reader.skip();
+            if (wanted) {
+                const auto at = static_cast<std::size_t>(object.data() - row.data());
+                return std::string(row.substr(0, at)).append(with_member(object, name, value)).append(row.substr(at + object.size()));
+            }
+        }
+    }
+    return std::string(row);
+}
+
 } // namespace herd::proxy

@@ -26,5 +26,7 @@ namespace herd::proxy {
 
 /// `row` (a JSON object) with one more member at its end: ,"name":value}.
 [[nodiscard]] std::string with_member(std::string_view row, std::string_view name, std::string_view value);
+/// The same in the object that is the member `inside` of the row; the row as it is when there is none.
+[[nodiscard]] std::string with_member_in(std::string_view row, std::string_view inside, std::string_view name, std::string_view value);
 
 } // namespace herd::proxy

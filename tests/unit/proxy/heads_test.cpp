@@ -70,7 +70,7 @@ TEST_CASE("credentials and what is ours go no further")
 {
     auto client = request({{"Host", "herd"}, {"Authorization", "Bearer a"}, {"x-api-key", "b"}, {"Cookie", "c"}, {"Origin", "d"},
                            {"Referer", "e"}, {"X-Herd-Node", "f"}, {"x-fleet-no-fallback", "g"}, {"X-OllamaFlow-Label", "h"},
-                           {"Connection", "close, X-Secret"}, {"X-Secret", "i"}, {"Proxy-Authorization", "j"}, {"X-Forwarded-For", "k"},
+                           {"Connection", "close, X-Secret"}, {"X-Secret", "i"}, {"Proxy-Authorization", "j"}, {"proxy-features", "l"}, {"X-Forwarded-For", "k"},
                            {"Via", "1.1 other"}, {"User-Agent", "ua"}, {"X-Mine", "1"}, {"X-Mine", "2"}},
                           "POST");
     client.target = "/api/chat?x=1";
@@ -89,7 +89,7 @@ TEST_CASE("credentials and what is ours go no further")
     CHECK(head.fields.count("X-Mine") == 2);
     CHECK(head.fields.find("User-Agent") == "ua");
     for (const auto* gone : {"x-api-key", "Cookie", "Origin", "Referer", "X-Herd-Node", "x-fleet-no-fallback", "X-OllamaFlow-Label",
-                             "Connection", "X-Secret", "Proxy-Authorization"}) {
+                             "Connection", "X-Secret", "Proxy-Authorization", "Proxy-Features"}) {
         CHECK_FALSE(head.fields.find(gone));
     }
     bool via = false;

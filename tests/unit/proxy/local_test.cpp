@@ -70,7 +70,7 @@ TEST_CASE("what runs is asked of the nodes, and told to the fleet")
     CHECK(get(w, "/api/ps").empty());
     w.settle(1100ms);
     CHECK(body_of(w.read())
-          == R"({"models":[{"name":"now:latest","expires_at":"2026-11-20T14:14:38Z","herd":{"node":"n1"}},{"name":"old","herd":{"node":"n2"}}]})");
+          == R"({"models":[{"name":"now:latest","expires_at":"2026-11-20T14:14:38Z","fleet_node":"n1","herd":{"node":"n1"}},{"name":"old","fleet_node":"n2","herd":{"node":"n2"}}]})");
     REQUIRE(w.books.told.size() == 1);
     CHECK(std::get<fleet::LoadedRead>(w.books.told[0]).id == w.node(0).id);
 }

@@ -67,7 +67,7 @@ TEST_CASE("one row per name, from the copy that most nodes have, and where it is
                                  {.name = "b", .models = {model("x:latest", "d2", "2026-01-09T00:00:00Z")}},
                                  {.name = "c", .models = {model("x:latest", "d1", "2026-01-02T01:00:00+01:00", ",\"capabilities\":[]")}}});
     CHECK(tags_body(three)
-          == R"({"models":[{"name":"x:latest","digest":"d1","capabilities":[],"herd":{"nodes":["c","a","b"],"digests":{"d1":["c","a"],"d2":["b"]}}}]})");
+          == R"({"models":[{"name":"x:latest","digest":"d1","capabilities":[],"details":{"format":"gguf","fleet_nodes":["c","a","b"]},"herd":{"nodes":["c","a","b"],"digests":{"d1":["c","a"],"d2":["b"]}}}]})");
 }
 
 TEST_CASE("nodes that are gone lend no models and no version")
@@ -94,7 +94,7 @@ TEST_CASE("what is in memory is listed by node, longest remaining first")
     std::vector<NodeLoad> loads{{"a", {{.name = "x", .expires_at = "2026-01-01T00:00:00Z", .row = R"({"name":"x"})"}}},
                                 {"b", {{.name = "y", .expires_at = "2318-01-01T00:00:00Z", .row = R"({"name":"y"})"}}}};
     CHECK(ps_body(loads, false) == R"({"models":[{"name":"y"},{"name":"x"}]})");
-    CHECK(ps_body(loads, true) == R"({"models":[{"name":"y","herd":{"node":"b"}},{"name":"x","herd":{"node":"a"}}]})");
+    CHECK(ps_body(loads, true) == R"({"models":[{"name":"y","fleet_node":"b","herd":{"node":"b"}},{"name":"x","fleet_node":"a","herd":{"node":"a"}}]})");
     CHECK(ps_body({}, true) == R"({"models":[]})");
 }
 
