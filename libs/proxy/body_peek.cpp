@@ -145,7 +145,9 @@ private:
             peek_.fallback_models.clear();
             words(peek_.fallback_models, fallbacks_max, name_bytes_max);
         } else if (key == "fallback") {
-            peek_.no_fallback = reader_.skip() == "false";
+            const auto raw = reader_.skip();
+            peek_.no_fallback = raw == "false";
+            peek_.prefer_loaded = raw == "\"prefer_loaded\"";
         } else if (key == "force") {
             peek_.force = reader_.skip() == "true";
         } else if (key == "name") {

@@ -44,6 +44,7 @@ struct BodyPeek {
     std::string user{};              ///< OpenAI's; empty: none
     std::vector<std::string> fallback_models{};
     bool no_fallback{false};         ///< "fallback": false
+    bool prefer_loaded{false};       ///< "fallback": "prefer_loaded"
     bool force{false};               ///< "force": true, of a deletion
     int model_members{0};            ///< keys that Ollama takes for `model`
     bool model_exact{false};         ///< the last of them is spelled exactly so

@@ -101,6 +101,9 @@ net::Task<void> Exchange::answer_asked()
     }
     switch (next) {
     case Next::ask:
+        if (peek_.prefer_loaded) {
+            prefer_loaded(profile_, wishes_, *context_.scheduler.snapshot());
+        }
         if (speaks_early()) {
             return serve_aloud();
         }

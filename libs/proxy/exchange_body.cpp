@@ -31,8 +31,9 @@ void Exchange::take_model()
         return;
     }
     const auto& instead = granted_->instead;
-    record_.fallback = !instead.key.empty();
-    const auto& name = record_.fallback ? instead.model : profile_.model;
+    const bool other = !instead.key.empty();
+    record_.fallback = (other ? instead.key : profile_.model_key) != model_.key;
+    const auto& name = other ? instead.model : profile_.model;
     if (name == model_written_) {
         return;
     }

@@ -27,22 +27,9 @@ bool reachable(const NodeView& node)
     return manages_models(node) && (node.state == NodeState::online || node.state == NodeState::suspect || node.state == NodeState::draining);
 }
 
-bool carries(const NodeView& node, const std::vector<std::string>& labels)
+bool is_of(const NodeView& node, const std::vector<base::NodeId>& nodes)
 {
-    return std::ranges::all_of(labels, [&node](const std::string& label) {
-        return std::ranges::any_of(node.labels, [&label](const std::string& own) { return base::iequals(own, label); });
-    });
-}
-
-bool allowed(const NodeView& node, const Wishes& wishes, const NodeView* pinned)
-{
-    return (wishes.node.empty() || &node == pinned) && carries(node, wishes.labels)
-           && (wishes.rules == nullptr || wishes.rules->members.admits(node.id, node.name, node.labels));
-}
-
-bool excluded(const NodeView& node, const std::vector<base::NodeId>& exclude)
-{
-    return std::ranges::find(exclude, node.id) != exclude.end();
+    return std::ranges::find(nodes, node.id) != nodes.end();
 }
 
 bool holds(const NodeView& node, std::string_view model_key)

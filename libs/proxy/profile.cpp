@@ -138,6 +138,13 @@ Reading let_a_node_answer()
     return reading;
 }
 
+bool carries(const fleet::NodeView& node, const std::vector<std::string>& labels)
+{
+    return std::ranges::all_of(labels, [&node](const std::string& label) {
+        return std::ranges::any_of(node.labels, [&label](const std::string& own) { return base::iequals(own, label); });
+    });
+}
+
 /// All fields that carry wishes, but User-Agent, begin so; most clients send none.
 bool has_extensions(const http::Fields& fields)
 {
@@ -356,6 +363,32 @@ void fill_profile(fleet::Profile& profile, const Route& route, fleet::Need need,
         add_fallbacks(profile.fallbacks, peek.fallback_models, route, model.key);
         add_fallbacks(profile.fallbacks, wishes.fallback_models, route, model.key);
     }
+}
+
+bool allowed(const fleet::NodeView& node, const Wishes& wishes, const fleet::NodeView* pinned)
+{
+    return (wishes.node.empty() || &node == pinned) && carries(node, wishes.labels)
+           && (wishes.rules == nullptr || wishes.rules->members.admits(node.id, node.name, node.labels));
+}
+
+void prefer_loaded(fleet::Profile& profile, const Wishes& wishes, const fleet::Snapshot& snapshot)
+{
+    const auto* pinned = wishes.node.empty() ? nullptr : snapshot.find(std::string_view(wishes.node));
+    const auto loaded = [&](const std::string& key) {
+        const auto found = snapshot.models.find(key);
+        return found != snapshot.models.end() && std::ranges::any_of(found->second, [&](const fleet::Holder& holder) {
+            const auto& node = snapshot.nodes[holder.node];
+            return holder.loaded && node.takes_requests() && allowed(node, wishes, pinned);
+        });
+    };
+    const auto first = std::ranges::find_if(profile.fallbacks, loaded, &fleet::ModelChoice::key);
+    if (first == profile.fallbacks.end() || loaded(profile.model_key)) {
+        return;
+    }
+    std::swap(profile.model_key, first->key);
+    std::swap(profile.model, first->model);
+    std::rotate(profile.fallbacks.begin(), first, first + 1);
+    profile.is_fallback = true;
 }
 
 bool round_num_ctx(BodyPeek& peek, const std::vector<int>& buckets)

@@ -91,6 +91,13 @@ struct Reading {
 void fill_profile(fleet::Profile& profile, const Route& route, fleet::Need need, const ModelReference& model,
                   const BodyPeek& peek, const Wishes& wishes, const base::Endpoint& peer, base::Instant deadline);
 
+/// "fallback": "prefer_loaded": when the model is in memory nowhere where it may run, the first of the fallbacks that is
+/// takes its place, and it becomes the first of the fallbacks. profile.is_fallback tells.
+void prefer_loaded(fleet::Profile& profile, const Wishes& wishes, const fleet::Snapshot& snapshot);
+
+/// Whether the wishes leave this node. `pinned`: the one that they name, if that is known.
+[[nodiscard]] bool allowed(const fleet::NodeView& node, const Wishes& wishes, const fleet::NodeView* pinned);
+
 /// Asks for the least of `buckets` (ascending) that is not below the num_ctx asked for, with the options class that
 /// goes with it. True when that is another number; then it has to be written to where num_ctx_at is.
 bool round_num_ctx(BodyPeek& peek, const std::vector<int>& buckets);

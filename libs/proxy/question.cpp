@@ -140,7 +140,11 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         route = classify("POST", "/v1/chat/completions", "");
     }
     round_num_ctx(peek, options.num_ctx_buckets);
-    return make_profile(route, fleet::Need::slot, *model, peek, wishes, peer, now + patience_of(rules, wishes));
+    auto profile = make_profile(route, fleet::Need::slot, *model, peek, wishes, peer, now + patience_of(rules, wishes));
+    if (peek.prefer_loaded) {
+        prefer_loaded(profile, wishes, snapshot);
+    }
+    return profile;
 }
 
 } // namespace herd::proxy

@@ -283,7 +283,7 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyP
     if (!asked) {
         co_return Reply{asked.error().status, error(asked.error().message)};
     }
-    const auto model = asked->model;
+    const auto model = asked->is_fallback ? asked->fallbacks.front().model : asked->model; // "prefer_loaded" put another before it
     const auto rules = asked->rules;
     const auto decision = co_await scheduler_.explain(std::move(*asked));
     const auto* frontend = rules != nullptr && options->frontends != nullptr ? options->frontends->find(rules->frontend) : nullptr;

@@ -169,3 +169,47 @@ TEST_CASE("a question is read as the exchange would read the request")
         CHECK_FALSE(refused.error().message.empty());
     }
 }
+
+TEST_CASE("where the client prefers it, a fallback in memory goes before a model that is not")
+{
+    World w;
+    w.node(0).scripts = {stream()};
+    const auto publish = [&w](const std::vector<std::string>& loaded) {
+        w.publish({"big", "mid", "small"});
+        auto picture = std::make_shared<fleet::Snapshot>(*w.books.picture);
+        for (const auto& name : loaded) {
+            picture->models.at("registry.ollama.ai/library/" + name + ":latest").at(0).loaded = true;
+        }
+        w.books.picture = picture;
+    };
+    const auto ask = [&w](const std::string& more, std::string_view fields = {}) {
+        (void)w.post("/api/chat", R"({"model":"big","fallback_models":["mid","small"],"messages":[1])" + more + "}", fields);
+        return w.records.back().model;
+    };
+    const std::string prefer = R"(,"fallback":"prefer_loaded")";
+    publish({"small"});
+    CHECK(ask("") == "big:latest");
+    CHECK(ask(prefer) == "small:latest");
+    CHECK(w.records.back().fallback);
+    CHECK(w.records.back().requested_model == "big");
+    CHECK(w.node(0).seen.back().body.starts_with(R"({"model":"small",)"));
+    REQUIRE(w.books.asked.back().fallbacks.size() == 2);
+    CHECK(w.books.asked.back().fallbacks[0].model == "big"); // then as if nothing had been preferred
+    CHECK(w.books.asked.back().fallbacks[1].model == "mid");
+    CHECK(ask(prefer, "X-Herd-Label: eu\r\n") == "big:latest"); // it is not in memory where it may run
+    w.books.instead = "big"; // the preferred one could not run after all
+    CHECK(ask(prefer) == "big:latest");
+    CHECK_FALSE(w.records.back().fallback);
+    w.books.instead.clear();
+    publish({"big", "mid"});
+    CHECK(ask(prefer) == "big:latest");
+    CHECK_FALSE(w.records.back().fallback);
+    publish({});
+    CHECK(ask(prefer) == "big:latest");
+    const base::Endpoint peer{base::IpAddress::loopback(), 1};
+    publish({"mid"});
+    const auto question = read_question(R"({"model":"big","fallback_models":["small","mid"],"fallback":"prefer_loaded"})", {}, peer, {}, {}, *w.books.picture);
+    CHECK(question->model == "mid");
+    CHECK(question->is_fallback);
+    CHECK(question->fallbacks.at(0).model == "big");
+}
