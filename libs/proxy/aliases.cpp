@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "fleet/model_name.hpp"
+#include "proxy/merged.hpp"
 
 #include <algorithm>
 #include <map>
@@ -72,6 +73,12 @@ std::optional<bool> uses_tools(std::string_view row)
 
 /// Only for embedding, as far as a row without capabilities shows it.
 bool only_embeds(std::string_view row) { return row.find("bert\"") != row.npos; }
+
+/// POST /v1/messages came with this version.
+bool has_messages(const fleet::NodeFacts& facts)
+{
+    return facts.ollama_version.empty() || !version_less(facts.ollama_version, "0.14");
+}
 
 std::map<std::string, const Alias*> by_key_of(const std::vector<Alias>& list)
 {
@@ -156,20 +163,21 @@ std::optional<std::string> Aliases::stands_for(const Asked& asked, const fleet::
         }
     }
     if (claude_auto_ && asked.anthropic && name->starts_with(claude)) {
-        if (auto best = best_tool_model(snapshot, asked.members); !best.empty()) {
+        if (auto best = best_tool_model(snapshot, asked.members, asked.without); !best.empty()) {
             return best;
         }
     }
     return std::nullopt;
 }
 
-std::string best_tool_model(const fleet::Snapshot& snapshot, const fleet::Members* members)
+std::string best_tool_model(const fleet::Snapshot& snapshot, const fleet::Members* members, const std::vector<base::NodeId>& without)
 {
     using Rank = std::tuple<bool, bool, base::Bytes>; // tells that it uses tools, is loaded, its size
     std::optional<Rank> best;
     std::string name;
     for (const fleet::NodeView& node : snapshot.nodes) {
-        const bool there = node.takes_requests() && node.facts && !node.address.cloud();
+        const bool there = node.takes_requests() && node.facts && !node.address.cloud() && has_messages(*node.facts)
+                           && std::ranges::find(without, node.id) == without.end();
         if (!there || (members != nullptr && !members->admits(node.id, node.name, node.labels))) {
             continue;
         }

@@ -43,6 +43,7 @@ public:
         std::string_view key{};   ///< fleet::ModelName::key of it
         bool anthropic{false};    ///< on one of Anthropic's paths, where claude_auto counts
         const fleet::Members* members{nullptr}; ///< nodes that may serve it; null: all
+        std::vector<base::NodeId> without{};    ///< nodes known not to have Anthropic's paths
     };
     /// The model it stands for, as it is to be written; nothing: it is a model's own name.
     [[nodiscard]] std::optional<std::string> stands_for(const Asked& asked, const fleet::Snapshot& snapshot) const;
@@ -59,6 +60,8 @@ private:
 
 /// The best that could take the place of a model nobody has: it can use tools, is in memory, is the largest; in this
 /// order. A model that does not tell what it can do (Ollama before 0.30) comes after all that do. Empty: none.
-[[nodiscard]] std::string best_tool_model(const fleet::Snapshot& snapshot, const fleet::Members* members);
+/// Nodes whose Ollama does not have Anthropic's paths (before 0.14), and those of `without`, do not count.
+[[nodiscard]] std::string best_tool_model(const fleet::Snapshot& snapshot, const fleet::Members* members,
+                                          const std::vector<base::NodeId>& without = {});
 
 } // namespace herd::proxy

@@ -111,6 +111,7 @@ net::Task<void> Exchange::answer_asked()
     case Next::unload: return unload();
     case Next::copy: return copy();
     case Next::remove: return remove();
+    case Next::count: return count_tokens();
     case Next::refuse: return say(std::move(problem_));
     case Next::not_found: return say(not_found());
     case Next::local: break;

@@ -129,6 +129,7 @@ private:
     // exchange_local.cpp: what herd answers by itself
     net::Task<void> answer_locally();
     net::Task<void> unload();
+    net::Task<void> count_tokens();
     net::Task<void> copy();
     net::Task<void> remove();
     net::Task<void> to_holders(Broadcast what, const std::string& key, const std::string& model);

@@ -8,8 +8,11 @@ namespace herd::proxy {
 
 std::optional<std::string> Exchange::stands_for(std::string_view text, std::string_view key, const fleet::Snapshot& snapshot) const
 {
-    return options_->aliases->stands_for({.text = text, .key = key, .anthropic = route_.dialect == Dialect::anthropic, .members = members()},
-                                         snapshot);
+    Aliases::Asked asked{.text = text, .key = key, .anthropic = route_.dialect == Dialect::anthropic, .members = members()};
+    if (asked.anthropic && !context_.old_nodes.empty()) {
+        asked.without = context_.old_nodes.without("/v1/messages", context_.loop.now());
+    }
+    return options_->aliases->stands_for(asked, snapshot);
 }
 
 /// For GET /v1/models/NAME: then herd itself shows the row of the model, under the model's own name.
@@ -29,7 +32,8 @@ bool Exchange::looks_up_alias(const fleet::Snapshot& snapshot)
 std::optional<Problem> Exchange::resolve_alias(std::optional<std::string>& unpacked, const fleet::Snapshot& snapshot)
 {
     const auto handling = route_.handling;
-    if (handling != Handling::inference && handling != Handling::unknown_post && handling != Handling::show) {
+    if (handling != Handling::inference && handling != Handling::unknown_post && handling != Handling::show
+        && handling != Handling::count_tokens) {
         return std::nullopt;
     }
     for (auto* list : {&peek_.fallback_models, &wishes_.fallback_models}) {

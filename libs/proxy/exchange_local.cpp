@@ -6,6 +6,8 @@
 #include "proxy/go_json.hpp"
 #include "proxy/merged.hpp"
 
+#include <cmath>
+
 namespace herd::proxy {
 namespace {
 
@@ -97,6 +99,17 @@ net::Task<void> Exchange::answer_locally()
 }
 
 LocalAnswer Exchange::not_found() const { return {404, plain, "404 page not found", {}}; }
+
+/// As many as the scheduler reckons with for such a prompt: by what a token of the model was long so far.
+net::Task<void> Exchange::count_tokens()
+{
+    if (streamed_) {
+        client_.close_after();
+        co_return co_await say(problem_of(base::Errc::too_large));
+    }
+    const auto told = co_await context_.scheduler.explain(profile_);
+    co_await say(LocalAnswer{200, "application/json", "{\"input_tokens\":" + std::to_string(std::lround(std::ceil(told.prompt_tokens))) + "}", {}});
+}
 
 // ---- changes on every holder -----------------------------------------------------------------------------
 

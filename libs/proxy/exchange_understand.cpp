@@ -106,6 +106,9 @@ Exchange::Next Exchange::understand()
     if (reading.then == Reading::Then::refuse && !any_will_do) {
         return refused(std::move(reading.problem));
     }
+    if (any_will_do && route_.handling == Handling::count_tokens) {
+        return refused(bad_request("a JSON object with a model is needed"));
+    }
     if (any_will_do) {
         ask_anyone();
         return Next::ask;
@@ -125,7 +128,7 @@ Exchange::Next Exchange::understand()
         need = snapshot->models.contains(model_.key) ? fleet::Need::model : fleet::Need::any;
     }
     fit_to_model(need, seen, *snapshot);
-    return Next::ask;
+    return route_.handling == Handling::count_tokens ? Next::count : Next::ask;
 }
 
 /// The question to the fleet is about this model, and the body may have to say it in other words.

@@ -124,7 +124,7 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
     if (options.aliases != nullptr) {
         const auto* members = wishes.rules == nullptr ? nullptr : &wishes.rules->members;
         const auto resolved = [&](const ModelReference& asked) {
-            return options.aliases->stands_for({asked.text, asked.key, route.dialect == Dialect::anthropic, members}, snapshot);
+            return options.aliases->stands_for({asked.text, asked.key, route.dialect == Dialect::anthropic, members, {}}, snapshot);
         };
         for (auto* list : {&peek.fallback_models, &wishes.fallback_models}) {
             for (std::string& name : *list) {

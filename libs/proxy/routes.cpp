@@ -54,6 +54,7 @@ constexpr std::array table{
     Entry{"/v1/embeddings", inference, "POST", none, true, true},
     Entry{"/v1/responses", inference, "POST", StreamKind::sse_response, true},
     Entry{"/v1/messages", inference, "POST", StreamKind::sse_message, true},
+    Entry{"/v1/messages/count_tokens", count_tokens, "POST"},
     Entry{"/v1/systemone", inference, "POST", none, true},
     Entry{"/v1/audio/transcriptions", inference, "POST", none, true, false, false, true},
 };

@@ -42,6 +42,7 @@ enum class Handling : std::uint8_t {
     remove,       ///< every node that has the model
     account,      ///< the identity of a node: the one asked for, else the build node
     any_node,     ///< whoever is there
+    count_tokens, ///< answered by herd, with the scheduler's estimate
     unknown_post, ///< inference when the body names a model, else not found
     not_found,
     wrong_method, ///< 405 with Route::allow

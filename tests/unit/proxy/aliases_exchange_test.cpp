@@ -198,3 +198,28 @@ TEST_CASE("a model pinned by a frontend may be an alias, and the route question 
     CHECK(asked->model == "qwen3:8b");
     CHECK(asked->fallbacks.size() == 1); // the model itself is none
 }
+
+TEST_CASE("claude_auto leaves a model whose Ollama said that it does not know the path")
+{
+    World w(2, with({}, true));
+    w.publish({"m"});
+    const auto& facts = w.books.picture->nodes[0].facts;
+    auto picture = std::make_shared<fleet::Snapshot>(*w.books.picture);
+    auto other = *facts;
+    other.models[0].name = "better:latest";
+    other.models[0].key = "registry.ollama.ai/library/better:latest";
+    other.models[0].size = 99;
+    picture->nodes[0].facts = std::make_shared<const fleet::NodeFacts>(other);
+    auto& holders = picture->models.at("registry.ollama.ai/library/m:latest");
+    holders.erase(holders.begin());
+    w.books.picture = picture;
+    w.node(0).scripts = {answer(404, "404 page not found", "text/plain")};
+    w.node(1).scripts = {answer(200, "{}")};
+    const std::string body = R"({"model":"claude-x","messages":[1]})";
+    (void)w.post("/v1/messages", body, "X-Herd-Node: n1\r\n");
+    CHECK(w.books.asked.at(0).model == "better:latest");
+    (void)w.post("/v1/messages", body, "X-Herd-Node: n2\r\n");
+    CHECK(w.books.asked.back().model == "m:latest");
+    (void)w.post("/v1/messages/count_tokens", body);
+    CHECK(w.records.back().model == "m:latest");
+}

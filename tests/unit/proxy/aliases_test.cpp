@@ -119,3 +119,25 @@ TEST_CASE("claude_auto takes the best model that can use tools, on Anthropic's p
     const fleet::Members only_b(std::vector<std::string>{"b"}, {});
     CHECK(best_tool_model(fleet.snapshot, &only_b).empty());
 }
+
+TEST_CASE("claude_auto takes no model that only nodes without Anthropic's paths have")
+{
+    const auto aliases = made({}, true);
+    Fleet fleet;
+    fleet.model("old", "big:70b", 700, R"("completion","tools")", true);
+    fleet.model("new", "small:8b", 80, R"("completion","tools")", true);
+    CHECK(target(*aliases, "claude-x", fleet.snapshot, true) == "big:70b"); // nothing is known of its Ollama
+    const auto with_version = [&](const char* version) {
+        auto facts = *fleet.snapshot.nodes[0].facts;
+        facts.ollama_version = version;
+        fleet.snapshot.nodes[0].facts = std::make_shared<const fleet::NodeFacts>(facts);
+        return target(*aliases, "claude-x", fleet.snapshot, true);
+    };
+    CHECK(with_version("0.14.0-rc1") == "big:70b");
+    CHECK(with_version("0.14.2") == "big:70b");
+    CHECK(with_version("0.13.5") == "small:8b");
+    CHECK(with_version("0.9.0") == "small:8b");
+    (void)with_version("0.20.0");
+    fleet.snapshot.nodes[0].id.bytes[0] = 1;
+    CHECK(best_tool_model(fleet.snapshot, nullptr, {fleet.snapshot.nodes[0].id}) == "small:8b"); // it said so
+}

@@ -27,9 +27,9 @@ TEST_CASE("every route of Ollama has its handling")
         {"GET", "/v1/models/tiny", model_lookup}, {"POST", "/v1/chat/completions", inference},
         {"POST", "/v1/completions", inference}, {"POST", "/v1/embeddings", inference}, {"POST", "/v1/responses", inference},
         {"POST", "/v1/messages", inference}, {"POST", "/v1/systemone", inference},
-        {"POST", "/v1/audio/transcriptions", inference}, {"POST", "/v1/messages/count_tokens", unknown_post},
+        {"POST", "/v1/audio/transcriptions", inference}, {"POST", "/v1/messages/count_tokens", count_tokens},
         {"POST", "/v1/images/generations", unknown_post}, {"GET", "/api/nothing", not_found}, {"PUT", "/x", not_found},
-        {"GET", "/v1/messages/count_tokens", not_found}, {"POST", "/api/blobs/", not_found}};
+        {"GET", "/v1/messages/count_tokens", wrong_method}, {"POST", "/api/blobs/", not_found}};
     for (const auto& row : rows) {
         CAPTURE(row.method, row.path);
         CHECK(handling(row.method, row.path) == row.handling);

@@ -199,6 +199,7 @@ net::Task<fleet::Decision> BookKeeper::explain(fleet::Profile profile)
 {
     fleet::Decision decision;
     decision.model = profile.model;
+    decision.prompt_tokens = static_cast<double>(profile.prompt_bytes) / 4;
     for (const auto& node : nodes_) {
         decision.candidates.push_back({.node = node->id, .name = node->name});
     }
