@@ -166,7 +166,7 @@ void HerdApp::build_discovery(HerdSockets& sockets, const discovery::Authenticat
     inquiry.udp_port = udp_port;
     scout_ = std::make_unique<Scout>(loop, *network_, *fleet_, inquiry, *proofs_, std::move(hooks),
                                      surroundings_of(sockets.local));
-    sync_ = std::make_unique<sync::Keeper>(loop, *network_, *fleet_, base::Rng(rng_.next()));
+    sync_ = std::make_unique<sync::Keeper>(loop, *network_, *fleet_, shared_->pulls, base::Rng(rng_.next()));
     pins_ = std::make_unique<pins::Keeper>(loop, *network_, *fleet_, base::Rng(rng_.next()));
     rates_ = std::make_unique<RatesKeeper>(loop, *fleet_, options_.state_dir + "/rates.json");
     pool_ = std::make_unique<PoolKeeper>(loop, *fleet_, *scout_, options_.state_dir + "/fleet.json");

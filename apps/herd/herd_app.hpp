@@ -137,6 +137,7 @@ private:
     std::unique_ptr<Scout> scout_;
     std::unique_ptr<PoolKeeper> pool_;
     std::unique_ptr<RatesKeeper> rates_;
+    std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
     std::unique_ptr<sync::Keeper> sync_;
     std::unique_ptr<pins::Keeper> pins_;
     std::unique_ptr<discovery::HerdBeacon> beacon_;
@@ -145,7 +146,6 @@ private:
     std::unique_ptr<keys::KeyKeeper> keys_;
     std::unique_ptr<devices::DeviceKeeper> devices_;
     std::vector<std::unique_ptr<RelayUnit>> relays_;
-    std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
     std::shared_ptr<admin::Controls> controls_ = std::make_shared<admin::Controls>();
     std::unique_ptr<net::TaskGroup> tasks_;
     std::unique_ptr<net::Timer> lateness_timer_;

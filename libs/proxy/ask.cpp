@@ -27,8 +27,10 @@ net::Task<void> ask_one(Context& context, const Question& question, std::string_
     auto head = head_for(question, reply.target.address, own_id);
     const http::FetchOptions options{
         .timeout = question.timeout, .fresh = !question.may_repeat, .trust = reply.target.address.trust()};
+    const auto asked = context.loop.now();
     reply.answer = co_await http::fetch(context.loop, context.pool, reply.target.address.endpoint, std::move(head),
                                         question.body, options);
+    reply.took = context.loop.now() - asked;
 }
 
 } // namespace

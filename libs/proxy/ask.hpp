@@ -30,6 +30,7 @@ struct Question {
 struct Reply {
     Target target{};
     base::Result<http::Answer> answer{};
+    base::Duration took{};
     [[nodiscard]] bool ok() const { return answer && answer->head.status >= 200 && answer->head.status < 300; }
 };
 

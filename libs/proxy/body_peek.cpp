@@ -161,6 +161,8 @@ private:
             text(peek_.source);
         } else if (key == "destination") {
             text(peek_.destination);
+        } else if (key == "node_id" || key == "nodes") {
+            nodes(key == "nodes");
         } else {
             reader_.skip();
         }
@@ -292,6 +294,21 @@ private:
             } else if (JsonReader::unescape(reader_.string(), word, bytes_max) && !word.empty() && into.size() < count_max) {
                 into.push_back(std::move(word));
             }
+        }
+    }
+
+    /// What names no node is told apart from saying nothing: that would mean any of them, or all.
+    void nodes(bool list)
+    {
+        if (list && reader_.kind() == Kind::array) {
+            const auto before = peek_.nodes.size();
+            words(peek_.nodes, fallbacks_max, name_bytes_max);
+            peek_.nodes_bad = peek_.nodes_bad || peek_.nodes.size() == before;
+        } else if (reader_.kind() == Kind::string) {
+            auto& name = list ? peek_.nodes_word : peek_.nodes.emplace_back();
+            peek_.nodes_bad = !JsonReader::unescape(reader_.string(), name, name_bytes_max) || name.empty() || peek_.nodes_bad;
+        } else {
+            peek_.nodes_bad = reader_.skip() != "null" || peek_.nodes_bad;
         }
     }
 

@@ -46,6 +46,9 @@ struct BodyPeek {
     bool no_fallback{false};         ///< "fallback": false
     bool prefer_loaded{false};       ///< "fallback": "prefer_loaded"
     bool force{false};               ///< "force": true, of a deletion
+    std::vector<std::string> nodes{}; ///< "node_id" and the list "nodes", of a pull or a deletion
+    std::string nodes_word{};         ///< "nodes" as a word: "best" or "all"
+    bool nodes_bad{false};            ///< one of them names nobody
     int model_members{0};            ///< keys that Ollama takes for `model`
     bool model_exact{false};         ///< the last of them is spelled exactly so
     Place model_at{};                ///< where the value that counts stands, quotes included

@@ -37,7 +37,7 @@ public:
 private:
     using Stage = Visit::Stage;
     using Grant = std::expected<fleet::Lease, fleet::Refusal>;
-    enum class Next : std::uint8_t { ask, unload, copy, remove, refuse, not_found, local };
+    enum class Next : std::uint8_t { ask, unload, copy, remove, count, refuse, not_found, local };
     struct Failure {
         http::ResponseHead head{};
         std::string body{};
@@ -65,6 +65,7 @@ private:
     Next refused(Problem problem);
     [[nodiscard]] Seen look_into_body();
     std::optional<Next> settled_by_route(const fleet::Snapshot& snapshot, Seen& seen, fleet::Need& need);
+    std::optional<Problem> take_nodes(const fleet::Snapshot& snapshot);
     void ask_anyone();
     void fit_to_model(fleet::Need need, const Seen& seen, const fleet::Snapshot& snapshot);
 
@@ -128,10 +129,11 @@ private:
 
     // exchange_local.cpp: what herd answers by itself
     net::Task<void> answer_locally();
-    net::Task<void> unload();
     net::Task<void> count_tokens();
+    net::Task<void> unload();
     net::Task<void> copy();
     net::Task<void> remove();
+    std::optional<Problem> not_to_delete(const fleet::Snapshot& snapshot, const std::vector<Target>& targets) const;
     net::Task<void> to_holders(Broadcast what, const std::string& key, const std::string& model);
     net::Task<void> say(LocalAnswer answer);
     net::Task<void> say(Problem problem, char who = 'P', Stage stage = Stage::reading);

@@ -6,6 +6,7 @@
 #include "proxy/go_json.hpp"
 #include "proxy/merged.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace herd::proxy {
@@ -21,6 +22,19 @@ const std::string* required_where(const ProxyOptions& options, const std::string
     }
     const auto found = options.required_models->find(model_key);
     return found == options.required_models->end() ? nullptr : &found->second;
+}
+
+/// On one of `targets`, or wherever that may be.
+bool is_pinned(const ProxyOptions& options, const std::string& model_key, const fleet::Snapshot& snapshot, const std::vector<Target>& targets)
+{
+    if (options.pinned_models == nullptr) {
+        return false;
+    }
+    const auto [first, last] = options.pinned_models->equal_range(model_key);
+    return std::any_of(first, last, [&](const auto& pin) {
+        const auto* node = snapshot.find(std::string_view(pin.second));
+        return pin.second.empty() || (node != nullptr && std::ranges::find(targets, node->id, &Target::id) != targets.end());
+    });
 }
 
 /// A path as it may stand in Location and in HTML: what would mean something there is percent-encoded.
@@ -122,18 +136,24 @@ net::Task<void> Exchange::unload()
 
 net::Task<void> Exchange::remove()
 {
-    if (options_->pinned_models != nullptr && !peek_.force && options_->pinned_models->contains(model_.key)) {
-        co_return co_await say(Problem{409, "conflict", "model '" + model_.text + "' is pinned: unpin it first, or send \"force\": true"});
-    }
-    if (const std::string* where = required_where(*options_, model_.key)) {
-        if (!peek_.force) {
-            co_return co_await say(Problem{409, "conflict", "model '" + model_.text + "' is required " + *where
-                                                                + ": take it out there first, or send \"force\": true"});
-        }
-        context_.shared->unrequire(model_.key); // before the nodes lack it, or it would be pulled again
-    }
     Broadcast what{.method = "DELETE", .path = {}, .body = {}};
     co_await to_holders(std::move(what), model_.key, model_.text);
+}
+
+/// What is meant to stay on one of `targets` is not deleted there, unless that is meant too.
+std::optional<Problem> Exchange::not_to_delete(const fleet::Snapshot& snapshot, const std::vector<Target>& targets) const
+{
+    if (!peek_.force && is_pinned(*options_, model_.key, snapshot, targets)) {
+        return Problem{409, "conflict", "model '" + model_.text + "' is pinned: unpin it first, or send \"force\": true"};
+    }
+    const std::string* where = required_where(*options_, model_.key);
+    if (where != nullptr && !peek_.force) {
+        return Problem{409, "conflict", "model '" + model_.text + "' is required " + *where + ": take it out there first, or send \"force\": true"};
+    }
+    if (where != nullptr) {
+        context_.shared->unrequire(model_.key); // before the nodes lack it, or it would be pulled again
+    }
+    return std::nullopt;
 }
 
 net::Task<void> Exchange::copy()
@@ -169,16 +189,21 @@ net::Task<void> Exchange::to_holders(Broadcast what, const std::string& key, con
         const bool nobody = snapshot->routable().empty();
         co_return co_await say(nobody ? problem_of(base::Errc::no_node) : model_not_found(route_, model));
     }
+    if (route_.handling == Handling::remove) {
+        if (auto problem = not_to_delete(*snapshot, targets)) {
+            co_return co_await say(std::move(*problem));
+        }
+    }
     what.path = visit_.target();
     what.body = body_;
-    std::string names;
     for (const auto& target : targets) {
-        names.append(names.empty() ? "" : ",").append(target.name);
+        record_.node.append(record_.node.empty() ? "" : ",").append(target.name);
     }
-    record_.model = model_.written.empty() ? model : model_.display;
-    auto answer = co_await broadcast(context_, options_->own_id, std::move(targets), std::move(what));
-    visit_.stamp_proxied(answer.fields, names, 0);
-    co_await say(std::move(answer));
+    record_.model = as_listed(*snapshot, key, model);
+    auto done = co_await broadcast(context_, options_->own_id, std::move(targets), std::move(what));
+    record_.attempts = std::move(done.attempts);
+    visit_.stamp_proxied(done.answer.fields, record_.node, 0);
+    co_await say(std::move(done.answer));
 }
 
 // ---- saying it -------------------------------------------------------------------------------------------

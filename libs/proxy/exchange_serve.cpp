@@ -127,7 +127,9 @@ void Exchange::choose_node()
     const auto snapshot = context_.scheduler.snapshot();
     base::NodeId chosen;
     if (handling == Handling::pull) {
-        chosen = choose_pull_node(*snapshot, model_.key, wishes_, profile_.exclude);
+        visit_.pulling_.reset();
+        chosen = choose_pull_node(*snapshot, context_.shared->pulls, model_.key, wishes_, profile_.exclude);
+        visit_.pulling_ = std::make_unique<PullMemory::Mark>(context_.shared->pulls, model_.key, chosen);
     } else {
         auto digests = handling == Handling::blob ? std::vector{route_.parameter} : peek_.blobs;
         const auto base_model = fleet::ModelName::parse(peek_.from);

@@ -1,6 +1,8 @@
 // The second phase: which model is meant, which place it needs, or which answer there is right away.
 #include "proxy/exchange.hpp"
 
+#include "fleet/called.hpp"
+
 #include <utility>
 
 namespace herd::proxy {
@@ -70,6 +72,39 @@ void Exchange::ask_anyone()
     fill_profile(profile_, route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), began_ + patience_of(*options_, wishes_));
 }
 
+/// "node_id" and "nodes" of a pull or a deletion: a wish like X-Herd-Node, but of a node that is known.
+std::optional<Problem> Exchange::take_nodes(const fleet::Snapshot& snapshot)
+{
+    const bool pull = route_.handling == Handling::pull;
+    if (!pull && route_.handling != Handling::remove) {
+        return std::nullopt;
+    }
+    const auto& word = peek_.nodes_word;
+    const std::string several = pull ? "one request pulls to one node: send one for each, as \"herd pull MODEL --all\" does"
+                                     : "a deletion is on every node that has the model, or on one: send one for each";
+    if (pull && word == "all") {
+        return bad_request(several);
+    }
+    if (peek_.nodes_bad || (!word.empty() && word != (pull ? "best" : "all"))) {
+        return bad_request(std::string("\"node_id\" must be a node's name or id, \"nodes\" ") + (pull ? "\"best\"" : "\"all\"")
+                           + " or a list of such");
+    }
+    for (const auto& name : peek_.nodes) {
+        const auto* node = snapshot.find(std::string_view(name));
+        if (node == nullptr) {
+            return Problem{404, "not_found", fleet::why_nobody(snapshot, name)};
+        }
+        if (members() != nullptr && !members()->admits(node->id, node->name, node->labels)) { // as if it were not there
+            return Problem{404, "not_found", fleet::why_nobody(name, {})};
+        }
+        if (!wishes_.node.empty() && snapshot.find(std::string_view(wishes_.node)) != node) {
+            return bad_request(several);
+        }
+        wishes_.node = node->id.text();
+    }
+    return std::nullopt;
+}
+
 Exchange::Next Exchange::understand()
 {
     Seen seen = look_into_body();
@@ -105,6 +140,9 @@ Exchange::Next Exchange::understand()
     }
     if (reading.then == Reading::Then::refuse && !any_will_do) {
         return refused(std::move(reading.problem));
+    }
+    if (auto problem = take_nodes(*snapshot)) {
+        return refused(std::move(*problem));
     }
     if (any_will_do && route_.handling == Handling::count_tokens) {
         return refused(bad_request("a JSON object with a model is needed"));
@@ -142,7 +180,7 @@ void Exchange::fit_to_model(fleet::Need need, const Seen& seen, const fleet::Sna
         profile_.fallbacks.clear();
     }
     model_written_ = profile_.model;
-    record_.model = names_model_ ? as_listed(snapshot, model_.key, model_.display) : model_.to_write();
+    record_.model = as_listed(snapshot, model_.key, model_.display);
 }
 
 } // namespace herd::proxy

@@ -51,4 +51,26 @@ std::optional<base::NodeId> BlobMemory::find(std::string_view digest) const
     return found == nodes_.end() ? std::nullopt : std::optional(found->second);
 }
 
+PullMemory::Mark::Mark(PullMemory& memory, std::string model_key, const base::NodeId& node) : memory_(memory)
+{
+    const std::scoped_lock lock(memory_.mutex_);
+    at_ = memory_.running_.emplace(std::move(model_key), node);
+}
+
+PullMemory::Mark::~Mark()
+{
+    const std::scoped_lock lock(memory_.mutex_);
+    memory_.running_.erase(at_);
+}
+
+std::vector<base::NodeId> PullMemory::nodes(const std::string& model_key) const
+{
+    const std::scoped_lock lock(mutex_);
+    std::vector<base::NodeId> nodes;
+    for (auto [at, end] = running_.equal_range(model_key); at != end; ++at) {
+        nodes.push_back(at->second);
+    }
+    return nodes;
+}
+
 } // namespace herd::proxy

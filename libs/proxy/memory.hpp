@@ -1,6 +1,6 @@
 #pragma once
 // What a relay loop remembers between exchanges: which node does not know which route (its Ollama is too
-// old), and which node was given which blob. Both are bounded, and only ever hints. Pure.
+// old), which node was given which blob, and who pulls what. All are bounded, and only ever hints. Pure.
 #include "base/ids.hpp"
 #include "base/time.hpp"
 
@@ -42,6 +42,29 @@ private:
     mutable std::mutex mutex_; // tidy: allow(banned-call) two loops, a rare and tiny critical section
     std::map<std::string, base::NodeId, std::less<>> nodes_;
     std::list<std::string> order_;
+};
+
+/// Which node is pulling which model now: a second pull of it goes there too, where Ollama joins the two.
+/// Thread: any.
+class PullMemory {
+public:
+    /// As long as it lives, the node is pulling the model. The memory outlives it.
+    class Mark {
+    public:
+        Mark(PullMemory& memory, std::string model_key, const base::NodeId& node);
+        Mark(const Mark&) = delete;
+        Mark& operator=(const Mark&) = delete;
+        ~Mark();
+
+    private:
+        PullMemory& memory_;
+        std::multimap<std::string, base::NodeId>::iterator at_;
+    };
+    [[nodiscard]] std::vector<base::NodeId> nodes(const std::string& model_key) const;
+
+private:
+    mutable std::mutex mutex_; // tidy: allow(banned-call) two loops, a rare and tiny critical section
+    std::multimap<std::string, base::NodeId> running_;
 };
 
 } // namespace herd::proxy

@@ -2,6 +2,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "proxy/failover.hpp"
 #include "proxy/heads.hpp"
 #include "proxy/json_reader.hpp"
 #include "proxy/model_rows.hpp"
@@ -44,18 +45,19 @@ std::vector<const NodeView*> candidates(const fleet::Snapshot& snapshot, const W
     const auto* pinned = wishes.node.empty() ? nullptr : snapshot.find(std::string_view(wishes.node));
     std::vector<const NodeView*> nodes;
     for (const auto& node : snapshot.nodes) {
-        if (manages_models(node) && node.takes_requests() && allowed(node, wishes, pinned) && !excluded(node, exclude)) {
+        if (manages_models(node) && node.takes_requests() && allowed(node, wishes, pinned) && !is_of(node, exclude)) {
             nodes.push_back(&node);
         }
     }
     return nodes;
 }
 
-/// Keeps the holders of the model if there are any.
-void prefer_holders(std::vector<const NodeView*>& nodes, std::string_view model_key)
+/// Keeps those of which that is true, if there are any.
+template <class Wanted>
+void prefer(std::vector<const NodeView*>& nodes, Wanted wanted)
 {
-    if (std::ranges::any_of(nodes, [=](const NodeView* node) { return holds(*node, model_key); })) {
-        std::erase_if(nodes, [=](const NodeView* node) { return !holds(*node, model_key); });
+    if (std::ranges::any_of(nodes, [&](const NodeView* node) { return wanted(*node); })) {
+        std::erase_if(nodes, [&](const NodeView* node) { return !wanted(*node); });
     }
 }
 
@@ -131,6 +133,24 @@ LocalAnswer sum_up(const std::vector<Reply>& replies, bool all_or_error)
     return partly_failed(replies);
 }
 
+AttemptRecord attempt_of(const Reply& reply)
+{
+    using base::Errc;
+    AttemptFacts facts{.phase = Phase::answered, .names_model = true};
+    if (!reply.answer) {
+        const auto error = reply.answer.error().code;
+        facts.phase = error == Errc::refused || error == Errc::unreachable ? Phase::connecting : Phase::sent;
+        facts.error = error;
+        return {reply.target.name, decide(facts).result, reply.took};
+    }
+    const auto& head = reply.answer->head;
+    facts.status = head.status;
+    facts.json = head.fields.find("Content-Type").value_or("").starts_with("application/json");
+    facts.made_by = made_by(head.fields);
+    facts.body = reply.answer->body;
+    return {reply.target.name, decide(facts).result, reply.took};
+}
+
 } // namespace
 
 std::vector<Target> holders_of(const fleet::Snapshot& snapshot, std::string_view model_key, const Wishes& wishes)
@@ -162,15 +182,17 @@ base::NodeId choose_build_node(const fleet::Snapshot& snapshot, const BlobMemory
             }
         }
     }
-    prefer_holders(nodes, base_model_key);
+    prefer(nodes, [&](const NodeView& node) { return holds(node, base_model_key); });
     return biggest(nodes, [](const NodeView& node) { return node.facts ? node.facts->host.memory_total : 0; });
 }
 
-base::NodeId choose_pull_node(const fleet::Snapshot& snapshot, std::string_view model_key, const Wishes& wishes,
-                              const std::vector<base::NodeId>& exclude)
+base::NodeId choose_pull_node(const fleet::Snapshot& snapshot, const PullMemory& pulls, const std::string& model_key,
+                              const Wishes& wishes, const std::vector<base::NodeId>& exclude)
 {
     auto nodes = candidates(snapshot, wishes, exclude);
-    prefer_holders(nodes, model_key);
+    const auto pulling = pulls.nodes(model_key);
+    prefer(nodes, [&](const NodeView& node) { return is_of(node, pulling); });
+    prefer(nodes, [&](const NodeView& node) { return holds(node, model_key); }); // of two that pull it one may be updating
     return biggest(nodes, [](const NodeView& node) {
         base::Bytes room = 0;
         if (node.facts) {
@@ -198,7 +220,7 @@ net::Task<void> reread_models(Context& context, std::string own_id, std::vector<
     (void)co_await context.scheduler.fresh_snapshot();
 }
 
-net::Task<LocalAnswer> broadcast(Context& context, std::string own_id, std::vector<Target> targets, Broadcast what)
+net::Task<Broadcasted> broadcast(Context& context, std::string own_id, std::vector<Target> targets, Broadcast what)
 {
     Question question{.method = std::move(what.method),
                       .path = std::move(what.path),
@@ -209,7 +231,9 @@ net::Task<LocalAnswer> broadcast(Context& context, std::string own_id, std::vect
     if (what.rereads) {
         co_await reread_models(context, std::move(own_id), std::move(targets));
     }
-    co_return sum_up(replies, what.all_or_error);
+    Broadcasted done{.answer = sum_up(replies, what.all_or_error)};
+    std::ranges::transform(replies, std::back_inserter(done.attempts), attempt_of);
+    co_return done;
 }
 
 } // namespace herd::proxy

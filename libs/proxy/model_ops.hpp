@@ -20,8 +20,9 @@ namespace herd::proxy {
 [[nodiscard]] base::NodeId choose_build_node(const fleet::Snapshot& snapshot, const BlobMemory& memory,
                                              const std::vector<std::string>& digests, std::string_view base_model_key,
                                              const Wishes& wishes, const std::vector<base::NodeId>& exclude);
-/// Where to pull: a node that has the model already (an update), else the one with most free memory.
-[[nodiscard]] base::NodeId choose_pull_node(const fleet::Snapshot& snapshot, std::string_view model_key,
+/// Where to pull: a node that is pulling the model, else one that has it already (an update), else the one with most
+/// free memory.
+[[nodiscard]] base::NodeId choose_pull_node(const fleet::Snapshot& snapshot, const PullMemory& pulls, const std::string& model_key,
                                             const Wishes& wishes, const std::vector<base::NodeId>& exclude);
 
 /// Sends the client's request to all of `targets` and sums up. `path` with query.
@@ -35,7 +36,11 @@ struct Broadcast {
     bool all_or_error{true};
     bool rereads{true}; ///< the model lists change
 };
-[[nodiscard]] net::Task<LocalAnswer> broadcast(Context& context, std::string own_id, std::vector<Target> targets,
+struct Broadcasted {
+    LocalAnswer answer{};
+    std::vector<AttemptRecord> attempts{}; ///< one for each target, in their order
+};
+[[nodiscard]] net::Task<Broadcasted> broadcast(Context& context, std::string own_id, std::vector<Target> targets,
                                                Broadcast what);
 
 /// Reads the model lists of `targets` again and waits until the fleet has taken note.

@@ -163,15 +163,15 @@ bool is_spelled(std::string_view text, std::string_view listed)
     return listed == text || (listed.starts_with(text) && listed.substr(text.size()) == ":latest");
 }
 
-const std::string& as_listed(const fleet::Snapshot& snapshot, const std::string& key, const std::string& otherwise)
+std::string as_listed(const fleet::Snapshot& snapshot, const std::string& key, std::string_view otherwise)
 {
     const auto holders = snapshot.models.find(key);
     if (holders == snapshot.models.end() || holders->second.empty()) {
-        return otherwise;
+        return base::lower(otherwise);
     }
     const fleet::Holder& first = holders->second.front();
     const auto& facts = snapshot.nodes[first.node].facts;
-    return facts ? facts->models[first.model].name : otherwise;
+    return facts ? facts->models[first.model].name : base::lower(otherwise);
 }
 
 base::Duration patience_of(const ProxyOptions& options, const Wishes& wishes)

@@ -55,9 +55,9 @@ struct ModelReference {
 
 /// Whether `text` is that listed name to the letter, but for ":latest", which every route adds.
 [[nodiscard]] bool is_spelled(std::string_view text, std::string_view listed);
-/// The model of that key as a node spells it, or `otherwise`. Names are equal whatever their case: records, sums and
-/// metrics tell models apart by this. Lives as long as both.
-[[nodiscard]] const std::string& as_listed(const fleet::Snapshot& snapshot, const std::string& key, const std::string& otherwise);
+/// The model of that key as a node spells it, else `otherwise` in lower case. Names are equal whatever their case:
+/// records, sums and metrics tell models apart by this.
+[[nodiscard]] std::string as_listed(const fleet::Snapshot& snapshot, const std::string& key, std::string_view otherwise);
 
 /// What to do with a request whose body has been looked at.
 struct Reading {

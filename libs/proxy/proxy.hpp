@@ -14,7 +14,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -46,8 +45,9 @@ struct ProxyOptions {
     base::Duration total_timeout{};   ///< from the request's head to the end of the answer; 0: none
     std::shared_ptr<const Frontends> frontends{}; ///< null: none are configured
     std::shared_ptr<const Aliases> aliases{};     ///< null: none are configured
-    /// ModelName::keys of models that are to stay loaded: not deleted unless forced. Null: none are.
-    std::shared_ptr<const std::set<std::string>> pinned_models{};
+    /// ModelName::keys of models that are to stay loaded, and where (empty: anywhere): not deleted there unless forced.
+    /// Null: none are.
+    std::shared_ptr<const std::multimap<std::string, std::string>> pinned_models{};
     /// The same of those that herd has pulled, and where that stands ("by frontend 'a'"). Null: none are.
     std::shared_ptr<const std::map<std::string, std::string>> required_models{};
 };
@@ -57,6 +57,7 @@ struct ProxyShared {
     std::atomic<std::uint64_t> replay_bytes{0}; ///< kept bodies, all loops
     std::atomic<std::uint64_t> exchanges{0};    ///< in flight, all loops
     BlobMemory blobs{};
+    PullMemory pulls{};
     std::function<void(const std::string& key)> unrequire{}; ///< a required model is about to be deleted on purpose; any loop
 };
 

@@ -152,6 +152,7 @@ private:
 
     std::optional<HeldLease> held_;
     std::unique_ptr<http::ClientConnection> connection_; ///< to the node whose answer is passed on
+    std::unique_ptr<PullMemory::Mark> pulling_;          ///< where the model is pulled; null: it is no pull
     std::unique_ptr<Target> reread_;                     ///< its model list is read before the client hears of success
     std::span<const std::string_view> first_;            ///< what was read of the answer's body
     std::string first_text_;                             ///< the same where it had to be kept

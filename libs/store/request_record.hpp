@@ -60,6 +60,18 @@ struct RequestRecord {
     std::string done_reason{};
     std::string user_agent{};
 
+    /// It changed something on several nodes at once: `node` has the names of all that were asked, with commas.
+    [[nodiscard]] bool on_several() const
+    {
+        std::string names;
+        for (const RecordedAttempt& attempt : attempts) {
+            names.append(names.empty() ? "" : ",").append(attempt.node);
+        }
+        return attempts.size() > 1 && names == node;
+    }
+    /// Attempts that followed one another: those on several nodes at once are one.
+    [[nodiscard]] std::size_t tries() const { return on_several() ? 1 : attempts.size(); }
+
     /// Whose fault it was: an answer of 5xx, or an end that the node or a deadline caused. A client's leaving
     /// or its mistakes are no failure.
     [[nodiscard]] bool failed() const

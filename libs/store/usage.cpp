@@ -156,7 +156,7 @@ void UsageSum::add(const RequestRecord& record)
     UsageSample sample{.at = record.at,
                        .status = record.status,
                        .termination = record.termination,
-                       .attempts = record.attempts.size(),
+                       .attempts = record.tries(),
                        .prompt_tokens = record.prompt_tokens.value_or(0),
                        .cached_tokens = record.cached_tokens.value_or(0),
                        .output_tokens = record.output_tokens.value_or(0),

@@ -146,7 +146,7 @@ Json breakdown(const store::RequestRecord& record)
 Json trace_row(const store::RequestRecord& record)
 {
     Json excluded = Json::array(); // those that another attempt followed: as many as there were retries
-    for (std::size_t i = 0; i + 1 < record.attempts.size(); ++i) {
+    for (std::size_t i = 0; i + 1 < record.tries(); ++i) {
         excluded.push_back(record.attempts[i].node);
     }
     const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };

@@ -29,6 +29,7 @@ struct Finished {
     int status{0};
     std::string termination{"--"};
     std::vector<Attempt> attempts{};
+    bool on_several{false};  ///< all at once, on every holder of a model: none is a retry, and `node` is empty
     fleet::Timings timings{};
     base::Duration first_byte{};
     base::Duration total{};

@@ -46,12 +46,13 @@ bool found_no_place(const Finished& exchange)
 Counts counts_of(const Finished& exchange)
 {
     const bool failed = failed_request(exchange);
-    const bool retried = exchange.attempts.size() > 1;
+    const std::size_t tries = exchange.on_several ? 1 : exchange.attempts.size();
+    const bool retried = tries > 1;
     const bool well = !failed && exchange.status < 400;
     Counts counts;
     counts.requests = 1;
     counts.errors = failed ? 1 : 0;
-    counts.retries = static_cast<std::uint32_t>(std::max<std::size_t>(exchange.attempts.size(), 1) - 1);
+    counts.retries = static_cast<std::uint32_t>(std::max<std::size_t>(tries, 1) - 1);
     counts.disconnects = exchange.termination.starts_with('C') ? 1 : 0;
     counts.incomplete = exchange.termination == "ND" ? 1 : 0;
     counts.rejected = found_no_place(exchange) ? 1 : 0;
@@ -158,7 +159,7 @@ void History::note_attempts(const Finished& exchange, const Counts& counts, base
         if (NodeTraffic* node = traffic_of(attempt.node)) {
             const bool last = i + 1 == exchange.attempts.size();
             const bool ours = attempt.outcome == fleet::Result::cancelled; // our limit ended it: no fault of the node
-            const bool wrong = bad(attempt.outcome) || (last && !ours && failed_request(exchange));
+            const bool wrong = bad(attempt.outcome) || (last && !ours && !exchange.on_several && failed_request(exchange));
             const bool connection = bad(attempt.outcome) && attempt.outcome != fleet::Result::failed;
             Counts here = last ? counts : Counts{};
             here.attempts += 1;

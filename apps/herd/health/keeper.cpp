@@ -69,12 +69,14 @@ bool counts(const store::RequestRecord& record) { return record.api != "admin"; 
 
 Finished finished_of(const store::RequestRecord& record)
 {
+    const bool on_several = record.on_several();
     Finished finished{
-        .node = record.node,
+        .node = on_several ? std::string{} : record.node,
         .model = record.model,
         .requested = record.requested_model,
         .status = record.status,
         .termination = record.termination,
+        .on_several = on_several,
         .timings = {.load = record.load.value_or(base::Duration{}),
                     .eval = record.eval.value_or(base::Duration{}),
                     .prompt_tokens = record.prompt_tokens.value_or(0),

@@ -88,11 +88,11 @@ base::Result<Policy> compile_policy(const HerdOptions& options, const Managed& m
     policy.pins.insert(policy.pins.end(), managed.pins.begin(), managed.pins.end());
     auto proxy = defaults;
     if (!policy.pins.empty()) {
-        auto keys = std::make_shared<std::set<std::string>>();
+        auto pinned = std::make_shared<std::multimap<std::string, std::string>>();
         for (const ConfiguredPin& pin : policy.pins) {
-            keys->insert(fleet::ModelName::parse(pin.model).key);
+            pinned->emplace(fleet::ModelName::parse(pin.model).key, pin.node);
         }
-        proxy.pinned_models = std::move(keys);
+        proxy.pinned_models = std::move(pinned);
     }
     proxy.required_models = required_models(options, policy.frontends);
     auto frontends = proxy::Frontends::compile(std::move(input), proxy, before);

@@ -235,9 +235,10 @@ void Metrics::State::count(const store::RequestRecord& record)
 {
     static const std::string none;
     // A name becomes a label once a node answered to it: clients can ask for anything.
-    const bool served = !record.node.empty() && record.status < 400;
+    const bool one = !record.node.empty() && !record.on_several();
+    const bool served = one && record.status < 400;
     const std::string& model = served || models.knows(record.model) ? models.of(record.model) : none;
-    const std::string& node = record.node.empty() ? none : nodes.of(record.node);
+    const std::string& node = one ? nodes.of(record.node) : none;
     Feed& feed = feed_of(record, model, node);
     if (feed.requests == nullptr) {
         feed.requests = &requests.of({record.api, model, node, std::to_string(record.status)});
@@ -286,8 +287,8 @@ void Metrics::State::count_attempts(const store::RequestRecord& record)
             failures.of({nodes.of(attempt.node), attempt.outcome}).Increment();
         }
     }
-    if (record.attempts.size() > 1) {
-        retries.Increment(static_cast<double>(record.attempts.size() - 1));
+    if (const std::size_t tries = record.tries(); tries > 1) {
+        retries.Increment(static_cast<double>(tries - 1));
         if (record.attempts.back().outcome == "served" && record.attempts.front().node != record.attempts.back().node) {
             failovers.Increment();
         }

@@ -44,8 +44,8 @@ bool lists(const fleet::Snapshot& snapshot, const Pull& wanted)
 
 } // namespace
 
-Keeper::Keeper(net::Loop& loop, net::Network& network, FleetOwner& fleet, base::Rng rng, KeeperOptions options)
-    : loop_(loop), fleet_(fleet), options_(options), pool_(loop, network, http::PoolOptions{.connect_timeout = connect_patience}),
+Keeper::Keeper(net::Loop& loop, net::Network& network, FleetOwner& fleet, proxy::PullMemory& pulls, base::Rng rng, KeeperOptions options)
+    : loop_(loop), fleet_(fleet), pulls_(pulls), options_(options), pool_(loop, network, http::PoolOptions{.connect_timeout = connect_patience}),
       plan_(rng, options.limits), timer_(loop), tasks_(loop, "sync")
 {
 }
@@ -87,6 +87,7 @@ void Keeper::look()
 
 net::Task<void> Keeper::pull(Pull wanted)
 {
+    const proxy::PullMemory::Mark pulling(pulls_, wanted.key, wanted.node);
     const std::string error = co_await ask(wanted);
     if (stopping_) {
         co_return;

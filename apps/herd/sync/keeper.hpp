@@ -5,6 +5,7 @@
 #include "herd/sync/plan.hpp"
 #include "http/pool.hpp"
 #include "net/task_group.hpp"
+#include "proxy/memory.hpp"
 
 #include <functional>
 #include <string>
@@ -22,7 +23,8 @@ struct KeeperOptions {
 /// Thread: the fleet loop.
 class Keeper {
 public:
-    Keeper(net::Loop& loop, net::Network& network, FleetOwner& fleet, base::Rng rng, KeeperOptions options = {});
+    /// `pulls`: where it is told what is pulled, so that a client's pull of the same model joins in.
+    Keeper(net::Loop& loop, net::Network& network, FleetOwner& fleet, proxy::PullMemory& pulls, base::Rng rng, KeeperOptions options = {});
 
     void require(std::vector<Requirement> wanted);
     void retry(std::string_view model, std::string_view node);
@@ -42,6 +44,7 @@ private:
 
     net::Loop& loop_;
     FleetOwner& fleet_;
+    proxy::PullMemory& pulls_;
     KeeperOptions options_;
     base::SystemClock clock_;
     http::Pool pool_;

@@ -184,7 +184,7 @@ void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts
     Writer to(statement, row);
     to << (row == 0 ? std::optional{number(record.seq)} : std::nullopt) << record.id << std::int64_t{record.at.time_since_epoch().count()} << record.client
                       << record.key << record.frontend << record.api << record.method << record.path << record.model
-                      << record.requested_model << record.node << texts.attempts << number(record.attempts.size())
+                      << record.requested_model << record.node << texts.attempts << number(record.tries())
                       << std::int64_t{record.status} << record.termination << std::int64_t{record.stream} << texts.tags
                       << record.session << record.priority << record.prompt_tokens << record.cached_tokens
                       << record.output_tokens << record.queue << record.connect << record.ttft << record.total << record.load

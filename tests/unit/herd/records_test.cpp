@@ -410,6 +410,19 @@ TEST_CASE("metrics count what happened, and clients cannot make them grow withou
     }
 }
 
+TEST_CASE("a change on several nodes at once is counted under none of them, and is no retry")
+{
+    app::Metrics metrics({.models = 3, .nodes = 3, .series_per_family = 50});
+    auto one = stored();
+    one.node = "a,b";
+    one.attempts = {{"a", "failed", {}}, {"b", "served", {}}};
+    metrics.count(one);
+    const std::string text = metrics.text({}, {});
+    CHECK(text.find("a,b") == std::string::npos);
+    CHECK(text.find("herd_attempts_failed_total{node=\"a\",outcome=\"failed\"} 1") != std::string::npos);
+    CHECK(text.find("\nherd_retries_total 0\n") != std::string::npos);
+}
+
 TEST_CASE("requests of many kinds are counted under their own labels, each time they come")
 {
     app::Metrics metrics({.models = 9, .nodes = 9, .series_per_family = 50}); // fewer than there are kinds

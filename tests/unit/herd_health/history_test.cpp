@@ -129,3 +129,20 @@ TEST_CASE("memory of models on nodes is bounded")
     }
     CHECK(w.history.pairings().size() == History::pairings_max);
 }
+
+TEST_CASE("a change on several nodes at once is no retry, and fails where it failed")
+{
+    World world;
+    world.node(1);
+    world.node(2);
+    world.see();
+    Finished one{.model = "m:1b", .requested = "m:1b", .status = 500};
+    one.attempts = {{"n1", fleet::Result::failed}, {"n2", fleet::Result::served}};
+    one.on_several = true;
+    world.history.finished(one, world.now);
+    CHECK(world.history.all().day(world.now).retries == 0);
+    CHECK(world.history.all().day(world.now).errors == 1);
+    const auto& nodes = world.history.traffic();
+    CHECK(nodes.at("n1").windows.day(world.now).bad_attempts == 1);
+    CHECK(nodes.at("n2").windows.day(world.now).bad_attempts == 0);
+}

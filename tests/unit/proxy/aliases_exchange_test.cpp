@@ -44,10 +44,10 @@ TEST_CASE("an alias becomes its model in every dialect, and what was asked stays
         CHECK(starts(got, "200"));
         CHECK(w.node(0).seen.back().body
               == R"({ "MODEL" : "Qwen3:8b" ,"prompt":"\u0041","messages":[1],"input":"x","options":{"num_ctx": 99}})");
-        CHECK(field_of(got, "X-Herd-Model") == "Qwen3:8b");
+        CHECK(field_of(got, "X-Herd-Model") == "qwen3:8b");
         CHECK(w.books.asked.back().model == "Qwen3:8b");
         CHECK(w.books.asked.back().model_key == "registry.ollama.ai/library/qwen3:8b");
-        CHECK(w.records.back().model == "Qwen3:8b");
+        CHECK(w.records.back().model == "qwen3:8b");
         CHECK(w.records.back().requested_model == "GPT-4o:latest");
         CHECK_FALSE(w.records.back().fallback);
     }

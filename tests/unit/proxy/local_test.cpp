@@ -274,7 +274,7 @@ TEST_CASE("a name cannot smuggle a field into the answer")
     CHECK(field_of(got, "X-Herd-Node") == "n??X-Evil: 1");
 }
 
-TEST_CASE("a pinned model is not deleted unless that is meant")
+TEST_CASE("tokens are counted here, with the scheduler's estimate, in Anthropic's words")
 {
     World w;
     const std::string path = "/v1/messages/count_tokens";
@@ -282,6 +282,28 @@ TEST_CASE("a pinned model is not deleted unless that is meant")
     CHECK(starts(got, "200"));
     CHECK(body_of(got) == R"({"input_tokens":3})"); // a token of four bytes, in this world
     CHECK(w.node(0).seen.empty());
-    CHECK(starts(remove(R"({"model":"m","force":true})"), "200"));
-    CHECK(starts(remove(R"({"model":"other"})"), "200"));
+    CHECK(w.records.back().api == "anthropic");
+    CHECK(w.records.back().model == "m:latest");
+    CHECK(w.records.back().status == 200);
+    CHECK(starts(w.post(path, R"({"model":"nobody-has-it","messages":[]})"), "200"));
+    for (const auto* bad : {"", "{}", "{bad", R"({"model":5})"}) {
+        CAPTURE(bad);
+        got = w.post(path, bad);
+        CHECK(starts(got, "400"));
+        CHECK(body_of(got).find(R"("type":"invalid_request_error")") != std::string::npos);
+    }
+    CHECK(w.node(0).seen.empty());
+}
+
+TEST_CASE("a model that nobody has is one model in the records, whatever case it is asked for in")
+{
+    World w;
+    w.books.refusal = fleet::Refusal{{base::Errc::no_such_model}, {}};
+    (void)w.post("/api/chat", R"({"model":"NoSuch"})");
+    (void)w.post("/api/chat", R"({"model":"nosuch:latest"})");
+    (void)w.post("/api/pull", R"({"model":"NOSUCH"})");
+    for (const auto& record : w.records) {
+        CHECK(record.model == "nosuch:latest");
+    }
+    CHECK(w.records.front().requested_model == "NoSuch");
 }

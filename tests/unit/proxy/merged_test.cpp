@@ -65,7 +65,7 @@ TEST_CASE("one row per name, from the copy that most nodes have, and where it is
 {
     const auto three = snapshot({{.name = "a", .models = {model("x:latest", "d1", "2026-01-01T00:00:00Z")}},
                                  {.name = "b", .models = {model("x:latest", "d2", "2026-01-09T00:00:00Z")}},
-                                 {.name = "c", .models = {model("x:latest", "d1", "2026-01-02T01:00:00+01:00", ",\"capabilities\":[]")}}});
+                                 {.name = "c", .models = {model("x:latest", "d1", "2026-01-02T01:00:00+01:00", ",\"capabilities\":[],\"details\":{\"format\":\"gguf\"}")}}});
     CHECK(tags_body(three)
           == R"({"models":[{"name":"x:latest","digest":"d1","capabilities":[],"details":{"format":"gguf","fleet_nodes":["c","a","b"]},"herd":{"nodes":["c","a","b"],"digests":{"d1":["c","a"],"d2":["b"]}}}]})");
 }
@@ -158,8 +158,16 @@ TEST_CASE("models are made on the biggest box, where the blobs or the base model
     CHECK(choose_build_node(fleet, memory, {"sha256:1"}, "", {.node = "small"}, {}) == id(0));
     CHECK(choose_build_node(fleet, memory, {}, "", {.labels = {"eu"}}, {}) == id(3));
     CHECK(choose_build_node(fleet, memory, {}, "", {.node = "nobody"}, {}).is_nil());
-    CHECK(choose_pull_node(fleet, "k/base:latest", {}, {}) == id(0));
-    CHECK(choose_pull_node(fleet, "k/new:latest", {}, {}) == id(1));
+    PullMemory pulls;
+    CHECK(choose_pull_node(fleet, pulls, "k/base:latest", {}, {}) == id(0));
+    CHECK(choose_pull_node(fleet, pulls, "k/new:latest", {}, {}) == id(1));
+    {
+        const PullMemory::Mark pulling(pulls, "k/base:latest", id(3));
+        CHECK(choose_pull_node(fleet, pulls, "k/base:latest", {}, {}) == id(3)); // where Ollama joins the two
+        CHECK(choose_pull_node(fleet, pulls, "k/base:latest", {}, {id(3)}) == id(0));
+        CHECK(choose_pull_node(fleet, pulls, "k/new:latest", {}, {}) == id(1));
+    }
+    CHECK(choose_pull_node(fleet, pulls, "k/base:latest", {}, {}) == id(0));
     CHECK(holders_of(fleet, "k/base:latest", {}).size() == 1);
     CHECK(holders_of(fleet, "k/base:latest", {.node = "big"}).empty());
     CHECK(holders_of(fleet, "k/none", {}).empty());

@@ -24,10 +24,10 @@ TEST_CASE("a fallback's name replaces the model's in the body, and is told")
     CHECK(starts(got, "200"));
     CHECK(w.node(0).seen.at(0).body
           == R"({ "MODEL" : "Small:1b" ,"fallback_models":["Small:1b"],"messages":[{"role":"user","content":"\u0041"}]})");
-    CHECK(field_of(got, "X-Herd-Model") == "Small:1b");
+    CHECK(field_of(got, "X-Herd-Model") == "small:1b");
     REQUIRE(w.records.size() == 1);
     CHECK(w.records[0].fallback);
-    CHECK(w.records[0].model == "Small:1b");
+    CHECK(w.records[0].model == "small:1b");
     CHECK(w.records[0].requested_model == "big");
     REQUIRE(w.books.asked.at(0).fallbacks.size() == 1);
     CHECK(w.books.asked[0].fallbacks[0].model == "Small:1b");

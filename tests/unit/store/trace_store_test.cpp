@@ -560,6 +560,36 @@ TEST_CASE("usage adds up per name and bucket, the same from disk and from memory
     }
 }
 
+TEST_CASE("a change on several nodes at once is no retry, on disk as in memory")
+{
+    Traces traces;
+    auto everywhere = record(1);
+    everywhere.node = "a,b,c";
+    everywhere.attempts = {{"a", "served", {}}, {"b", "failed", {}}, {"c", "served", {}}};
+    auto retried = record(2);
+    retried.node = "c";
+    retried.attempts = {{"a", "failed", {}}, {"c", "served", {}}};
+    CHECK(everywhere.on_several());
+    CHECK(everywhere.tries() == 1);
+    CHECK_FALSE(retried.on_several());
+    CHECK(retried.tries() == 2);
+    traces.keep({everywhere, retried});
+    const store::UsageQuery query{.by = store::UsageBy::model, .bucket = std::chrono::seconds{60}, .since = noon - std::chrono::hours{1},
+                                  .until = noon + std::chrono::hours{1}};
+    store::UsageSum disk(query);
+    store::UsageSum memory(query);
+    REQUIRE(store::TraceReader(traces.path, traces.clock).sum(query, disk));
+    memory.add(everywhere);
+    memory.add(retried);
+    for (const auto* sum : {&disk, &memory}) {
+        std::uint64_t retries = 0;
+        for (const auto& [key, cell] : sum->cells()) {
+            retries += cell.retries;
+        }
+        CHECK(retries == 1);
+    }
+}
+
 TEST_CASE("percentiles are within a few percent")
 {
     store::Spread spread;
