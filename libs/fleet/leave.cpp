@@ -95,14 +95,14 @@ void Dispatcher::refuse(Ticket ticket, base::Errc why, std::string message, base
 
 std::string Dispatcher::nobody_reached(const Profile& profile)
 {
-    std::string traits = profile.model_key.empty() ? "" : " has model '" + profile.model + "'";
+    std::string traits = profile.model_key.empty() || profile.need == Need::any ? "" : " has model '" + profile.model + "'";
     if (!profile.labels.empty()) {
         traits.append(traits.empty() ? "" : " and").append(profile.labels.size() == 1 ? " carries the label" : " carries the labels");
         for (const auto& label : profile.labels) {
             traits.append(&label == &profile.labels.front() ? " '" : ", '").append(label).append("'");
         }
     }
-    return "no node " + (traits.empty() ? traits : "that" + traits + " ") + "can be reached";
+    return traits.empty() ? "no node takes requests now" : "no node that" + traits + " can be reached";
 }
 
 /// How long until a place would be free behind all who wait now.

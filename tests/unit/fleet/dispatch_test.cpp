@@ -455,6 +455,22 @@ TEST_CASE("a label whose carriers cannot be reached is held, then refused as no 
     CHECK(world.answer(any)->refusal->error.context == "no node that carries the label 'eu' can be reached");
 }
 
+TEST_CASE("what any node may do, and none takes, is not refused for a model that need not be there")
+{
+    World world{53};
+    auto& a = world.add_box("a", {"m"});
+    world.start(a);
+    world.run_for(2s);
+    world.feed(DrainNode{a.id, true});
+    auto pull = World::profile_of("brandnew:1b");
+    pull.need = Need::any;
+    const auto ticket = world.ask(pull);
+    world.run_for(31s);
+    REQUIRE(world.answer(ticket));
+    CHECK(world.answer(ticket)->why() == base::Errc::no_node);
+    CHECK(world.answer(ticket)->refusal->error.context == "no node takes requests now");
+}
+
 TEST_CASE("a suspect node serves only when no online node has the model")
 {
     World world{19};
