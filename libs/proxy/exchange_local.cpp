@@ -200,9 +200,16 @@ net::Task<void> Exchange::to_holders(Broadcast what, const std::string& key, con
         record_.node.append(record_.node.empty() ? "" : ",").append(target.name);
     }
     record_.model = as_listed(*snapshot, key, model);
+    const bool some_will_do = !what.all_or_error;
     auto done = co_await broadcast(context_, options_->own_id, std::move(targets), std::move(what));
     record_.attempts = std::move(done.attempts);
-    visit_.stamp_proxied(done.answer.fields, record_.node, 0);
+    std::string did;
+    for (const auto& one : record_.attempts) {
+        if (one.outcome == fleet::Result::served) {
+            did.append(did.empty() ? "" : ",").append(one.node);
+        }
+    }
+    visit_.stamp_proxied(done.answer.fields, some_will_do && !did.empty() ? did : record_.node, 0);
     co_await say(std::move(done.answer));
 }
 

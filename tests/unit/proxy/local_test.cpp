@@ -84,6 +84,19 @@ TEST_CASE("the cloud is disabled when it is disabled everywhere")
     CHECK(body_of(get(w, "/api/status")) == R"({"cloud":{"disabled":false,"source":"none"}})");
 }
 
+TEST_CASE("an unload that fails on a node does not name it among those that unloaded")
+{
+    World w(2);
+    const std::string unloaded = R"({"model":"m","response":"","done":true,"done_reason":"unload"})";
+    w.node(0).scripts = {answer(200, unloaded)};
+    w.node(1).scripts = {answer(500, R"({"error":"x"})")};
+    const auto got = w.post("/api/generate", R"({"model":"m","keep_alive":0})");
+    CHECK(starts(got, "200"));
+    CHECK(got.find("X-Herd-Node: n1\r\n") != got.npos);
+    REQUIRE(w.records.size() == 1);
+    CHECK(w.records[0].attempts.size() == 2);
+}
+
 TEST_CASE("an unload reaches every node that has the model")
 {
     World w(3);
