@@ -330,9 +330,10 @@ net::Task<bool> Backend::ask_loaded()
     }
     auto loaded = parse_ps(answer->body, loop_.wall());
     if (!loaded) {
-        unreadable("/api/ps");
+        unreadable("/api/ps", ps_unreadable_);
         co_return false;
     }
+    ps_unreadable_ = false;
     // A model that runs and is not listed was made behind our back.
     const bool stranger = std::ranges::any_of(*loaded, [&](const discovery::LoadedFacts& model) {
         return std::ranges::find(view_.models, model.digest, &discovery::ModelFacts::digest)
@@ -361,10 +362,10 @@ net::Task<bool> Backend::ask_models()
     }
     auto models = parse_tags(answer->body);
     if (!models) {
-        unreadable("/api/tags");
+        unreadable("/api/tags", tags_unreadable_);
         co_return false;
     }
-    unreadable_told_ = false;
+    tags_unreadable_ = false;
     add_caches(*models);
     const bool news = *models != view_.models;
     view_.models = std::move(*models);
@@ -372,9 +373,9 @@ net::Task<bool> Backend::ask_models()
 }
 
 /// Said once: it would be again every few seconds. What was known before stays.
-void Backend::unreadable(std::string_view path)
+void Backend::unreadable(std::string_view path, bool& told)
 {
-    if (!std::exchange(unreadable_told_, true)) {
+    if (!std::exchange(told, true)) {
         log::warn("backend", "list_unreadable", {{"url", options_.url.text()}, {"path", path}});
     }
 }

@@ -94,7 +94,7 @@ private:
     net::Task<bool> ask_loaded();
     net::Task<bool> ask_models();
     net::Task<bool> ask_cache();
-    void unreadable(std::string_view path);
+    void unreadable(std::string_view path, bool& told);
     [[nodiscard]] const discovery::ModelFacts* without_cache() const;
     void add_caches(std::vector<discovery::ModelFacts>& models) const;
     net::Task<base::Result<http::Answer>> ask(const char* method, const char* target, base::Endpoint to,
@@ -114,7 +114,8 @@ private:
     std::unique_ptr<net::Stream> canary_;
     bool inspected_{false}; ///< since the canary was connected
     int hangs_{0};
-    bool unreadable_told_{false}; ///< since a list could be read
+    bool ps_unreadable_{false}; ///< and said so, like the next
+    bool tags_unreadable_{false};
     base::Instant connected_at_{};
     base::Instant look_at_{}; ///< down or refused: when to try again
     base::Instant version_at_{};

@@ -367,7 +367,7 @@ void HerdApp::stop_now()
     for (const auto& relay : relays_) {
         relay->loop().dispatch([&unit = *relay] { unit.cut_short(); });
     }
-    lateness_timer_->call_after(last_words, [this] { leave(); });
+    lateness_timer_->call_after(last_words, [this] { leave(); }); // being late is of no interest any more
 }
 
 /// Whoever is in the middle of something stays there.

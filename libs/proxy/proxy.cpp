@@ -48,12 +48,27 @@ struct Proxy::Impl {
     std::shared_ptr<const Settings> settings;
 
     void end_revoked() const;
+    /// Of those that were not ended yet.
+    template <class Wanted>
+    void end(std::string_view why, Wanted wanted) const;
 };
+
+template <class Wanted>
+void Proxy::Impl::end(std::string_view why, Wanted wanted) const
+{
+    for (Visit* one = context.newest; one != nullptr;) {
+        if (!one->cancelled() && wanted(*one)) {
+            one->cancel(why);
+            one = context.newest; // whatever that woke may have left the list
+        } else {
+            one = one->older();
+        }
+    }
+}
 
 /// What waits or runs with a key that is no longer good ends at once. A key that has expired lets it finish.
 void Proxy::Impl::end_revoked() const
 {
-    const auto of_a_key = [](const Visit& one) { return one.key() != nullptr && !one.cancelled(); };
     std::vector<std::string_view> good;
     if (context.access != nullptr) {
         for (const auto& key : context.access->rules().keys) {
@@ -63,14 +78,9 @@ void Proxy::Impl::end_revoked() const
         }
     }
     std::ranges::sort(good);
-    for (Visit* one = context.newest; one != nullptr;) {
-        if (of_a_key(*one) && !std::ranges::binary_search(good, std::string_view(one->key()->id))) {
-            one->cancel("its key was revoked");
-            one = context.newest; // whatever that woke may have left the list
-        } else {
-            one = one->older();
-        }
-    }
+    end("its key was revoked", [&good](const Visit& one) {
+        return one.key() != nullptr && !std::ranges::binary_search(good, std::string_view(one.key()->id));
+    });
 }
 
 Proxy::Proxy(net::Loop& loop, Scheduler& scheduler, http::Pool& pool, std::shared_ptr<const ProxyOptions> options,
@@ -134,14 +144,7 @@ bool Proxy::cancel(std::string_view id)
 
 void Proxy::cancel_all(std::string_view why)
 {
-    for (Visit* one = impl_->context.newest; one != nullptr;) {
-        if (one->cancelled()) {
-            one = one->older();
-        } else {
-            one->cancel(why);
-            one = impl_->context.newest; // whatever that woke may have left the list
-        }
-    }
+    impl_->end(why, [](const Visit&) { return true; });
 }
 
 net::Task<void> Proxy::handle(http::ServerExchange& exchange)
