@@ -78,6 +78,7 @@ Table herd_table(HerdOptions& options, std::vector<ConfiguredNode>& file_nodes)
     scheduler_rows(table, options);
     proxy_rows(table, options);
     alias_rows(table, options);
+    models_rows(table, options);
     access_rows(table, options);
     tls_rows(table, options);
     ollana_rows(table, options);

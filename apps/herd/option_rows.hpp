@@ -16,6 +16,7 @@ void serving_rows(config::Table& table, HerdOptions& options);
 void scheduler_rows(config::Table& table, HerdOptions& options);
 void proxy_rows(config::Table& table, HerdOptions& options);
 void alias_rows(config::Table& table, HerdOptions& options);
+void models_rows(config::Table& table, HerdOptions& options);
 void access_rows(config::Table& table, HerdOptions& options);
 void tls_rows(config::Table& table, HerdOptions& options);
 void ollana_rows(config::Table& table, HerdOptions& options);

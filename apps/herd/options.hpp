@@ -9,6 +9,7 @@
 #include "config/places.hpp"
 #include "herd/policy/policy_rows.hpp"
 #include "proxy/aliases.hpp"
+#include "proxy/model_rules.hpp"
 #include "proxy/proxy.hpp"
 
 #include <cstdint>
@@ -120,6 +121,11 @@ struct HerdOptions {
         std::uint32_t event_viewers{64};
         std::uint32_t client_in_flight{0}; ///< 0: no limit
     } limits{};
+
+    /// [models]: requests for models, and models that are asked for.
+    struct Models {
+        proxy::ModelRulesConfig rules{};
+    } models{};
 
     /// [access]: API keys; they themselves are in keys.db.
     struct Access {
