@@ -1,5 +1,6 @@
 // One table of settings, many rooms: what each of them needs to know.
 #include "herd/herd_app.hpp"
+#include "proxy/model_rules.hpp"
 
 #include <algorithm>
 #include <thread>
@@ -55,6 +56,9 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     proxy.exchanges_max = options.proxy.max_in_flight;
     if (auto aliases = proxy::Aliases::compile(options.aliases)) { // checked when they were read
         proxy.aliases = std::move(*aliases);
+    }
+    if (auto models = proxy::ModelRules::compile(options.models.rules)) { // the same
+        proxy.models = std::move(*models);
     }
     return std::make_shared<const proxy::ProxyOptions>(std::move(proxy));
 }

@@ -200,7 +200,8 @@ Result<void> Reader::pairs(Table& rows, Option& option, const toml::table& from)
         }
         const auto text = text_of(option, element);
         if (!text) {
-            return refuse(element.source(), fmt::format("{}.{} expects a string in quotes", key, word.str()));
+            return refuse(element.source(),
+                          fmt::format("{}.{} expects {}", key, word.str(), option.kind == Kind::json ? option.expects : "a string in quotes"));
         }
         texts.push_back(fmt::format("{}={}", word.str(), *text));
         if (auto done = option.assign(texts); !done) {

@@ -177,7 +177,7 @@ private:
     void grant(Ticket ticket, const Profile& profile, const Task& task, std::span<const Candidate> candidates,
                std::size_t chosen, base::Duration queued, Step& step);
     void occupy(OpenLease& lease, const Candidate& choice, const Task& task, Step& step);
-    void count_reloads(const Candidate& choice, std::span<const Candidate> candidates);
+    void count_reloads(const Candidate& choice, std::span<const Candidate> candidates, const Profile& profile);
 
     // finish.cpp
     void vacate(const OpenLease& lease, NodeRecord& node, Result result, Step& step);

@@ -43,7 +43,10 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
             wrong_ = "two leases on one slot of node " + node.id.text();
         }
         lease.decision = decision_of(profile, task, candidates, chosen, choice.cost.total_s());
-        count_reloads(choice, candidates);
+        count_reloads(choice, candidates, profile);
+        if (choice.loaded && larger_serves(*choice.model, profile)) {
+            lease.num_ctx = choice.model->context_length;
+        }
         occupy(open, choice, task, step);
         note_rules(open, choice, profile);
         lease.bound = open.binding != nullptr && bound_.find(open.binding->to, step.now) == node.id;
@@ -56,11 +59,15 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
     step.emit(SnapshotChanged{});
 }
 
-void Dispatcher::count_reloads(const Candidate& choice, std::span<const Candidate> candidates)
+void Dispatcher::count_reloads(const Candidate& choice, std::span<const Candidate> candidates, const Profile& profile)
 {
     if (choice.must_load()) {
         ++totals_.loads;
         totals_.reloads_caused += choice.loaded ? 1U : 0U;
+        return;
+    }
+    if (profile.num_ctx_rounded || larger_serves(*choice.model, profile)) { // what the client wrote would have loaded it anew
+        ++totals_.reloads_avoided;
         return;
     }
     for (const auto& other : candidates) {
@@ -117,9 +124,11 @@ void Dispatcher::occupy(OpenLease& lease, const Candidate& choice, const Task& t
     }
     ++model.in_flight;
     model.running.push_back(leases_.place_of(lease));
-    model.options_class = profile.options_class;
-    if (profile.num_ctx) {
-        model.context_length = *profile.num_ctx;
+    if (!lease.loads && larger_serves(model, profile)) {
+        model.options_class = options_class_of(profile.options_rest, model.context_length);
+    } else {
+        model.options_class = profile.options_class;
+        model.context_length = profile.num_ctx.value_or(model.context_length);
     }
     model.used(step.now);
     if (profile.prompt != nullptr || task.session != 0) {

@@ -38,13 +38,31 @@ struct ModelChoice {
     std::string model{}; ///< as the client wrote it
 };
 
+inline constexpr std::uint64_t hash_start = 0xcbf29ce484222325U; ///< FNV-1a, 64 bits
+inline constexpr std::uint64_t hash_step = 0x100000001b3U;
+
+/// Hash of all load-time options; 0: none given. Two requests of one class can share a loaded model. `rest`: of those
+/// beside num_ctx.
+[[nodiscard]] constexpr std::uint64_t options_class_of(std::uint64_t rest, std::optional<int> num_ctx)
+{
+    if (!num_ctx) {
+        return rest;
+    }
+    const auto value = (rest ^ hash_start ^ static_cast<std::uint64_t>(*num_ctx)) * hash_step;
+    const auto mixed = value ^ (value >> 32U);
+    return mixed == 0 ? 1 : mixed;
+}
+
 /// What the scheduler must know of a request. Units: bytes, tokens, instants.
 struct Profile {
     Need need{Need::slot};
     std::string model_key{}; ///< ModelName::key; empty with Need::any
     std::string model{};     ///< as the client wrote it, for messages
     std::optional<int> num_ctx{};   ///< explicit, else the node's default
-    std::uint64_t options_class{0}; ///< hash of all load-time options; 0 = none given
+    std::uint64_t options_class{0}; ///< options_class_of(options_rest, num_ctx)
+    std::uint64_t options_rest{0};
+    bool num_ctx_rounded{false};    ///< the client asked for less
+    bool larger_will_do{false};     ///< than num_ctx, where the model is loaded so: Lease::num_ctx tells
     std::size_t prompt_bytes{0};   ///< of text
     int images{0};
     PromptChain prompt{};          ///< null: unknown
@@ -80,6 +98,7 @@ struct Lease {
     base::Duration queued{};     ///< time from acquire to grant
     ModelChoice instead{};       ///< the fallback that is to run; empty: the model that was asked for
     std::shared_ptr<const Decision> decision{}; ///< how the place was chosen; may be null
+    int num_ctx{0};              ///< the larger one that it is loaded with there (Profile::larger_will_do); 0: as asked
     bool bound{false};           ///< its conversation was bound to this node before
 };
 

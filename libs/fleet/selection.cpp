@@ -9,6 +9,9 @@ namespace {
 
 bool is_same_class(const ModelOnNode& model, const Profile& profile)
 {
+    if (larger_serves(model, profile)) {
+        return true;
+    }
     if (model.options_class) {
         return *model.options_class == profile.options_class;
     }
@@ -17,6 +20,16 @@ bool is_same_class(const ModelOnNode& model, const Profile& profile)
 }
 
 } // namespace
+
+bool larger_serves(const ModelOnNode& model, const Profile& profile)
+{
+    if (!profile.larger_will_do || !profile.num_ctx || model.context_length <= *profile.num_ctx) {
+        return false;
+    }
+    // To Ollama its own number and the same one from a request are one thing.
+    return !model.options_class || *model.options_class == profile.options_rest
+           || *model.options_class == options_class_of(profile.options_rest, model.context_length);
+}
 
 std::string_view to_string(Exclusion exclusion)
 {

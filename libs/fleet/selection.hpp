@@ -34,6 +34,8 @@ struct Candidate {
 
 /// What `node` is to a request, slots aside.
 [[nodiscard]] Exclusion why_not(const NodeRecord& node, const Profile& profile);
+/// Loaded as the request wants it but for more context, which will do.
+[[nodiscard]] bool larger_serves(const ModelOnNode& model, const Profile& profile);
 /// What is known without pricing.
 [[nodiscard]] Candidate consider(NodeRecord& node, ModelOnNode* model, const Profile& profile);
 

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cmath>
+#include <utility>
 
 namespace herd::proxy {
 namespace {
@@ -42,37 +44,52 @@ std::optional<int> integer(std::string_view text)
     return static_cast<int>(*value);
 }
 
-/// A Go duration such as "0s" or "0h0m0.0s" that is nothing; its sign does not matter.
-bool zero_duration(std::string_view text)
+constexpr double duration_most = 9.2e9; ///< seconds: what Go's 64 bits of nanoseconds hold
+
+/// Such as "1h30m", "-1m", "0"; as Go reads it.
+std::optional<base::Duration> go_duration(std::string_view text)
 {
-    if (text.starts_with('-') || text.starts_with('+')) {
+    static constexpr std::array<std::pair<std::string_view, double>, 8> units{
+        {{"ns", 1e-9}, {"us", 1e-6}, {"\u00B5s", 1e-6}, {"\u03BCs", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}}};
+    const bool negative = text.starts_with('-');
+    if (negative || text.starts_with('+')) {
         text.remove_prefix(1);
     }
     if (text == "0") {
-        return true;
+        return base::Duration{};
     }
-    bool digits = false;
-    bool unit = false;
-    for (const char c : text) {
-        if (c >= '1' && c <= '9') {
-            return false;
+    double seconds = 0;
+    if (text.empty()) {
+        return std::nullopt;
+    }
+    while (!text.empty()) {
+        const auto digits = std::min(text.find_first_not_of("0123456789."), text.size());
+        double count = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + digits, count, std::chars_format::fixed);
+        if (error != std::errc{} || end != text.data() + digits) {
+            return std::nullopt;
         }
-        digits = digits || c == '0';
-        unit = unit || c == 's' || c == 'm' || c == 'h';
+        text.remove_prefix(digits);
+        const auto* const unit = std::ranges::find_if(units, [text](const auto& each) { return text.starts_with(each.first); });
+        if (unit == units.end()) {
+            return std::nullopt;
+        }
+        seconds += count * unit->second;
+        text.remove_prefix(unit->first.size());
     }
-    return digits && unit && text.find_first_not_of("0.nsuµmh") == text.npos;
+    if (seconds > duration_most) {
+        return std::nullopt;
+    }
+    return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(negative ? -seconds : seconds));
 }
-
-constexpr std::uint64_t hash_start = 0xcbf29ce484222325U;
-constexpr std::uint64_t hash_step = 0x100000001b3U;
 
 /// FNV-1a, carried on.
 std::uint64_t hash(std::uint64_t seed, std::string_view text)
 {
     for (const char c : text) {
-        seed = (seed ^ static_cast<unsigned char>(c)) * hash_step;
+        seed = (seed ^ static_cast<unsigned char>(c)) * fleet::hash_step;
     }
-    return (seed ^ 0xff) * hash_step;
+    return (seed ^ 0xff) * fleet::hash_step;
 }
 
 class Peeker {
@@ -203,13 +220,13 @@ private:
     {
         const auto kind = reader_.kind();
         const auto raw = reader_.skip();
-        if (kind == Kind::number) {
-            const auto value = number(raw);
-            peek_.keep_alive_zero = value && *value == 0;
-        } else if (kind == Kind::string && raw.size() < 64) {
-            peek_.keep_alive_zero = zero_duration(raw.substr(1, raw.size() - 2));
-        } else {
-            peek_.keep_alive_zero = false;
+        peek_.keep_alive_given = kind != Kind::null;
+        peek_.keep_alive.reset();
+        if (kind == Kind::string && raw.size() < 64) {
+            peek_.keep_alive = go_duration(raw.substr(1, raw.size() - 2));
+        } else if (const auto seconds = kind == Kind::number ? number(raw) : std::nullopt) {
+            const auto most = std::clamp(*seconds, -duration_most, duration_most); // nor is NaN a number to clamp
+            peek_.keep_alive = std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(most));
         }
     }
 
@@ -323,7 +340,7 @@ private:
 
     void finish()
     {
-        std::uint64_t value = hash_start;
+        std::uint64_t value = fleet::hash_start;
         bool any = false;
         for (std::size_t i = 1; i < load_options.size(); ++i) {
             const auto given = load_values_[i];
@@ -346,7 +363,7 @@ private:
             value = hash(value, given);
         }
         peek_.options_rest = any ? std::max<std::uint64_t>(value, 1) : 0;
-        peek_.options_class = options_class_of(peek_.options_rest, peek_.num_ctx);
+        peek_.options_class = fleet::options_class_of(peek_.options_rest, peek_.num_ctx);
         peek_.prompt_bytes = prompt_.bytes();
         peek_.images = prompt_.images();
         peek_.prompt = prompt_.chain();
@@ -361,15 +378,6 @@ private:
 };
 
 } // namespace
-
-std::uint64_t options_class_of(std::uint64_t rest, std::optional<int> num_ctx)
-{
-    if (!num_ctx) {
-        return rest;
-    }
-    const auto value = (rest ^ hash_start ^ static_cast<std::uint64_t>(*num_ctx)) * hash_step;
-    return std::max<std::uint64_t>(value ^ (value >> 32), 1);
-}
 
 BodyPeek peek_json(std::string_view body)
 {

@@ -32,10 +32,11 @@ struct BodyPeek {
     std::optional<bool> stream{};
     bool prompt_empty{true};   ///< no prompt, or ""
     bool messages_empty{true}; ///< no messages, or []
-    bool keep_alive_zero{false};
+    bool keep_alive_given{false}; ///< whatever it is
+    std::optional<base::Duration> keep_alive{}; ///< negative: for ever; nothing: none, or none that Ollama reads
     std::optional<int> num_ctx{};
     std::uint64_t options_rest{0};  ///< hash of the other load-time options given; 0: none
-    std::uint64_t options_class{0}; ///< options_class_of(options_rest, num_ctx)
+    std::uint64_t options_class{0}; ///< fleet::options_class_of(options_rest, num_ctx)
     std::optional<int> output_tokens_max{};
     std::size_t prompt_bytes{0};    ///< of text, images aside
     int images{0};
@@ -58,9 +59,6 @@ struct BodyPeek {
     /// `model`, or `name` when that is empty.
     [[nodiscard]] const std::string& model_or_name() const { return model.empty() ? name : model; }
 };
-
-/// Hash of all load-time options; 0: none given. Two requests of one class can share a loaded model.
-[[nodiscard]] std::uint64_t options_class_of(std::uint64_t rest, std::optional<int> num_ctx);
 
 /// Looks into a JSON body, or into the beginning of one. O(bytes), no memory beyond the result.
 [[nodiscard]] BodyPeek peek_json(std::string_view body);

@@ -112,7 +112,9 @@ private:
     std::optional<Problem> write_alias(std::optional<std::string>& unpacked);
 
     // exchange_body.cpp: what may be changed in it
+    void write_at(Place& at, std::string_view text);
     void fit_body(bool plain);
+    void take_context(int tokens);
     void take_model();
 
     // exchange_early.cpp: a stream that begins before its answer
@@ -158,12 +160,14 @@ private:
     std::string node_body_;    ///< the same with the pins of the node that is tried
     bool rewritten_{false};    ///< pins were written into body_, or may be: it is plain JSON
     bool model_pinned_{false}; ///< no fallback takes its place
+    bool options_pinned_{false};
     bool streamed_{false}; ///< body_ is only its beginning
     bool unreadable_{false}; ///< packed so that we cannot look into it, though a node might
     KeptBytes kept_;
     BodyPeek peek_;
     bool rewritable_{false};    ///< the model's name can be replaced in body_
     std::string model_written_; ///< which is the one that stands there
+    int context_written_{0};    ///< the num_ctx that stands there; 0: none
     ModelReference model_;
     bool one_model_{false}; ///< the body names one in the one way that every server reads alike
     fleet::Profile profile_;

@@ -70,12 +70,7 @@ std::optional<Problem> Exchange::write_alias(std::optional<std::string>& unpacke
         unpacked.reset();
         rewritten_ = true;
     }
-    const auto text = route_.multipart ? model_.written : json_quoted(model_.written);
-    body_.replace(at.offset, at.size, text);
-    if (peek_.num_ctx_at.offset > at.offset) {
-        peek_.num_ctx_at.offset = peek_.num_ctx_at.offset + text.size() - at.size;
-    }
-    at.size = text.size();
+    write_at(at, route_.multipart ? model_.written : json_quoted(model_.written));
     return std::nullopt;
 }
 

@@ -195,6 +195,7 @@ std::optional<Problem> Exchange::apply_pins(std::optional<std::string>& unpacked
         return std::nullopt;
     }
     model_pinned_ = pins != nullptr && pins->names("model");
+    options_pinned_ = pins != nullptr && pins->names("options");
     if (route_.multipart) {
         if (model_pinned_) {
             return bad_request("the model is chosen by the frontend, which cannot change a form: use another path");

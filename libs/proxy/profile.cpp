@@ -288,7 +288,7 @@ Reading read_request(const Route& route, const BodyPeek& peek, std::string_view 
     reading.model = std::move(*model);
     const bool idle = (route.pattern == "/api/generate" && peek.prompt_empty)
                       || (route.pattern == "/api/chat" && peek.messages_empty);
-    if (idle && peek.keep_alive_zero && !peek.broken) {
+    if (idle && peek.keep_alive == base::Duration{} && !peek.broken) {
         reading.then = Reading::Then::unload;
     }
     return reading;
@@ -340,6 +340,7 @@ void fill_profile(fleet::Profile& profile, const Route& route, fleet::Need need,
     profile.model = model.to_write();
     profile.num_ctx = peek.num_ctx;
     profile.options_class = peek.options_class;
+    profile.options_rest = peek.options_rest;
     profile.prompt_bytes = peek.prompt_bytes;
     profile.images = peek.images;
     profile.generates = !route.embedding;
@@ -401,7 +402,7 @@ bool round_num_ctx(BodyPeek& peek, const std::vector<int>& buckets)
         return false;
     }
     peek.num_ctx = rounded;
-    peek.options_class = options_class_of(peek.options_rest, peek.num_ctx);
+    peek.options_class = fleet::options_class_of(peek.options_rest, peek.num_ctx);
     return true;
 }
 

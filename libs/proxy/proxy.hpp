@@ -22,6 +22,7 @@ namespace herd::proxy {
 class Access;
 class Aliases;
 class Frontends;
+class ModelRules;
 
 struct ProxyOptions {
     std::string own_id{};          ///< for Via and loop detection
@@ -45,6 +46,7 @@ struct ProxyOptions {
     base::Duration total_timeout{};   ///< from the request's head to the end of the answer; 0: none
     std::shared_ptr<const Frontends> frontends{}; ///< null: none are configured
     std::shared_ptr<const Aliases> aliases{};     ///< null: none are configured
+    std::shared_ptr<const ModelRules> models{};   ///< null: none are configured
     /// ModelName::keys of models that are to stay loaded, and where (empty: anywhere): not deleted there unless forced.
     /// Null: none are.
     std::shared_ptr<const std::multimap<std::string, std::string>> pinned_models{};

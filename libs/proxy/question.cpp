@@ -4,6 +4,7 @@
 #include "proxy/frontend.hpp"
 #include "proxy/go_json.hpp"
 #include "proxy/json_reader.hpp"
+#include "proxy/model_rules.hpp"
 #include "proxy/profile.hpp"
 #include "proxy/routes.hpp"
 
@@ -105,12 +106,16 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         return std::unexpected(bad_request(std::move(wishes.fault)));
     }
     const auto& rules = *frontend != nullptr ? *(*frontend)->options : options;
+    std::string pinned; // the body with the frontend's pins, where it has any
+    bool options_pinned = false;
     if (*frontend != nullptr) {
         if (!(*frontend)->built_in) {
             wishes.allow_cloud = (*frontend)->config.allow_cloud;
         }
         if (const auto* pins = (*frontend)->pins.find(class_of(route), route)) {
-            peek = peek_json(pins->merge_into(body)); // what it tells stands on its own
+            pinned = pins->merge_into(body);
+            options_pinned = pins->names("options");
+            peek = peek_json(pinned);
         }
         wishes.rules = (*frontend)->rules;
         wishes.labels.insert(wishes.labels.end(), (*frontend)->labels.begin(), (*frontend)->labels.end());
@@ -139,8 +144,15 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
     if (path.empty() && has_openai_paths_only(snapshot, model->key)) {
         route = classify("POST", "/v1/chat/completions", "");
     }
-    round_num_ctx(peek, options.num_ctx_buckets);
+    if (options.models != nullptr) {
+        if (const auto fitted = options.models->fitted(pinned.empty() ? body : std::string_view(pinned), route, model->key, peek)) {
+            peek = peek_json(*fitted); // what it tells stands on its own
+        }
+    }
+    const bool rounded = round_num_ctx(peek, options.num_ctx_buckets);
     auto profile = make_profile(route, fleet::Need::slot, *model, peek, wishes, peer, now + patience_of(rules, wishes));
+    profile.num_ctx_rounded = rounded;
+    profile.larger_will_do = peek.num_ctx && !options_pinned && options.models != nullptr && options.models->protects() && takes_options(route);
     if (peek.prefer_loaded) {
         prefer_loaded(profile, wishes, snapshot);
     }

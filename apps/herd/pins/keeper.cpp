@@ -28,6 +28,9 @@ std::string body_of(const Request& request, bool embeds)
     } else {
         body["stream"] = false;
     }
+    if (request.num_ctx > 0) {
+        body["options"] = {{"num_ctx", request.num_ctx}};
+    }
     const auto number = Json::parse(request.keep_alive, nullptr, false); // -1; bare seconds of OLLAMA_KEEP_ALIVE
     body["keep_alive"] = number.is_number() ? number : Json(request.keep_alive);
     return body.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -180,11 +180,12 @@ void Plan::stays(const Request& request, const fleet::LoadedModel& loaded, base:
 
 void Plan::look_at(const Wanted& wanted, const fleet::NodeView& node, base::Instant now, base::WallTime wall, std::vector<Request>& out)
 {
-    const Request request = request_of(node, *on_disk(node, wanted.key));
+    Request request = request_of(node, *on_disk(node, wanted.key));
     Entry entry{.key = wanted.key, .model = request.model, .node = node.id, .node_name = node.name};
     const Pair pair{wanted.key, node.id};
     const auto running = running_.find(pair);
     const auto* loaded = in_memory(node, wanted.key);
+    request.num_ctx = loaded != nullptr ? loaded->context_length : wanted.pin->num_ctx;
     if (running != running_.end() && running->second) {
         entry.state = State::loading;
     } else if (loaded != nullptr) {
@@ -230,8 +231,10 @@ void Plan::let_go(const fleet::Snapshot& snapshot, std::vector<Request>& out)
             return false; // one that is away for a moment still holds it
         }
         const auto* model = node == nullptr ? nullptr : on_disk(*node, key);
-        if (model != nullptr && in_memory(*node, key) != nullptr) {
+        const auto* loaded = node == nullptr ? nullptr : in_memory(*node, key);
+        if (model != nullptr && loaded != nullptr) {
             Request request = request_of(*node, *model);
+            request.num_ctx = loaded->context_length;
             request.lets_go = true;
             request.keep_alive = node->facts->settings.keep_alive.empty() ? std::string{ollamas_own} : node->facts->settings.keep_alive;
             running_[each.first] = false;

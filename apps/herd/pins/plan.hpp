@@ -21,6 +21,7 @@ struct Pin {
     std::string model{};       ///< as written
     std::string node{};        ///< name or id; empty: anywhere
     std::uint32_t replicas{1}; ///< on so many nodes; 0: on all that have it on disk
+    int num_ctx{0};            ///< tokens to load it with; 0: as its Ollama does
     auto operator<=>(const Pin&) const = default;
 };
 
@@ -54,6 +55,7 @@ struct Request {
     fleet::Address address{};
     bool embeds{false};  ///< /api/embed, else /api/generate
     std::string keep_alive{"-1"};
+    int num_ctx{0};      ///< 0: none. One that is loaded says what it is loaded with, else it would be loaded anew
     bool lets_go{false}; ///< it is pinned no longer: the node's own time counts again
 };
 

@@ -1,6 +1,8 @@
 // Frontends and settings of nodes, as the program's parts ask for them.
+#include "fleet/model_name.hpp"
 #include "herd/herd_app.hpp"
 #include "herd/on_loop.hpp"
+#include "proxy/model_rules.hpp"
 
 namespace herd::app {
 
@@ -48,9 +50,11 @@ void HerdApp::publish_proxy(const std::shared_ptr<const proxy::ProxyOptions>& op
 
 void HerdApp::want_pins()
 {
+    const auto rules = proxy::ModelRules::compile(options_.models.rules); // checked when they were read
     std::vector<pins::Pin> wanted;
     for (const ConfiguredPin& pin : policy_->pins()) {
-        wanted.push_back({pin.model, pin.node, pin.replicas});
+        const auto context = *rules == nullptr ? std::nullopt : (*rules)->num_ctx(fleet::ModelName::parse(pin.model).key);
+        wanted.push_back({pin.model, pin.node, pin.replicas, context.value_or(0)});
     }
     pins_->want(std::move(wanted));
 }

@@ -254,6 +254,34 @@ TEST_CASE("aliases are read, shown so that they can be read again, and their fau
     CHECK(error_of({}, {{"HERD_ALIASES", "a=b,b=a"}}).find("HERD_ALIASES \"a=b\", \"b=a\": \"a\" leads round in a circle") != std::string::npos);
 }
 
+TEST_CASE("what counts for models is read, shown so that it can be read again, and its faults have a line")
+{
+    const File good("[models]\nnum_ctx = \"protect\"\nkeep_alive = \"30m\"\nkeep_alive_max = -1\n[models.\"llama3.1:8b\"]\nnum_ctx = 16384\nkeep_alive = \"1h\"\n[models.e]\nkeep_alive = -1\n");
+    const auto rules = options_of({"--config", good.path}).models.rules;
+    CHECK(rules.protect);
+    CHECK(rules.keep_alive == 30min);
+    CHECK(rules.keep_alive_max == proxy::for_ever);
+    CHECK(rules.each == std::vector<proxy::ModelRule>{{"e", {}, proxy::for_ever}, {"llama3.1:8b", 16384, 1h}});
+    const auto checked = parse({"--config", good.path, "--check-config"});
+    CAPTURE(std::get<app::ExitNow>(checked).text);
+    const File again(std::get<app::ExitNow>(checked).text);
+    CHECK(options_of({"--config", again.path}).models.rules == rules);
+    CHECK(options_of({}, {{"HERD_MODELS_KEEP_ALIVE", "-1"}, {"HERD_MODELS_NUM_CTX", "protect"}}).models.rules
+          == proxy::ModelRulesConfig{.protect = true, .keep_alive = proxy::for_ever});
+    const auto fault = [](const std::string& lines) {
+        const File bad("[models]\n" + lines);
+        auto text = error_of({"--config", bad.path});
+        return text.substr(std::min(text.find("line "), text.size()));
+    };
+    CHECK(fault("m = 5\n") == "line 2: models.m expects a table with num_ctx and keep_alive\n");
+    CHECK(fault("keep_alife = \"5m\"\n").find("there is no such key") != std::string::npos);
+    CHECK(fault("m = { num_ctx = 2 }\n").starts_with("line 2: models.m: num_ctx expects a number of tokens from 4 to 16777216"));
+    CHECK(fault("m = { context = 2 }\n").starts_with("line 2: models.m: unknown key \"context\""));
+    CHECK(fault("m = { keep_alive = \"soon\" }\n").starts_with("line 2: models.m: keep_alive expects a time such as 30m, or -1 for ever"));
+    CHECK(fault("m = { num_ctx = 512 }\n\"M:latest\" = { num_ctx = 512 }\n").find("twice") != std::string::npos);
+    CHECK(fault("keep_alive = \"soon\"\n").starts_with("line 2: models.keep_alive"));
+}
+
 TEST_CASE("pins are read, shown so that they can be read again, and their faults have a line")
 {
     const File file("[[pins]]\nmodel = \"qwen3:8b\"\n[[pins]]\nmodel = \"m\"\nnode = \"studio\"\n[[pins]]\nmodel = \"e\"\nreplicas = 0\n");

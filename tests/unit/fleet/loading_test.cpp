@@ -93,6 +93,52 @@ TEST_CASE("a request goes to the node that has the model with its options, and t
     CHECK(scene.world.snapshot()->totals.reloads_avoided >= 5);
 }
 
+TEST_CASE("where a larger context will do a model loaded so is not loaded anew, and the lease tells with what")
+{
+    Scene scene{31};
+    scene.box("a", {"m"}, 4);
+    scene.settle();
+    const auto asking = [](int context, bool larger, std::uint64_t rest = 0) {
+        auto profile = World::profile_of("m");
+        profile.num_ctx = context;
+        profile.options_rest = rest;
+        profile.options_class = options_class_of(rest, context);
+        profile.larger_will_do = larger;
+        return profile;
+    };
+    const auto ask = [&](const Profile& profile) {
+        const auto lease = scene.world.lease(scene.world.ask(profile));
+        scene.serve(lease, 100);
+        return lease.num_ctx;
+    };
+    CHECK(ask(asking(16'384, true)) == 0); // loaded so for it
+    const auto loads = scene.world.snapshot()->totals.loads;
+    CHECK(ask(asking(2048, true)) == 16'384);
+    CHECK(ask(asking(16'384, true)) == 0);
+    CHECK(ask(asking(16'384, false)) == 0); // and it still counts as loaded with that
+    CHECK(scene.world.snapshot()->totals.loads == loads);
+    CHECK(scene.world.snapshot()->totals.reloads_avoided == 1);
+    CHECK(ask(asking(2048, true, 5)) == 0); // other options besides: a load all the same
+    CHECK(scene.world.snapshot()->totals.loads == loads + 1);
+    CHECK(ask(asking(1024, false)) == 0);
+    CHECK(scene.world.snapshot()->totals.loads == loads + 2);
+}
+
+TEST_CASE("a num_ctx that was rounded up to what is loaded counts as a reload avoided")
+{
+    Scene scene{32};
+    scene.box("a", {"m"});
+    scene.settle();
+    auto profile = World::profile_of("m");
+    profile.num_ctx = 8192;
+    profile.options_class = options_class_of(0, 8192);
+    scene.serve(scene.world.lease(scene.world.ask(profile)), 100);
+    CHECK(scene.world.snapshot()->totals.reloads_avoided == 0);
+    profile.num_ctx_rounded = true;
+    scene.serve(scene.world.lease(scene.world.ask(profile)), 100);
+    CHECK(scene.world.snapshot()->totals.reloads_avoided == 1);
+}
+
 TEST_CASE("a model larger than all memory is refused with that reason")
 {
     Scene scene{13};

@@ -26,6 +26,25 @@ TEST_CASE("a pin of a node is loaded there, once, and stays")
     CHECK(w.step() == "n1:m:1b n2:m:1b(let go)");
 }
 
+TEST_CASE("a model is loaded with the context of its pin, and to stay it is told what it is loaded with")
+{
+    World w(1);
+    w.has(1, "m");
+    w.plan.want({{.model = "m", .num_ctx = 8192}});
+    CHECK(w.step() == "n1:m");
+    CHECK(w.sent[0].num_ctx == 8192);
+    w.load(1, "m", "2026-01-01T00:00:00Z"); // by a client's request, meanwhile
+    w.facts(1, [](auto& f) { f.loaded[0].context_length = 16384; });
+    w.plan.ended(w.sent.front(), "", w.now);
+    w.now += 1min;
+    CHECK(w.step() == "n1:m"); // "stay": another number would make Ollama load it anew
+    CHECK(w.sent[0].num_ctx == 16384);
+    w.plan.ended(w.sent.front(), "", w.now);
+    w.plan.want({});
+    CHECK(w.step() == "n1:m(let go)");
+    CHECK(w.sent[0].num_ctx == 16384);
+}
+
 TEST_CASE("without a node it goes where it is already, else where there is room, and on so many nodes")
 {
     World w(3);

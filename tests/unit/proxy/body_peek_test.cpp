@@ -40,11 +40,11 @@ TEST_CASE("a request without a prompt and with keep_alive 0 is an unload")
 {
     for (const auto* zero : {"0", "0.0", "-0", "\"0\"", "\"0s\"", "\"0h0m0s\"", "\"-0s\""}) {
         CAPTURE(zero);
-        CHECK(peek_json(std::string(R"({"model":"m","keep_alive":)") + zero + "}").keep_alive_zero);
+        CHECK(peek_json(std::string(R"({"model":"m","keep_alive":)") + zero + "}").keep_alive == herd::base::Duration{});
     }
     for (const auto* not_zero : {"5", "-1", "\"5m\"", "\"-1m\"", "null", "\"zzz\"", "\"\"", "true", "\"s\""}) {
         CAPTURE(not_zero);
-        CHECK_FALSE(peek_json(std::string(R"({"model":"m","keep_alive":)") + not_zero + "}").keep_alive_zero);
+        CHECK(peek_json(std::string(R"({"model":"m","keep_alive":)") + not_zero + "}").keep_alive != herd::base::Duration{});
     }
     CHECK(peek_json(R"({"model":"m"})").prompt_empty);
     CHECK(peek_json(R"({"prompt":""})").prompt_empty);

@@ -210,7 +210,7 @@ TEST_CASE("num_ctx is rounded up to a bucket, and its place in the body is known
         auto peek = peek_json(R"({"options":{"num_ctx":)" + std::to_string(asked) + "}}");
         const bool other = round_num_ctx(peek, buckets);
         CHECK(other == (peek.num_ctx != asked));
-        CHECK(peek.options_class == options_class_of(0, peek.num_ctx));
+        CHECK(peek.options_class == fleet::options_class_of(0, peek.num_ctx));
         return peek.num_ctx.value_or(0);
     };
     CHECK(rounded(5000, {4096, 8192, 32768}) == 8192);
@@ -223,8 +223,8 @@ TEST_CASE("num_ctx is rounded up to a bucket, and its place in the body is known
     const auto peek = peek_json(body);
     CHECK(body.substr(peek.num_ctx_at.offset, peek.num_ctx_at.size) == "5000");
     CHECK(body.substr(peek.model_at.offset, peek.model_at.size) == "\"n\"");
-    CHECK(peek.options_class == options_class_of(peek.options_rest, 5000));
-    CHECK(options_class_of(peek.options_rest, 8192)
+    CHECK(peek.options_class == fleet::options_class_of(peek.options_rest, 5000));
+    CHECK(fleet::options_class_of(peek.options_rest, 8192)
           == peek_json(R"({"options":{"num_thread":3,"num_ctx":8192}})").options_class);
-    CHECK(options_class_of(0, std::nullopt) == 0);
+    CHECK(fleet::options_class_of(0, std::nullopt) == 0);
 }

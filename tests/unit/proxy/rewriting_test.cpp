@@ -1,7 +1,8 @@
-// The two changes that a body may see on its way: the name of a fallback, and a num_ctx rounded up.
+// The changes that a body may see on its way: the name of a fallback, a num_ctx that is raised, what [models] adds.
 #include "world.hpp"
 
 #include "proxy/frontend.hpp"
+#include "proxy/model_rules.hpp"
 #include "proxy/question.hpp"
 
 using namespace herd;
@@ -90,6 +91,72 @@ TEST_CASE("num_ctx is rounded up where that was configured, and nothing else cha
     w.books.instead.clear();
     (void)w.post("/api/chat", larger);
     CHECK(w.node(0).seen.at(1).body == larger);
+}
+
+TEST_CASE("with num_ctx = protect the body says what the model is loaded with, at each node anew")
+{
+    ProxyOptions options;
+    options.models = *ModelRules::compile({.protect = true});
+    World w(2, options);
+    w.books.num_ctx = 32768;
+    w.node(0).answers = [&w](const Seen&) {
+        w.books.num_ctx = 0; // the other one has it as it was asked for
+        return Script{reset()};
+    };
+    w.node(1).scripts = {stream()};
+    (void)w.post("/api/chat", asked);
+    CHECK(w.node(0).seen.at(0).body == R"({"options":{"num_ctx": 32768,"seed":1}, "model":"m","messages":[1]})");
+    CHECK(w.node(1).seen.at(0).body == asked);
+    const auto& profile = w.books.asked.at(0);
+    CHECK(profile.larger_will_do);
+    CHECK(profile.options_class == fleet::options_class_of(profile.options_rest, 5000));
+    CHECK(w.records.at(0).num_ctx == 5000);
+}
+
+TEST_CASE("num_ctx = protect is for those that ask for a num_ctx, where such a body can be changed")
+{
+    ProxyOptions options;
+    options.models = *ModelRules::compile({.protect = true});
+    World w(1, options);
+    w.node(0).scripts = {stream(), stream(), stream()};
+    w.books.num_ctx = 32768;
+    for (const auto& [path, body] : {std::pair{"/api/chat", R"({"model":"m","messages":[1]})"}, std::pair{"/v1/chat/completions", R"({"model":"m","options":{"num_ctx":5000}})"}}) {
+        (void)w.post(path, body);
+        CHECK(w.node(0).seen.back().body == body);
+        CHECK_FALSE(w.books.asked.back().larger_will_do);
+    }
+}
+
+TEST_CASE("a num_ctx that a frontend pins stays, although num_ctx = protect")
+{
+    ProxyOptions options;
+    options.models = *ModelRules::compile({.protect = true});
+    FrontendConfig pinned;
+    pinned.id = pinned.name = "a";
+    pinned.hostnames = {"*"};
+    pinned.pins.completions = R"({"options":{"num_ctx":4096}})"; // the operator means that number
+    options.frontends = *Frontends::compile({.frontends = {pinned}}, options, nullptr);
+    World capped(1, options);
+    capped.node(0).scripts = {stream()};
+    (void)capped.post("/api/chat", asked);
+    CHECK(capped.node(0).seen.at(0).body.find("4096") != std::string::npos);
+    CHECK_FALSE(capped.books.asked.at(0).larger_will_do);
+}
+
+TEST_CASE("what [models] adds is in the body, in the question to the fleet, and in what /herd/v1/route tells")
+{
+    ProxyOptions options;
+    options.models = *ModelRules::compile({.keep_alive = 1h, .each = {{"m", 16384, {}}}});
+    World w(1, options);
+    w.node(0).scripts = {stream()};
+    w.books.instead = "other";
+    const std::string body = R"({"messages":[1],"model":"m"})";
+    (void)w.post("/api/chat", body);
+    CHECK(w.node(0).seen.at(0).body == R"({"messages":[1],"model":"other","options":{"num_ctx":16384},"keep_alive":3600})");
+    CHECK(w.books.asked.at(0).num_ctx == 16384);
+    CHECK_FALSE(w.records.at(0).num_ctx); // the client asked for none
+    CHECK(read_question(body, {}, {base::IpAddress::loopback(), 1}, {}, options)->num_ctx == 16384);
+    CHECK_FALSE(read_question(R"({"model":"other"})", {}, {base::IpAddress::loopback(), 1}, {}, options)->num_ctx);
 }
 
 TEST_CASE("the question of somebody with a key for a frontend is that frontend's, and no other's")

@@ -155,6 +155,7 @@ std::optional<std::expected<fleet::Lease, fleet::Refusal>> BookKeeper::choose(co
         lease.node_name = node->name;
         lease.address.endpoint = node->endpoint;
         lease.address.proof = node->proof;
+        lease.num_ctx = num_ctx;
         if (!instead.empty()) {
             lease.instead = {fleet::ModelName::parse(instead).key, instead};
         }

@@ -102,6 +102,7 @@ public:
     int waiting{0};
     std::optional<fleet::Standing> stands{}; ///< told of whoever waits
     std::string instead{};                   ///< grants this model in place of the one asked for
+    int num_ctx{0};                          ///< Lease::num_ctx of what is granted
 
 private:
     std::optional<std::expected<fleet::Lease, fleet::Refusal>> choose(const fleet::Profile& profile);
