@@ -562,7 +562,7 @@ constexpr Check checks[] = {
     {"context_protection_insufficient", "More context asked for than there is",
      "Requests of the last 24 h asked for a larger num_ctx than their model ran with (Ollama cuts it to what the model was trained for).",
      "a model with a longer context, or a smaller num_ctx", "warning; info when none in the last hour", context_protection_insufficient, 0s, 60s},
-    {"context_protection_active", "Contexts rounded up", "Requests of the last 24 h ran with a larger num_ctx than they asked for ([scheduler] num_ctx_buckets); costs no points.",
+    {"context_protection_active", "Contexts rounded up", "Requests of the last 24 h ran with a larger num_ctx than they asked for ([models] num_ctx, [scheduler] num_ctx_buckets); costs no points.",
      "nothing", "info", context_protection_active, 0s, 60s},
     {"required_model_failed", "Required model missing", "A pull of a required model failed 3 times at a node.",
      "the reason is told; `POST /herd/v1/sync/retry` tries at once", "warning", required_model_failed, 0s, 5s},
