@@ -167,7 +167,7 @@ std::string reference_row(const Option& option, bool in_element)
     if (option.kind == Kind::number
         || (option.kind == Kind::text && option.expects.find(" | ") != std::string::npos)) {
         meaning += fmt::format(" *{}*.", option.expects);
-    } else if (option.is_list) {
+    } else if (option.is_list && (!option.row.pairs || !option.environment.empty())) {
         meaning += " *A list; comma separated in the environment.*";
     }
     if (option.row.restart) {
