@@ -97,7 +97,7 @@ void Membership::first_sighting(const NodeSeen& event, Step& step)
         return;
     }
     auto& node = nodes_.add(event.id, event.via_http ? NodeSource::http : NodeSource::lana, agent_of(event));
-    nodes_.rename(node, event.name);
+    nodes_.rename(node, event.name.empty() ? agent_of(event).address.text() : event.name);
     node.waits = must_wait(node);
     take_claim(node, event);
     node.last_seen = node.last_beat = step.now;

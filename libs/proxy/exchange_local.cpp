@@ -14,14 +14,21 @@ namespace {
 
 constexpr std::string_view plain = "text/plain";
 
-/// Where it is said that the model is to be on some nodes; null: nowhere.
-const std::string* required_where(const ProxyOptions& options, const std::string& model_key)
+/// Where it is said that the model is to be on one of `targets`; null: nowhere.
+const std::string* required_where(const ProxyOptions& options, const std::string& model_key, const fleet::Snapshot& snapshot,
+                                  const std::vector<Target>& targets)
 {
     if (options.required_models == nullptr) {
         return nullptr;
     }
-    const auto found = options.required_models->find(model_key);
-    return found == options.required_models->end() ? nullptr : &found->second;
+    const auto [first, last] = options.required_models->equal_range(model_key);
+    const auto found = std::find_if(first, last, [&](const auto& required) {
+        return std::ranges::any_of(targets, [&](const Target& target) {
+            const auto* node = snapshot.find(target.id);
+            return node != nullptr && required.second.nodes.admits(node->id, node->name, node->labels);
+        });
+    });
+    return found == last ? nullptr : &found->second.where;
 }
 
 /// On one of `targets`, or wherever that may be.
@@ -146,7 +153,7 @@ std::optional<Problem> Exchange::not_to_delete(const fleet::Snapshot& snapshot, 
     if (!peek_.force && is_pinned(*options_, model_.key, snapshot, targets)) {
         return Problem{409, "conflict", "model '" + model_.text + "' is pinned: unpin it first, or send \"force\": true"};
     }
-    const std::string* where = required_where(*options_, model_.key);
+    const std::string* where = required_where(*options_, model_.key, snapshot, targets);
     if (where != nullptr && !peek_.force) {
         return Problem{409, "conflict", "model '" + model_.text + "' is required " + *where + ": take it out there first, or send \"force\": true"};
     }

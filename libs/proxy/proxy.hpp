@@ -3,6 +3,7 @@
 // The phases are in exchange.cpp, in that order. One Proxy per relay loop.
 #include "base/random.hpp"
 #include "base/units.hpp"
+#include "fleet/rules.hpp"
 #include "http/pool.hpp"
 #include "http/server.hpp"
 #include "proxy/compat_headers.hpp"
@@ -23,6 +24,12 @@ class Access;
 class Aliases;
 class Frontends;
 class ModelRules;
+
+/// A model is to be on some of these nodes.
+struct RequiredAt {
+    std::string where{}; ///< that stands: "by frontend 'a'"
+    fleet::Members nodes{};
+};
 
 struct ProxyOptions {
     std::string own_id{};          ///< for Via and loop detection
@@ -50,8 +57,8 @@ struct ProxyOptions {
     /// ModelName::keys of models that are to stay loaded, and where (empty: anywhere): not deleted there unless forced.
     /// Null: none are.
     std::shared_ptr<const std::multimap<std::string, std::string>> pinned_models{};
-    /// The same of those that herd has pulled, and where that stands ("by frontend 'a'"). Null: none are.
-    std::shared_ptr<const std::map<std::string, std::string>> required_models{};
+    /// The same of those that herd has pulled. Null: none are.
+    std::shared_ptr<const std::multimap<std::string, RequiredAt>> required_models{};
 };
 
 /// Shared by the proxies of all loops.

@@ -106,7 +106,7 @@ def test_a_frontends_nodes_get_its_models(sim_fleet):
 
 
 def test_a_required_model_is_deleted_only_when_that_is_meant(sim_fleet):
-    sims = [sim_fleet.sim(MODEL + ",mistral:7b,other:1b") for _ in range(2)]
+    sims = [sim_fleet.sim(MODEL + ",mistral:7b,other:1b,third:1b") for _ in range(2)]
     nodes = "".join('[[node]]\nname = "b%d"\nurl = "%s"\n' % (i, sim.url) for i, sim in enumerate(sims, 1))
     site = '[[frontend]]\nname = "a"\nhostnames = ["*"]\nallow_model_admin = true\nrequired_models = ["mistral:7b"]\n[[required]]\nmodel = "llama3.2:3b"\n'
     path = required(sim_fleet, nodes + site)
@@ -118,6 +118,12 @@ def test_a_required_model_is_deleted_only_when_that_is_meant(sim_fleet):
         assert refused.json()["error"] == "model '%s' is required %s: take it out there first, or send \"force\": true" % (model, where)
     assert states(herd)[("b1", "mistral:7b")]["state"] == "present"
     assert request(herd.url, "DELETE", "/api/delete", {"model": "other:1b"}).status == 200
+    # Where it is not required it may go, and stays required where it is.
+    path.write_text(path.read_text() + '[[required]]\nmodel = "third:1b"\nnodes = ["b1"]\n')
+    assert herd.post("/herd/v1/reload").status == 200
+    assert request(herd.url, "DELETE", "/api/delete", {"model": "third:1b", "node_id": "b1"}).status == 409
+    assert request(herd.url, "DELETE", "/api/delete", {"model": "third:1b", "node_id": "b2"}).status == 200
+    assert states(herd)[("b1", "third:1b")]["state"] == "present"
     # On purpose it is deleted everywhere, and is not pulled again ...
     assert request(herd.url, "DELETE", "/api/delete", {"model": "mistral:7b", "force": True}).status == 200
     wait_until(lambda: ("b1", "mistral:7b") not in states(herd) and ("b2", "mistral:7b") not in states(herd), "the requirement to be dropped")

@@ -16,7 +16,9 @@ void open_join(const Evidence& e, Findings& out)
     if (!e.own.discovery || !e.own.open_join) {
         return;
     }
-    const auto joined = std::ranges::count(e.fleet.nodes, fleet::NodeSource::lana, &fleet::NodeView::source);
+    const auto joined = std::ranges::count_if(e.fleet.nodes, [](const fleet::NodeView& node) {
+        return node.source == fleet::NodeSource::lana && node.facts != nullptr; // else it only said that it is there
+    });
     if (joined > 0) {
         out.push_back({.severity = Severity::info,
                        .summary = fmt::format("{} nodes joined without a key: anyone on this LAN can join and will see prompts", joined),

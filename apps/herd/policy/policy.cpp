@@ -2,6 +2,7 @@
 
 #include "config/backend_url.hpp"
 #include "fleet/model_name.hpp"
+#include "herd/herd_app.hpp"
 
 #include <algorithm>
 
@@ -31,21 +32,13 @@ void put(List& list, const One& one, Key key)
 }
 
 /// Null: none are.
-std::shared_ptr<const std::map<std::string, std::string>> required_models(const HerdOptions& options,
-                                                                          const std::vector<ConfiguredFrontend>& frontends)
+std::shared_ptr<const std::multimap<std::string, proxy::RequiredAt>> required_models(const std::vector<sync::Requirement>& requirements)
 {
-    auto all = std::make_shared<std::map<std::string, std::string>>();
-    for (const RequiredModel& each : options.required) {
-        all->emplace(fleet::ModelName::parse(each.model).key, "under [[required]]");
-    }
-    for (const ConfiguredFrontend& frontend : frontends) {
-        const auto nodes = frontend.config().nodes;
-        if (nodes && nodes->empty()) { // nobody has to have it
-            continue;
-        }
-        for (const std::string& model : frontend.required_models) {
-            all->emplace(fleet::ModelName::parse(model).key, "by frontend '" + frontend.rules.id + "'");
-        }
+    auto all = std::make_shared<std::multimap<std::string, proxy::RequiredAt>>();
+    for (const sync::Requirement& each : requirements) {
+        const auto nodes = each.nodes.empty() ? std::nullopt : std::optional{each.nodes};
+        all->emplace(fleet::ModelName::parse(each.model).key,
+                     proxy::RequiredAt{each.frontend.empty() ? "under [[required]]" : "by frontend '" + each.frontend + "'", {nodes, each.labels}});
     }
     return all->empty() ? nullptr : all;
 }
@@ -94,7 +87,7 @@ base::Result<Policy> compile_policy(const HerdOptions& options, const Managed& m
         }
         proxy.pinned_models = std::move(pinned);
     }
-    proxy.required_models = required_models(options, policy.frontends);
+    proxy.required_models = required_models(requirements(options, policy.frontends));
     auto frontends = proxy::Frontends::compile(std::move(input), proxy, before);
     if (!frontends) {
         return std::unexpected(std::move(frontends.error()));

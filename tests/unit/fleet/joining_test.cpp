@@ -87,6 +87,16 @@ TEST_CASE("a node is online when its API answers GET /api/version, and not becau
     CHECK(world.reason(box).empty());
 }
 
+TEST_CASE("a node that does not say its name is called by its address")
+{
+    World world{42};
+    auto& box = world.add_box("", {"m"});
+    world.start(box);
+    world.run_for(2s);
+    CHECK(world.snapshot()->find(box.id)->name == box.agent.address.text());
+    CHECK(world.lease(world.ask("m")).node_name == box.agent.address.text());
+}
+
 TEST_CASE("a node that starts before its Ollama is asked for it when it says that it is ready")
 {
     const auto first = GENERATE(AnnouncedState::init, AnnouncedState::backend_down);

@@ -433,7 +433,9 @@ TEST_CASE("open_join tells of nodes without a key; keyed fleets and lone herds a
     World w;
     w.own.open_join = true;
     CHECK(w.quiet("open_join"));
-    w.node(1);
+    w.node(1).facts = nullptr; // it only said that it is there
+    CHECK(w.quiet("open_join"));
+    w.node(2);
     CHECK(w.one("open_join").severity == Severity::info);
     w.own.open_join = false;
     CHECK(w.quiet("open_join"));
