@@ -18,12 +18,16 @@ namespace {
 
 constexpr std::uint16_t herd_port = 11435;
 
-struct KeyPlaceFlag {
+struct PlaceFlag {
     const char* flag;
     const char* value;
     const char* sentence;
 };
-constexpr std::array<KeyPlaceFlag, 3> key_place_flags{
+constexpr std::array<PlaceFlag, 3> import_flags{
+    {{"--settings", "FILE", "OllamaFlow's settings; ollamaflow.json if not said."},
+     {"--db", "FILE", "OllamaFlow's database; ollamaflow.db if not said."},
+     {"--from", "DIR", "Ollama Herd's directory; ~/.fleet-manager if not said."}}};
+constexpr std::array<PlaceFlag, 3> key_place_flags{
     {{"--fleet-key-file", "FILE", "The file, if it is not where the running herd has it."},
      {"--state-dir", "DIR", "As for `herd serve`: the file is fleet.key in there."},
      {"--config", "FILE", "As for `herd serve`: the settings name the file."}}};
@@ -142,6 +146,11 @@ config::Table verb_table(Verb& verb)
         table.boolean({.key = "force", .flags = "--force", .sentence = "Also when that loses nodes.", .in_environment = false}, verb.force);
         // Where herd itself would look for the file; read by key_file_of().
         for (const auto& [flag, value, sentence] : key_place_flags) {
+            table.text({.key = flag + 2, .flags = flag, .value_name = value, .sentence = sentence, .in_environment = false}, verb.places[flag]);
+        }
+    }
+    if (verb.name == "import") {
+        for (const auto& [flag, value, sentence] : import_flags) {
             table.text({.key = flag + 2, .flags = flag, .value_name = value, .sentence = sentence, .in_environment = false}, verb.places[flag]);
         }
     }

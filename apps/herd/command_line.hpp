@@ -54,7 +54,7 @@ struct Verb {
     std::string acts_as{};             ///< `device allow --as`: the name of an API key
     std::string path{};                ///< `route --path`: of the request that is asked about
     std::string body_file{};           ///< `route --body`; "-": standard input
-    std::map<std::string, std::string> places{}; ///< of `fleet-key`: flags that say where herd looks for the file
+    std::map<std::string, std::string> places{}; ///< of `fleet-key` and `import`: flags that say where files are
     std::string key_file{};            ///< of `fleet-key`: absolute
     std::string state_dir{};           ///< of `fleet-key`: where herd keeps it unless told otherwise
     bool key_file_said{false};         ///< a flag, variable or file names it, or the state directory it is in

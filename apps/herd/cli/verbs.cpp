@@ -7,6 +7,7 @@
 #include "herd/cli/explain.hpp"
 #include "herd/cli/fleet_key.hpp"
 #include "herd/cli/follow.hpp"
+#include "herd/cli/import_verb.hpp"
 #include "herd/cli/device_verbs.hpp"
 #include "herd/cli/key_verbs.hpp"
 #include "herd/cli/model_verbs.hpp"
@@ -208,6 +209,8 @@ int device(const Context& c) { return device_verb(c.verb, c.terminal); }
 
 int fleet_key(const Context& c) { return change_fleet_keys(c.verb, c.terminal); }
 
+int import_files(const Context& c) { return import_settings(c.verb, c.terminal); }
+
 int use(const Context& c)
 {
     const std::string& node = c.verb.words.front();
@@ -273,9 +276,9 @@ struct Entry {
     std::size_t words_max{0};
 };
 
-const std::array<Entry, 19>& entries()
+const std::array<Entry, 20>& entries()
 {
-    static const std::array<Entry, 19> all{
+    static const std::array<Entry, 20> all{
         {{{"status", "status", "How the herd is: nodes, models, requests.", ""}, status},
          {{"nodes", "nodes [add URL | remove NODE | approve NODE]",
            "Every node with its state and load; or add, remove or let in one.",
@@ -358,6 +361,14 @@ const std::array<Entry, 19>& entries()
           use,
           1,
           1},
+         {{"import", "import ollamaflow | ollama-herd", "Print the settings of another program as a herd.toml.",
+           "  herd import ollamaflow --db ollamaflow.db --settings ollamaflow.json >herd.toml\n"
+           "  herd import ollama-herd >herd.toml\n"
+           "  Nothing of that program is changed. What herd has nothing for is told in remarks. Secrets of OllamaFlow's\n"
+           "  backends stand in what is printed: `umask 077` first."},
+          import_files,
+          1,
+          1},
          {{"reload", "reload", "Read the configuration file again, as SIGHUP does.", ""}, reload},
          {{"stop", "stop", "Finish running answers and end; returns when the port is closed.", ""}, stop}}};
     return all;
@@ -386,6 +397,9 @@ std::string check_words(const Verb& verb)
     }
     if (verb.name == "fleet-key") {
         return check_fleet_key_words(verb.words);
+    }
+    if (verb.name == "import") {
+        return check_import_words(verb);
     }
     if (verb.words.size() < entry->words_min) {
         return fmt::format("{} needs {}", verb.name,

@@ -65,6 +65,14 @@ void Statement::reset()
     sqlite3_reset(statement_.get()); // what was bound stays until it is bound anew; nobody binds only some
 }
 
+int Statement::columns() const { return sqlite3_column_count(statement_.get()); }
+
+std::string Statement::name(int column) const
+{
+    const char* const name = sqlite3_column_name(statement_.get(), column);
+    return name == nullptr ? std::string{} : name;
+}
+
 bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
 
 std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }

@@ -30,6 +30,8 @@ public:
     [[nodiscard]] base::Result<bool> step();
     void reset();
 
+    [[nodiscard]] int columns() const;
+    [[nodiscard]] std::string name(int column) const;
     [[nodiscard]] bool is_null(int column) const;
     [[nodiscard]] std::int64_t integer(int column) const;
     [[nodiscard]] double number(int column) const;

@@ -229,6 +229,8 @@ http {{
 
 class Haproxy(Proxy):
     name = "haproxy"
+    more_defaults = ""
+    choice = "default_backend node"
 
     def version(self):
         text = subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout
@@ -247,13 +249,36 @@ defaults
     timeout http-keep-alive 1h
     http-reuse always
     option http-no-delay
-frontend bench
+{self.more_defaults}frontend bench
     bind 127.0.0.1:{self.port} backlog 4096
-    default_backend node
+    {self.choice}
 backend node
     server node 127.0.0.1:{self.backend_port} maxconn {OPEN_STREAMS + 500}
 """)
         return ["haproxy", "-db", "-f", config]
+
+
+class HaproxyModel(Haproxy):
+    """HAProxy made to do what a router of models has to: it reads the model out of the body, looks up who has it, chooses
+    the least busy server, and keeps a line about each request in memory."""
+
+    name = "haproxy+model"
+
+    def command(self):
+        table = self.room / "models.map"
+        table.write_text("bench:latest node\nbench:70b other\n")
+        self.more_defaults = f"""    balance leastconn
+    log ring@lines local0
+    log-format "%ci %[var(txn.model)] %b %ST %TR/%Tw/%Tc/%Tr/%Ta %B %tsc"
+ring lines
+    size 1048576
+    maxlen 600
+"""
+        self.choice = f"""option http-buffer-request
+    http-request set-var(txn.model) req.body,json_query('$.model')
+    use_backend %[var(txn.model),map({table})] if {{ var(txn.model) -m found }}
+    default_backend node"""
+        return super().command()
 
 
 class PlainRelay(Proxy):
@@ -373,9 +398,9 @@ ROWS = [
 def print_table(title, names, rows):
     width = max(len(row[0]) for row in rows)
     print(f"\n{title}")
-    print(" " * width + "".join(f"{name:>13}" for name in names))
+    print(" " * width + "".join(f"{name:>15}" for name in names))
     for label, cells in rows:
-        print(f"{label:<{width}}" + "".join(f"{cell:>13}" for cell in cells))
+        print(f"{label:<{width}}" + "".join(f"{cell:>15}" for cell in cells))
 
 
 def report(names, medians, rounds_of):
@@ -417,7 +442,7 @@ def parse_arguments():
     parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path("build/release/bin"))
     parser.add_argument("--herd", type=pathlib.Path, help="default: herd in --bin")
     parser.add_argument("--herd-args", nargs="*", default=[], help="more arguments for herd")
-    parser.add_argument("--only", help="comma list of: direct, nginx, haproxy, plain, http, herd, unrecorded")
+    parser.add_argument("--only", help="comma list of: direct, nginx, haproxy, haproxy-model, plain, http, herd, unrecorded")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="length of each measured window")
     parser.add_argument("--quick", action="store_true", help="two rounds, windows of two seconds")
@@ -437,6 +462,7 @@ def contestants(options, room, backend_port):
         "direct": (Direct, True),
         "nginx": (Nginx, shutil.which("nginx")),
         "haproxy": (Haproxy, shutil.which("haproxy")),
+        "haproxy-model": (HaproxyModel, shutil.which("haproxy")),
         "plain": (PlainRelay, (options.bin / PlainRelay.program).exists()),
         "http": (HttpRelay, (options.bin / HttpRelay.program).exists()),
         "herd": (Herd, options.herd.exists()),

@@ -1,0 +1,19 @@
+#pragma once
+// A configuration file in the making. Pure.
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace herd::app::import {
+
+using Json = nlohmann::ordered_json;
+
+/// As TOML writes it: objects as inline tables. Requires: no null in it (TOML has none).
+[[nodiscard]] std::string toml_value(const Json& value);
+/// `key = value` with a line end; a key that is no bare word stands in quotes.
+[[nodiscard]] std::string toml_line(std::string_view key, const Json& value);
+/// `# text`, one line, whatever is in it.
+[[nodiscard]] std::string remark(std::string_view text);
+
+} // namespace herd::app::import
