@@ -430,6 +430,43 @@ net::Task<base::Result<fleet::NodeFacts>> Scout::read_lists(const StaticNode& no
     co_return facts;
 }
 
+void Scout::check_key(const fleet::NodeId& id, std::function<void(std::string)> told)
+{
+    const auto named = static_nodes_.find(id);
+    if (named == static_nodes_.end() || !named->second.node.cloud()) {
+        return told({});
+    }
+    if (named->second.node.manner != nullptr && !named->second.node.manner->lacking.empty()) {
+        return told("missing");
+    }
+    if (stopping_) {
+        return told("unknown");
+    }
+    tasks_.spawn("key", ask_with_key(named->second.node, std::move(told)));
+}
+
+/// Lists of a cloud are public: its key is tried where one is needed. What is asked for costs nothing.
+net::Task<void> Scout::ask_with_key(StaticNode node, std::function<void(std::string)> told)
+{
+    const auto addresses = co_await network_.resolve(node.url.host, loop_.now() + cloud_timeout);
+    if (!addresses) {
+        co_return told("unknown");
+    }
+    fleet::Address address = added(node).address;
+    address.endpoint.address = addresses->front();
+    const auto known = polled_.find(node.id);
+    const auto model = known == polled_.end() || known->second.models.empty() ? std::string{"llama3"} : known->second.models.front().name;
+    http::RequestHead head;
+    head.method = "POST";
+    head.target = "/api/show";
+    head.fields.add("Content-Type", "application/json");
+    proxy::address_to(head, address);
+    const auto answer = co_await http::fetch(loop_, pool_, address.endpoint, std::move(head), nlohmann::json{{"model", model}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                                             {.timeout = cloud_timeout, .body_bytes_max = list_bytes_max, .trust = address.trust()});
+    const int status = answer ? answer->head.status : 0;
+    told(status == 401 || status == 403 ? "rejected" : status == 200 || status == 404 ? "valid" : "unknown");
+}
+
 net::Task<void> Scout::stop()
 {
     stopping_ = true;

@@ -45,6 +45,9 @@ public:
     };
     /// Null: no such node was named.
     [[nodiscard]] const Named* named(const fleet::NodeId& id) const;
+    /// Whether the service at that node takes its key: "valid", "rejected", "missing", or "unknown" when it did not answer.
+    /// Empty: it is no cloud node. `told`: once, now or later.
+    void check_key(const fleet::NodeId& id, std::function<void(std::string)> told);
     /// An Ollana server, which its own keeper remembers. False: a person named that URL himself, and that counts.
     bool show_ollana(StaticNode node);
     /// Those of flags and file: what is new appears, what is gone leaves.
@@ -63,6 +66,7 @@ private:
     net::Task<fleet::ProbeDone> ask_version(fleet::NodeId id, fleet::Address address);
     net::Task<void> watch(fleet::Watch wanted, std::shared_ptr<discovery::WatchConnection> canary);
     net::Task<void> poll(fleet::PollStatic wanted);
+    net::Task<void> ask_with_key(StaticNode node, std::function<void(std::string)> told);
     net::Task<fleet::StaticPolled> poll_once(StaticNode node, bool full);
     net::Task<base::Result<fleet::NodeFacts>> read_lists(const StaticNode& node, const fleet::Address& address,
                                                          fleet::NodeFacts facts);

@@ -198,6 +198,7 @@ def test_the_cloud_without_a_key_is_never_asked(fleet):
     config = fleet.config('[[node]]\nname = "cloud"\nkind = "cloud"\nurl = "https://ollama.com"\n')
     with ScriptedOllama() as backend:
         herd = fleet.herd(discovery=False, config=config)
+        assert herd.post("/herd/v1/nodes/cloud/probe").json()["key_status"] == "missing"
         node = herd.node("cloud")
         assert node["state"] == "unknown" and node["state_reason"] == "no key: set OLLAMA_API_KEY" and node["cloud"] is True
         allowed = {"X-Herd-Allow-Cloud": "true"}
@@ -252,6 +253,13 @@ def test_the_cloud_is_used_only_where_that_is_allowed(network, tmp_path, authori
     with Cloud(network, tmp_path, authority) as site, inside(site.host):
         herd, cloud, box = site.herd, site.cloud, site.box
         herd.wait_online(["cloud", "box"])
+        # Whether the key is good is asked where it is needed, for the lists are public.
+        assert herd.post("/herd/v1/nodes/cloud/probe").json()["key_status"] == "valid"
+        assert cloud.heads[-1][:2] == ("POST", "/api/show") and cloud.heads[-1][2]["authorization"] == "Bearer cloud-key"
+        cloud.key = "another"
+        assert herd.post("/herd/v1/nodes/cloud/probe").json()["key_status"] == "rejected"
+        cloud.key = None
+        assert "key_status" not in herd.post("/herd/v1/nodes/box/probe").json()
         assert {row["name"] for row in herd.get("/api/tags").json()["models"]} == {"m:latest", "both:latest"}
         assert herd.chat("gpt-oss:120b").status == 404
         assert herd.chat("gpt-oss:120b", headers={"X-Herd-Node": "cloud"}).status == 404

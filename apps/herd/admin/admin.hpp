@@ -89,6 +89,8 @@ struct Controls {
     std::function<net::Task<base::Result<StaticNode>>(net::Loop& asker, ConfiguredNode settings)> make_node{};
     /// Nothing: no node is called so, or it announces itself.
     std::function<net::Task<std::optional<NamedNode>>(net::Loop& asker, std::string id_or_name)> named_node{};
+    /// Whether the cloud at that node takes its key, by asking it: Scout::check_key.
+    std::function<net::Task<std::string>(net::Loop& asker, fleet::NodeId id)> check_key{};
     /// Both return when it is in force and written down, or why not. A node that is there is changed.
     std::function<net::Task<base::Result<void>>(net::Loop& asker, StaticNode node)> add_node{};
     std::function<net::Task<PolicyAnswer>(net::Loop& asker, fleet::NodeId id, std::string if_match)> remove_node{};

@@ -121,7 +121,8 @@ net::Task<Admin::Reply> Admin::probe_node(net::Loop& loop, std::string name)
             co_return Reply{404, error("no node is called " + name)};
         }
         if (now->latency != view->latency || now->state != view->state || loop.now() >= deadline) {
-            co_return Reply{200, node(*snapshot, *now, loop.now())};
+            const auto key = co_await controls_->check_key(loop, id);
+            co_return Reply{200, node(*snapshot, *now, loop.now(), key)};
         }
     }
 }

@@ -224,9 +224,13 @@ std::string nodes(const fleet::Snapshot& snapshot, base::Instant now)
     return text({{"nodes", std::move(list)}});
 }
 
-std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now)
+std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now, const std::string& key_status)
 {
-    return text(node_json(snapshot, static_cast<std::size_t>(&view - snapshot.nodes.data()), now));
+    auto json = node_json(snapshot, static_cast<std::size_t>(&view - snapshot.nodes.data()), now);
+    if (!key_status.empty()) {
+        json["key_status"] = key_status;
+    }
+    return text(json);
 }
 
 std::string models(const fleet::Snapshot& snapshot, const proxy::ModelFilter& seen)

@@ -25,7 +25,8 @@ struct StatusInput {
 [[nodiscard]] std::string status(const fleet::Snapshot& snapshot, const StatusInput& input);
 /// `now` is the fleet's monotonic time, for last_seen_ms.
 [[nodiscard]] std::string nodes(const fleet::Snapshot& snapshot, base::Instant now);
-[[nodiscard]] std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now);
+/// `key_status`: as Scout::check_key told; empty: it is not part of the answer.
+[[nodiscard]] std::string node(const fleet::Snapshot& snapshot, const fleet::NodeView& view, base::Instant now, const std::string& key_status = {});
 /// `seen`: which models the asker may know of.
 [[nodiscard]] std::string models(const fleet::Snapshot& snapshot, const proxy::ModelFilter& seen = {});
 struct Slots {

@@ -28,6 +28,9 @@ void HerdApp::build_policy(Managed managed)
     });
     controls_->pins = [this](net::Loop& asker) { return pins_from(asker); };
     controls_->change_policy = [this](net::Loop& asker, PolicyChange change) { return change_policy_from(asker, std::move(change)); };
+    controls_->check_key = [this](net::Loop& asker, fleet::NodeId id) {
+        return answer_from<std::string>(asker, main_loop(), [this, id](auto done) { scout_->check_key(id, std::move(done)); });
+    };
     controls_->policy = [this](net::Loop& asker, admin::PolicyQuestion question) { return policy_from(asker, std::move(question)); };
 }
 
@@ -85,24 +88,9 @@ net::Task<pins::Standing> HerdApp::pins_from(net::Loop& asker)
 
 net::Task<PolicyAnswer> HerdApp::change_policy_from(net::Loop& asker, PolicyChange change)
 {
-    struct Answer {
-        explicit Answer(net::Loop& loop) : arrived(loop) {}
-        net::Event arrived;
-        std::optional<PolicyAnswer> value{};
-    };
-    const auto answer = std::make_shared<Answer>(asker);
-    main_loop().dispatch([this, &asker, answer, change = std::move(change)]() mutable {
-        policy_->change(std::move(change), [&asker, answer](PolicyAnswer value) {
-            asker.dispatch([answer, value = std::move(value)]() mutable {
-                answer->value.emplace(std::move(value));
-                answer->arrived.notify();
-            });
-        });
+    return answer_from<PolicyAnswer>(asker, main_loop(), [this, change = std::move(change)](auto done) mutable {
+        policy_->change(std::move(change), std::move(done));
     });
-    while (!answer->value) { // a cancelled task waits on: the answer always comes
-        co_await answer->arrived.wait();
-    }
-    co_return std::move(*answer->value);
 }
 
 net::Task<std::optional<admin::NamedNode>> HerdApp::named_node_from(net::Loop& asker, std::string id_or_name)

@@ -82,6 +82,7 @@ class ScriptedOllama:
         self.script = script or (lambda exchange: exchange.answer(200, {"model": "m", "done": True}))
         self.seen = []  # requests that are not probes, in order of arrival
         self.open_requests = 0
+        self.key = None  # where set, /api/show is for who has it as a bearer
         self._lock = threading.Lock()
         self._closing = False
         self.heads = []  # (method, target, headers) of everything that came, probes too
@@ -200,6 +201,8 @@ class ScriptedOllama:
         elif path == "/api/ps":
             exchange.answer(200, {"models": [{"name": m, "model": m, "size": 1000, "size_vram": 0, "digest": DIGEST, "details": details,
                                               "expires_at": "2318-01-02T03:04:05Z", "context_length": 4096} for m in self.loaded]})
+        elif path == "/api/show" and self.key and exchange.header("Authorization") != "Bearer " + self.key:
+            exchange.answer(401, {"error": "unauthorized"})
         elif path == "/api/show":
             exchange.answer(200, {"details": details, "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
                                   "capabilities": ["completion"], "modified_at": "2026-01-02T03:04:05.678901234Z"})

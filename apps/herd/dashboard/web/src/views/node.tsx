@@ -39,9 +39,10 @@ function ProbeButton({ node }: { node: Node }) {
     setBusy(true)
     setSaid('')
     try {
-      const now = await ask<Node>(`/herd/v1/nodes/${encodeURIComponent(node.id)}/probe`, { method: 'POST' })
+      const now = await ask<Node & { key_status?: string }>(`/herd/v1/nodes/${encodeURIComponent(node.id)}/probe`, { method: 'POST' })
       takeNode(now)
-      setSaid(now.state === 'online' ? `answered in ${millis(now.latency_ms)}` : `${now.state}: ${now.state_reason ?? ''}`)
+      const key = now.key_status ? `, key ${now.key_status}` : ''
+      setSaid((now.state === 'online' ? `answered in ${millis(now.latency_ms)}` : `${now.state}: ${now.state_reason ?? ''}`) + key)
     } catch (error) {
       setSaid(error instanceof ApiError ? error.message : String(error))
     }
