@@ -459,7 +459,8 @@ def test_alerts_dashboard_and_list_name_what_there_is(herd):
         used |= {re.sub(r"_(bucket|sum|count)$", "", one) for one in re.findall(r"\b((?:herd|process)_\w+)", (folder / name).read_text())}
     assert used <= listed, used - listed
     herd.chat(MODEL)
-    shown = set(parse_metrics(herd.get("/metrics").body.decode()))
+    # What is judged once a second is there a little later than the rest.
+    shown = wait_until(lambda: (lambda now: "herd_health_score" in now and now)(set(parse_metrics(herd.get("/metrics").body.decode()))), "the health score")
     assert shown <= listed, shown - listed
     promtool = shutil.which("promtool")
     if promtool:
