@@ -92,6 +92,10 @@ void node_rows(Table& table, ConfiguredNode& node)
     table.text({.key = "health_path",
                 .sentence = "Asked each second to see that it is there; by default `/api/version`, with `api = \"openai\"` `/v1/models`."},
                node.health_path);
+    table.choice({.key = "health_method", .sentence = "How it is asked; with `HEAD` its version is not read."}, node.health_head,
+                 std::vector<std::pair<std::string, bool>>{{"GET", false}, {"HEAD", true}});
+    table.number({.key = "down_after", .sentence = "So many failures in a row and it is offline; from the first on others go before it."}, node.down_after, 1, 100);
+    table.number({.key = "up_after", .sentence = "So many answers in a row and it is back, once it was away."}, node.up_after, 1, 100);
     table.boolean({.key = "tls.verify", .sentence = "With https: `false` accepts any certificate."}, node.tls_verify);
     table.text({.key = "tls.ca_file",
                 .sentence = "With https: PEM file of those who may have signed its certificate, or that certificate itself. By "

@@ -45,6 +45,9 @@ struct ConfiguredNode {
     std::vector<std::string> headers{}; ///< "name=value", secret
     std::vector<std::string> query{};   ///< "name=value", secret
     std::string health_path{};          ///< empty: what the dialect has
+    bool health_head{false};            ///< asked with HEAD
+    std::uint32_t down_after{4};        ///< failures in a row; the first one already puts it behind the others
+    std::uint32_t up_after{1};          ///< answers in a row, once it was away
     bool tls_verify{true};
     std::string tls_ca_file{}; ///< absolute
     std::string tls_pin{};     ///< 64 hexadecimal digits

@@ -327,9 +327,10 @@ net::Task<void> Scout::poll(fleet::PollStatic wanted)
     fleet_.apply(std::move(polled));
 }
 
-net::Task<base::Result<http::Answer>> Scout::get(StaticNode node, fleet::Address address, std::string path)
+net::Task<base::Result<http::Answer>> Scout::get(StaticNode node, fleet::Address address, std::string path, std::string_view method)
 {
     http::RequestHead head;
+    head.method = method;
     head.target = path;
     proxy::address_to(head, address);
     const http::FetchOptions options{
@@ -383,12 +384,12 @@ net::Task<fleet::StaticPolled> Scout::poll_once(StaticNode node, bool full)
         : node.cloud()                                          ? "/api/tags"
                                                                 : "/api/version";
     asked = loop_.now();
-    const auto health = co_await get(node, polled.address, path);
+    const auto health = co_await get(node, polled.address, path, node.settings.health_head ? "HEAD" : "GET");
     if (!health) {
         co_return failed(health.error());
     }
     polled.round_trip = health->took;
-    if (path == "/api/version") {
+    if (path == "/api/version" && !node.settings.health_head) {
         facts.ollama_version = version_in(health->body);
     }
     if (full) {

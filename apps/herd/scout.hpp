@@ -70,7 +70,7 @@ private:
     net::Task<fleet::StaticPolled> poll_once(StaticNode node, bool full);
     net::Task<base::Result<fleet::NodeFacts>> read_lists(const StaticNode& node, const fleet::Address& address,
                                                          fleet::NodeFacts facts);
-    net::Task<base::Result<http::Answer>> get(StaticNode node, fleet::Address address, std::string path);
+    net::Task<base::Result<http::Answer>> get(StaticNode node, fleet::Address address, std::string path, std::string_view method = "GET");
 
     net::Loop& loop_;
     net::Network& network_;

@@ -221,6 +221,8 @@ base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSur
     manner->api = settings.api == NodeDialect::openai ? fleet::NodeApi::openai : fleet::NodeApi::ollama;
     manner->cloud = settings.kind == NodeKind::cloud || is_cloud_origin(url);
     manner->weight = settings.weight;
+    manner->down_after = static_cast<int>(settings.down_after);
+    manner->up_after = static_cast<int>(settings.up_after);
     if (!is_cloud_origin(url) && (manner->cloud || is_cloud_host(url))) {
         return refuse(url, "url: Ollama Cloud is at https://ollama.com or https://api.ollama.com, port 443; its key goes nowhere else");
     }
@@ -234,7 +236,8 @@ base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSur
         return std::unexpected(bearer.error());
     }
     const bool usual = !manner->trust && !manner->cloud && manner->api == fleet::NodeApi::ollama && manner->headers.empty()
-        && manner->query.empty() && manner->lacking.empty() && manner->weight == 1;
+        && manner->query.empty() && manner->lacking.empty() && manner->weight == 1
+        && manner->down_after == fleet::Manner{}.down_after && manner->up_after == fleet::Manner{}.up_after;
     StaticNode node{.id = id_of(url),
                     .settings = {},
                     .name = settings.name.empty() ? url.authority() : settings.name,

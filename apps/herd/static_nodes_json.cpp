@@ -24,7 +24,8 @@ std::unexpected<base::Error> refuse(std::string why) { return base::fail(base::E
 const std::vector<std::string>& known_fields()
 {
     static const std::vector<std::string> known{"url",    "name",    "kind",  "api",         "labels", "slots",
-                                                "weight", "bearer", "headers", "query", "health_path", "tls"};
+                                                "weight", "bearer", "headers", "query", "health_path", "tls",
+                                                "health_method", "down_after", "up_after"};
     return known;
 }
 
@@ -117,6 +118,14 @@ base::Result<void> take_numbers(const Json& json, ConfiguredNode& node)
         }
         node.slots = found->get<std::uint32_t>();
     }
+    for (const auto& [key, into] : {std::pair{"down_after", &node.down_after}, std::pair{"up_after", &node.up_after}}) {
+        if (const auto found = json.find(key); found != json.end()) {
+            if (!found->is_number_integer() || found->get<std::int64_t>() < 1 || found->get<std::int64_t>() > 100) {
+                return refuse(std::string{key} + ": must be a whole number between 1 and 100");
+            }
+            *into = found->get<std::uint32_t>();
+        }
+    }
     if (const auto found = json.find("weight"); found != json.end()) {
         if (!found->is_number() || found->get<double>() < 0.01 || found->get<double>() > 100) {
             return refuse("weight: must be a number from 0.01 to 100");
@@ -168,7 +177,7 @@ constexpr const char* needs_object = "the body must be a JSON object such as {\"
 /// What a body may say of how a node is reached; its labels and weight are settings.
 bool is_of_origin(std::string_view key)
 {
-    static constexpr std::array<std::string_view, 12> keys{"url",         "name", "kind",  "api",        "slots",      "bearer",
+    static constexpr std::array<std::string_view, 15> keys{"health_method", "down_after", "up_after", "url",         "name", "kind",  "api",        "slots",      "bearer",
                                                            "bearer_env", "bearer_file", "headers", "query", "health_path", "tls"};
     return std::ranges::find(keys, key) != keys.end();
 }
@@ -319,7 +328,8 @@ base::Result<ConfiguredNode> parse_static_node(std::string_view text)
     node.url = std::move(*complete);
     const auto kind = take_word<NodeKind>(json, "kind", {{"static", NodeKind::plain}, {"cloud", NodeKind::cloud}}, node.kind);
     const auto api = take_word<NodeDialect>(json, "api", {{"ollama", NodeDialect::ollama}, {"openai", NodeDialect::openai}}, node.api);
-    for (const auto& step : {kind, api, take_labels(json, node), take_numbers(json, node), take_pairs(json, "headers", node.headers),
+    const auto method = take_word<bool>(json, "health_method", {{"GET", false}, {"HEAD", true}}, node.health_head);
+    for (const auto& step : {kind, api, method, take_labels(json, node), take_numbers(json, node), take_pairs(json, "headers", node.headers),
                              take_pairs(json, "query", node.query), take_tls(json, node)}) {
         if (!step) {
             return std::unexpected(step.error());
@@ -350,6 +360,15 @@ std::string static_node_json(const ConfiguredNode& node)
               {"tls", {{"verify", node.tls_verify}, {"ca_file", node.tls_ca_file}, {"pin", node.tls_pin}}}};
     if (node.slots > 0) {
         json["slots"] = node.slots;
+    }
+    const ConfiguredNode usual;
+    if (node.health_head) {
+        json["health_method"] = "HEAD";
+    }
+    for (const auto& [key, value, otherwise] : {std::tuple{"down_after", node.down_after, usual.down_after}, std::tuple{"up_after", node.up_after, usual.up_after}}) {
+        if (value != otherwise) {
+            json[key] = value;
+        }
     }
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

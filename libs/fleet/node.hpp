@@ -144,6 +144,8 @@ struct Manner {
     NodeApi api{NodeApi::ollama};
     bool cloud{false}; ///< outside of this LAN: only for requests that allow it, and last of all
     double weight{1};  ///< of two nodes that are equally good, the one with twice the weight looks twice as good
+    int down_after{4};     ///< polls that fail in a row make it offline
+    int up_after{1};       ///< polls that are answered in a row bring it back
     std::string lacking{}; ///< what must be set before it can be asked anything; empty: nothing
     std::vector<std::pair<std::string, std::string>> headers{}; ///< added to each request; secrets
     std::string query{};                                        ///< "a=b&c=d", added to each target; secret

@@ -181,6 +181,7 @@ struct NodeRecord {
     bool watching{false};
     int confirm_failures{0};
     int poll_failures{0};
+    int poll_answers{0}; ///< in a row, since it was away
     int probe_failures{0};
     int watch_failures{0};
     Verify verify{Verify::none};

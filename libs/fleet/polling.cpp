@@ -127,7 +127,8 @@ void Membership::poll_answered(NodeRecord& node, const StaticPolled& event, Step
         node.full_polled_at = {}; // another Ollama: read its lists at the next poll
     }
     node.timers.poll = step.now + (node.address.cloud() ? timing::cloud_poll : timing::static_poll);
-    if (node.liveness != Liveness::alive) {
+    const int wanted = node.ever_confirmed && node.address.manner ? node.address.manner->up_after : 1; // the first verdict is at once
+    if (node.liveness != Liveness::alive && ++node.poll_answers >= wanted) {
         if (!node.ever_confirmed) {
             node.ever_confirmed = true;
             ++confirmed_;
@@ -142,6 +143,7 @@ void Membership::poll_failed(NodeRecord& node, base::Errc why, const std::string
     node.poll_out = false;
     node.poll_again = false;
     ++node.poll_failures;
+    node.poll_answers = 0;
     node.tcp_proven = false;
     node.timers.poll = step.now
         + (node.address.cloud() ? timing::cloud_retry : timing::retry_in(timing::probe_retry, node.poll_failures));
@@ -150,7 +152,7 @@ void Membership::poll_failed(NodeRecord& node, base::Errc why, const std::string
                                : hint;
     if (!node.ever_confirmed) {
         become(node, Liveness::unreachable, std::move(reason), step);
-    } else if (node.poll_failures >= timing::static_failures_max || node.liveness == Liveness::gone) {
+    } else if (node.poll_failures >= (node.address.manner ? node.address.manner->down_after : Manner{}.down_after) || node.liveness == Liveness::gone) {
         become(node, Liveness::gone, std::move(reason), step);
     } else {
         become(node, Liveness::suspect, std::move(reason), step);

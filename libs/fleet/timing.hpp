@@ -29,7 +29,6 @@ inline constexpr base::Duration static_full_idle{10s};
 inline constexpr base::Duration static_busy_for{60s};
 inline constexpr base::Duration cloud_poll{60s};
 inline constexpr base::Duration cloud_retry{10s};
-inline constexpr int static_failures_max{4};
 inline constexpr int saved_tries_max{3};                   ///< then a saved node is no longer waited for
 
 inline constexpr std::array<base::Duration, 7> confirm_retry{100ms, 300ms, 1s, 3s, 10s, 30s, 60s};

@@ -55,7 +55,7 @@ def test_ollamaflows_frontends_and_backends_work_here(sim_fleet, tmp_path):
         status, toml, err = run("import", "ollamaflow", cwd=tmp_path)
         assert status == 0, err
         assert "ollamaflowadmin" not in toml and (tmp_path / "ollamaflow.db").read_bytes() == before
-        for line in ('listen = ["127.0.0.1:43411"]', 'headers = ["X-Thread"]', "# one-openai is one once more", "# Not taken, there is nothing like it here: healthcheckmethod, unhealthythreshold",
+        for line in ('listen = ["127.0.0.1:43411"]', 'headers = ["X-Thread"]', "# one-openai is one once more", "down_after = 5", 'health_method = "HEAD"',
                      "# Not taken, there is nothing like it here: logrequestbody", "# Its admin tokens are not taken: `herd key add NAME --admin` makes a key."):
             assert line in toml.splitlines(), toml
         path = tmp_path / "taken.toml"

@@ -26,12 +26,12 @@ def test_a_script_for_ollamaflow_makes_changes_and_removes_frontends_and_backend
     with backend() as first, backend() as second:
         herd = fleet.static(first, config=ON)
         made = ask(herd, "PUT", "/backends", {"Identifier": "attic", **address(second), "MaxParallelRequests": 2, "RateLimitRequestsThreshold": 5,
-                                              "BearerToken": "s3cret", "PinnedCompletionsProperties": {"seed": 7}, "UnhealthyThreshold": 2, "Labels": ["eu"]})
+                                              "BearerToken": "s3cret", "PinnedCompletionsProperties": {"seed": 7}, "UnhealthyThreshold": 2, "LogRequestFull": False, "Labels": ["eu"]})
         assert made.status == 201, made.body
         shown = made.json()
-        assert shown["Identifier"] == "attic" and shown["RateLimitRequestsThreshold"] == 5 and shown["Labels"] == ["eu"] and shown["Healthy"] is True
+        assert shown["Identifier"] == "attic" and shown["RateLimitRequestsThreshold"] == 5 and shown["Labels"] == ["eu"] and shown["Healthy"] is True and shown["UnhealthyThreshold"] == 2
         assert shown["BearerToken"] == "***" and shown["ApiFormat"] == "Ollama" and shown["Ssl"] is False and "LatencyMs" in shown
-        assert made.header("Warning") == '199 herd "ignored: UnhealthyThreshold"'
+        assert made.header("Warning") == '199 herd "ignored: LogRequestFull"'
         assert {one["Identifier"] for one in ask(herd, "GET", "/backends").json()} == {"b1", "attic"}
         assert {one["Identifier"] for one in ask(herd, "GET", "/backends/health").json()} == {"b1", "attic"}
         assert ask(herd, "GET", "/backends/attic/health").json()["State"] == "online"

@@ -34,7 +34,8 @@ const std::vector<Field>& fields(Kind kind)
         {"Active", "active"}, {"CreatedUtc", "", As::apart}, {"LastUpdateUtc", "", As::apart}};
     static const std::vector<Field> backend{
         {"Identifier", "name"}, {"Name", "name", As::apart}, {"Hostname", "host", As::apart}, {"Port", "port", As::apart},
-        {"Ssl", "ssl", As::apart}, {"HealthCheckUrl", "health_path"}, {"MaxParallelRequests", "max_parallel"},
+        {"Ssl", "ssl", As::apart}, {"HealthCheckUrl", "health_path"}, {"HealthCheckMethod", "health_method"},
+        {"UnhealthyThreshold", "down_after"}, {"HealthyThreshold", "up_after"}, {"MaxParallelRequests", "max_parallel"},
         {"RateLimitRequestsThreshold", "threshold", As::apart}, {"ApiFormat", "api", As::word, "Ollama"},
         {"Labels", "labels", As::same, Json::array()}, {"PinnedEmbeddingsProperties", "pinned_embeddings"},
         {"PinnedCompletionsProperties", "pinned_completions"}, {"AllowEmbeddings", "allow_embeddings"},

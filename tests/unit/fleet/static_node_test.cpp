@@ -51,6 +51,28 @@ TEST_CASE("a configured node that stops answering is suspect, then offline, and 
     CHECK(world.where("m") == "attic");
 }
 
+TEST_CASE("how many failures are offline, and how many answers back, is the node's own")
+{
+    World world{31};
+    auto& box = world.add_static("attic", {"m"});
+    auto manner = std::make_shared<Manner>();
+    manner->down_after = 2;
+    manner->up_after = 3;
+    world.feed(StaticAdded{box.id, box.name, "http://" + box.agent.text(), Address{.endpoint = box.agent, .host_header = box.agent.text(), .manner = manner}, {}, {}});
+    world.run_for(3s);
+    CHECK(world.state(box) == NodeState::online); // the first verdict is at once all the same
+    box.ollama = false;
+    world.run_for(1100ms);
+    CHECK(world.state(box) == NodeState::suspect);
+    world.run_for(400ms);
+    CHECK(world.state(box) == NodeState::offline);
+    box.ollama = true;
+    world.run_for(1s);
+    CHECK(world.state(box) == NodeState::offline); // it answers, but not often enough yet
+    world.run_for(3s);
+    CHECK(world.state(box) == NodeState::online);
+}
+
 TEST_CASE("a failed attempt at a configured node is followed by a poll at once")
 {
     World world{4};
