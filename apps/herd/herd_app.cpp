@@ -113,6 +113,9 @@ void HerdApp::build_relays(HerdSockets& sockets)
         loops.push_back(&relay->loop());
     }
     shared_->unrequire = [this](const std::string& key) { main_loop().dispatch([this, key] { sync_->drop(key); }); };
+    shared_->bring = [this](proxy::WantedModel wanted, std::weak_ptr<proxy::PullWait> waiting) {
+        main_loop().dispatch([this, wanted = std::move(wanted), waiting = std::move(waiting)] { sync_->bring(wanted, waiting); });
+    };
     ledger_->listens_to(std::move(loops));
     unserved_ = std::move(sockets.listen);
 }

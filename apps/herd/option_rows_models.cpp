@@ -92,6 +92,24 @@ void check_together(config::Option& option, const proxy::ModelRulesConfig& rules
     };
 }
 
+void auto_pull_rows(Table& t, HerdOptions::Models& m)
+{
+    t.boolean({.key = "models.auto_pull",
+               .sentence = "A request for a model that none of its nodes has makes one of them pull it, and waits for that. docs/REQUIRED_MODELS.md."},
+              m.auto_pull);
+    t.parsed_list({.key = "models.auto_pull_allow",
+                   .sentence = "Which models that may be: names, or beginnings with a * behind them (`qwen3*` of Ollama's library, `hf.co/NAME/*`)."},
+                  m.auto_pull_allow, "the name of a model, or the beginning of one with a * behind it",
+                  [](std::string_view text) -> base::Result<proxy::ModelPattern> {
+                      auto pattern = proxy::ModelPattern::parse(text);
+                      return pattern ? base::Result<proxy::ModelPattern>{std::move(*pattern)} : base::fail(base::Errc::bad_config);
+                  },
+                  [](const proxy::ModelPattern& pattern) { return pattern.text; });
+    t.duration({.key = "models.auto_pull_timeout",
+                .sentence = "How long a request waits for that, within its own deadline (`[scheduler] queue_timeout`); the pull goes on."},
+               m.auto_pull_timeout, std::chrono::seconds{1});
+}
+
 } // namespace
 
 void models_rows(Table& t, HerdOptions& o)
@@ -120,6 +138,7 @@ void models_rows(Table& t, HerdOptions& o)
               .sentence = "The most that such a request may ask for; more becomes this. Empty: no limit."},
              rules.keep_alive_max, std::string{time_expected}, parse_time, format_time)
         .kind = config::Kind::duration;
+    auto_pull_rows(t, o.models);
 }
 
 } // namespace herd::app

@@ -100,6 +100,10 @@ base::Result<void> finish(HerdOptions& options, const config::Environment& envir
     if (auto fit = check_ollana(options); !fit) {
         return fit;
     }
+    if (options.models.auto_pull && options.models.auto_pull_allow.empty()) {
+        return base::fail(base::Errc::bad_config,
+                          "models.auto_pull pulls nothing without models.auto_pull_allow: name the models that may be pulled, such as [\"llama3.2:3b\", \"qwen3*\"]");
+    }
     if (options.proxy.replay_body > options.proxy.replay_total) {
         return base::fail(base::Errc::bad_config, "proxy.replay_body is larger than proxy.replay_total");
     }

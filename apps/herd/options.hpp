@@ -128,6 +128,9 @@ struct HerdOptions {
     /// [models]: requests for models, and models that are asked for.
     struct Models {
         proxy::ModelRulesConfig rules{};
+        bool auto_pull{false};
+        std::vector<proxy::ModelPattern> auto_pull_allow{};
+        base::Duration auto_pull_timeout{std::chrono::seconds{300}};
     } models{};
 
     /// [access]: API keys; they themselves are in keys.db.

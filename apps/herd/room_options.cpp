@@ -60,6 +60,9 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     if (auto models = proxy::ModelRules::compile(options.models.rules)) { // the same
         proxy.models = std::move(*models);
     }
+    if (options.models.auto_pull) {
+        proxy.auto_pull = {options.models.auto_pull_allow, options.models.auto_pull_timeout};
+    }
     return std::make_shared<const proxy::ProxyOptions>(std::move(proxy));
 }
 

@@ -82,6 +82,13 @@ private:
     /// For the memory of old nodes.
     [[nodiscard]] std::string_view route_name() const { return route_.pattern.empty() ? std::string_view(record_.path) : route_.pattern; }
 
+    // exchange_pull.cpp: a model that is on no node, and may be brought to one
+    [[nodiscard]] bool may_pull() const;
+    net::Task<bool> pull_and_acquire();
+    [[nodiscard]] Problem not_pulled(const base::Error& why) const;
+    void tell_pulled(base::Duration took);
+    [[nodiscard]] std::string pulling_words() const;
+
     // exchange_refuse.cpp: nobody was granted, or nobody answered
     net::Task<void> refuse(const fleet::Refusal& refusal);
     bool label_is_known() const;
@@ -180,6 +187,7 @@ private:
     std::optional<Failure> failure_; ///< the last answer that was not passed on
     fleet::Ticket ticket_{0}; ///< of the acquire that waits, or waited last
     Grant granted_{};         ///< its answer
+    bool pulling_{false};     ///< it waits until a node has pulled the model
     std::unique_ptr<EarlyHead> early_;
     Attempt attempt_{};
 };

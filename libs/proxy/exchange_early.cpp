@@ -86,6 +86,9 @@ net::Task<std::string> Exchange::early_words()
         const auto& model = record_.model;
         co_return granted_->was_loaded ? "waiting for " + granted_->node_name : "loading " + model + " on " + granted_->node_name;
     }
+    if (pulling_) {
+        co_return pulling_words();
+    }
     const auto standing = co_await context_.scheduler.standing(ticket_);
     if (!standing) {
         co_return "queued";

@@ -43,6 +43,9 @@ net::Task<void> Exchange::serve()
         if (!acquire_at_once()) {
             co_await acquire();
         }
+        if (!granted_ && may_pull() && !co_await pull_and_acquire()) {
+            co_return;
+        }
         if (!granted_) {
             co_return co_await refuse(granted_.error());
         }

@@ -54,7 +54,7 @@ std::optional<base::NodeId> BlobMemory::find(std::string_view digest) const
 PullMemory::Mark::Mark(PullMemory& memory, std::string model_key, const base::NodeId& node) : memory_(memory)
 {
     const std::scoped_lock lock(memory_.mutex_);
-    at_ = memory_.running_.emplace(std::move(model_key), node);
+    at_ = memory_.running_.emplace(std::move(model_key), Pull{node});
 }
 
 PullMemory::Mark::~Mark()
@@ -63,14 +63,32 @@ PullMemory::Mark::~Mark()
     memory_.running_.erase(at_);
 }
 
+void PullMemory::Mark::progress(int percent)
+{
+    const std::scoped_lock lock(memory_.mutex_);
+    at_->second.percent = percent;
+}
+
 std::vector<base::NodeId> PullMemory::nodes(const std::string& model_key) const
 {
     const std::scoped_lock lock(mutex_);
     std::vector<base::NodeId> nodes;
     for (auto [at, end] = running_.equal_range(model_key); at != end; ++at) {
-        nodes.push_back(at->second);
+        nodes.push_back(at->second.node);
     }
     return nodes;
+}
+
+std::optional<PullMemory::Pull> PullMemory::furthest(const std::string& model_key) const
+{
+    const std::scoped_lock lock(mutex_);
+    std::optional<Pull> best;
+    for (auto [at, end] = running_.equal_range(model_key); at != end; ++at) {
+        if (!best || at->second.percent > best->percent) {
+            best = at->second;
+        }
+    }
+    return best;
 }
 
 } // namespace herd::proxy

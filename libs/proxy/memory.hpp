@@ -44,10 +44,14 @@ private:
     std::list<std::string> order_;
 };
 
-/// Which node is pulling which model now: a second pull of it goes there too, where Ollama joins the two.
+/// Which node is pulling which model now, and how far it is: a second pull of it goes there too, where Ollama joins the two.
 /// Thread: any.
 class PullMemory {
 public:
+    struct Pull {
+        base::NodeId node{};
+        int percent{0}; ///< as far as it is herd's own
+    };
     /// As long as it lives, the node is pulling the model. The memory outlives it.
     class Mark {
     public:
@@ -55,16 +59,19 @@ public:
         Mark(const Mark&) = delete;
         Mark& operator=(const Mark&) = delete;
         ~Mark();
+        void progress(int percent);
 
     private:
         PullMemory& memory_;
-        std::multimap<std::string, base::NodeId>::iterator at_;
+        std::multimap<std::string, Pull>::iterator at_;
     };
     [[nodiscard]] std::vector<base::NodeId> nodes(const std::string& model_key) const;
+    /// The one that is furthest.
+    [[nodiscard]] std::optional<Pull> furthest(const std::string& model_key) const;
 
 private:
     mutable std::mutex mutex_; // tidy: allow(banned-call) two loops, a rare and tiny critical section
-    std::multimap<std::string, base::NodeId> running_;
+    std::multimap<std::string, Pull> running_;
 };
 
 } // namespace herd::proxy

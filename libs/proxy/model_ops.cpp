@@ -187,9 +187,13 @@ base::NodeId choose_build_node(const fleet::Snapshot& snapshot, const BlobMemory
 }
 
 base::NodeId choose_pull_node(const fleet::Snapshot& snapshot, const PullMemory& pulls, const std::string& model_key,
-                              const Wishes& wishes, const std::vector<base::NodeId>& exclude)
+                              const Wishes& wishes, const std::vector<base::NodeId>& exclude,
+                              const std::function<bool(const fleet::NodeView&)>& fits)
 {
     auto nodes = candidates(snapshot, wishes, exclude);
+    if (fits) {
+        std::erase_if(nodes, [&](const NodeView* node) { return !fits(*node); });
+    }
     const auto pulling = pulls.nodes(model_key);
     prefer(nodes, [&](const NodeView& node) { return is_of(node, pulling); });
     prefer(nodes, [&](const NodeView& node) { return holds(node, model_key); }); // of two that pull it one may be updating

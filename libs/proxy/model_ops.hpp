@@ -6,6 +6,7 @@
 #include "proxy/ask.hpp"
 #include "proxy/profile.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,9 +22,10 @@ namespace herd::proxy {
                                              const std::vector<std::string>& digests, std::string_view base_model_key,
                                              const Wishes& wishes, const std::vector<base::NodeId>& exclude);
 /// Where to pull: a node that is pulling the model, else one that has it already (an update), else the one with most
-/// free memory.
+/// free memory. `fits`: asked of each node that may be chosen.
 [[nodiscard]] base::NodeId choose_pull_node(const fleet::Snapshot& snapshot, const PullMemory& pulls, const std::string& model_key,
-                                            const Wishes& wishes, const std::vector<base::NodeId>& exclude);
+                                            const Wishes& wishes, const std::vector<base::NodeId>& exclude,
+                                            const std::function<bool(const fleet::NodeView&)>& fits = {});
 
 /// Sends the client's request to all of `targets` and sums up. `path` with query.
 /// The answer: the first good one as it is; when none is good, the first there is; some but not all good:

@@ -6,6 +6,7 @@
 #include "fleet/rules.hpp"
 #include "http/pool.hpp"
 #include "http/server.hpp"
+#include "proxy/auto_pull.hpp"
 #include "proxy/compat_headers.hpp"
 #include "proxy/memory.hpp"
 #include "proxy/record.hpp"
@@ -54,6 +55,7 @@ struct ProxyOptions {
     std::shared_ptr<const Frontends> frontends{}; ///< null: none are configured
     std::shared_ptr<const Aliases> aliases{};     ///< null: none are configured
     std::shared_ptr<const ModelRules> models{};   ///< null: none are configured
+    AutoPull auto_pull{};
     /// ModelName::keys of models that are to stay loaded, and where (empty: anywhere): not deleted there unless forced.
     /// Null: none are.
     std::shared_ptr<const std::multimap<std::string, std::string>> pinned_models{};
@@ -68,6 +70,8 @@ struct ProxyShared {
     BlobMemory blobs{};
     PullMemory pulls{};
     std::function<void(const std::string& key)> unrequire{}; ///< a required model is about to be deleted on purpose; any loop
+    /// Has a node pull it, one for all that want it there. Any loop. Empty: nobody does.
+    std::function<void(WantedModel wanted, std::weak_ptr<PullWait> waiting)> bring{};
 };
 
 /// Thread: its relay loop.

@@ -35,6 +35,13 @@ std::string words_of(const base::Error& error)
     return error.context.empty() ? std::string{base::to_string(error.code)} : error.context;
 }
 
+void tell(const std::weak_ptr<proxy::PullWait>& waiting, proxy::PullWait::Answer answer)
+{
+    if (const auto still = waiting.lock()) {
+        still->answer(std::move(answer));
+    }
+}
+
 bool lists(const fleet::Snapshot& snapshot, const Pull& wanted)
 {
     const fleet::NodeView* node = snapshot.find(wanted.node);
@@ -42,11 +49,29 @@ bool lists(const fleet::Snapshot& snapshot, const Pull& wanted)
            && std::ranges::find(node->facts->models, wanted.key, &fleet::Model::key) != node->facts->models.end();
 }
 
+/// What requests brought about: what is pulled, and what failed.
+template <class At>
+Json asked_json(const Asked& asked, const proxy::PullMemory& pulls, const At& at)
+{
+    Json rows = Json::array();
+    for (const auto& [pair, each] : asked.pending()) {
+        Json row{{"model", each.pull.model}, {"node", each.pull.node_name}, {"node_id", pair.second.text()}, {"state", to_string(each.running ? State::pulling : State::queued)}};
+        if (const auto pull = pulls.furthest(pair.first); each.running && pull) {
+            row["percent"] = pull->percent;
+        }
+        rows.push_back(std::move(row));
+    }
+    for (const auto& [which, failure] : asked.failures()) {
+        rows.push_back({{"model", failure.model}, {"state", to_string(State::failed)}, {"reason", failure.reason}, {"failures", failure.failures}, {"next_try", at(failure.next_try)}});
+    }
+    return rows;
+}
+
 } // namespace
 
 Keeper::Keeper(net::Loop& loop, net::Network& network, FleetOwner& fleet, proxy::PullMemory& pulls, base::Rng rng, KeeperOptions options)
     : loop_(loop), fleet_(fleet), pulls_(pulls), options_(options), pool_(loop, network, http::PoolOptions{.connect_timeout = connect_patience}),
-      plan_(rng, options.limits), timer_(loop), tasks_(loop, "sync")
+      plan_(base::Rng(rng.next()), options.limits), asked_(base::Rng(rng.next()), options.asked), timer_(loop), tasks_(loop, "sync")
 {
 }
 
@@ -61,6 +86,9 @@ void Keeper::require(std::vector<Requirement> wanted)
 void Keeper::retry(std::string_view model, std::string_view node)
 {
     plan_.retry(model, node);
+    if (node.empty()) {
+        asked_.retry(model);
+    }
     if (!plan_.idle()) {
         arm({});
     }
@@ -78,19 +106,69 @@ void Keeper::look()
     }
     for (Pull& each : plan_.step(*fleet_.publish(), loop_.now())) {
         log::info("sync", "pull_started", {{"model", each.model}, {"node", each.node_name}});
-        tasks_.spawn("pull", pull(std::move(each)));
+        tasks_.spawn("pull", pull_required(std::move(each)));
     }
     if (!plan_.idle()) {
         arm(options_.every);
     }
 }
 
-net::Task<void> Keeper::pull(Pull wanted)
+net::Task<void> Keeper::pull_required(Pull wanted)
 {
-    const proxy::PullMemory::Mark pulling(pulls_, wanted.key, wanted.node);
-    const std::string error = co_await ask(wanted);
+    const std::string error = co_await pull(wanted);
+    if (!stopping_) {
+        plan_.ended({wanted.key, wanted.node}, error, loop_.now());
+    }
+}
+
+void Keeper::bring(const proxy::WantedModel& wanted, const std::weak_ptr<proxy::PullWait>& waiting)
+{
+    const auto pair = asked_.ask(wanted, pulls_, loop_.now());
+    if (!pair) {
+        tell(waiting, std::unexpected(pair.error()));
+        return;
+    }
+    auto& all = waiting_.try_emplace(*pair, pulls_, *pair).first->second.all;
+    if (all.size() == all.capacity()) { // those who left make room, so that a long pull keeps no more than wait
+        std::erase_if(all, [](const auto& each) { return each.expired(); });
+        all.reserve(2 * all.size() + 8);
+    }
+    all.push_back(waiting);
+    start_asked();
+}
+
+void Keeper::start_asked()
+{
+    if (stopping_) {
+        return;
+    }
+    for (Pull& each : asked_.start()) {
+        log::info("sync", "pull_started", {{"model", each.model}, {"node", each.node_name}, {"why", "a request names it"}});
+        tasks_.spawn("pull", pull_asked(std::move(each)));
+    }
+}
+
+net::Task<void> Keeper::pull_asked(Pull wanted)
+{
+    const std::string error = co_await pull(wanted);
     if (stopping_) {
         co_return;
+    }
+    const Asked::Pair pair{wanted.key, wanted.node};
+    const std::string why = asked_.ended(pair, error, loop_.now());
+    for (const auto& each : waiting_.extract(pair).mapped().all) {
+        tell(each, why.empty() ? proxy::PullWait::Answer{} : base::fail(base::Errc::no_such_model, why));
+    }
+    start_asked();
+}
+
+/// Why it failed; empty when the node has it.
+net::Task<std::string> Keeper::pull(Pull wanted)
+{
+    proxy::PullMemory::Mark pulling(pulls_, wanted.key, wanted.node);
+    std::string error = co_await ask(wanted, pulling);
+    if (stopping_) {
+        co_return error;
     }
     if (error.empty()) {
         log::info("sync", "pull_done", {{"model", wanted.model}, {"node", wanted.node_name}});
@@ -98,7 +176,7 @@ net::Task<void> Keeper::pull(Pull wanted)
     } else {
         log::warn("sync", "pull_failed", {{"model", wanted.model}, {"node", wanted.node_name}, {"why", error}});
     }
-    plan_.ended({wanted.key, wanted.node}, error, loop_.now());
+    co_return error;
 }
 
 /// The node reads its list anew, so that what was pulled is there for the next look.
@@ -112,7 +190,7 @@ net::Task<void> Keeper::until_listed(Pull wanted)
 }
 
 /// Why it failed; empty when the node said success.
-net::Task<std::string> Keeper::ask(Pull wanted)
+net::Task<std::string> Keeper::ask(Pull wanted, proxy::PullMemory::Mark& pulling)
 {
     const std::string body = Json{{"model", wanted.model}, {"stream", true}}.dump();
     auto taken = co_await pool_.take(wanted.address.endpoint, true, loop_.now() + connect_patience, wanted.address.trust());
@@ -156,6 +234,7 @@ net::Task<std::string> Keeper::ask(Pull wanted)
             }
         }
         plan_.progress({wanted.key, wanted.node}, stream.percent());
+        pulling.progress(stream.percent());
     }
     std::string why = stream.failure();
     if (answer->status != 200 && why.empty()) {
@@ -164,7 +243,7 @@ net::Task<std::string> Keeper::ask(Pull wanted)
     co_return why;
 }
 
-std::string Keeper::json() const { return plan_json(plan_, loop_.now(), clock_.wall()); }
+std::string Keeper::json() const { return plan_json(plan_, asked_, pulls_, loop_.now(), clock_.wall()); }
 
 net::Task<void> Keeper::stop()
 {
@@ -174,8 +253,12 @@ net::Task<void> Keeper::stop()
     co_await tasks_.join();
 }
 
-std::string plan_json(const Plan& plan, base::Instant now, base::WallTime wall)
+std::string plan_json(const Plan& plan, const Asked& asked, const proxy::PullMemory& pulls, base::Instant now, base::WallTime wall)
 {
+    const auto at = [&](base::Instant when) {
+        const auto in = std::max(base::Duration{}, when - now);
+        return admin::timestamp(wall + std::chrono::duration_cast<std::chrono::microseconds>(in));
+    };
     Json required = Json::array();
     for (const Requirement& each : plan.required()) {
         Json row{{"model", each.model},
@@ -200,12 +283,11 @@ std::string plan_json(const Plan& plan, base::Instant now, base::WallTime wall)
             row["failures"] = entry.failures;
         }
         if (entry.state == State::failed) {
-            const auto in = std::max(base::Duration{}, entry.next_try - now);
-            row["next_try"] = admin::timestamp(wall + std::chrono::duration_cast<std::chrono::microseconds>(in));
+            row["next_try"] = at(entry.next_try);
         }
         models.push_back(std::move(row));
     }
-    return Json{{"required", std::move(required)}, {"models", std::move(models)}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return Json{{"required", std::move(required)}, {"models", std::move(models)}, {"asked", asked_json(asked, pulls, at)}}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 } // namespace herd::app::sync

@@ -1,13 +1,17 @@
 #pragma once
 // Keeps models where they are required: looks at the fleet once a second while anything is, and has nodes pull what is
-// missing, through their own /api/pull. Nothing of it runs while nothing is required.
+// missing, through their own /api/pull. Nothing of it runs while nothing is required. What requests ask for, where that
+// is allowed, is pulled here too.
 #include "herd/fleet_owner.hpp"
+#include "herd/sync/asked.hpp"
 #include "herd/sync/plan.hpp"
 #include "http/pool.hpp"
 #include "net/task_group.hpp"
 #include "proxy/memory.hpp"
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +22,7 @@ struct KeeperOptions {
     base::Duration silence_max{std::chrono::seconds{600}}; ///< of a node that pulls: it may check what it fetched for long
     base::Duration listing_max{std::chrono::seconds{10}};  ///< until its list shows what was pulled
     PlanLimits limits{};
+    AskedLimits asked{};
 };
 
 /// Thread: the fleet loop.
@@ -28,18 +33,23 @@ public:
 
     void require(std::vector<Requirement> wanted);
     void retry(std::string_view model, std::string_view node);
+    /// Requests ask for a model that no node of theirs has. `waiting` hears when it is there, or why it is not.
+    void bring(const proxy::WantedModel& wanted, const std::weak_ptr<proxy::PullWait>& waiting);
     /// It was deleted on purpose.
     void drop(const std::string& key) { plan_.drop(key); }
     [[nodiscard]] const Plan& plan() const { return plan_; }
-    /// {"required":[…],"models":[{model, node, state, …}]}.
+    /// {"required":[…],"models":[{model, node, state, …}],"asked":[…]}.
     [[nodiscard]] std::string json() const;
     [[nodiscard]] net::Task<void> stop();
 
 private:
     void look();
     void arm(base::Duration in);
-    net::Task<void> pull(Pull wanted);
-    net::Task<std::string> ask(Pull wanted);
+    void start_asked();
+    net::Task<void> pull_required(Pull wanted);
+    net::Task<void> pull_asked(Pull wanted);
+    net::Task<std::string> pull(Pull wanted);
+    net::Task<std::string> ask(Pull wanted, proxy::PullMemory::Mark& pulling);
     net::Task<void> until_listed(Pull wanted);
 
     net::Loop& loop_;
@@ -49,6 +59,13 @@ private:
     base::SystemClock clock_;
     http::Pool pool_;
     Plan plan_;
+    Asked asked_;
+    struct Waiting {
+        Waiting(proxy::PullMemory& pulls, const Asked::Pair& pair) : mark(pulls, pair.first, pair.second) {}
+        proxy::PullMemory::Mark mark; ///< from before its turn comes: a client's own pull joins in
+        std::vector<std::weak_ptr<proxy::PullWait>> all{};
+    };
+    std::map<Asked::Pair, Waiting> waiting_; ///< of asked_.pending()
     net::Timer timer_;
     net::TaskGroup tasks_;
     bool armed_{false};
@@ -56,6 +73,6 @@ private:
 };
 
 /// What an answer of the admin API says. Pure.
-[[nodiscard]] std::string plan_json(const Plan& plan, base::Instant now, base::WallTime wall);
+[[nodiscard]] std::string plan_json(const Plan& plan, const Asked& asked, const proxy::PullMemory& pulls, base::Instant now, base::WallTime wall);
 
 } // namespace herd::app::sync

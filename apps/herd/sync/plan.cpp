@@ -38,7 +38,17 @@ base::Bytes room(const fleet::NodeView& node)
     return node.facts ? node.facts->disk_free.value_or(0) : 0;
 }
 
-/// Of any node that has it; 0: nobody knows.
+double in_gib(base::Bytes bytes) { return static_cast<double>(bytes) / static_cast<double>(base::gib); }
+
+/// What it has counts, though nothing more may be sent there now.
+bool around(const fleet::NodeView& node)
+{
+    using enum fleet::NodeState;
+    return node.state == online || node.state == draining || node.state == suspect;
+}
+
+} // namespace
+
 base::Bytes size_of(const fleet::Snapshot& snapshot, const std::string& key)
 {
     base::Bytes most = 0;
@@ -53,16 +63,26 @@ base::Bytes size_of(const fleet::Snapshot& snapshot, const std::string& key)
     return most;
 }
 
-double in_gib(base::Bytes bytes) { return static_cast<double>(bytes) / static_cast<double>(base::gib); }
-
-/// What it has counts, though nothing more may be sent there now.
-bool around(const fleet::NodeView& node)
+std::string no_room(const fleet::NodeView& node, const std::string& key, const fleet::Snapshot& snapshot, double room_left)
 {
-    using enum fleet::NodeState;
-    return node.state == online || node.state == draining || node.state == suspect;
+    if (!node.facts || !node.facts->disk_free || !node.facts->disk_total || *node.facts->disk_total == 0) {
+        return {}; // a plain Ollama does not tell
+    }
+    const base::Bytes size = size_of(snapshot, key);
+    const auto keep = static_cast<base::Bytes>(room_left * static_cast<double>(*node.facts->disk_total));
+    if (*node.facts->disk_free >= size + keep) {
+        return {};
+    }
+    return fmt::format("no room: {:.1f} GiB free{}, and {:.0f} % of the disk must stay free", in_gib(*node.facts->disk_free),
+                       size > 0 ? fmt::format(", the model takes {:.1f} GiB", in_gib(size)) : "", 100 * room_left);
 }
 
-} // namespace
+base::Duration wait_after(int failures, const PlanLimits& limits, base::Rng& rng)
+{
+    const double doubled = base::seconds(limits.first_retry) * std::exp2(std::min(failures - 1, 20));
+    const double wait = std::min(doubled, base::seconds(limits.last_retry)) * (1 + limits.jitter * (2 * rng.unit() - 1));
+    return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(wait));
+}
 
 std::string_view to_string(State state)
 {
@@ -128,20 +148,6 @@ std::vector<const fleet::NodeView*> Plan::places(const Wanted& wanted, const fle
     return fitting;
 }
 
-std::string Plan::no_room(const fleet::NodeView& node, const std::string& key, const fleet::Snapshot& snapshot) const
-{
-    if (!node.facts || !node.facts->disk_free || !node.facts->disk_total || *node.facts->disk_total == 0) {
-        return {}; // a plain Ollama does not tell
-    }
-    const base::Bytes size = size_of(snapshot, key);
-    const auto keep = static_cast<base::Bytes>(limits_.room_left * static_cast<double>(*node.facts->disk_total));
-    if (*node.facts->disk_free >= size + keep) {
-        return {};
-    }
-    return fmt::format("no room: {:.1f} GiB free{}, and {:.0f} % of the disk must stay free", in_gib(*node.facts->disk_free),
-                       size > 0 ? fmt::format(", the model takes {:.1f} GiB", in_gib(size)) : "", 100 * limits_.room_left);
-}
-
 Entry Plan::judge(const Wanted& wanted, const fleet::NodeView& node, const fleet::Snapshot& snapshot, base::Instant now)
 {
     Entry entry{.key = wanted.key, .model = wanted.display, .node = node.id, .node_name = node.name};
@@ -172,7 +178,7 @@ Entry Plan::judge(const Wanted& wanted, const fleet::NodeView& node, const fleet
         entry.state = State::queued;
     }
     if (entry.state == State::queued) {
-        if (auto why = no_room(node, wanted.key, snapshot); !why.empty()) {
+        if (auto why = no_room(node, wanted.key, snapshot, limits_.room_left); !why.empty()) {
             entry.state = State::failed;
             entry.reason = std::move(why);
             entry.next_try = now + limits_.first_retry;
@@ -243,9 +249,7 @@ void Plan::ended(const Pair& pair, const std::string& error, base::Instant now)
     }
     const auto known = troubles_.find(pair);
     const int failures = known == troubles_.end() ? 1 : known->second.failures + 1;
-    const double doubled = base::seconds(limits_.first_retry) * std::exp2(std::min(failures - 1, 20));
-    const double wait = std::min(doubled, base::seconds(limits_.last_retry)) * (1 + limits_.jitter * (2 * rng_.unit() - 1));
-    troubles_[pair] = {failures, error, now + std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(wait))};
+    troubles_[pair] = {failures, error, now + wait_after(failures, limits_, rng_)};
 }
 
 void Plan::retry(std::string_view model, std::string_view node)

@@ -65,6 +65,13 @@ struct PlanLimits {
     double room_left{0.1}; ///< share of the disk that must stay free
 };
 
+/// Of any node that has it; 0: nobody knows.
+[[nodiscard]] base::Bytes size_of(const fleet::Snapshot& snapshot, const std::string& key);
+/// "no room: …" when less than that share of the node's disk would stay free; empty: it would not, or the node does not tell.
+[[nodiscard]] std::string no_room(const fleet::NodeView& node, const std::string& key, const fleet::Snapshot& snapshot, double room_left);
+/// After so many failures in a row: twice as long each time.
+[[nodiscard]] base::Duration wait_after(int failures, const PlanLimits& limits, base::Rng& rng);
+
 /// Thread: one owner.
 class Plan {
 public:
@@ -107,7 +114,6 @@ private:
     [[nodiscard]] std::vector<const fleet::NodeView*> places(const Wanted& wanted, const fleet::Snapshot& snapshot) const;
     [[nodiscard]] Entry judge(const Wanted& wanted, const fleet::NodeView& node, const fleet::Snapshot& snapshot, base::Instant now);
     void start(std::vector<Pull>& out, const fleet::Snapshot& snapshot);
-    [[nodiscard]] std::string no_room(const fleet::NodeView& node, const std::string& key, const fleet::Snapshot& snapshot) const;
 
     base::Rng rng_;
     PlanLimits limits_;

@@ -264,7 +264,7 @@ TEST_CASE("a frontend's models are required of its nodes that may serve it")
     w.node(2).labels = {"eu", "gpu"};
     w.plan.require({wanted[1]});
     CHECK(w.started() == "n2:a:latest ");
-    CHECK(Json::parse(plan_json(w.plan, w.now, {}))["required"][0]["frontend"] == "all");
+    CHECK(Json::parse(plan_json(w.plan, Asked{base::Rng(1)}, proxy::PullMemory{}, w.now, {}))["required"][0]["frontend"] == "all");
 }
 
 TEST_CASE("the plan is told as JSON")
@@ -275,7 +275,7 @@ TEST_CASE("the plan is told as JSON")
     (void)w.step();
     w.end(2, "b", "no \xFF such model");
     (void)w.step();
-    const Json json = Json::parse(plan_json(w.plan, w.now, base::WallTime{1'800'000'000s}));
+    const Json json = Json::parse(plan_json(w.plan, Asked{base::Rng(1)}, proxy::PullMemory{}, w.now, base::WallTime{1'800'000'000s}));
     CHECK(json["required"][0]["replicas"] == "all");
     CHECK(json["required"][1]["replicas"] == 1);
     REQUIRE(json["models"].size() == 3);
@@ -283,6 +283,7 @@ TEST_CASE("the plan is told as JSON")
     CHECK(json["models"][1]["percent"] == 0);
     CHECK(json["models"][2]["state"] == "failed");
     CHECK(json["models"][2]["failures"] == 1);
+    CHECK(json["asked"].empty());
     CHECK(json["models"][2]["next_try"].get<std::string>().starts_with("2027-01-15T08:00:"));
 }
 
