@@ -19,6 +19,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -114,6 +115,7 @@ private:
     net::Task<pins::Standing> pins_from(net::Loop& asker);
     pins::Standing pins_now();
     void want_pins();
+    void preload_popular();
     void record(proxy::ExchangeRecord&& record);
     net::Task<std::vector<proxy::InFlight>> in_flight_from(net::Loop& asker);
     net::Task<std::vector<health::Stuck>> stuck_from(net::Loop& asker);
@@ -140,6 +142,7 @@ private:
     std::shared_ptr<proxy::ProxyShared> shared_ = std::make_shared<proxy::ProxyShared>();
     std::unique_ptr<sync::Keeper> sync_;
     std::unique_ptr<pins::Keeper> pins_;
+    std::map<std::string, health::History::Popular> popular_; // as health told it last
     std::unique_ptr<discovery::HerdBeacon> beacon_;
     std::unique_ptr<Ledger> ledger_; // outlives the relays
     std::unique_ptr<health::Keeper> health_; // on the ledger's loop

@@ -56,6 +56,12 @@ void HerdApp::build_health()
             ledger_->hub().health(health::event_json(report));
         }
     };
+    sources.popular = [this](std::map<std::string, health::History::Popular> models) {
+        main_loop().dispatch([this, models = std::move(models)]() mutable {
+            popular_ = std::move(models);
+            preload_popular();
+        });
+    };
     health_ = std::make_unique<health::Keeper>(ledger_->loop(), health::KeeperOptions{.disk_path = options_.state_dir}, std::move(sources));
     ledger_->on_record([this](const store::RequestRecord& record) { health_->ended(record); });
     controls_->health = [this](net::Loop& asker) { return health_->report(asker); };

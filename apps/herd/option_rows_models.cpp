@@ -139,6 +139,10 @@ void models_rows(Table& t, HerdOptions& o)
              rules.keep_alive_max, std::string{time_expected}, parse_time, format_time)
         .kind = config::Kind::duration;
     auto_pull_rows(t, o.models);
+    t.boolean({.key = "models.preload_popular",
+               .sentence = "Load models that are asked for often and are in no node's memory, where they fit beside what is there. "
+                           "docs/ALIASES_AND_PINS.md."},
+              o.models.preload_popular);
 }
 
 } // namespace herd::app

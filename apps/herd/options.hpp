@@ -131,6 +131,7 @@ struct HerdOptions {
         bool auto_pull{false};
         std::vector<proxy::ModelPattern> auto_pull_allow{};
         base::Duration auto_pull_timeout{std::chrono::seconds{300}};
+        bool preload_popular{false};
     } models{};
 
     /// [access]: API keys; they themselves are in keys.db.

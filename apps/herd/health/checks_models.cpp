@@ -413,24 +413,16 @@ Whereabouts whereabouts(const fleet::Snapshot& snapshot, const std::string& key)
 
 void priority_model_not_loaded(const Evidence& e, Findings& out)
 {
-    std::map<std::string, double> priorities; // three times the last day's requests, and a day's share of the week's
-    std::map<std::string, std::pair<std::string, std::uint32_t>> last_hour;
-    for (const auto& [key, pair] : e.history.pairings()) {
-        priorities[key.second] += 3.0 * pair.windows.day(e.now).requests + pair.windows.week(e.now).requests / 7.0;
-        auto& [name, count] = last_hour[key.second];
-        name = pair.model;
-        count += pair.windows.recent(e.now).requests;
-    }
-    for (const auto& [key, priority] : priorities) {
-        const auto& [name, recent] = last_hour[key];
-        const Whereabouts where = priority < 10 ? Whereabouts{} : whereabouts(e.fleet, key);
+    for (const auto& [key, popular] : e.history.popular(e.now)) {
+        const auto& [name, priority, recent] = popular;
+        const Whereabouts where = whereabouts(e.fleet, key);
         if (where.on_disk.empty() || where.loaded) {
             continue;
         }
         out.push_back({.severity = recent > 0 ? Severity::warning : Severity::info,
                        .summary = fmt::format("{} is in no node's memory, although it is much used ({} in the last hour): the next one waits for a load",
                                       name, counted(recent, "request")),
-                       .advice = fmt::format("`ollama run {} \"\" --keepalive 1h` through herd loads it; OLLAMA_KEEP_ALIVE=1h on {} keeps it", name,
+                       .advice = fmt::format("`ollama run {} \"\" --keepalive 1h` through herd loads it; OLLAMA_KEEP_ALIVE=1h on {} keeps it; `[models] preload_popular` loads such models by itself", name,
                                              where.on_disk),
                        .model = name,
                        .data = {{"missing_models", name}, {"priority", priority}},

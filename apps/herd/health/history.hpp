@@ -198,6 +198,13 @@ public:
     };
     /// Since the start, by ModelName::key: refused because the queue was full.
     [[nodiscard]] const std::map<std::string, TurnedAway>& turned_away() const { return turned_away_; }
+    struct Popular {
+        std::string model{}; ///< display name
+        double priority{0};  ///< three times the last day's requests, and a day's share of the week's
+        std::uint32_t last_hour{0};
+    };
+    /// Models that are much used, by ModelName::key.
+    [[nodiscard]] std::map<std::string, Popular> popular(base::Instant now) const;
     struct TopError {
         std::string what{}; ///< "502 ND": status and termination
         std::uint32_t count{0};

@@ -225,6 +225,20 @@ Pairing* History::note(const Finished& exchange, base::Instant at)
 
 void History::recalled(const Finished& exchange, base::Instant at) { (void)note(exchange, at); }
 
+std::map<std::string, History::Popular> History::popular(base::Instant now) const
+{
+    constexpr double much = 10;
+    std::map<std::string, Popular> all;
+    for (const auto& [key, pair] : pairings_) {
+        Popular& each = all[key.second];
+        each.model = pair.model;
+        each.priority += 3.0 * pair.windows.day(now).requests + pair.windows.week(now).requests / 7.0;
+        each.last_hour += pair.windows.recent(now).requests;
+    }
+    std::erase_if(all, [](const auto& each) { return each.second.priority < much; });
+    return all;
+}
+
 History::TopError History::top_error(base::Instant now) const
 {
     TopError top;

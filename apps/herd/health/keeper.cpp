@@ -288,6 +288,10 @@ void Keeper::judge(const Glance& glance)
     if (sources_.judged) {
         sources_.judged(*report_, steady_.changed());
     }
+    if (sources_.popular && (popular_at_ == base::Instant{} || now - popular_at_ >= options_.popular_every)) {
+        popular_at_ = now;
+        sources_.popular(history_.popular(now));
+    }
 }
 
 void Keeper::look_at_disk()

@@ -30,6 +30,7 @@ struct KeeperOptions {
     base::Duration every{std::chrono::seconds{1}};          ///< between two looks at a small fleet
     base::Duration in_flight_every{std::chrono::seconds{5}};
     base::Duration disk_every{std::chrono::seconds{30}};
+    base::Duration popular_every{std::chrono::minutes{1}};
     std::string disk_path{};                                ///< where herd keeps its files
 };
 
@@ -47,6 +48,8 @@ struct KeeperSources {
     std::function<net::Task<std::vector<Stuck>>(net::Loop& asker)> stuck{};
     /// On the loop, after each look; `changed`: another set of findings than the time before.
     std::function<void(const Report& report, bool changed)> judged{};
+    /// On the loop, after the first look and then each popular_every.
+    std::function<void(std::map<std::string, History::Popular> models)> popular{};
 };
 
 /// Thread: its loop's, unless it says otherwise.
@@ -91,6 +94,7 @@ private:
     std::optional<base::Bytes> disk_free_;
     base::Instant disk_at_{};
     base::Instant in_flight_at_{};
+    base::Instant popular_at_{};
     std::uint64_t told_lost_{0};
     bool disk_failed_{false};
     struct Held {

@@ -77,9 +77,18 @@ void Keeper::want(std::vector<Pin> pins)
     look();
 }
 
+void Keeper::preload(std::vector<Popular> models)
+{
+    preload_.want(std::move(models));
+    if (!preload_.idle() && !stopping_) {
+        latest_ = fleet_.publish();
+        look();
+    }
+}
+
 void Keeper::changed(const std::shared_ptr<const fleet::Snapshot>& snapshot)
 {
-    if (!plan_.idle() && !stopping_) {
+    if (!idle() && !stopping_) {
         latest_ = snapshot;
         arm(std::max(loop_.now(), looked_at_ + options_.at_most_every));
     }
@@ -103,15 +112,23 @@ void Keeper::look()
     armed_for_.reset();
     looked_at_ = loop_.now();
     for (Request& each : plan_.step(*latest_, loop_.now(), loop_.wall())) {
-        log::info("pins", each.lets_go ? "let_go" : "load", {{"model", each.model}, {"node", each.node_name}});
-        tasks_.spawn("request", carry_out(std::move(each)));
+        start(std::move(each));
+    }
+    for (Request& each : preload_.step(*latest_, plan_.entries(), loop_.now())) {
+        start(std::move(each));
     }
     if (const auto next = plan_.next_look(loop_.now())) {
         arm(std::max(*next, looked_at_ + options_.at_most_every));
     }
-    if (plan_.idle()) {
+    if (idle()) {
         latest_.reset();
     }
+}
+
+void Keeper::start(Request request)
+{
+    log::info("pins", request.lets_go ? "let_go" : request.preloads ? "preload" : "load", {{"model", request.model}, {"node", request.node_name}});
+    tasks_.spawn("request", carry_out(std::move(request)));
 }
 
 net::Task<void> Keeper::carry_out(Request request)
@@ -126,7 +143,11 @@ net::Task<void> Keeper::carry_out(Request request)
         log::warn("pins", "load_failed", {{"model", request.model}, {"node", request.node_name}, {"why", error}});
     }
     if (!stopping_) {
-        plan_.ended(request, error, loop_.now());
+        if (request.preloads) {
+            preload_.ended(request);
+        } else {
+            plan_.ended(request, error, loop_.now());
+        }
         latest_ = fleet_.publish();
         look();
     }

@@ -1,8 +1,10 @@
 #pragma once
 // Keeps models in memory where they are pinned: looks at each change of the fleet, and has nodes load what is missing by
-// a request of herd's own (a client's that leaves would end the load). Nothing of it runs while nothing is pinned.
+// a request of herd's own (a client's that leaves would end the load). Nothing of it runs while nothing is pinned. Popular
+// models are preloaded here too, after the pins, where that is switched on.
 #include "herd/fleet_owner.hpp"
 #include "herd/pins/plan.hpp"
+#include "herd/pins/preload.hpp"
 #include "http/pool.hpp"
 #include "net/task_group.hpp"
 
@@ -25,6 +27,8 @@ public:
     Keeper(net::Loop& loop, net::Network& network, FleetOwner& fleet, base::Rng rng, KeeperOptions options = {});
 
     void want(std::vector<Pin> pins);
+    /// The most popular first; none: nothing is preloaded. Looks at the fleet at once.
+    void preload(std::vector<Popular> models);
     /// The fleet is another one.
     void changed(const std::shared_ptr<const fleet::Snapshot>& snapshot);
     [[nodiscard]] const Plan& plan() const { return plan_; }
@@ -32,6 +36,8 @@ public:
 
 private:
     void look();
+    void start(Request request);
+    [[nodiscard]] bool idle() const { return plan_.idle() && preload_.idle(); }
     void arm(base::Instant at);
     net::Task<void> carry_out(Request request);
     net::Task<std::string> ask(const Request& request);
@@ -42,6 +48,7 @@ private:
     KeeperOptions options_;
     http::Pool pool_;
     Plan plan_;
+    Preload preload_;
     std::shared_ptr<const fleet::Snapshot> latest_;
     net::Timer timer_;
     net::TaskGroup tasks_;

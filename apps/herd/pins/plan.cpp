@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "fleet/model_name.hpp"
+#include "herd/pins/at_node.hpp"
 #include "herd/pins/room.hpp"
 
 #include <algorithm>
@@ -21,33 +22,6 @@ constexpr std::string_view ollamas_own = "5m";
 bool meant(const std::string& name_or_id, const fleet::NodeView& node)
 {
     return name_or_id.empty() || base::iequals(name_or_id, node.name) || base::iequals(name_or_id, node.id.text());
-}
-
-const fleet::Model* on_disk(const fleet::NodeView& node, const std::string& key)
-{
-    if (!node.facts) {
-        return nullptr;
-    }
-    const auto found = std::ranges::find(node.facts->models, key, &fleet::Model::key);
-    return found == node.facts->models.end() ? nullptr : &*found;
-}
-
-const fleet::LoadedModel* in_memory(const fleet::NodeView& node, const std::string& key)
-{
-    if (!node.facts) {
-        return nullptr;
-    }
-    const auto found = std::ranges::find(node.facts->loaded, key, &fleet::LoadedModel::key);
-    return found == node.facts->loaded.end() ? nullptr : &*found;
-}
-
-/// Ollama writes without spaces. Before 0.30 it does not tell what a model can do: then its family does.
-bool embeds(const fleet::Model& model)
-{
-    if (model.row.find("\"capabilities\":[") != std::string::npos) {
-        return model.row.find("\"completion\"") == std::string::npos && model.row.find("\"embedding\"") != std::string::npos;
-    }
-    return model.row.find("bert\"") != std::string::npos;
 }
 
 base::Bytes free_memory(const fleet::NodeView& node)
@@ -71,11 +45,6 @@ bool ends_soon(const std::string& expires_at, base::WallTime wall)
     }
     const auto limit = std::chrono::duration_cast<std::chrono::seconds>((wall + for_ever).time_since_epoch()).count();
     return expires_at.substr(0, to_the_hour) < fmt::format("{:%Y-%m-%dT%H}", fmt::gmtime(static_cast<std::time_t>(limit)));
-}
-
-Request request_of(const fleet::NodeView& node, const fleet::Model& model)
-{
-    return {.node = node.id, .node_name = node.name, .key = model.key, .model = model.name, .address = node.address, .embeds = embeds(model)};
 }
 
 } // namespace
@@ -121,8 +90,7 @@ void Plan::place(const Wanted& wanted, const fleet::Snapshot& snapshot, std::vec
     const std::size_t most = wanted.pin->node.empty() ? wanted.pin->replicas : 1;
     why = wanted.pin->node.empty() ? "no node has it" : "no node is called " + wanted.pin->node;
     for (const fleet::NodeView& node : snapshot.nodes) {
-        // Only Ollamas of this LAN have models in a memory that is ours to fill.
-        if (node.address.cloud() || node.address.api() != fleet::NodeApi::ollama || !meant(wanted.pin->node, node)) {
+        if (!fills_memory(node) || !meant(wanted.pin->node, node)) {
             continue;
         }
         const bool has = on_disk(node, wanted.key) != nullptr;

@@ -57,6 +57,7 @@ struct Request {
     std::string keep_alive{"-1"};
     int num_ctx{0};      ///< 0: none. One that is loaded says what it is loaded with, else it would be loaded anew
     bool lets_go{false}; ///< it is pinned no longer: the node's own time counts again
+    bool preloads{false}; ///< of preload.hpp: it was never pinned
 };
 
 struct PlanLimits {

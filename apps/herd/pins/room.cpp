@@ -30,7 +30,7 @@ std::string display_of(const fleet::NodeFacts& facts, const std::string& key)
 
 } // namespace
 
-base::Bytes resident_bytes(const fleet::NodeFacts& facts, const std::string& key)
+base::Bytes resident_bytes(const fleet::NodeFacts& facts, const std::string& key, int num_ctx)
 {
     if (const auto loaded = std::ranges::find(facts.loaded, key, &fleet::LoadedModel::key); loaded != facts.loaded.end() && loaded->size > 0) {
         return loaded->size;
@@ -39,7 +39,7 @@ base::Bytes resident_bytes(const fleet::NodeFacts& facts, const std::string& key
     if (model == facts.models.end() || model->size == 0) {
         return 0;
     }
-    const auto context = static_cast<double>(facts.settings.context_length.value_or(context_default));
+    const auto context = static_cast<double>(num_ctx > 0 ? num_ctx : facts.settings.context_length.value_or(context_default));
     const int slots = std::max(facts.slots.value_or(facts.settings.num_parallel.value_or(1)), 1);
     const auto cache = static_cast<base::Bytes>(fleet::cache_bytes_per_token(model->cache_per_token, model->size) * context * slots);
     return model->size + cache + (model->size > 64 * base::mib ? slack : 0);

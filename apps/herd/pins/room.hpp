@@ -12,8 +12,8 @@
 namespace herd::app::pins {
 
 /// Bytes that the model takes, or would take, in that node's memory: as loaded there now, else from its size, the
-/// context and the slots that the node has by default. 0: the node does not have it, or does not tell its size.
-[[nodiscard]] base::Bytes resident_bytes(const fleet::NodeFacts& facts, const std::string& key);
+/// context (0: what the node has by default) and the slots. 0: the node does not have it, or does not tell its size.
+[[nodiscard]] base::Bytes resident_bytes(const fleet::NodeFacts& facts, const std::string& key, int num_ctx = 0);
 
 /// They do not fit together.
 struct Shortage {

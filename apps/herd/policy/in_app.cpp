@@ -60,6 +60,24 @@ void HerdApp::want_pins()
         wanted.push_back({pin.model, pin.node, pin.replicas, context.value_or(0)});
     }
     pins_->want(std::move(wanted));
+    preload_popular();
+}
+
+/// What is asked for most comes first.
+void HerdApp::preload_popular()
+{
+    std::vector<std::pair<std::string, health::History::Popular>> sorted;
+    if (options_.models.preload_popular) {
+        sorted.assign(popular_.begin(), popular_.end());
+    }
+    std::ranges::sort(sorted, {}, [](const auto& each) { return std::pair(-each.second.priority, each.first); });
+    const auto rules = proxy::ModelRules::compile(options_.models.rules); // checked when they were read
+    std::vector<pins::Popular> wanted;
+    for (const auto& [key, each] : sorted) {
+        const auto context = *rules == nullptr ? std::nullopt : (*rules)->num_ctx(key);
+        wanted.push_back({.key = key, .lately = each.last_hour > 0, .num_ctx = context.value_or(0)});
+    }
+    pins_->preload(std::move(wanted));
 }
 
 pins::Standing HerdApp::pins_now()
