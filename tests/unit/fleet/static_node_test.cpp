@@ -62,9 +62,11 @@ TEST_CASE("how many failures are offline, and how many answers back, is the node
     world.run_for(3s);
     CHECK(world.state(box) == NodeState::online); // the first verdict is at once all the same
     box.ollama = false;
-    world.run_for(1100ms);
+    for (int i = 0; i < 200 && world.state(box) == NodeState::online; ++i) {
+        world.run_for(10ms);
+    }
     CHECK(world.state(box) == NodeState::suspect);
-    world.run_for(400ms);
+    world.run_for(350ms);
     CHECK(world.state(box) == NodeState::offline);
     box.ollama = true;
     world.run_for(1s);
