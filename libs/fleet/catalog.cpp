@@ -63,7 +63,7 @@ void Catalog::remove_holder(const NodeRecord& node, const std::string& key, Step
 void Catalog::read_loaded(NodeRecord& node)
 {
     for (auto& [key, model] : node.models) {
-        model.loaded = false;
+        model.loaded = model.tool != Tool::none;
         model.warm = false;
         model.slots.reset();
         model.wire_hash = 0;
@@ -124,7 +124,8 @@ void Catalog::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, St
         model.digest = digest_hash(row.digest);
         model.size = row.size;
         model.cache_per_token = row.cache_per_token;
-        model.one_slot = is_one_slot(row.row);
+        model.tool = tool_of(row.row);
+        model.one_slot = model.tool != Tool::none || is_one_slot(row.row);
         add_holder(node, key, model, step);
     }
     for (auto at = node.models.begin(); at != node.models.end();) {

@@ -187,6 +187,9 @@ std::shared_ptr<const Snapshot> Fleet::snapshot(base::Instant /*now*/, base::Wal
         auto& holders = snapshot->models[key];
         holders.reserve(entry.holders.size());
         for (const auto& [node, model] : entry.holders) {
+            if (model->tool != Tool::none) {
+                snapshot->tools.emplace(key, model->tool);
+            }
             holders.push_back({node->view, model->index, model->believed_loaded(),
                                node->slots_of(*model), model->in_flight});
         }

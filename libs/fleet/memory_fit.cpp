@@ -97,7 +97,7 @@ Fit fit_of(NodeRecord& node, const ModelOnNode& model, int num_ctx, base::Instan
     // Ollama takes the first idle one (by keep_alive, which is not told, then by name), else waits for one.
     for (const bool busy : {false, true}) {
         for (auto& [key, other] : node.models) {
-            if (&other == &model || !other.believed_loaded() || (other.in_flight > 0) != busy) {
+            if (&other == &model || other.tool != Tool::none || !other.believed_loaded() || (other.in_flight > 0) != busy) {
                 continue;
             }
             const bool too_many = static_cast<int>(node.facts->loaded.size()) - fit.victims >= resident_max;

@@ -82,6 +82,9 @@ int NodeRecord::slots_of(const ModelOnNode& model) const
 
 int NodeRecord::foreign_of(const ModelOnNode& model) const
 {
+    if (model.tool != Tool::none) {
+        return 0; // what others send to its Ollama takes no slot of it
+    }
     if (model.wire_hash != 0 && facts->loaded.size() > 1) {
         return model.foreign;
     }

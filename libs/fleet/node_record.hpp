@@ -6,6 +6,7 @@
 #include "fleet/hardware.hpp"
 #include "fleet/learning.hpp"
 #include "fleet/rules.hpp"
+#include "fleet/tool.hpp"
 
 #include <array>
 #include <deque>
@@ -28,6 +29,7 @@ struct ModelOnNode {
     bool warm{false};    ///< served by it since that list was read
     std::optional<int> slots{};
     bool one_slot{false};                         ///< of a kind that Ollama runs one at a time
+    Tool tool{Tool::none};                        ///< what is no model takes one request at a time, too
     int context_length{0};
     std::optional<std::uint64_t> options_class{}; ///< what our last request there was loaded with
     std::size_t index{0};                         ///< in facts->models, while listed

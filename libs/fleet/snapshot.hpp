@@ -3,6 +3,7 @@
 #include "fleet/learned.hpp"
 #include "fleet/node.hpp"
 #include "fleet/rules.hpp"
+#include "fleet/tool.hpp"
 
 #include <map>
 #include <memory>
@@ -67,6 +68,7 @@ struct Snapshot {
     base::WallTime taken_at{};
     std::vector<NodeView> nodes{};                           ///< ordered by name, then id
     std::map<std::string, std::vector<Holder>> models{};     ///< by ModelName::key
+    std::map<std::string, Tool> tools{};                     ///< of `models`, those that are none of Ollama's
     std::map<std::string, ModelQueue> queues{};              ///< by ModelName::key; only those where somebody waits
     Totals totals{};
 

@@ -67,6 +67,7 @@ net::Task<void> Exchange::answer()
     case Handling::tags:
     case Handling::ps:
     case Handling::models:
+    case Handling::image_models:
     case Handling::not_found:
     case Handling::wrong_method:
     case Handling::redirect: return answer_locally();

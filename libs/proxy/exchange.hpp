@@ -69,6 +69,13 @@ private:
     void ask_anyone();
     void fit_to_model(fleet::Need need, const Seen& seen, const fleet::Snapshot& snapshot);
 
+    // exchange_tools.cpp: tools beside nodes, which are asked as models are
+    std::optional<Problem> take_any_tool(Seen& seen, const fleet::Snapshot& snapshot);
+    std::optional<Problem> not_for_tool(const fleet::Snapshot& snapshot);
+    [[nodiscard]] std::string tools_there(const fleet::Snapshot& snapshot) const;
+    [[nodiscard]] bool is_seen(const fleet::Snapshot& snapshot, const std::string& key) const;
+    [[nodiscard]] Problem no_such_tool(const fleet::Snapshot& snapshot) const;
+
     // exchange_serve.cpp
     net::Task<void> serve();
     bool acquire_at_once();

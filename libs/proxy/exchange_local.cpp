@@ -97,6 +97,7 @@ net::Task<void> Exchange::answer_locally()
         break;
     case Handling::version: answer.body = version_body(*context_.scheduler.snapshot()); break;
     case Handling::tags: answer.body = tags_body(*context_.scheduler.snapshot(), seen_by_caller(), members()); break;
+    case Handling::image_models: answer.body = image_models_body(*context_.scheduler.snapshot(), seen_by_caller(), members()); break;
     case Handling::models:
         answer.content_type = "application/json";
         answer.body = models_body(*context_.scheduler.snapshot(), seen_by_caller(), members());

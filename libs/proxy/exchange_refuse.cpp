@@ -65,6 +65,9 @@ net::Task<void> Exchange::refuse(const fleet::Refusal& refusal)
     const bool nobody = refusal.error.code == base::Errc::no_such_model && !sent.empty()
         && snapshot->find(std::string_view(frontend->use)) == nullptr;
     auto problem = nobody ? problem_of(base::Errc::no_node) : problem_of(refusal, route_, model_.text);
+    if (refusal.error.code == base::Errc::no_such_model && !nobody && (route_.tools_only || route_.tool == fleet::Tool::image)) {
+        problem = no_such_tool(*snapshot);
+    }
     if (refusal.error.code == base::Errc::no_node && label_is_known()) {
         problem.code = "no_node_with_label";
     }

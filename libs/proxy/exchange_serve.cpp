@@ -196,7 +196,8 @@ void Exchange::note_failed(const Decision& decision, HeldLease& held)
     }
     const bool busy = decision.result == fleet::Result::busy;
     if (!attempt_.error && attempt_.whole) {
-        if (!busy && made_by(attempt_.head.fields) == MadeBy::ollama) {
+        const auto author = made_by(attempt_.head.fields);
+        if (!busy && (author == MadeBy::ollama || author == MadeBy::late_tool)) {
             failure_ = Failure{std::move(attempt_.head), std::move(attempt_.failure_text), granted_->node_name};
         }
         context_.pool.give_back(std::move(attempt_.connection));

@@ -2,10 +2,19 @@
 #include "proxy/exchange.hpp"
 
 #include "fleet/called.hpp"
+#include "fleet/model_name.hpp"
 
 #include <utility>
 
 namespace herd::proxy {
+namespace {
+
+bool is_tool(const fleet::Snapshot& snapshot, std::string_view name)
+{
+    return !snapshot.tools.empty() && snapshot.tools.contains(fleet::ModelName::parse(name).key);
+}
+
+} // namespace
 
 Exchange::Next Exchange::refused(Problem problem)
 {
@@ -53,7 +62,7 @@ std::optional<Exchange::Next> Exchange::settled_by_route(const fleet::Snapshot& 
         break;
     case Handling::model_lookup:
         seen.name = route_.parameter;
-        if (looks_up_alias(snapshot) || seen.name.find('/') != seen.name.npos) { // Ollama's own router does not take a slash
+        if (looks_up_alias(snapshot) || is_tool(snapshot, seen.name) || seen.name.find('/') != seen.name.npos) { // Ollama's own router does not take a slash
             return Next::local;
         }
         need = fleet::Need::model;
@@ -126,6 +135,9 @@ Exchange::Next Exchange::understand()
     if (const auto settled = settled_by_route(*snapshot, seen, need)) {
         return *settled;
     }
+    if (auto problem = take_any_tool(seen, *snapshot)) {
+        return refused(std::move(*problem));
+    }
     const std::string_view json = seen.unpacked ? std::string_view(*seen.unpacked) : std::string_view(body_);
     auto reading = read_request(route_, peek_, json, seen.readable && !streamed_, seen.name);
     model_ = std::move(reading.model);
@@ -144,7 +156,7 @@ Exchange::Next Exchange::understand()
     if (auto problem = take_nodes(*snapshot)) {
         return refused(std::move(*problem));
     }
-    if (any_will_do && route_.handling == Handling::count_tokens) {
+    if (any_will_do && (route_.handling == Handling::count_tokens || route_.tools_only)) {
         return refused(bad_request("a JSON object with a model is needed"));
     }
     if (any_will_do) {
@@ -155,6 +167,9 @@ Exchange::Next Exchange::understand()
         if (auto problem = resolve_alias(seen.unpacked, *snapshot)) {
             return refused(std::move(*problem));
         }
+    }
+    if (auto problem = not_for_tool(*snapshot)) {
+        return refused(std::move(*problem));
     }
     if (reading.then == Reading::Then::unload) {
         return Next::unload;

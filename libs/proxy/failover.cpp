@@ -61,7 +61,10 @@ Decision broken(const AttemptFacts& facts)
 MadeBy made_by(const http::Fields& answer)
 {
     const auto said = answer.find(gateway_field);
-    return said == gateway_untouched ? MadeBy::gateway_untouched : said == gateway_broken ? MadeBy::gateway_broken : MadeBy::ollama;
+    return said == gateway_untouched ? MadeBy::gateway_untouched
+        : said == gateway_broken     ? MadeBy::gateway_broken
+        : said == gateway_late       ? MadeBy::late_tool
+                                     : MadeBy::ollama;
 }
 
 bool looks_failed(int status)
@@ -77,6 +80,9 @@ Decision decide(const AttemptFacts& facts)
     }
     if (!looks_failed(facts.status)) {
         return {};
+    }
+    if (facts.made_by == MadeBy::late_tool) { // another node would only take as long once more
+        return {Verdict::give_up, Result::failed, "its tool took too long"};
     }
     if (facts.made_by != MadeBy::ollama) {
         return failed_gateway(facts);

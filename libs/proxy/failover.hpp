@@ -23,8 +23,9 @@ enum class Phase : std::uint8_t {
 inline constexpr std::string_view gateway_field = "X-Herd-Gateway";
 inline constexpr std::string_view gateway_untouched = "untouched"; ///< nothing
 inline constexpr std::string_view gateway_broken = "broken";       ///< it may have begun, and broke off
+inline constexpr std::string_view gateway_late = "late";           ///< a tool's time was over: its words are the answer
 
-enum class MadeBy : std::uint8_t { ollama, gateway_untouched, gateway_broken };
+enum class MadeBy : std::uint8_t { ollama, gateway_untouched, gateway_broken, late_tool };
 [[nodiscard]] MadeBy made_by(const http::Fields& answer);
 
 struct AttemptFacts {

@@ -73,16 +73,32 @@ std::string list_of(const std::vector<std::string_view>& names)
     return out.append("]");
 }
 
+std::vector<std::string_view> names_of(const std::vector<Copy>& copies)
+{
+    std::vector<std::string_view> names;
+    for (const auto& copy : copies) {
+        names.push_back(copy.node->name);
+    }
+    return names;
+}
+
+/// A tool for it, or a model of Ollama's that says so.
+bool makes_images(std::string_view row)
+{
+    constexpr std::string_view key = R"("capabilities":[)";
+    const auto at = row.find(key);
+    const auto list = at == row.npos ? std::string_view() : row.substr(at + key.size());
+    return fleet::tool_of(row) == fleet::Tool::image || list.substr(0, list.find(']')).find(R"("image")") != list.npos;
+}
+
 /// The row with where the model is: "herd":{"nodes":[…],"digests":{…}}, and the names as Ollama Herd's users look for them.
 std::string with_places(std::string_view row, const std::vector<Copy>& copies)
 {
-    std::vector<std::string_view> names;
     std::map<std::string_view, std::vector<std::string_view>> by_digest;
     for (const auto& copy : copies) {
-        names.push_back(copy.node->name);
         by_digest[copy.model->digest].push_back(copy.node->name);
     }
-    const auto all = list_of(names);
+    const auto all = list_of(names_of(copies));
     std::string out = "{\"nodes\":" + all + ",\"digests\":{";
     for (const auto& [digest, nodes] : by_digest) {
         if (out.back() != '{') {
@@ -140,7 +156,7 @@ std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const ModelF
             continue;
         }
         auto copies = copies_of(snapshot, holders, of_openai, members);
-        if (!copies.empty()) {
+        if (!copies.empty() && (!snapshot.tools.contains(key) || fleet::is_listed(copies.front().model->row))) {
             models.push_back(std::move(copies));
         }
     }
@@ -174,6 +190,30 @@ std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen, const f
         const auto& model = *copies.front().model;
         const auto row = model.row.empty() ? make_row(model) : model.row;
         out.append(several ? with_places(row, copies) : row);
+    }
+    return out.append("]}");
+}
+
+std::string_view short_name(std::string_view name)
+{
+    constexpr std::string_view latest = ":latest";
+    return name.ends_with(latest) ? name.substr(0, name.size() - latest.size()) : name;
+}
+
+std::string image_models_body(const Snapshot& snapshot, const ModelFilter& seen, const fleet::Members* members)
+{
+    std::string out = "{\"models\":[";
+    for (const auto& [key, holders] : snapshot.models) {
+        const auto copies = seen && !seen(key) ? std::vector<Copy>{} : copies_of(snapshot, holders, false, members);
+        if (copies.empty() || !makes_images(copies.front().model->row)) {
+            continue;
+        }
+        const auto backend = fleet::backend_of(copies.front().model->row);
+        out.append(out.back() == '[' ? "" : ",").append("{\"name\":");
+        append_quoted(out, short_name(copies.front().model->name));
+        out.append(",\"type\":\"image\",\"backend\":");
+        append_quoted(out, backend.empty() ? "ollama" : backend);
+        out.append(",\"fleet_nodes\":").append(list_of(names_of(copies))).append("}");
     }
     return out.append("]}");
 }

@@ -16,6 +16,11 @@ namespace herd::proxy {
 /// {"models":[…]}, one row per name, newest first.
 [[nodiscard]] std::string tags_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {},
                                     const fleet::Members* members = nullptr);
+/// {"models":[…]}: the tools beside nodes and the models that make images, by name; as Ollama Herd tells them.
+[[nodiscard]] std::string image_models_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {},
+                                            const fleet::Members* members = nullptr);
+/// "z-image-turbo" of "z-image-turbo:latest".
+[[nodiscard]] std::string_view short_name(std::string_view name);
 /// {"object":"list","data":[…]} and a line end; data is null when there are none, as Ollama has it.
 [[nodiscard]] std::string models_body(const fleet::Snapshot& snapshot, const ModelFilter& seen = {},
                                     const fleet::Members* members = nullptr);

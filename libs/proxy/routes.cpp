@@ -18,6 +18,7 @@ struct Entry {
     bool embedding{false};
     bool streams_by_default{false};
     bool multipart{false};
+    fleet::Tool tool{fleet::Tool::none};
 };
 
 constexpr auto ndjson_done = StreamKind::ndjson_done;
@@ -56,7 +57,11 @@ constexpr std::array table{
     Entry{"/v1/messages", inference, "POST", StreamKind::sse_message, true},
     Entry{"/v1/messages/count_tokens", count_tokens, "POST"},
     Entry{"/v1/systemone", inference, "POST", none, true},
-    Entry{"/v1/audio/transcriptions", inference, "POST", none, true, false, false, true},
+    Entry{"/v1/audio/transcriptions", inference, "POST", none, true, false, false, true, fleet::Tool::speech},
+    Entry{"/v1/images/generations", inference, "POST", none, true, false, false, false, fleet::Tool::image},
+    Entry{"/api/transcribe", inference, "POST", none, true, false, false, true, fleet::Tool::speech},
+    Entry{"/api/generate-image", inference, "POST", none, true, false, false, false, fleet::Tool::image},
+    Entry{"/api/image-models", image_models, "GET"},
 };
 
 int hex(char c)
@@ -176,6 +181,8 @@ void fill(Route& route, const Entry& entry, std::string_view method)
     route.replayable = entry.replayable || (entry.handling == blob && method == "HEAD");
     route.streams_by_default = entry.streams_by_default;
     route.multipart = entry.multipart;
+    route.tool = entry.tool;
+    route.tools_only = entry.tool != fleet::Tool::none && route.dialect == Dialect::ollama;
 }
 
 std::string with_query(std::string location, std::string_view query)

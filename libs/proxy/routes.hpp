@@ -2,6 +2,8 @@
 // Which handling a request line gets: Ollama's whole surface as one table, answered as Ollama's own router
 // answers (404, 405 with Allow, redirects of doubled and trailing slashes). Pure.
 // Source: reference/ollama-api.md 1.0, 2.1, 2.3; reference/ollama-probe.txt part 1.
+#include "fleet/tool.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,6 +33,7 @@ enum class Handling : std::uint8_t {
     tags,         ///< union
     ps,           ///< union, live
     models,       ///< union, OpenAI's form
+    image_models, ///< the tools and models that make images
     model_lookup, ///< one row of it; Route::parameter is the name
     inference,    ///< one best node; generate and chat may turn out to be an unload
     show,         ///< any node that has the model
@@ -57,6 +60,8 @@ struct Route {
     bool replayable{false};   ///< may be sent again, to another node, as long as the client has seen nothing
     bool streams_by_default{false}; ///< without "stream" in the body
     bool multipart{false};    ///< the model is a form field
+    fleet::Tool tool{fleet::Tool::none}; ///< what it asks for may be done by a tool beside a node
+    bool tools_only{false};   ///< and by nobody else: Ollama does not know the route
     std::string_view pattern{}; ///< the path as the table has it, for memory and metrics; empty when unknown
     std::string_view allow{};
     int redirect_status{0};

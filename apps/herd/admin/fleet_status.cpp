@@ -102,9 +102,18 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, const std::st
     return json;
 }
 
-Json queue_json(const std::string& node, const std::string& model, int pending, int in_flight, int concurrency, const QueueCounts& counts)
+std::string_view kind_of(const fleet::Snapshot& snapshot, const std::string& key, const std::string& model)
 {
-    const bool embeds = model.find("embed") != std::string::npos;
+    const auto tool = snapshot.tools.find(key);
+    if (tool != snapshot.tools.end()) {
+        return tool->second == fleet::Tool::image ? "image" : "stt";
+    }
+    return model.find("embed") != std::string::npos ? "embed" : "text";
+}
+
+Json queue_json(const std::string& node, const std::string& model, std::string_view kind, int pending, int in_flight, int concurrency,
+                const QueueCounts& counts)
+{
     return {{"node_id", node},
             {"model", model},
             {"pending", pending},
@@ -112,7 +121,7 @@ Json queue_json(const std::string& node, const std::string& model, int pending, 
             {"completed", counts.completed},
             {"failed", counts.failed},
             {"concurrency", concurrency},
-            {"request_type", embeds ? "embed" : "text"},
+            {"request_type", kind},
             {"avg_latency_ms", counts.latency_ms},
             {"avg_prompt_tokens", counts.prompt_tokens},
             {"avg_completion_tokens", counts.completion_tokens},
@@ -132,11 +141,11 @@ Json queues_json(const fleet::Snapshot& snapshot, const std::vector<std::string>
                 continue;
             }
             const std::string& model = view.facts->models[holder.model].name;
-            queues[name + ":" + model] = queue_json(name, model, 0, holder.in_flight, holder.slots, counts_at(counts, name, key));
+            queues[name + ":" + model] = queue_json(name, model, kind_of(snapshot, key, model), 0, holder.in_flight, holder.slots, counts_at(counts, name, key));
         }
     }
     for (const auto& [key, queue] : snapshot.queues) {
-        queues["*:" + queue.model] = queue_json("*", queue.model, queue.waiting, 0, 0, {});
+        queues["*:" + queue.model] = queue_json("*", queue.model, kind_of(snapshot, key, queue.model), queue.waiting, 0, 0, {});
     }
     return queues;
 }

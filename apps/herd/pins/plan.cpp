@@ -150,6 +150,11 @@ void Plan::look_at(const Wanted& wanted, const fleet::NodeView& node, base::Inst
 {
     Request request = request_of(node, *on_disk(node, wanted.key));
     Entry entry{.key = wanted.key, .model = request.model, .node = node.id, .node_name = node.name};
+    if (fleet::tool_of(on_disk(node, wanted.key)->row) != fleet::Tool::none) { // there is nothing to load
+        entry.state = State::resident;
+        entries_.push_back(std::move(entry));
+        return;
+    }
     const Pair pair{wanted.key, node.id};
     const auto running = running_.find(pair);
     const auto* loaded = in_memory(node, wanted.key);

@@ -153,6 +153,18 @@ TEST_CASE("an error of an agent's gateway is nobody's answer: another node, or a
     }
 }
 
+TEST_CASE("a tool whose time was over is not tried elsewhere, one that failed is")
+{
+    auto facts = answered(504, R"({"error":"painter made no image within 120 s"})", true, true);
+    facts.made_by = MadeBy::late_tool;
+    CHECK(decide(facts).verdict == Verdict::give_up);
+    CHECK(decide(facts).result == Result::failed);
+    CHECK(decide(answered(502, R"({"error":"painter failed: it ended with status 1"})", true, true)).verdict == Verdict::elsewhere);
+    http::Fields late;
+    late.add("X-Herd-Gateway", "late");
+    CHECK(made_by(late) == MadeBy::late_tool);
+}
+
 TEST_CASE("who made an error stands in its field, and anything else there is an Ollama's")
 {
     http::Fields fields;

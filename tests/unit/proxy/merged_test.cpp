@@ -193,3 +193,21 @@ TEST_CASE("old nodes are remembered for a while, blobs up to a number")
     CHECK_FALSE(blobs.find("0"));
     CHECK(blobs.find("4999") == a);
 }
+
+TEST_CASE("who makes images is listed by name, a tool as what it is and a model of Ollama's as that")
+{
+    const auto tool = [](const std::string& name, const std::string& details) {
+        return model(name, "d", "1970-01-01T00:00:00Z", ",\"details\":{\"type\":\"image\",\"backend\":\"mflux\"" + details + "},\"capabilities\":[\"image\"]");
+    };
+    auto two = snapshot({{.name = "a", .models = {tool("flux:latest", ""), tool("hidden:latest", ",\"listed\":false"), model("x:latest", "d", "")}},
+                         {.name = "b", .models = {tool("flux:latest", ""), model("x/z:1b", "e", "", ",\"capabilities\":[\"image\",\"completion\"]")}}});
+    two.tools = {{"k/flux:latest", fleet::Tool::image}, {"k/hidden:latest", fleet::Tool::image}};
+    CHECK(image_models_body(two)
+          == R"({"models":[{"name":"flux","type":"image","backend":"mflux","fleet_nodes":["a","b"]},)"
+             R"({"name":"hidden","type":"image","backend":"mflux","fleet_nodes":["a"]},)"
+             R"({"name":"x/z:1b","type":"image","backend":"ollama","fleet_nodes":["b"]}]})");
+    CHECK(image_models_body(two, [](std::string_view key) { return key == "k/x:latest"; }) == R"({"models":[]})");
+    CHECK(tags_body(two).find("hidden") == std::string::npos);
+    CHECK(models_body(two).find("hidden") == std::string::npos);
+    CHECK(tags_body(two).find("flux:latest") != std::string::npos);
+}

@@ -28,7 +28,8 @@ TEST_CASE("every route of Ollama has its handling")
         {"POST", "/v1/completions", inference}, {"POST", "/v1/embeddings", inference}, {"POST", "/v1/responses", inference},
         {"POST", "/v1/messages", inference}, {"POST", "/v1/systemone", inference},
         {"POST", "/v1/audio/transcriptions", inference}, {"POST", "/v1/messages/count_tokens", count_tokens},
-        {"POST", "/v1/images/generations", unknown_post}, {"GET", "/api/nothing", not_found}, {"PUT", "/x", not_found},
+        {"POST", "/v1/images/generations", inference}, {"POST", "/api/generate-image", inference},
+        {"POST", "/api/transcribe", inference}, {"GET", "/api/image-models", image_models}, {"GET", "/api/nothing", not_found}, {"PUT", "/x", not_found},
         {"GET", "/v1/messages/count_tokens", wrong_method}, {"POST", "/api/blobs/", not_found}};
     for (const auto& row : rows) {
         CAPTURE(row.method, row.path);
