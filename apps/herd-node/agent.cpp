@@ -97,6 +97,11 @@ void Agent::take_backend()
     document_.state_reason = backend.reason;
     document_.ollama_version = backend.version;
     document_.models = backend.models;
+    for (const auto& tool : sources_.tools) {
+        if (std::ranges::find(backend.models, tool.name, &discovery::ModelFacts::name) == backend.models.end()) {
+            document_.models.push_back(tool);
+        }
+    }
     document_.loaded = backend.loaded;
     // Ollama lists them by time of unloading, which every request moves; that must not look like news.
     std::ranges::sort(document_.loaded, {}, &discovery::LoadedFacts::name);

@@ -52,8 +52,13 @@ private:
     int works_;
 };
 
-Gateway::Gateway(http::Pool& pool, Backend& backend, GatewayOptions options)
-    : pool_(pool), backend_(backend), options_(std::move(options)), cors_({})
+Gateway::Gateway(net::Loop& loop, http::Pool& pool, Backend& backend, GatewayOptions options)
+    : pool_(pool), backend_(backend), options_(std::move(options)), cors_({}),
+      media_(loop, options_.media, options_.path, [this](const http::RequestHead& head, http::Fields& answer) {
+          if (cors_.judge(head) == proxy::CorsPolicy::Verdict::allowed) {
+              cors_.mark(head, answer);
+          }
+      })
 {
 }
 
@@ -84,6 +89,15 @@ net::Task<void> Gateway::handle(http::ServerExchange& exchange)
         co_await fail(exchange, 503, proxy::gateway_untouched, "this node is being shut down");
         co_return;
     }
+    const auto route = proxy::classify(head.method, head.path(), head.query());
+    std::optional<std::string> body;
+    if (media_.may_be_for_tool(route, head)) {
+        const Counted counted(traffic_, false);
+        body = co_await media_.handle(exchange, route);
+        if (!body) {
+            co_return;
+        }
+    }
     const auto& view = backend_.view();
     if (view.state == BackendState::refused) {
         co_await fail(exchange, 503, proxy::gateway_untouched, view.reason);
@@ -94,10 +108,9 @@ net::Task<void> Gateway::handle(http::ServerExchange& exchange)
         co_await fail(exchange, 503, proxy::gateway_untouched, view.reason.empty() ? "Ollama was not reached yet" : view.reason);
         co_return;
     }
-    const auto route = proxy::classify(head.method, head.path(), head.query());
     {
         const Counted counted(traffic_, keeps_model_busy(route));
-        co_await relay(exchange, *view.endpoint);
+        co_await relay(exchange, *view.endpoint, body ? std::string_view(*body) : std::string_view());
     }
     note(route);
 }
@@ -113,7 +126,7 @@ void Gateway::note(const proxy::Route& route)
     }
 }
 
-net::Task<void> Gateway::relay(http::ServerExchange& exchange, base::Endpoint to)
+net::Task<void> Gateway::relay(http::ServerExchange& exchange, base::Endpoint to, std::string_view read)
 {
     // A body is streamed and cannot be sent twice, so it never meets a kept connection that may just have died;
     // connecting to this machine costs next to nothing.
@@ -125,7 +138,7 @@ net::Task<void> Gateway::relay(http::ServerExchange& exchange, base::Endpoint to
             co_await fail(exchange, 502, proxy::gateway_untouched, "Ollama cannot be reached: " + taken.error().message());
             co_return;
         }
-        const auto outcome = co_await attempt(exchange, *taken, to);
+        const auto outcome = co_await attempt(exchange, *taken, to, read);
         if (outcome == Outcome::done) {
             co_return;
         }
@@ -133,11 +146,11 @@ net::Task<void> Gateway::relay(http::ServerExchange& exchange, base::Endpoint to
 }
 
 net::Task<Gateway::Outcome> Gateway::attempt(http::ServerExchange& exchange, http::Pool::Taken& taken,
-                                             base::Endpoint to)
+                                             base::Endpoint to, std::string_view read)
 {
     auto& connection = *taken.connection;
     const bool has_body = exchange.head().framing != http::Framing::none;
-    if (!co_await send(exchange, connection, to)) {
+    if (!co_await send(exchange, connection, to, read)) {
         co_return Outcome::done;
     }
     // The answer begins with the first token, minutes from now perhaps; only the client's leaving ends the wait.
@@ -178,7 +191,7 @@ net::Task<Gateway::Outcome> Gateway::attempt(http::ServerExchange& exchange, htt
 
 /// Sends head and body. False when the exchange is over (the client left, or was refused).
 net::Task<bool> Gateway::send(http::ServerExchange& exchange, http::ClientConnection& connection,
-                              base::Endpoint to)
+                              base::Endpoint to, std::string_view read)
 {
     const fleet::Address address{
         .endpoint = to, .host_header = backend_.url().authority(), .path_prefix = backend_.url().path};
@@ -195,7 +208,7 @@ net::Task<bool> Gateway::send(http::ServerExchange& exchange, http::ClientConnec
     }
     (void)co_await connection.send_head(head);
     const proxy::RelayOptions limits{.idle_timeout = {}, .body_bytes_max = options_.body_bytes_max};
-    const auto uploaded = co_await proxy::relay_body(exchange, connection, {}, limits);
+    const auto uploaded = co_await proxy::relay_body(exchange, connection, read, limits);
     switch (uploaded.end) {
     case proxy::UploadEnd::complete:
     case proxy::UploadEnd::early_answer: co_return true;

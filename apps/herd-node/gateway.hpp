@@ -5,6 +5,7 @@
 // Ollama's side at once, so that Ollama stops working for nobody.
 #include "herd-node/agent.hpp"
 #include "herd-node/backend.hpp"
+#include "herd-node/media/media.hpp"
 #include "http/pool.hpp"
 #include "http/server.hpp"
 #include "proxy/cors.hpp"
@@ -17,17 +18,21 @@ namespace herd::node {
 struct GatewayOptions {
     std::string own_id{};            ///< how we name ourselves in Via
     std::uint64_t body_bytes_max{0}; ///< 0: Ollama decides
+    MediaOptions media{};
+    std::string path{}; ///< where programs are looked for: $PATH
 };
 
 /// Thread: the loop's.
 class Gateway {
 public:
-    Gateway(http::Pool& pool, Backend& backend, GatewayOptions options);
+    Gateway(net::Loop& loop, http::Pool& pool, Backend& backend, GatewayOptions options);
     Gateway(const Gateway&) = delete;
     Gateway& operator=(const Gateway&) = delete;
 
     [[nodiscard]] net::Task<void> handle(http::ServerExchange& exchange);
     [[nodiscard]] Traffic traffic() const { return traffic_; }
+    /// The tools beside this node, which answer here.
+    [[nodiscard]] Media& media() { return media_; }
     /// From now on: finishes what is in flight, takes nothing new.
     void drain() { draining_ = true; }
 
@@ -37,10 +42,11 @@ private:
         stale, ///< a kept connection was dead before a byte came; the request can be sent again
     };
     class Counted;
-    net::Task<void> relay(http::ServerExchange& exchange, base::Endpoint to);
-    net::Task<Outcome> attempt(http::ServerExchange& exchange, http::Pool::Taken& taken, base::Endpoint to);
+    // `read`: what was read of the body already.
+    net::Task<void> relay(http::ServerExchange& exchange, base::Endpoint to, std::string_view read);
+    net::Task<Outcome> attempt(http::ServerExchange& exchange, http::Pool::Taken& taken, base::Endpoint to, std::string_view read);
     net::Task<bool> send(http::ServerExchange& exchange, http::ClientConnection& connection,
-                         base::Endpoint to);
+                         base::Endpoint to, std::string_view read);
     net::Task<void> fail(http::ServerExchange& exchange, int status, std::string_view known, std::string sentence);
     net::Task<void> refuse(http::ServerExchange& exchange, int status, std::string sentence);
     void note(const proxy::Route& route);
@@ -49,6 +55,7 @@ private:
     Backend& backend_;
     GatewayOptions options_;
     proxy::CorsPolicy cors_;
+    Media media_;
     Traffic traffic_{};
     bool draining_{false};
 };

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include <unistd.h>
 
@@ -98,6 +99,18 @@ http::ResponseHead error_body(int status, std::string_view reason, std::string_v
     return answer_head(status, "application/json; charset=utf-8");
 }
 
+/// Without a gateway nobody could ask its tools.
+GatewayOptions gateway_options(const NodeOptions& options, const NodeIdentity& identity)
+{
+    GatewayOptions made{.own_id = identity.id.text(), .body_bytes_max = options.relay.max_body};
+    if (options.gateway) {
+        const char* path = std::getenv("PATH"); // NOLINT(concurrency-mt-unsafe): nobody sets it
+        made.media = options.media;
+        made.path = path == nullptr ? "" : path;
+    }
+    return made;
+}
+
 RunnerWatchOptions with_own(RunnerWatchOptions options, std::function<int()> own)
 {
     options.own = std::move(own);
@@ -186,11 +199,11 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
               [this] { on_backend(); }),
       runners(loop, pool, with_own(seams.runners, [this] { return gateway.traffic().working; }),
               [this] { agent.refresh(); }),
-      gateway(pool, backend, {identity.id.text(), options.relay.max_body}),
+      gateway(loop, pool, backend, gateway_options(options, identity)),
       agent(loop, agent_options(seams),
             {[this]() -> const BackendView& { return backend.view(); },
              [this]() -> const RunnerView& { return runners.view(); }, [this] { return gateway.traffic(); },
-             [this] { return addresses(); }},
+             [this] { return addresses(); }, gateway.media().rows()},
             [this](bool material) { on_agent(material); }),
       api(loop, {.keep_alive = seams.watch_keep_alive},
           {[this]() -> const discovery::NodeDocument& { return agent.document(); },
@@ -323,6 +336,7 @@ net::Task<void> NodeApp::stop(base::Duration grace)
     auto& app = *impl_;
     app.agent.drain();
     co_await app.drain_gateway(grace);
+    app.gateway.media().stop();
     app.stopping = true;
     if (app.announcing) {
         co_await app.beacon->leave(discovery::LeaveReason::shutdown);

@@ -2,6 +2,8 @@
 
 #include "config/show.hpp"
 #include "config/values.hpp"
+#include "fleet/model_name.hpp"
+#include "herd-node/media/tools.hpp"
 
 #include <fmt/format.h>
 
@@ -204,16 +206,49 @@ void relay_rows(Table& t, NodeOptions& o)
                g.shutdown_grace);
 }
 
+void image_tool_rows(Table& t, ImageToolOptions& tool)
+{
+    t.parsed({.key = "model", .sentence = "The name that requests ask for."}, tool.model, "a model's name",
+             [](std::string_view text) -> base::Result<std::string> {
+                 return fleet::ModelName::parse(text).valid ? base::Result<std::string>{std::string(text)} : base::fail(base::Errc::bad_config);
+             },
+             [](const std::string& name) { return name; });
+    t.list({.key = "command",
+            .sentence = "The program and its arguments, run without a shell. In them {prompt}, {negative_prompt}, {width}, {height}, {steps}, "
+                        "{seed}, {guidance}, {quantize} and {output} (the PNG file to write) stand for what the request says; an argument for "
+                        "what it does not say is left out, with the flag before it."},
+           tool.command);
+}
+
+void media_rows(Table& t, NodeOptions& o)
+{
+    t.group("Tools beside this node");
+    auto& m = o.media;
+    t.boolean({.key = "media.images",
+               .sentence = "Make images with the tools of [[media.image]] and with those of mflux and DiffusionKit that are on PATH: "
+                           "docs/MEDIA.md.",
+               .restart = true},
+              m.images);
+    t.duration({.key = "media.image_timeout", .sentence = "How long one image may take, the wait for its tool included.", .restart = true},
+               m.image_timeout, std::chrono::seconds{1});
+    t.boolean({.key = "media.list_in_tags", .sentence = "Show the tools in herd's /api/tags and /v1/models.", .restart = true}, m.list_in_tags);
+}
+
 Table node_table(NodeOptions& options)
 {
     Table table{"HERD_NODE_"};
     agent_rows(table, options);
     discovery_rows(table, options);
     relay_rows(table, options);
+    media_rows(table, options);
     config::add_config_rows(table, options.config_file, options.check_config, options.dump_config_docs,
                             "herd-node.toml");
     config::add_log_rows(table, options.log);
     config::add_daemon_rows(table, options.daemon, options.pid_file);
+    auto& tools = table.repeated("media.image", "A program that makes images: docs/MEDIA.md.", options.media.image, image_tool_rows);
+    tools.required = {"model", "command"};
+    tools.unique = {"model"};
+    tools.check = [&options](const Table&) { return command_fault(options.media.image.back().command); };
     return table;
 }
 

@@ -8,6 +8,7 @@
 #include "config/backend_url.hpp"
 #include "config/load.hpp"
 #include "config/places.hpp"
+#include "herd-node/media/media_options.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -48,6 +49,7 @@ struct NodeOptions {
         base::Duration shutdown_grace{std::chrono::seconds{30}};
     } relay{};
 
+    MediaOptions media{};
     log::Options log{};
     bool daemon{false};
     std::string pid_file{};    ///< absolute; a daemon always has one
