@@ -52,9 +52,9 @@ private:
     int works_;
 };
 
-Gateway::Gateway(net::Loop& loop, http::Pool& pool, Backend& backend, GatewayOptions options)
+Gateway::Gateway(net::Loop& loop, net::Network& network, http::Pool& pool, Backend& backend, GatewayOptions options)
     : pool_(pool), backend_(backend), options_(std::move(options)), cors_({}),
-      media_(loop, options_.media, options_.path, [this](const http::RequestHead& head, http::Fields& answer) {
+      media_(loop, network, pool, options_.media, options_.path, [this](const http::RequestHead& head, http::Fields& answer) {
           if (cors_.judge(head) == proxy::CorsPolicy::Verdict::allowed) {
               cors_.mark(head, answer);
           }

@@ -25,7 +25,7 @@ struct GatewayOptions {
 /// Thread: the loop's.
 class Gateway {
 public:
-    Gateway(net::Loop& loop, http::Pool& pool, Backend& backend, GatewayOptions options);
+    Gateway(net::Loop& loop, net::Network& network, http::Pool& pool, Backend& backend, GatewayOptions options);
     Gateway(const Gateway&) = delete;
     Gateway& operator=(const Gateway&) = delete;
 

@@ -199,7 +199,7 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
               [this] { on_backend(); }),
       runners(loop, pool, with_own(seams.runners, [this] { return gateway.traffic().working; }),
               [this] { agent.refresh(); }),
-      gateway(loop, pool, backend, gateway_options(options, identity)),
+      gateway(loop, network, pool, backend, gateway_options(options, identity)),
       agent(loop, agent_options(seams),
             {[this]() -> const BackendView& { return backend.view(); },
              [this]() -> const RunnerView& { return runners.view(); }, [this] { return gateway.traffic(); },

@@ -3,7 +3,7 @@
 #include "config/show.hpp"
 #include "config/values.hpp"
 #include "fleet/model_name.hpp"
-#include "herd-node/media/tools.hpp"
+#include "herd-node/media/command_template.hpp"
 
 #include <fmt/format.h>
 
@@ -206,13 +206,18 @@ void relay_rows(Table& t, NodeOptions& o)
                g.shutdown_grace);
 }
 
-void image_tool_rows(Table& t, ImageToolOptions& tool)
+void add_model_name(Table& t, config::Row row, std::string& into)
 {
-    t.parsed({.key = "model", .sentence = "The name that requests ask for."}, tool.model, "a model's name",
+    t.parsed(std::move(row), into, "a model's name",
              [](std::string_view text) -> base::Result<std::string> {
-                 return fleet::ModelName::parse(text).valid ? base::Result<std::string>{std::string(text)} : base::fail(base::Errc::bad_config);
+                 return text.empty() || fleet::ModelName::parse(text).valid ? base::Result<std::string>{std::string(text)} : base::fail(base::Errc::bad_config);
              },
              [](const std::string& name) { return name; });
+}
+
+void image_tool_rows(Table& t, ImageToolOptions& tool)
+{
+    add_model_name(t, {.key = "model", .sentence = "The name that requests ask for."}, tool.model);
     t.list({.key = "command",
             .sentence = "The program and its arguments, run without a shell. In them {prompt}, {negative_prompt}, {width}, {height}, {steps}, "
                         "{seed}, {guidance}, {quantize} and {output} (the PNG file to write) stand for what the request says; an argument for "
@@ -231,6 +236,25 @@ void media_rows(Table& t, NodeOptions& o)
               m.images);
     t.duration({.key = "media.image_timeout", .sentence = "How long one image may take, the wait for its tool included.", .restart = true},
                m.image_timeout, std::chrono::seconds{1});
+    auto& speech = m.transcription;
+    add_model_name(t, {.key = "media.transcription.model", .sentence = "Write speech down under this name; empty: not at all.", .restart = true},
+                   speech.model);
+    t.parsed({.key = "media.transcription.url", .sentence = "The service that does it: docs/MEDIA.md.", .restart = true}, speech.url, "a URL",
+             [](std::string_view text) -> base::Result<std::optional<config::BackendUrl>> {
+                 auto url = config::parse_backend_url(text, 11437);
+                 return url ? base::Result<std::optional<config::BackendUrl>>{std::move(*url)} : std::unexpected(url.error());
+             },
+             [](const std::optional<config::BackendUrl>& url) { return url ? url->text() : std::string{}; });
+    t.text({.key = "media.transcription.token_file", .sentence = "File with the token that the service asks for; readable by its owner alone.",
+            .restart = true},
+           speech.token_file);
+    t.list({.key = "media.transcription.command",
+            .sentence = "Or the program that does it, and its arguments, run without a shell; {input} stands for the file, {language} for what the "
+                        "request says of it. It prints the text, or a JSON object with `text`, `language` and `chunks`.",
+            .restart = true},
+           speech.command);
+    t.duration({.key = "media.transcription_timeout", .sentence = "How long one recording may take, the wait for the tool included.", .restart = true},
+               m.transcription_timeout, std::chrono::seconds{1});
     t.boolean({.key = "media.list_in_tags", .sentence = "Show the tools in herd's /api/tags and /v1/models.", .restart = true}, m.list_in_tags);
 }
 
@@ -248,8 +272,24 @@ Table node_table(NodeOptions& options)
     auto& tools = table.repeated("media.image", "A program that makes images: docs/MEDIA.md.", options.media.image, image_tool_rows);
     tools.required = {"model", "command"};
     tools.unique = {"model"};
-    tools.check = [&options](const Table&) { return command_fault(options.media.image.back().command); };
+    tools.check = [&options](const Table&) { return command_fault(options.media.image.back().command, {"prompt", "output"}); };
     return table;
+}
+
+/// One sentence; empty: nothing is wrong.
+std::string speech_fault(const SpeechToolOptions& tool)
+{
+    const bool has_command = !tool.command.empty();
+    if (tool.model.empty()) {
+        return tool.url || has_command ? "needs a model: the name that requests ask for" : std::string{};
+    }
+    if (tool.url.has_value() == has_command) {
+        return "needs a url or a command, one of them";
+    }
+    if (tool.url && tool.url->tls) {
+        return "url: herd-node speaks http to it, not https";
+    }
+    return has_command ? command_fault(tool.command, {"input"}) : std::string{};
 }
 
 base::Result<void> finish(NodeOptions& options, const config::Environment& environment)
@@ -270,6 +310,10 @@ base::Result<void> finish(NodeOptions& options, const config::Environment& envir
         return base::fail(base::Errc::bad_config,
                           "discovery.fleet_key and discovery.fleet_key_file exclude each other");
     }
+    if (const auto fault = speech_fault(options.media.transcription); !fault.empty()) {
+        return base::fail(base::Errc::bad_config, "media.transcription " + fault);
+    }
+    options.media.transcription.token_file = config::absolute_path(options.media.transcription.token_file, options.directory);
     if (options.state_dir.empty()) {
         options.state_dir = config::default_state_dir(environment);
     }

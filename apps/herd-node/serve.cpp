@@ -1,6 +1,7 @@
 #include "herd-node/serve.hpp"
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "common/read_fleet_keys.hpp"
 #include "herd-node/node_app.hpp"
 #include "net/process.hpp"
@@ -11,6 +12,7 @@
 #include "store/identity.hpp"
 #include "store/state_file.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -20,6 +22,8 @@
 namespace herd::node {
 
 namespace {
+
+constexpr std::size_t token_bytes_max = 4096;
 
 /// One sentence on standard error, and the exit code of a failure at run time or of bad configuration.
 int fail_with(const base::Error& error)
@@ -46,6 +50,23 @@ base::Result<discovery::Authenticator> load_keys(const NodeOptions& options)
         return std::unexpected(keys.error());
     }
     return discovery::Authenticator::make(discovery::AuthMode::require, *keys);
+}
+
+/// What the speech service wants to see.
+base::Result<void> read_token(MediaOptions& media)
+{
+    auto& speech = media.transcription;
+    if (speech.token_file.empty()) {
+        return {};
+    }
+    auto text = store::read_secret_file(speech.token_file, token_bytes_max);
+    if (!text) {
+        return base::fail(base::Errc::bad_config, "media.transcription.token_file: " + text.error().context);
+    }
+    speech.token = base::trim(*text);
+    const bool fit = std::ranges::all_of(speech.token, [](char c) { return c > 0x20 && c < 0x7f; });
+    return fit && !speech.token.empty() ? base::Result<void>{}
+                                        : base::fail(base::Errc::bad_config, "media.transcription.token_file: a line of letters without blanks is expected");
 }
 
 store::IdentityOptions identity_options(const NodeOptions& options, std::uint16_t port)
@@ -231,7 +252,8 @@ int run(ServeOptions serve, NodeSockets sockets, discovery::Authenticator keys, 
 base::Result<void> check_serve(const NodeOptions& options)
 {
     const auto keys = load_keys(options);
-    return keys ? base::Result<void>{} : std::unexpected(keys.error());
+    MediaOptions media = options.media;
+    return keys ? read_token(media) : std::unexpected(keys.error());
 }
 
 int serve(ServeOptions serve)
@@ -244,6 +266,9 @@ int serve(ServeOptions serve)
     auto keys = load_keys(options);
     if (!keys) {
         return fail_with(keys.error());
+    }
+    if (const auto read = read_token(serve.options.media); !read) {
+        return fail_with(read.error());
     }
     auto tls = gateway_tls(options);
     if (!tls) {

@@ -22,6 +22,14 @@ void remove_directory(const std::string& path)
     std::filesystem::remove_all(path, ignored);
 }
 
+bool write_file(const std::string& path, const std::string& bytes)
+{
+    std::ofstream out(path, std::ios::binary);
+    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    out.close();
+    return !out.fail();
+}
+
 std::optional<std::string> read_file(const std::string& path, std::size_t limit)
 {
     std::error_code error;
@@ -47,6 +55,12 @@ PrivateFolder::~PrivateFolder()
     if (!worker_.submit([path = path_] { remove_directory(path); })) {
         remove_directory(path_);
     }
+}
+
+net::Task<bool> PrivateFolder::write(net::Loop& loop, std::string name, std::string bytes) const
+{
+    const auto answer = co_await worker_.ask(loop, [path = file(name), bytes = std::move(bytes)] { return write_file(path, bytes); });
+    co_return answer.value_or(false);
 }
 
 net::Task<std::optional<std::string>> PrivateFolder::read(net::Loop& loop, std::string name, std::size_t limit) const

@@ -20,6 +20,8 @@ public:
 
     [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
     [[nodiscard]] const std::string& path() const { return path_; }
+    /// False: it cannot be written.
+    [[nodiscard]] net::Task<bool> write(net::Loop& loop, std::string name, std::string bytes) const;
     /// The bytes of a file. Nothing: there is none, or more than `limit`.
     [[nodiscard]] net::Task<std::optional<std::string>> read(net::Loop& loop, std::string name, std::size_t limit) const;
 

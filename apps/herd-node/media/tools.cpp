@@ -5,7 +5,6 @@
 #include "net/crypto.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -14,8 +13,6 @@
 namespace herd::node {
 
 namespace {
-
-constexpr std::array placeholders{"prompt", "negative_prompt", "width", "height", "steps", "seed", "guidance", "quantize", "output"};
 
 /// "--name=VALUE" in one argument: a prompt that begins with a dash is no flag then.
 std::vector<std::string> mflux(const char* program, const char* model)
@@ -71,59 +68,6 @@ void add(std::vector<ImageTool>& tools, ImageTool tool)
     }
 }
 
-/// What stands for `{name}`; nothing: the request does not say it.
-std::optional<std::string> value_of(std::string_view name, const ImageRequest& request, const std::string& output)
-{
-    const auto text = [](const std::string& given) { return given.empty() ? std::nullopt : std::optional(given); };
-    if (name == "prompt" || name == "negative_prompt") {
-        return text(name == "prompt" ? request.prompt : request.negative_prompt);
-    }
-    if (name == "width" || name == "height") {
-        return std::to_string(name == "width" ? request.width : request.height);
-    }
-    if (name == "steps" || name == "quantize") {
-        return std::to_string(name == "steps" ? request.steps : request.quantize);
-    }
-    if (name == "seed") {
-        return request.seed ? std::optional(std::to_string(*request.seed)) : std::nullopt;
-    }
-    if (name == "guidance") {
-        return request.guidance ? std::optional(fmt::format("{}", *request.guidance)) : std::nullopt;
-    }
-    return output;
-}
-
-/// Calls `found(begin, end, name)` for each {name} that we know; what else stands in braces is the person's own.
-template <class Found>
-void each_placeholder(std::string_view argument, Found found)
-{
-    for (std::size_t at = argument.find('{'); at != argument.npos; at = argument.find('{', at + 1)) {
-        const auto end = argument.find('}', at);
-        const auto name = end == argument.npos ? std::string_view{} : argument.substr(at + 1, end - at - 1);
-        if (std::ranges::find(placeholders, name) != placeholders.end()) {
-            found(at, end + 1, name);
-        }
-    }
-}
-
-/// Nothing: it asks for what is not there.
-std::optional<std::string> filled(const std::string& argument, const ImageRequest& request, const std::string& output)
-{
-    std::string out;
-    std::size_t done = 0;
-    bool lacking = false;
-    each_placeholder(argument, [&](std::size_t begin, std::size_t end, std::string_view name) {
-        const auto value = value_of(name, request, output);
-        lacking = lacking || !value;
-        out.append(argument, done, begin - done).append(value.value_or(""));
-        done = end;
-    });
-    out.append(argument, done);
-    // A client's text must not become a flag: no tool minds a blank before its prompt.
-    const bool became_flag = out.starts_with('-') && !argument.starts_with('-');
-    return lacking ? std::nullopt : std::optional(became_flag ? " " + out : out);
-}
-
 } // namespace
 
 std::vector<ImageTool> image_tools(const MediaOptions& options, std::string_view path)
@@ -143,36 +87,19 @@ std::vector<ImageTool> image_tools(const MediaOptions& options, std::string_view
     return tools;
 }
 
-std::string command_fault(const std::vector<std::string>& command)
-{
-    if (command.empty() || command.front().empty()) {
-        return "needs a command: the program and its arguments, each a string of its own";
-    }
-    const auto has = [&](std::string_view wanted) {
-        bool there = false;
-        for (const auto& argument : command) {
-            each_placeholder(argument, [&](std::size_t, std::size_t, std::string_view name) { there = there || name == wanted; });
-        }
-        return there;
-    };
-    return has("prompt") && has("output") ? std::string{} : "command must hold {prompt} and {output}, the file that the tool writes its PNG to";
-}
-
 std::vector<std::string> fill_command(const std::vector<std::string>& command, const ImageRequest& request, const std::string& output)
 {
-    std::vector<std::string> out;
-    bool flag_before = false; // the last one, written as it stood there
-    for (const auto& argument : command) {
-        auto value = filled(argument, request, output);
-        if (!value && flag_before && !argument.starts_with('-')) {
-            out.pop_back();
-        }
-        flag_before = value && argument.starts_with('-') && *value == argument && !out.empty();
-        if (value) {
-            out.push_back(std::move(*value));
-        }
-    }
-    return out;
+    const auto text = [](const std::string& given) { return given.empty() ? std::nullopt : std::optional(given); };
+    const auto number = [](const auto& given) { return given ? std::optional(fmt::format("{}", *given)) : std::nullopt; };
+    return fill_command(command, {{"prompt", text(request.prompt)},
+                                  {"negative_prompt", text(request.negative_prompt)},
+                                  {"width", std::to_string(request.width)},
+                                  {"height", std::to_string(request.height)},
+                                  {"steps", std::to_string(request.steps)},
+                                  {"quantize", std::to_string(request.quantize)},
+                                  {"seed", number(request.seed)},
+                                  {"guidance", number(request.guidance)},
+                                  {"output", output}});
 }
 
 discovery::ModelFacts row_of(const std::string& name, std::string_view type, std::string_view backend, bool listed)

@@ -1,6 +1,7 @@
 #pragma once
 // Which tools there are beside the node, what is told of them, and how one is called. Pure, but for looking at PATH.
 #include "discovery/node_document.hpp"
+#include "herd-node/media/command_template.hpp"
 #include "herd-node/media/image_request.hpp"
 #include "herd-node/media/media_options.hpp"
 
@@ -22,15 +23,11 @@ struct ImageTool {
 /// not taken. None while images are off.
 [[nodiscard]] std::vector<ImageTool> image_tools(const MediaOptions& options, std::string_view path);
 
-/// What is wrong with a command; empty: nothing.
-[[nodiscard]] std::string command_fault(const std::vector<std::string>& command);
-
-/// The argument vector for this request. An argument that asks for what the request does not say is left out, together
-/// with the flag before it that it would have been the value of.
+/// The argument vector of an image tool for this request.
 [[nodiscard]] std::vector<std::string> fill_command(const std::vector<std::string>& command, const ImageRequest& request,
                                                     const std::string& output);
 
-/// A tool's row among the node's models; `type`: "image".
+/// A tool's row among the node's models; `type`: "image" or "transcription".
 [[nodiscard]] discovery::ModelFacts row_of(const std::string& name, std::string_view type, std::string_view backend, bool listed);
 
 } // namespace herd::node

@@ -76,7 +76,7 @@ TEST_CASE("a command is filled for a request; what that does not say is left out
 {
     const std::vector<std::string> command{"tool", "--prompt", "{prompt}", "-n", "{negative_prompt}", "--size={width}x{height}", "--seed={seed}",
                                            "--cfg", "{guidance}", "--fast", "{other}", "{output}"};
-    CHECK(command_fault(command).empty());
+    CHECK(command_fault(command, {"prompt", "output"}).empty());
     CHECK(fill_command(command, request_of(R"({"model":"m","prompt":"a cat"})"), "/o.png")
           == std::vector<std::string>{"tool", "--prompt", "a cat", "--size=1024x1024", "--fast", "{other}", "/o.png"});
     CHECK(fill_command(command, request_of(R"x({"model":"m","prompt":"{seed} $(id)","negative_prompt":"b","seed":7,"guidance":1.5})x"), "/o.png")
@@ -84,8 +84,8 @@ TEST_CASE("a command is filled for a request; what that does not say is left out
                                       "{other}", "/o.png"});
     // No text of a client is a flag.
     CHECK(fill_command(command, request_of(R"({"model":"m","prompt":"--output=/etc/x"})"), "/o.png").at(2) == " --output=/etc/x");
-    CHECK_FALSE(command_fault({}).empty());
-    CHECK_FALSE(command_fault({"tool", "{prompt}"}).empty());
+    CHECK_FALSE(command_fault({}, {}).empty());
+    CHECK_FALSE(command_fault({"tool", "{prompt}"}, {"prompt", "output"}).empty());
 }
 
 TEST_CASE("configured tools come first, well-known ones are found on PATH")

@@ -1,0 +1,145 @@
+#include "herd-node/media/tool_desk.hpp"
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "herd-node/agent_api.hpp"
+#include "net/blocking.hpp"
+#include "proxy/dialect/dialect.hpp"
+#include "proxy/failover.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace herd::node {
+
+namespace {
+
+constexpr std::size_t line_bytes_max = 300;
+
+/// What a tool said last, fit to be shown.
+std::string last_line(std::string_view text)
+{
+    text = base::trim(text);
+    std::string line(text.substr(text.find_last_of("\r\n") + 1));
+    line.resize(std::min(line.size(), line_bytes_max));
+    std::ranges::replace_if(line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+    return line;
+}
+
+} // namespace
+
+ToolDesk::ToolDesk(net::Loop& loop, Mark mark) : loop_(loop), mark_(std::move(mark)) {}
+ToolDesk::~ToolDesk() = default;
+
+net::Blocking& ToolDesk::worker()
+{
+    if (!worker_) {
+        worker_ = std::make_unique<net::Blocking>("media", 256);
+    }
+    return *worker_;
+}
+
+void ToolDesk::stop()
+{
+    stopping_ = true;
+    for (auto& [key, line] : lines_) {
+        line.stop();
+    }
+}
+
+net::Task<void> ToolDesk::serve(http::ServerExchange& exchange, const ToolJob& job, const Work& work)
+{
+    auto& line = lines_[job.key];
+    if (line.full()) {
+        co_await refuse(exchange, job.dialect, {429, "busy", "too many requests wait for this tool", std::chrono::seconds{5}});
+        co_return;
+    }
+    ToolUse use(loop_);
+    use.stopping = stopping_;
+    const ToolLine::Place place(line, use);
+    exchange.on_client_gone([&use] {
+        use.gone = true;
+        use.end();
+    });
+    use.timer.call_after(job.timeout, [&use] {
+        use.late = true;
+        use.end();
+    });
+    while (!place.is_first() && !use.over()) {
+        co_await use.wake.wait();
+    }
+    if (!use.over()) {
+        co_await work(use);
+    }
+    if (use.over() && !exchange.begun()) {
+        co_await say_over(exchange, job, use);
+    }
+    exchange.on_client_gone(nullptr);
+}
+
+net::Task<base::Result<net::ChildEnd>> ToolDesk::run(ToolUse& use, net::ChildOptions options)
+{
+    if (use.over()) {
+        co_return net::ChildEnd{};
+    }
+    auto child = net::Child::start(loop_, std::move(options));
+    if (!child) {
+        co_return std::unexpected(child.error());
+    }
+    use.child = child->get();
+    auto end = co_await (*child)->ended();
+    use.child = nullptr;
+    co_return end;
+}
+
+net::Task<void> ToolDesk::say(http::ServerExchange& exchange, http::ResponseHead head, std::string_view body)
+{
+    mark_(exchange.head(), head.fields);
+    (void)co_await exchange.respond(std::move(head), body);
+}
+
+net::Task<void> ToolDesk::refuse(http::ServerExchange& exchange, proxy::Dialect dialect, proxy::Problem problem, http::Fields fields)
+{
+    const auto text = proxy::error_text(dialect, problem);
+    auto head = answer_head(problem.status, text.content_type);
+    for (const auto& field : fields) {
+        head.fields.add(field.name, field.value);
+    }
+    if (const int seconds = proxy::retry_after_seconds(problem.retry_after); seconds > 0) {
+        head.fields.add("Retry-After", std::to_string(seconds));
+    }
+    co_await say(exchange, std::move(head), text.body);
+}
+
+net::Task<void> ToolDesk::refuse_unread(http::ServerExchange& exchange, proxy::Dialect dialect, const base::Error& error)
+{
+    exchange.close_after();
+    const bool large = error.code == base::Errc::too_large;
+    co_await refuse(exchange, dialect, large ? proxy::problem_of(error.code) : proxy::bad_request(error.message()));
+}
+
+net::Task<void> ToolDesk::say_failed(http::ServerExchange& exchange, const ToolJob& job, std::string why, std::string_view printed)
+{
+    log::warn("media", "tool_failed", {{"model", job.name}, {"why", why}}); // what it printed may repeat what it was asked
+    if (const auto said = last_line(printed); !said.empty()) {
+        why += ": " + said;
+    }
+    co_await refuse(exchange, job.dialect, {502, "node_failed", fmt::format("{} failed: {}", job.name, why)});
+}
+
+/// Not served, and not for a fault of the tool.
+net::Task<void> ToolDesk::say_over(http::ServerExchange& exchange, const ToolJob& job, const ToolUse& use)
+{
+    http::Fields fields;
+    if (use.stopping) {
+        fields.add(proxy::gateway_field, proxy::gateway_untouched);
+        co_await refuse(exchange, job.dialect, {503, "unavailable", "this node is being shut down"}, std::move(fields));
+    } else if (use.late && !use.gone) {
+        fields.add(proxy::gateway_field, proxy::gateway_late);
+        const auto seconds = std::chrono::duration<double>(job.timeout).count();
+        co_await refuse(exchange, job.dialect, {504, "timed_out", fmt::format("{} made no {} within {:g} s", job.name, job.what, seconds)}, std::move(fields));
+    }
+}
+
+} // namespace herd::node
