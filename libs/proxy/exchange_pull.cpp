@@ -21,7 +21,7 @@ bool Exchange::may_pull() const
 {
     const auto* frontend = visit_.at_ ? visit_.at_->frontend : nullptr;
     return granted_.error().error.code == base::Errc::no_such_model && record_.attempts.empty() && !model_.cloud
-        && route_.handling == Handling::inference && profile_.need == fleet::Need::slot && context_.shared->bring
+        && route_.handling == Handling::inference && !route_.tools_only && profile_.need == fleet::Need::slot && context_.shared->bring
         && options_->auto_pull.allows(model_.key) && (frontend == nullptr || !frontend->refusal(RequestClass::model_admin));
 }
 
