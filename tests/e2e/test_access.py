@@ -665,9 +665,9 @@ out.list = (await official(limited).list()).models.map((model) => model.name)
 try { await official().chat({ model: 'tiny', messages }) } catch (error) { out.none = error.status_code }
 try { await official(limited).chat({ model: 'tiny', messages }) } catch (error) { out.other = [error.status_code, error.message] }
 const openai = (apiKey) => new OpenAI({ baseURL: `${host}/v1`, apiKey, maxRetries: 0 })
-out.completion = (await openai(good).chat.completions.create({ model: 'tiny', messages })).choices[0].message.content
+out.completion = (await openai(good).chat.completions.create({ model: 'tiny', temperature: 0, messages })).choices[0].message.content
 out.pieces = ''
-for await (const part of await openai(good).chat.completions.create({ model: 'tiny', messages, stream: true })) out.pieces += part.choices[0]?.delta?.content ?? ''
+for await (const part of await openai(good).chat.completions.create({ model: 'tiny', temperature: 0, messages, stream: true })) out.pieces += part.choices[0]?.delta?.content ?? ''
 out.models = []
 for await (const model of openai(good).models.list()) out.models.push(model.id)
 try { await openai('wrong').chat.completions.create({ model: 'tiny', messages }) } catch (error) { out.wrong = [error instanceof OpenAI.AuthenticationError, error.status, error.code] }
