@@ -25,7 +25,7 @@ if "fail" in orders:
 if "empty" in orders:
     sys.exit(0)
 if "hang" in orders:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     with open(folder + "/pids", "a") as pids:
         pids.write("%d %d\\n" % (os.getpid(), child.pid))
     for _ in range(3000):

@@ -10,7 +10,7 @@ from harness import Connection, wait_until
 from harness.scripted import ScriptedOllama
 from test_media import add_node, in_background, is_running
 
-PRINTER = '''import json, os, sys, time
+PRINTER = '''import json, os, signal, sys
 folder, recording, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
 heard = open(recording, "rb").read().decode()
 with open(folder + "/calls", "a") as calls:
@@ -18,7 +18,7 @@ with open(folder + "/calls", "a") as calls:
 if heard == "fail":
     sys.exit("no such codec")
 if heard == "hang":
-    time.sleep(60)
+    signal.pause()
 print(json.dumps({"text": heard[:40], "language": "en", "chunks": [{"text": heard[:40], "start": 0, "end": 1.5}]}))
 '''
 

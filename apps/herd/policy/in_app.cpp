@@ -6,6 +6,25 @@
 
 namespace herd::app {
 
+namespace {
+
+/// The tokens of context that [models] has herd load a model with; 0: it says nothing.
+class Contexts {
+public:
+    explicit Contexts(const HerdOptions& options)
+    {
+        if (auto rules = proxy::ModelRules::compile(options.models.rules)) { // checked when they were read
+            rules_ = std::move(*rules);
+        }
+    }
+    [[nodiscard]] int of(std::string_view key) const { return rules_ == nullptr ? 0 : rules_->num_ctx(key).value_or(0); }
+
+private:
+    std::shared_ptr<const proxy::ModelRules> rules_{};
+};
+
+} // namespace
+
 void HerdApp::build_policy(Managed managed)
 {
     auto publish = [this](const std::shared_ptr<const proxy::ProxyOptions>& options, std::function<void()> done) {
@@ -53,11 +72,10 @@ void HerdApp::publish_proxy(const std::shared_ptr<const proxy::ProxyOptions>& op
 
 void HerdApp::want_pins()
 {
-    const auto rules = proxy::ModelRules::compile(options_.models.rules); // checked when they were read
+    const Contexts contexts(options_);
     std::vector<pins::Pin> wanted;
     for (const ConfiguredPin& pin : policy_->pins()) {
-        const auto context = *rules == nullptr ? std::nullopt : (*rules)->num_ctx(fleet::ModelName::parse(pin.model).key);
-        wanted.push_back({pin.model, pin.node, pin.replicas, context.value_or(0)});
+        wanted.push_back({pin.model, pin.node, pin.replicas, contexts.of(fleet::ModelName::parse(pin.model).key)});
     }
     pins_->want(std::move(wanted));
     preload_popular();
@@ -71,11 +89,10 @@ void HerdApp::preload_popular()
         sorted.assign(popular_.begin(), popular_.end());
     }
     std::ranges::sort(sorted, {}, [](const auto& each) { return std::pair(-each.second.priority, each.first); });
-    const auto rules = proxy::ModelRules::compile(options_.models.rules); // checked when they were read
+    const Contexts contexts(options_);
     std::vector<pins::Popular> wanted;
     for (const auto& [key, each] : sorted) {
-        const auto context = *rules == nullptr ? std::nullopt : (*rules)->num_ctx(key);
-        wanted.push_back({.key = key, .lately = each.last_hour > 0, .num_ctx = context.value_or(0)});
+        wanted.push_back({.key = key, .lately = each.last_hour > 0, .num_ctx = contexts.of(key)});
     }
     pins_->preload(std::move(wanted));
 }
