@@ -12,11 +12,13 @@
 namespace herd::net {
 
 /// Holds at most `limit` values that were not taken yet; more are dropped and counted. A batch is taken `linger`
-/// after the first value of it was put. Thread: put() and dropped() any; construction, drain() and destruction
+/// after the first value of it was put, or at once when there are `batch_max`: what is taken soon is still in the
+/// processor's cache, and its memory is used again for the next. Thread: put() and dropped() any; construction, drain() and destruction
 /// the loop's (or while it does not run).
 template <class T>
 class Mailbox {
 public:
+    static constexpr std::size_t batch_max = 256;
     using Take = std::move_only_function<void(std::vector<T>&)>;
 
     Mailbox(Loop& loop, std::size_t limit, base::Duration linger, Take take)
@@ -33,6 +35,7 @@ public:
 
     void put(T&& value)
     {
+        bool enough = false;
         {
             const std::lock_guard lock(state_->mutex);
             if (state_->waiting.size() >= state_->limit) {
@@ -40,12 +43,15 @@ public:
                 return;
             }
             state_->waiting.push_back(std::move(value));
-            if (std::exchange(state_->woken, true)) {
+            enough = state_->waiting.size() == batch_max;
+            if (std::exchange(state_->woken, true) && !enough) {
                 return;
             }
         }
-        state_->loop.post([state = state_] {
-            if (state->take) {
+        state_->loop.post([state = state_, enough] {
+            if (state->take && enough) {
+                state->drain();
+            } else if (state->take) {
                 state->timer.call_after(state->linger, [state = state.get()] { state->drain(); });
             }
         });
@@ -75,7 +81,7 @@ private:
                 take(taken);
             }
             taken.clear();
-            if (taken.capacity() > 4096) {
+            if (taken.capacity() > 4 * batch_max) {
                 std::vector<T>().swap(taken); // a burst is no reason to keep its memory
             }
         }

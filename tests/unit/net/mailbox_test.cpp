@@ -34,6 +34,25 @@ TEST_CASE("a mailbox hands over in batches, a while after the first value")
     CHECK(batches.back() == std::vector<int>{6});
 }
 
+TEST_CASE("a mailbox that fills does not wait for its time")
+{
+    constexpr int batch = net::Mailbox<int>::batch_max;
+    net::VirtualTime time;
+    net::Loop loop;
+    std::vector<std::size_t> batches;
+    net::Mailbox<int> mailbox(loop, 10 * batch, 40ms, [&](std::vector<int>& taken) { batches.push_back(taken.size()); });
+    for (int i = 0; i < batch; ++i) {
+        mailbox.put(int{i});
+    }
+    time.run_for(loop, 1ms);
+    CHECK(batches == std::vector<std::size_t>{batch});
+    mailbox.put(1);
+    time.run_for(loop, 30ms);
+    CHECK(batches.size() == 1); // a batch that is not full waits, counted from its own first value
+    time.run_for(loop, 11ms);
+    CHECK(batches.back() == 1);
+}
+
 TEST_CASE("a mailbox may go while a wake is on its way")
 {
     net::VirtualTime time;
