@@ -100,11 +100,11 @@ void auto_pull_rows(Table& t, HerdOptions::Models& m)
     t.parsed_list({.key = "models.auto_pull_allow",
                    .sentence = "Which models that may be: names, or beginnings with a * behind them (`qwen3*` of Ollama's library, `hf.co/NAME/*`)."},
                   m.auto_pull_allow, "the name of a model, or the beginning of one with a * behind it",
-                  [](std::string_view text) -> base::Result<proxy::ModelPattern> {
-                      auto pattern = proxy::ModelPattern::parse(text);
-                      return pattern ? base::Result<proxy::ModelPattern>{std::move(*pattern)} : base::fail(base::Errc::bad_config);
+                  [](std::string_view text) -> base::Result<fleet::ModelPattern> {
+                      auto pattern = fleet::ModelPattern::parse(text);
+                      return pattern ? base::Result<fleet::ModelPattern>{std::move(*pattern)} : base::fail(base::Errc::bad_config);
                   },
-                  [](const proxy::ModelPattern& pattern) { return pattern.text; });
+                  [](const fleet::ModelPattern& pattern) { return pattern.text; });
     t.duration({.key = "models.auto_pull_timeout",
                 .sentence = "How long a request waits for that, within its own deadline (`[scheduler] queue_timeout`); the pull goes on."},
                m.auto_pull_timeout, std::chrono::seconds{1});

@@ -129,7 +129,7 @@ struct HerdOptions {
     struct Models {
         proxy::ModelRulesConfig rules{};
         bool auto_pull{false};
-        std::vector<proxy::ModelPattern> auto_pull_allow{};
+        std::vector<fleet::ModelPattern> auto_pull_allow{};
         base::Duration auto_pull_timeout{std::chrono::seconds{300}};
         bool preload_popular{false};
     } models{};

@@ -3,6 +3,7 @@
 // such a model shares with whoever has a node pull it. Off while no model is allowed.
 // Source: reference/parity.md OH-15.
 #include "base/error.hpp"
+#include "fleet/model_pattern.hpp"
 #include "fleet/snapshot.hpp"
 #include "net/timer.hpp"
 #include "proxy/profile.hpp"
@@ -15,21 +16,10 @@
 
 namespace herd::proxy {
 
-/// "llama3.2:3b", or the beginning of names with a * behind it. Compared as names are: "qwen3*" is of Ollama's library,
-/// "someone/qwen3*" of that namespace, "hf.co/someone/*" and "hf.co/*" of another registry. Pure.
-struct ModelPattern {
-    std::string text{};     ///< as written
-    std::string key{};      ///< ModelName::key, or the beginning of such keys
-    bool beginning{false};
-    /// Nothing: no model could be called so.
-    [[nodiscard]] static std::optional<ModelPattern> parse(std::string_view text);
-    [[nodiscard]] bool fits(std::string_view model_key) const;
-};
-
 struct AutoPull {
-    std::vector<ModelPattern> allow{}; ///< empty: nothing is pulled
+    std::vector<fleet::ModelPattern> allow{}; ///< empty: nothing is pulled
     base::Duration timeout{};          ///< a request waits no longer for it
-    [[nodiscard]] bool allows(std::string_view model_key) const;
+    [[nodiscard]] bool allows(std::string_view model_key) const { return fleet::fits_any(allow, model_key); }
 };
 
 /// A model that a request names and that none of the nodes has which might serve it.

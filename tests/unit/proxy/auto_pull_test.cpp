@@ -10,7 +10,7 @@ namespace {
 
 bool allows(std::string_view pattern, std::string_view model)
 {
-    const auto parsed = ModelPattern::parse(pattern);
+    const auto parsed = fleet::ModelPattern::parse(pattern);
     REQUIRE(parsed);
     CHECK(parsed->text == pattern);
     return AutoPull{.allow = {*parsed}}.allows(fleet::ModelName::parse(model).key);
@@ -53,6 +53,6 @@ TEST_CASE("what no model could be called is no pattern")
 {
     for (const auto* text : {"", "a b", "a*b", "**", "a/b/c/d*", "/x*", "gpt-oss:120b-cloud", "-x*"}) {
         INFO(text);
-        CHECK_FALSE(ModelPattern::parse(text));
+        CHECK_FALSE(fleet::ModelPattern::parse(text));
     }
 }

@@ -14,7 +14,7 @@ const std::string exactly = R"({"error":"model 'fresh' not found"})";
 ProxyOptions pulling()
 {
     ProxyOptions options;
-    options.auto_pull = {.allow = {*ModelPattern::parse("fresh*")}, .timeout = 100s};
+    options.auto_pull = {.allow = {*fleet::ModelPattern::parse("fresh*")}, .timeout = 100s};
     return options;
 }
 
