@@ -193,7 +193,7 @@ void Dispatcher::enqueue(Ticket ticket, const Profile& profile, const Judgement&
     step.emit(SnapshotChanged{});
     if (key.need == Need::slot && judgement.fate == Fate::routable) {
         const bool any_free = std::ranges::any_of(nodes_.catalog().holders(key.model), [](const Holding& holding) {
-            return holding.node->free_slots_of(*holding.model) > 0;
+            return holding.model->allowed && holding.node->free_slots_of(*holding.model) > 0;
         });
         if (any_free || waiter.ahead == 0) {
             serve(key, step); // else nobody could be granted, and the line was looked at when it last could

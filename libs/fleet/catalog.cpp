@@ -120,6 +120,7 @@ void Catalog::adopt(NodeRecord& node, std::shared_ptr<const NodeFacts> facts, St
         auto& model = node.models[key];
         model.listed = true;
         model.missing = false;
+        model.allowed = node.allows(key);
         model.index = i;
         model.digest = digest_hash(row.digest);
         model.size = row.size;

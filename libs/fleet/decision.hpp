@@ -33,9 +33,11 @@ enum class Exclusion : std::uint8_t {
     held_back,     ///< this model failed there lately
     loading,       ///< another load is in progress there
     other_api,     ///< serves other paths than the one asked
-    cloud,         ///< outside of this LAN, and the request does not allow that, or a node of the LAN can do it
+    cloud,         ///< outside of this LAN, and the request does not allow that
     reserved,      ///< kept free for others: this client lately used far more than its share
     not_loaded,    ///< the model is not in its memory, and nothing is to be loaded: Profile::resident_only
+    other_tier,    ///< a node of a lower tier can do it
+    model_not_allowed, ///< may not serve that model: NodeSettings::models_allow. Records number these: new ones go last
 };
 [[nodiscard]] std::string_view to_string(Exclusion exclusion);
 

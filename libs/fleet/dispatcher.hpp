@@ -95,11 +95,12 @@ private:
     /// Fills candidates_ with every known node that the request may mean. False: the pin names nobody.
     [[nodiscard]] bool gather(const Profile& profile);
     void gather_one(NodeRecord& node, const Profile& profile);
-    [[nodiscard]] bool mark(Need need, bool last_resort, base::Instant now);
+    [[nodiscard]] bool mark(const Profile& profile, bool last_resort, base::Instant now);
     void hold_back(base::Instant now);
-    void keep_on_lan();
+    void keep_to_tier(const Profile& profile, base::Instant now);
     [[nodiscard]] const NodeRecord* lacking_node(const Profile& profile) const;
     [[nodiscard]] Judgement unfit(const Profile& profile) const;
+    [[nodiscard]] static bool fits(const Candidate& candidate, const Profile& profile, base::Instant now);
     /// One of candidates_ may serve it as far as memory goes.
     [[nodiscard]] bool fits_somewhere(const Profile& profile, base::Instant now) const;
     [[nodiscard]] bool means(const Profile& profile, const NodeRecord& node);

@@ -184,9 +184,15 @@ std::shared_ptr<const Snapshot> Fleet::snapshot(base::Instant /*now*/, base::Wal
         views.push_back(state.view_of(*node));
     }
     for (const auto& [key, entry] : state.nodes.catalog().entries()) {
+        if (std::ranges::none_of(entry.holders, [](const Holding& holding) { return holding.model->allowed; })) {
+            continue; // it is nowhere to be asked for
+        }
         auto& holders = snapshot->models[key];
         holders.reserve(entry.holders.size());
         for (const auto& [node, model] : entry.holders) {
+            if (!model->allowed) {
+                continue;
+            }
             if (model->tool != Tool::none) {
                 snapshot->tools.emplace(key, model->tool);
             }

@@ -5,26 +5,11 @@
 #include "base/units.hpp"
 #include "fleet/called.hpp"
 #include "fleet/memory_fit.hpp"
+#include "fleet/words.hpp"
 
 #include <algorithm>
 
 namespace herd::fleet {
-namespace {
-
-bool is_meant(const Candidate& candidate)
-{
-    switch (candidate.exclusion) {
-    case Exclusion::label_missing:
-    case Exclusion::not_pinned:
-    case Exclusion::other_api:
-    case Exclusion::cloud:
-    case Exclusion::not_member:
-    case Exclusion::not_allowed: return false;
-    default: return true;
-    }
-}
-
-} // namespace
 
 void Dispatcher::gather_one(NodeRecord& node, const Profile& profile)
 {
@@ -61,7 +46,7 @@ bool Dispatcher::gather(const Profile& profile)
 }
 
 /// Turns "suspect" into eligible on a last resort. Whether somebody may serve the request.
-bool Dispatcher::mark(Need need, bool last_resort, base::Instant now)
+bool Dispatcher::mark(const Profile& profile, bool last_resort, base::Instant now)
 {
     bool routable = false;
     for (auto& candidate : candidates_) {
@@ -70,24 +55,40 @@ bool Dispatcher::mark(Need need, bool last_resort, base::Instant now)
         }
         routable = routable || candidate.exclusion == Exclusion::none;
     }
-    keep_on_lan();
-    if (routable && need == Need::slot) {
+    if (routable && profile.need == Need::slot) {
         hold_back(now);
     }
+    keep_to_tier(profile, now);
     return routable;
 }
 
-/// Nothing leaves the LAN as long as somebody on it can do the work.
-void Dispatcher::keep_on_lan()
+/// The least tier that can do the work does it, busy or not: what comes after it (last of all what is outside of this
+/// LAN) is for when nobody of it can. Who failed lately is set aside before, else a node that fails fast would get all.
+void Dispatcher::keep_to_tier(const Profile& profile, base::Instant now)
 {
     const auto eligible = [](const Candidate& c) { return c.exclusion == Exclusion::none; };
-    const auto outside = [](const Candidate& c) { return c.node->address.manner && c.node->address.manner->cloud; };
-    if (!std::ranges::any_of(candidates_, outside)) {
+    int least = tier_max + 1;
+    int most = 0;
+    for (const auto& candidate : candidates_) {
+        if (eligible(candidate)) {
+            least = std::min(least, candidate.node->tier());
+            most = std::max(most, candidate.node->tier());
+        }
+    }
+    if (least >= most) {
         return;
     }
-    if (std::ranges::any_of(candidates_, [&](const Candidate& c) { return eligible(c) && !outside(c); })) {
-        for (auto& candidate : candidates_) {
-            candidate.exclusion = eligible(candidate) && outside(candidate) ? Exclusion::cloud : candidate.exclusion;
+    least = most;
+    for (auto& candidate : candidates_) {
+        if (eligible(candidate) && !fits(candidate, profile, now)) {
+            candidate.exclusion = Exclusion::cannot_fit; // it is there, but not for this
+        } else if (eligible(candidate)) {
+            least = std::min(least, candidate.node->tier());
+        }
+    }
+    for (auto& candidate : candidates_) {
+        if (eligible(candidate) && candidate.node->tier() > least) {
+            candidate.exclusion = Exclusion::other_tier;
         }
     }
 }
@@ -120,12 +121,12 @@ Dispatcher::Judgement Dispatcher::judge(const Profile& profile, base::Instant no
 {
     const bool pin_known = gather(profile);
     for (const bool last_resort : {false, true}) {
-        if (mark(profile.need, last_resort, now)) {
+        if (mark(profile, last_resort, now)) {
             keep_to_bound(profile, now);
             return {Fate::routable, {}, {}};
         }
     }
-    if (std::ranges::any_of(candidates_, is_meant)) {
+    if (std::ranges::any_of(candidates_, is_meant, &Candidate::exclusion)) {
         return judge_taken(profile);
     }
     return judge_absent(profile, now, may_settle, !pin_known);
@@ -200,13 +201,25 @@ Dispatcher::Judgement Dispatcher::judge_absent(const Profile& profile, base::Ins
         return {Fate::refuse, base::Errc::forbidden,
                 std::string("no node allows ") + (profile.generates ? "completions" : "embeddings") + " with model '" + profile.model + "'"};
     }
+    const bool closed = std::ranges::any_of(candidates_, [](const Candidate& c) { return c.exclusion == Exclusion::model_not_allowed; });
+    if (profile.need == Need::any && closed) {
+        return {Fate::refuse, base::Errc::forbidden, "no node may serve model '" + profile.model + "' (models_allow)"};
+    }
     if (profile.need == Need::any && profile.rules != nullptr && profile.labels.empty()) {
         return {Fate::refuse, base::Errc::no_node, "frontend '" + profile.rules->frontend + "' has no node that is known"};
     }
     if (profile.need == Need::any) {
         return {Fate::refuse, base::Errc::no_node, "no node carries all the labels asked for"};
     }
-    return {Fate::refuse, base::Errc::no_such_model, "model '" + profile.model + "' not found"};
+    std::string message = "model '" + profile.model + "' not found";
+    message += closed ? may_not_serve : "";
+    return {Fate::refuse, base::Errc::no_such_model, std::move(message)};
+}
+
+bool Dispatcher::fits(const Candidate& candidate, const Profile& profile, base::Instant now)
+{
+    return profile.need != Need::slot || candidate.loaded
+        || fit_of(*candidate.node, *candidate.model, profile.num_ctx.value_or(0), now).fits;
 }
 
 bool Dispatcher::fits_somewhere(const Profile& profile, base::Instant now) const
@@ -215,8 +228,7 @@ bool Dispatcher::fits_somewhere(const Profile& profile, base::Instant now) const
         return true;
     }
     return std::ranges::any_of(candidates_, [&](const Candidate& c) {
-        return c.exclusion != Exclusion::cannot_fit
-            && (c.loaded || fit_of(*c.node, *c.model, profile.num_ctx.value_or(0), now).fits);
+        return c.exclusion != Exclusion::cannot_fit && is_meant(c.exclusion) && fits(c, profile, now);
     });
 }
 

@@ -25,6 +25,7 @@ enum class Liveness : std::uint8_t { verifying, alive, suspect, gone, unreachabl
 struct ModelOnNode {
     bool listed{false};  ///< in the node's newest list
     bool missing{false}; ///< the node said 404 although it is listed; until the next fresh list
+    bool allowed{true};  ///< the node may serve it: NodeSettings::models_allow
     bool loaded{false};  ///< in the node's newest list of loaded models
     bool warm{false};    ///< served by it since that list was read
     std::optional<int> slots{};
@@ -225,6 +226,8 @@ struct NodeRecord {
     [[nodiscard]] bool last_resort() const;
     [[nodiscard]] bool carries(const std::vector<std::string>& wanted) const;
     void set_labels(std::vector<std::string> own);
+    [[nodiscard]] int tier() const { return tier_of(address.cloud(), settings.get()); }
+    [[nodiscard]] bool allows(std::string_view model_key) const { return settings == nullptr || settings->allows(model_key); }
     [[nodiscard]] bool switched_off() const { return settings != nullptr && !settings->active; }
     [[nodiscard]] int slots_of(const ModelOnNode& model) const;
     /// Without those that foreign requests are seen to take.

@@ -119,6 +119,11 @@ bool NodeTable::apply_settings(NodeRecord& node)
     const bool same = settings == node.settings || (settings != nullptr && node.settings != nullptr && *settings == *node.settings);
     node.settings = std::move(settings);
     node.set_labels(std::move(node.own_labels));
+    if (!same) {
+        for (auto& [key, model] : node.models) {
+            model.allowed = node.allows(key);
+        }
+    }
     return !same;
 }
 

@@ -123,10 +123,13 @@ void Dispatcher::note_rules(OpenLease& lease, const Candidate& choice, const Pro
 /// False: all who could serve it have as many waiting for them as they may. Requires: candidates_ are this profile's.
 bool Dispatcher::room_to_wait() const
 {
+    const auto counts = [](const Candidate& one) {
+        return one.exclusion == Exclusion::none || one.exclusion == Exclusion::bound_elsewhere;
+    };
     std::size_t room = 0;
     bool any = false;
     for (const auto& candidate : candidates_) {
-        if (candidate.exclusion != Exclusion::none && candidate.exclusion != Exclusion::bound_elsewhere) {
+        if (!counts(candidate)) {
             continue;
         }
         const auto* settings = candidate.node->settings.get();
@@ -141,8 +144,8 @@ bool Dispatcher::room_to_wait() const
     }
     std::size_t waiting = 0;
     for (const auto& [ticket, waiter] : waiting_) {
-        const auto waits_for = [&waiter](const Candidate& one) {
-            return waiter.profile.need == Need::slot && one.node->models.contains(waiter.profile.model_key)
+        const auto waits_for = [&](const Candidate& one) { // of a node of another tier only those wait that name it
+            return counts(one) && waiter.profile.need == Need::slot && one.node->models.contains(waiter.profile.model_key)
                 && why_not(*one.node, waiter.profile) == Exclusion::none;
         };
         waiting += std::ranges::any_of(candidates_, waits_for) ? 1U : 0U;

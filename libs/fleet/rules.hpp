@@ -5,6 +5,7 @@
 // Source: reference/parity.md 3.2, 3.3, 3.5, 3.6, 3.7.
 #include "base/ids.hpp"
 #include "base/time.hpp"
+#include "fleet/model_pattern.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -58,6 +59,8 @@ struct Rules {
     base::Duration sticky_ttl{}; ///< 0: conversations are not bound to a node
 };
 
+inline constexpr int tier_max = 9;
+
 /// What a person set for one node.
 struct NodeSettings {
     std::vector<std::string> labels{}; ///< added to the node's own
@@ -67,8 +70,17 @@ struct NodeSettings {
     bool active{true};                 ///< false: as if drained, because it is switched off
     int max_parallel{0};               ///< requests at a time over all models; 0: as its slots allow
     std::optional<int> queue_limit{};  ///< more than so many do not wait for it
+    int tier{0};                       ///< 0…tier_max: serves what no node of a lower one can
+    std::vector<ModelPattern> models_allow{}; ///< serves these models only; none: all it has
+    [[nodiscard]] bool allows(std::string_view model_key) const { return models_allow.empty() || fits_any(models_allow, model_key); }
     bool operator==(const NodeSettings&) const = default;
 };
+/// A cloud comes after all tiers of this LAN, whatever is set for it.
+[[nodiscard]] inline int tier_of(bool cloud, const NodeSettings* settings)
+{
+    return cloud ? tier_max + 1 : settings != nullptr ? settings->tier : 0;
+}
+
 /// By node name or id.
 using SettingsOf = std::vector<std::pair<std::string, NodeSettings>>;
 

@@ -1,5 +1,7 @@
 #include "fleet/selection.hpp"
 
+#include "fleet/model_name.hpp"
+
 #include <algorithm>
 #include <compare>
 #include <tuple>
@@ -55,8 +57,24 @@ std::string_view to_string(Exclusion exclusion)
     case Exclusion::cloud: return "cloud";
     case Exclusion::reserved: return "reserved";
     case Exclusion::not_loaded: return "not_loaded";
+    case Exclusion::other_tier: return "other_tier";
+    case Exclusion::model_not_allowed: return "model_not_allowed";
     }
     return "none";
+}
+
+bool is_meant(Exclusion exclusion)
+{
+    switch (exclusion) {
+    case Exclusion::label_missing:
+    case Exclusion::not_pinned:
+    case Exclusion::other_api:
+    case Exclusion::cloud:
+    case Exclusion::not_member:
+    case Exclusion::not_allowed:
+    case Exclusion::model_not_allowed: return false;
+    default: return true;
+    }
 }
 
 Exclusion why_not(const NodeRecord& node, const Profile& profile)
@@ -93,12 +111,35 @@ Exclusion why_not(const NodeRecord& node, const Profile& profile)
     return Exclusion::unreachable;
 }
 
+namespace {
+
+/// A model that the node has knows it. What is yet to be pulled, made there or reached by way of it goes by its name.
+bool may_serve(const NodeRecord& node, const ModelOnNode* model, const Profile& profile)
+{
+    if (model != nullptr) {
+        return model->allowed;
+    }
+    if (node.settings == nullptr || node.settings->models_allow.empty()) {
+        return true;
+    }
+    if (!profile.model_key.empty()) {
+        return node.allows(profile.model_key);
+    }
+    const auto name = ModelName::parse(profile.model);
+    return !name.valid || node.allows(name.key);
+}
+
+} // namespace
+
 Candidate consider(NodeRecord& node, ModelOnNode* model, const Profile& profile)
 {
     Candidate candidate;
     candidate.node = &node;
     candidate.model = model;
     candidate.exclusion = why_not(node, profile);
+    if (is_meant(candidate.exclusion) && !may_serve(node, model, profile)) {
+        candidate.exclusion = Exclusion::model_not_allowed;
+    }
     if (model == nullptr) {
         return candidate;
     }

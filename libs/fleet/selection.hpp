@@ -32,7 +32,9 @@ struct Candidate {
     [[nodiscard]] double service_s() const { return cost.load_s + cost.prefill_s + cost.decode_s + cost.risk_s; }
 };
 
-/// What `node` is to a request, slots aside.
+/// False: the request is not for such a node, whatever state it is in.
+[[nodiscard]] bool is_meant(Exclusion exclusion);
+/// What `node` is to a request, slots and models aside.
 [[nodiscard]] Exclusion why_not(const NodeRecord& node, const Profile& profile);
 /// Loaded as the request wants it but for more context, which will do.
 [[nodiscard]] bool larger_serves(const ModelOnNode& model, const Profile& profile);

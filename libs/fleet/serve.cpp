@@ -193,15 +193,23 @@ void Dispatcher::walk(const LineKey& key, Outlook outlook, Step& step)
 }
 
 /// Predicted wait of a request that comes behind `ahead_s` seconds of others' service: what runs and what waits,
-/// shared by all slots. A fluid estimate: good for Retry-After and for those beyond the window.
+/// shared by all slots of the least tier. A fluid estimate: good for Retry-After and for those beyond the window.
 double Dispatcher::wait_behind(const Profile& profile, double ahead_s, base::Instant now) const
 {
+    const auto serves = [&profile](const Holding& holding) {
+        return holding.model->allowed && why_not(*holding.node, profile) == Exclusion::none;
+    };
+    int tier = tier_max + 1;
+    for (const auto& holding : nodes_.catalog().holders(profile.model_key)) {
+        tier = serves(holding) ? std::min(tier, holding.node->tier()) : tier;
+    }
     int slots = 0;
     double running = 0;
     double soonest = std::numeric_limits<double>::max();
     for (const bool cold_too : {false, true}) {
-        for (const auto& [node, model] : nodes_.catalog().holders(profile.model_key)) {
-            if (!node->takes_requests() || (!cold_too && !model->believed_loaded())) {
+        for (const auto& holding : nodes_.catalog().holders(profile.model_key)) {
+            const auto& [node, model] = holding;
+            if (!serves(holding) || node->tier() > tier || (!cold_too && !model->believed_loaded())) {
                 continue;
             }
             slots += node->slots_of(*model);

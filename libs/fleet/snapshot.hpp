@@ -34,6 +34,8 @@ struct NodeView {
     int queued{0}; ///< requests waiting that could only run here
     std::vector<RateView> rates{}; ///< of the models that are loaded there or were measured
     [[nodiscard]] bool takes_requests() const { return state == NodeState::online; }
+    [[nodiscard]] int tier() const { return tier_of(address.cloud(), settings.get()); }
+    [[nodiscard]] bool allows(std::string_view model_key) const { return settings == nullptr || settings->allows(model_key); }
 };
 
 /// Where one model is.
@@ -67,7 +69,7 @@ struct Snapshot {
     std::uint64_t version{0};
     base::WallTime taken_at{};
     std::vector<NodeView> nodes{};                           ///< ordered by name, then id
-    std::map<std::string, std::vector<Holder>> models{};     ///< by ModelName::key
+    std::map<std::string, std::vector<Holder>> models{};     ///< by ModelName::key; without those who may not serve it
     std::map<std::string, Tool> tools{};                     ///< of `models`, those that are none of Ollama's
     std::map<std::string, ModelQueue> queues{};              ///< by ModelName::key; only those where somebody waits
     Totals totals{};

@@ -139,7 +139,7 @@ fleet::Weighed unpack_one(Unpacker& from)
     one.node = from.id();
     one.name = from.text();
     one.exclusion = static_cast<fleet::Exclusion>(
-        std::min(from.get<std::uint8_t>(), static_cast<std::uint8_t>(fleet::Exclusion::not_loaded)));
+        std::min(from.get<std::uint8_t>(), static_cast<std::uint8_t>(fleet::Exclusion::model_not_allowed)));
     const auto flags = from.get<std::uint8_t>();
     one.loaded = (flags & loaded) != 0;
     one.same_class = (flags & same_class) != 0;

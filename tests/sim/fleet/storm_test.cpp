@@ -173,9 +173,27 @@ private:
             world_.restart_herd(rng.chance(0.5));
         } else if (dice < 96) {
             forge(box);
+        } else if (dice < 98) {
+            configure();
         } else {
             reload(box);
         }
+    }
+
+    /// Other tiers, and other models that may be served; for those whom it does not name none.
+    void configure()
+    {
+        auto& rng = world_.rng();
+        NodesConfigured event;
+        for (std::uint64_t i = rng.between(0, 4); i > 0; --i) {
+            NodeSettings settings;
+            settings.tier = static_cast<int>(rng.between(0, 2));
+            if (rng.chance(0.3)) {
+                settings.models_allow = {*ModelPattern::parse_served("m" + std::to_string(rng.between(0, 3)))};
+            }
+            event.settings.emplace_back(any().id.text(), settings);
+        }
+        world_.feed(event);
     }
 
     /// What a liar on the LAN, or a confused app, may bring.

@@ -154,6 +154,23 @@ TEST_CASE("a model larger than all memory is refused with that reason")
     CHECK(scene.world.answer(ticket)->refusal->error.context.find("memory") != std::string::npos);
 }
 
+TEST_CASE("a model larger than the memory of all nodes that may serve it is refused, whatever others have")
+{
+    Scene scene{14};
+    auto& small = scene.box("small", {"m"});
+    auto& large = scene.box("large", {"m"});
+    scene.world.feed(NodesConfigured{{{"small", {.labels = {"eu"}}}}});
+    scene.settle();
+    for (const auto& [box, size] : {std::pair{&small, 400 * base::gib}, std::pair{&large, base::gib}}) {
+        scene.world.feed(ModelsRead{box->id, {Model{"huge:400b", {}, "h", size, {}, {}}}});
+    }
+    auto profile = World::profile_of("huge:400b");
+    profile.labels = {"eu"};
+    const auto ticket = scene.world.ask(profile);
+    REQUIRE(scene.world.answer(ticket));
+    CHECK(scene.world.answer(ticket)->why() == base::Errc::no_node);
+}
+
 TEST_CASE("a second try for which nothing is to be loaded goes only where the model is in memory")
 {
     Scene scene{22};
