@@ -128,16 +128,21 @@ void Exchange::choose_node()
         return;
     }
     const auto snapshot = context_.scheduler.snapshot();
+    auto exclude = profile_.exclude;
+    for (const auto& node : snapshot->nodes) {
+        if (!model_.key.empty() && !node.allows(model_.key)) {
+            exclude.push_back(node.id); // it would have what it may not serve
+        }
+    }
     base::NodeId chosen;
     if (handling == Handling::pull) {
         visit_.pulling_.reset();
-        chosen = choose_pull_node(*snapshot, context_.shared->pulls, model_.key, wishes_, profile_.exclude);
+        chosen = choose_pull_node(*snapshot, context_.shared->pulls, model_.key, wishes_, exclude);
         visit_.pulling_ = std::make_unique<PullMemory::Mark>(context_.shared->pulls, model_.key, chosen);
     } else {
         auto digests = handling == Handling::blob ? std::vector{route_.parameter} : peek_.blobs;
         const auto base_model = fleet::ModelName::parse(peek_.from);
-        chosen = choose_build_node(*snapshot, context_.shared->blobs, digests, base_model.valid ? base_model.key : "", wishes_,
-                                   profile_.exclude);
+        chosen = choose_build_node(*snapshot, context_.shared->blobs, digests, base_model.valid ? base_model.key : "", wishes_, exclude);
     }
     if (!chosen.is_nil()) {
         profile_.node = chosen.text();

@@ -322,13 +322,15 @@ net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter 
     std::vector<NodeLoad> loads;
     for (const auto& reply : replies) {
         NodeLoad load{reply.target.name, {}};
+        const auto* node = snapshot->find(reply.target.id);
         auto rows = reply.ok() ? parse_ps(reply.answer->body) : std::nullopt;
         if (rows) {
             load.loaded = *rows;
             context.scheduler.tell(fleet::LoadedRead{reply.target.id, std::move(*rows)});
-        } else if (const auto* node = snapshot->find(reply.target.id); node != nullptr && node->facts) {
+        } else if (node != nullptr && node->facts) {
             load.loaded = node->facts->loaded; // /api/ps of a busy Ollama may stall for seconds
         }
+        std::erase_if(load.loaded, [node](const fleet::LoadedModel& model) { return node != nullptr && !node->allows(model.key); });
         loads.push_back(std::move(load));
     }
     co_return ps_body(loads, snapshot->nodes.size() > 1, seen);

@@ -61,6 +61,15 @@ void prefer(std::vector<const NodeView*>& nodes, Wanted wanted)
     }
 }
 
+/// As for requests: the others are for when nobody of the least tier is there.
+void keep_to_tier(std::vector<const NodeView*>& nodes)
+{
+    const auto least = std::ranges::min_element(nodes, {}, &NodeView::tier);
+    if (least != nodes.end()) {
+        std::erase_if(nodes, [tier = (*least)->tier()](const NodeView* node) { return node->tier() > tier; });
+    }
+}
+
 template <class Size>
 base::NodeId biggest(const std::vector<const NodeView*>& nodes, Size size)
 {
@@ -183,6 +192,7 @@ base::NodeId choose_build_node(const fleet::Snapshot& snapshot, const BlobMemory
         }
     }
     prefer(nodes, [&](const NodeView& node) { return holds(node, base_model_key); });
+    keep_to_tier(nodes);
     return biggest(nodes, [](const NodeView& node) { return node.facts ? node.facts->host.memory_total : 0; });
 }
 
@@ -197,6 +207,7 @@ base::NodeId choose_pull_node(const fleet::Snapshot& snapshot, const PullMemory&
     const auto pulling = pulls.nodes(model_key);
     prefer(nodes, [&](const NodeView& node) { return is_of(node, pulling); });
     prefer(nodes, [&](const NodeView& node) { return holds(node, model_key); }); // of two that pull it one may be updating
+    keep_to_tier(nodes);
     return biggest(nodes, [](const NodeView& node) {
         base::Bytes room = 0;
         if (node.facts) {

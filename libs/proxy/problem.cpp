@@ -1,6 +1,7 @@
 #include "proxy/problem.hpp"
 
 #include "fleet/model_name.hpp"
+#include "fleet/words.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -50,7 +51,9 @@ Problem problem_of(const base::Error& error)
 Problem problem_of(const fleet::Refusal& refusal, const Route& route, std::string_view model)
 {
     if (refusal.error.code == base::Errc::no_such_model) {
-        return model_not_found(route, model);
+        auto problem = model_not_found(route, model);
+        problem.message += refusal.error.context.ends_with(fleet::may_not_serve) ? fleet::may_not_serve : "";
+        return problem;
     }
     auto problem = problem_of(refusal.error);
     if (refusal.error.code == base::Errc::bad_config) {

@@ -64,7 +64,9 @@ Json ollama_json(const fleet::Snapshot& snapshot, std::size_t index)
     }
     Json available = Json::array();
     for (const fleet::Model& model : view.facts->models) {
-        available.push_back(model.name);
+        if (view.allows(model.key)) {
+            available.push_back(model.name);
+        }
     }
     return {{"models_loaded", std::move(loaded)}, {"models_available", std::move(available)}, {"requests_active", view.in_flight}};
 }

@@ -94,8 +94,11 @@ void Plan::place(const Wanted& wanted, const fleet::Snapshot& snapshot, std::vec
             continue;
         }
         const bool has = on_disk(node, wanted.key) != nullptr;
-        if (node.takes_requests() && has) {
+        const bool may = node.allows(wanted.key);
+        if (node.takes_requests() && has && may) {
             places.push_back(&node);
+        } else if (has && !may) {
+            why = fmt::format("{} may not serve it (models_allow)", node.name);
         } else if (!wanted.pin->node.empty() || has) {
             why = node.takes_requests() ? fmt::format("{} does not have it", node.name)
                                         : fmt::format("{} is {}", node.name, fleet::to_string(node.state));
@@ -107,7 +110,7 @@ void Plan::place(const Wanted& wanted, const fleet::Snapshot& snapshot, std::vec
         const int failures = trouble == troubles_.end() ? 0 : std::min(trouble->second.failures, 3);
         const auto others = pinned_at(node->id);
         return std::tuple(in_memory(*node, wanted.key) == nullptr, !running_.contains(pair), failures,
-                          shortage(*node, wanted.key, others).has_value(), others.size(), ~free_memory(*node), node->name);
+                          shortage(*node, wanted.key, others).has_value(), node->tier(), others.size(), ~free_memory(*node), node->name);
     };
     std::ranges::sort(places, {}, rank);
     if (most != 0 && places.size() > most) {

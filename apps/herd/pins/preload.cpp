@@ -5,6 +5,7 @@
 #include "herd/pins/room.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace herd::app::pins {
 
@@ -70,7 +71,7 @@ bool Preload::takes(const fleet::NodeView& node, const Popular& model, const std
     return wanted > 0 && wanted <= limits_.share * static_cast<double>(free_at(*node.facts)) && !shortage(node, model.key, beside);
 }
 
-/// The node with most room, of those where it fits. Null: there is none now.
+/// The node with most room, of those of the least tier where it fits. Null: there is none now.
 const fleet::NodeView* Preload::place(const Popular& model, const fleet::Snapshot& snapshot, const std::vector<Entry>& pins, base::Instant now) const
 {
     const auto holders = snapshot.models.find(model.key);
@@ -90,7 +91,8 @@ const fleet::NodeView* Preload::place(const Popular& model, const fleet::Snapsho
         if (loads || not_again || !allows(node, request_of(node, *found).embeds) || !takes(node, model, pins)) {
             continue;
         }
-        if (best == nullptr || free_at(*node.facts) > free_at(*best->facts)) {
+        const auto rank = [](const fleet::NodeView& one) { return std::tuple(-one.tier(), free_at(*one.facts)); };
+        if (best == nullptr || rank(node) > rank(*best)) {
             best = &node;
         }
     }

@@ -95,8 +95,11 @@ PolicyKeeper::Next PolicyKeeper::add_pin(const PolicyChange& change)
                                                                 return snapshot->nodes[holder.node].id == node->id;
                                                             }));
     if (!there) {
-        const std::string where = node == nullptr ? "no node has it" : node->name + " does not have it";
-        next.answer = refused(404, {{"error", "model '" + pin->model + "' not found: " + where + "; pull it first"}}, "model_not_found");
+        const bool closed = node != nullptr && !node->allows(key);
+        const std::string where = node == nullptr ? "no node has it; pull it first"
+            : closed                              ? node->name + " may not serve it (models_allow)"
+                                                  : node->name + " does not have it; pull it first";
+        next.answer = refused(404, {{"error", "model '" + pin->model + "' not found: " + where}}, "model_not_found");
         return next;
     }
     if (auto missing = forced(change.body) ? std::nullopt : shortage_of(*snapshot, *pin, pinned_at_)) {

@@ -29,6 +29,9 @@ std::string Asked::unfit(const fleet::NodeView& node, const proxy::WantedModel& 
     if (pending_.contains({wanted.key, node.id})) {
         return {}; // it is on its way there, and takes of that room already
     }
+    if (!node.allows(wanted.key)) {
+        return fmt::format("{} may not serve it (models_allow)", node.name);
+    }
     if (node.settings && !(wanted.generates ? node.settings->allow_completions : node.settings->allow_embeddings)) {
         return fmt::format("{} is not used for {}", node.name, wanted.generates ? "completions" : "embeddings");
     }

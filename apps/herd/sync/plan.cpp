@@ -129,7 +129,9 @@ std::vector<const fleet::NodeView*> Plan::places(const Wanted& wanted, const fle
     for (const fleet::NodeView& node : snapshot.nodes) {
         // Models are pulled to Ollamas of this LAN alone.
         const bool pulls = !node.address.cloud() && node.address.api() == fleet::NodeApi::ollama;
-        if (pulls && names(requirement.nodes, node) && carries(requirement.labels, node)) {
+        // Who may not serve it is none of "all"; of a node that is named the entry says so.
+        const bool may = node.allows(wanted.key) || !requirement.nodes.empty();
+        if (pulls && may && names(requirement.nodes, node) && carries(requirement.labels, node)) {
             fitting.push_back(&node);
         }
     }
@@ -141,7 +143,7 @@ std::vector<const fleet::NodeView*> Plan::places(const Wanted& wanted, const fle
         const bool at_work = running_.contains({wanted.key, node->id});
         const auto trouble = troubles_.find({wanted.key, node->id});
         const int failures = trouble == troubles_.end() ? 0 : std::min(trouble->second.failures, 3);
-        return std::tuple(!(there && has(*node, wanted.key)), !at_work, !there, failures, ~room(*node), node->name);
+        return std::tuple(!node->allows(wanted.key), !(there && has(*node, wanted.key)), !at_work, !there, failures, ~room(*node), node->name);
     };
     std::ranges::sort(fitting, {}, rank);
     fitting.resize(requirement.replicas);
@@ -156,6 +158,10 @@ Entry Plan::judge(const Wanted& wanted, const fleet::NodeView& node, const fleet
     if (const auto running = running_.find(pair); running != running_.end()) {
         entry.state = State::pulling;
         entry.percent = running->second;
+        return entry;
+    }
+    if (!node.allows(wanted.key)) {
+        entry.reason = fmt::format("{} may not serve it (models_allow)", node.name);
         return entry;
     }
     if (has(node, wanted.key)) {

@@ -26,6 +26,24 @@ TEST_CASE("a pin of a node is loaded there, once, and stays")
     CHECK(w.step() == "n1:m:1b n2:m:1b(let go)");
 }
 
+TEST_CASE("a pin loads nothing at a node that may not serve it, and goes to the least tier")
+{
+    World w(3);
+    for (int n : {1, 2, 3}) {
+        w.has(n, "m:1b");
+    }
+    fleet::NodeSettings closed;
+    closed.models_allow = {*fleet::ModelPattern::parse_served("other*")};
+    w.node(1).settings = std::make_shared<const fleet::NodeSettings>(closed);
+    w.node(2).settings = std::make_shared<const fleet::NodeSettings>(fleet::NodeSettings{.tier = 1});
+    w.plan.want({{.model = "m:1b"}});
+    CHECK(w.step() == "n3:m:1b");
+    w.loaded();
+    w.plan.want({{.model = "m:1b", .node = "n1"}});
+    CHECK(w.step() == "n3:m:1b(let go)");
+    CHECK(w.entry("m:1b", "n1").reason == "n1 may not serve it (models_allow)");
+}
+
 TEST_CASE("a model is loaded with the context of its pin, and to stay it is told what it is loaded with")
 {
     World w(1);

@@ -80,6 +80,19 @@ const std::string missing = "pull model manifest: file does not exist";
 
 } // namespace
 
+TEST_CASE("a node pulls nothing that it may not serve, and nodes of a lower tier go first")
+{
+    World w(3);
+    w.node(1).settings = std::make_shared<const fleet::NodeSettings>(fleet::NodeSettings{.tier = 1});
+    fleet::NodeSettings closed;
+    closed.models_allow = {*fleet::ModelPattern::parse_served("other*")};
+    w.node(2).settings = std::make_shared<const fleet::NodeSettings>(closed);
+    CHECK(w.ask(w.wanted("m")) == "n3");
+    w.node(3).state = fleet::NodeState::offline;
+    CHECK(w.ask(w.wanted("n")) == "n1");
+    CHECK(w.ask(w.at("p", "f", {"n2"})) == "no_such_model: no node can pull it: n2 may not serve it (models_allow)");
+}
+
 TEST_CASE("the node with the most free memory pulls it, once for all that ask")
 {
     World w(3);

@@ -75,6 +75,25 @@ struct World {
 
 } // namespace
 
+TEST_CASE("a model is required of no node that may not serve it; where that node is named, its entry says so")
+{
+    World w(3);
+    fleet::NodeSettings settings;
+    settings.models_allow = {*fleet::ModelPattern::parse_served("other*")};
+    w.node(2).settings = std::make_shared<const fleet::NodeSettings>(settings);
+    w.plan.require({{.model = "m"}});
+    CHECK(w.started() == "n1:m:latest n3:m:latest ");
+    CHECK(w.plan.entries().size() == 2);
+    w.end(1, "m", "");
+    w.end(3, "m", "");
+    w.plan.require({{.model = "m", .nodes = {"n2"}}});
+    CHECK(w.started().empty());
+    CHECK(w.entry(2, "m:latest").state == State::missing);
+    CHECK(w.entry(2, "m:latest").reason == "n2 may not serve it (models_allow)");
+    w.plan.require({{.model = "m", .replicas = 1, .nodes = {"n2", "n3"}}});
+    CHECK(w.started() == "n3:m:latest ");
+}
+
 TEST_CASE("what is required everywhere is pulled where it is missing, under its exact name")
 {
     World w(3);

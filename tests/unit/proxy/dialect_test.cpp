@@ -88,6 +88,8 @@ TEST_CASE("refusals of the scheduler")
     CHECK(retry_after_seconds(10min) == 60);
     problem = problem_of(fleet::Refusal{{base::Errc::no_such_model}, {}}, route, "m");
     CHECK(problem.message == "model 'm' not found");
+    problem = problem_of(fleet::Refusal{{.code = base::Errc::no_such_model, .context = "model 'm' not found: the nodes that have it may not serve it (models_allow)"}, {}}, route, "m");
+    CHECK(problem.message == "model 'm' not found: the nodes that have it may not serve it (models_allow)");
     problem = problem_of(fleet::Refusal{{.code = base::Errc::no_node, .context = "nobody serves m"}, {}}, route, "m");
     CHECK(problem.message == "nobody serves m");
     CHECK(retry_after_seconds(problem.retry_after) == 5);

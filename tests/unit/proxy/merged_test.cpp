@@ -141,6 +141,20 @@ TEST_CASE("a row takes one more member")
     CHECK(with_member("junk", "b", "2") == "junk");
 }
 
+TEST_CASE("models are pulled and made on nodes of the least tier that is there")
+{
+    auto fleet = snapshot({{.name = "small", .models = {model("base:latest", "d", "")}, .memory = 1}, {.name = "big", .memory = 9}});
+    fleet.nodes[1].settings = std::make_shared<const fleet::NodeSettings>(fleet::NodeSettings{.tier = 1});
+    PullMemory pulls;
+    BlobMemory memory;
+    CHECK(choose_pull_node(fleet, pulls, "k/new:latest", {}, {}) == fleet.nodes[0].id);
+    CHECK(choose_build_node(fleet, memory, {}, "", {}, {}) == fleet.nodes[0].id);
+    CHECK(choose_pull_node(fleet, pulls, "k/new:latest", {.node = "big"}, {}) == fleet.nodes[1].id);
+    CHECK(choose_pull_node(fleet, pulls, "k/new:latest", {}, {fleet.nodes[0].id}) == fleet.nodes[1].id);
+    fleet.nodes[0].state = fleet::NodeState::offline;
+    CHECK(choose_build_node(fleet, memory, {}, "", {}, {}) == fleet.nodes[1].id);
+}
+
 TEST_CASE("models are made on the biggest box, where the blobs or the base model are")
 {
     const auto fleet = snapshot({{.name = "small", .models = {model("base:latest", "d", "")}, .memory = 1},
