@@ -172,6 +172,8 @@ base::Result<void> take_labels(const Json& json, ConfiguredNode& node)
 }
 
 constexpr std::string_view kept = "***";
+/// Beside allow_… and pinned_….
+constexpr std::array<std::string_view, 5> settings_of_new{"active", "max_parallel", "queue_limit", "tier", "models_allow"};
 constexpr const char* needs_object = "the body must be a JSON object such as {\"url\":\"http://10.0.0.7:11434\"}";
 
 /// What a body may say of how a node is reached; its labels and weight are settings.
@@ -237,7 +239,7 @@ base::Result<NodeBody> split_new_node(std::string_view body)
     Json origin = Json::object();
     Json settings = Json::object();
     for (const auto& [key, value] : json.items()) {
-        const bool set = key == "active" || key == "max_parallel" || key == "queue_limit" || key.starts_with("allow_") || key.starts_with("pinned_");
+        const bool set = std::ranges::find(settings_of_new, key) != settings_of_new.end() || key.starts_with("allow_") || key.starts_with("pinned_");
         (set ? settings : origin)[key] = value;
     }
     if (auto fit = check_new_name(origin); !fit) {

@@ -89,14 +89,27 @@ Json host_json(const fleet::NodeView& view)
             {"gpus", std::move(gpus)}};
 }
 
-Json models_of(const fleet::NodeFacts& facts)
+/// Those that it may not serve are told too, as such.
+Json models_of(const fleet::NodeView& view, const fleet::NodeFacts& facts)
 {
     Json models = Json::array();
     for (const fleet::Model& model : facts.models) {
         models.push_back(
             {{"name", model.name}, {"digest", model.digest}, {"size", model.size}, {"modified_at", model.modified_at}});
+        if (!view.allows(model.key)) {
+            models.back()["allowed"] = false;
+        }
     }
     return models;
+}
+
+Json models_allowed_at(const fleet::NodeSettings& settings)
+{
+    Json patterns = Json::array();
+    for (const fleet::ModelPattern& pattern : settings.models_allow) {
+        patterns.push_back(pattern.text);
+    }
+    return patterns;
 }
 
 Json loaded_of(const fleet::NodeFacts& facts)
@@ -153,7 +166,7 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
     json["slots"] = {{"total", slots.total}, {"free", slots.free}};
     json["in_flight"] = view.in_flight;
     json["queued"] = view.queued;
-    json["models"] = models_of(facts);
+    json["models"] = models_of(view, facts);
     json["loaded"] = loaded_of(facts);
     json["rates"] = rates_of(view);
     json["source"] = fleet::to_string(view.source);
@@ -167,12 +180,31 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
         const auto& set = *view.settings;
         json["settings"] = {{"active", set.active},
                             {"weight", set.weight},
+                            {"tier", set.tier},
+                            {"models_allow", models_allowed_at(set)},
                             {"allow_completions", set.allow_completions},
                             {"allow_embeddings", set.allow_embeddings},
                             {"max_parallel", set.max_parallel},
                             {"queue_limit", set.queue_limit ? Json(*set.queue_limit) : Json(nullptr)}};
     }
     return json;
+}
+
+/// What nodes have and may not serve: none of the fleet's models on their account.
+Json not_allowed(const fleet::Snapshot& snapshot, const proxy::ModelFilter& seen)
+{
+    Json list = Json::array();
+    for (const fleet::NodeView& view : snapshot.nodes) {
+        if (!view.facts) {
+            continue;
+        }
+        for (const fleet::Model& model : view.facts->models) {
+            if (!view.allows(model.key) && (!seen || seen(model.key))) {
+                list.push_back({{"name", model.name}, {"node", view.name}});
+            }
+        }
+    }
+    return list;
 }
 
 } // namespace
@@ -262,7 +294,11 @@ std::string models(const fleet::Snapshot& snapshot, const proxy::ModelFilter& se
         }
         list.push_back({{"name", name}, {"digests", digests}, {"nodes", std::move(where)}});
     }
-    return text({{"models", std::move(list)}});
+    Json out{{"models", std::move(list)}};
+    if (auto closed = not_allowed(snapshot, seen); !closed.empty()) {
+        out["not_allowed"] = std::move(closed);
+    }
+    return text(out);
 }
 
 std::string error(std::string_view message) { return text({{"error", message}}); }

@@ -58,6 +58,8 @@ std::string_view reason_words(std::string_view reason)
         {"held_back", "this model failed there lately"},
         {"loading", "another load is in progress there"},
         {"not_loaded", "does not have it in memory, and nothing is loaded for a second try"},
+        {"other_tier", "another tier is preferred: a node of a lower one can do it"},
+        {"model_not_allowed", "may not serve this model (models_allow)"},
         {"sent_elsewhere", "everything is sent to another node (`herd use`)"},
         {"reserved", "kept free for others: this client used more than its share"},
     };

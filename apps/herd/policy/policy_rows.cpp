@@ -57,6 +57,12 @@ Result<std::string> parse_model_name(std::string_view text)
     return std::string{text};
 }
 
+Result<fleet::ModelPattern> parse_served_model(std::string_view text)
+{
+    auto pattern = fleet::ModelPattern::parse_served(text);
+    return pattern ? Result<fleet::ModelPattern>{std::move(*pattern)} : base::fail(base::Errc::bad_config);
+}
+
 std::string as_written(const std::string& text) { return text; }
 
 void optional_duration(Table& table, Row row, std::optional<base::Duration>& into)
@@ -270,6 +276,7 @@ fleet::NodeSettings ConfiguredSettings::node_settings() const
     fleet::NodeSettings out = settings;
     out.weight = weight;
     out.max_parallel = static_cast<int>(max_parallel);
+    out.tier = static_cast<int>(tier);
     if (queue_limit) {
         out.queue_limit = static_cast<int>(*queue_limit);
     }
@@ -287,6 +294,15 @@ void settings_rows(Table& table, ConfiguredSettings& settings, bool weight)
                     "a number from 0.01 to 100", parse_weight, [](double value) { return fmt::format("{}", value); })
             .kind = config::Kind::number;
     }
+    table.number({.key = "tier",
+                  .sentence = "It serves only what no node of a lower tier that is there can: `1` for the small box beside a fast PC. "
+                              "docs/SCHEDULING.md."},
+                 settings.tier, 0, fleet::tier_max);
+    table.parsed_list({.key = "models_allow",
+                       .sentence = "It serves these models only: names, or beginnings with a * behind them (`qwen3*` of Ollama's library, "
+                                   "`hf.co/NAME/*`). By default all it has."},
+                      settings.settings.models_allow, "the name of a model, or the beginning of one with a * behind it", parse_served_model,
+                      [](const fleet::ModelPattern& pattern) { return pattern.text; });
     table.boolean({.key = "allow_completions", .sentence = "Used for chat, completion, response and message requests."},
                   settings.settings.allow_completions);
     table.boolean({.key = "allow_embeddings", .sentence = "Used for embedding requests."}, settings.settings.allow_embeddings);

@@ -24,6 +24,7 @@ struct ConfiguredSettings {
     fleet::NodeSettings settings{};
     double weight{1};
     std::uint32_t max_parallel{0};
+    std::uint32_t tier{0};
     std::optional<std::uint32_t> queue_limit{};
     proxy::PinTexts pins{};
     [[nodiscard]] fleet::NodeSettings node_settings() const;

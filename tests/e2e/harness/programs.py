@@ -117,6 +117,10 @@ class Herd(Program):
             self.key = secret
         return secret
 
+    def change_node(self, name, changes):
+        """Changes settings of a node at run time."""
+        return request(self.url, "PATCH", "/herd/v1/nodes/%s/settings" % quote(name), changes, self._headers(()))
+
     def drain(self, name):
         return self.post("/herd/v1/nodes/%s/drain" % quote(name))
 

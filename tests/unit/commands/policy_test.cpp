@@ -129,12 +129,16 @@ TEST_CASE("what is wrong with a frontend or node is told with line and key")
     CHECK(says(fault_of("[[node]]\nname = \"n\"\nbearer = \"x\"\n"), {"line 1", "has no url"}));
     CHECK(says(fault_of("[[node]]\nname = \"n\"\nid = \"7\"\n"), {"line 3", "id"}));
     CHECK(says(fault_of("[[node]]\nname = \"n\"\nweight = 0\n"), {"line 3", "weight", "0.01 to 100"}));
+    CHECK(says(fault_of("[[node]]\nname = \"n\"\ntier = 10\n"), {"line 3", "tier", "from 0 to 9"}));
+    CHECK(says(fault_of("[[node]]\nname = \"n\"\ntier = 1.5\n"), {"line 3", "tier"}));
+    CHECK(says(fault_of("[[node]]\nurl = \"a\"\nmodels_allow = [\"*coder*\"]\n"), {"line 3", "models_allow", "the beginning of one with a * behind it"}));
     CHECK(says(fault_of("[[node]]\nname = \"n\"\npinned_completions = { MODEL = \"x\" }\n"), {"line 3", "pinned_completions", "by a frontend"}));
 }
 
 TEST_CASE("settings of a node that announces itself")
 {
-    const auto loaded = File("[[node]]\nname = \"studio\"\nlabels = [\"EU\"]\nweight = 2\nqueue_limit = 0\nactive = false\n").load();
+    const auto loaded = File("[[node]]\nname = \"studio\"\nlabels = [\"EU\"]\nweight = 2\nqueue_limit = 0\nactive = false\ntier = 3\n"
+                             "models_allow = [\"Qwen3*\", \"llama3\"]\n").load();
     REQUIRE(loaded.has_value());
     const auto& node = loaded->options.nodes.at(0);
     CHECK(node.url.empty());
@@ -142,6 +146,9 @@ TEST_CASE("settings of a node that announces itself")
     CHECK(node.weight == 2);
     CHECK(settings.queue_limit == 0);
     CHECK_FALSE(settings.active);
+    CHECK(settings.tier == 3);
+    CHECK(settings.allows("registry.ollama.ai/library/qwen3:8b"));
+    CHECK_FALSE(settings.allows("registry.ollama.ai/library/llama3:70b"));
 }
 
 TEST_CASE("as JSON: what was written is read back, and every mistake names its field")
@@ -196,7 +203,9 @@ TEST_CASE("managed.json is read back as it was written")
 {
     Managed managed;
     managed.frontends.push_back(*changed(ConfiguredFrontend{}, R"({"id":"a","policy":"random","pinned_embeddings":{"x":null}})"));
-    managed.nodes.push_back(*changed(ManagedNode{.node = "studio"}, R"({"labels":["EU"],"queue_limit":0,"weight":5})"));
+    managed.nodes.push_back(*changed(ManagedNode{.node = "studio"}, R"({"labels":["EU"],"queue_limit":0,"weight":5,"tier":1,"models_allow":["qwen3*"]})"));
+    CHECK_FALSE(changed(managed.nodes[0], R"({"tier":-1})"));
+    CHECK_FALSE(changed(managed.nodes[0], R"({"models_allow":"qwen3*"})"));
     managed.use["a"] = "n1";
     managed.pins = {{"qwen3:8b", "studio", 1}, {"m", "", 0}};
     const auto text = managed_text(managed);
@@ -204,6 +213,8 @@ TEST_CASE("managed.json is read back as it was written")
     REQUIRE(back.has_value());
     CHECK(managed_text(*back) == text);
     CHECK(back->nodes.at(0).settings.queue_limit == 0U);
+    CHECK(back->nodes.at(0).settings.node_settings() == managed.nodes[0].settings.node_settings());
+    CHECK(back->nodes.at(0).settings.tier == 1);
     CHECK(back->use.at("a") == "n1");
     CHECK(back->pins == managed.pins);
     CHECK(managed_text(*parse_managed(managed_text({}))) == managed_text({}));

@@ -101,10 +101,10 @@ TEST_CASE("an error has their name, and the status that was sent")
 
 TEST_CASE("a new node's body is parted into how it is reached and its settings")
 {
-    const auto parts = herd::app::split_new_node(R"({"url":"http://h:1","labels":["x"],"weight":2,"max_parallel":3,"allow_embeddings":false,"wat":1})");
+    const auto parts = herd::app::split_new_node(R"({"url":"http://h:1","labels":["x"],"weight":2,"max_parallel":3,"allow_embeddings":false,"tier":1,"models_allow":["m"],"wat":1})");
     REQUIRE(parts);
     CHECK(parts->origin == R"({"labels":["x"],"url":"http://h:1","wat":1,"weight":2})");
-    CHECK(parts->settings == R"({"allow_embeddings":false,"max_parallel":3})");
+    CHECK(parts->settings == R"({"allow_embeddings":false,"max_parallel":3,"models_allow":["m"],"tier":1})");
     const auto made = herd::app::parse_static_node(R"({"url":"http://h:1","query":"a=b%3Dc&d="})");
     REQUIRE(made);
     CHECK(made->query == std::vector<std::string>{"a=b=c", "d="});

@@ -11,8 +11,9 @@ const reasons: Record<string, string> = {
   not_pinned: 'another node was asked for', label_missing: 'lacks a label asked for', tried: 'failed this request already', not_verified: 'not confirmed yet, or starting',
   suspect: 'something failed there lately', draining: 'draining', offline: 'offline', unreachable: 'cannot be reached', model_missing: 'does not have the model',
   no_free_slot: 'no free slot', cannot_fit: 'does not fit in its memory', held_back: 'this model failed there lately', loading: 'another load is in progress there',
-  other_api: 'does not serve this endpoint', cloud: 'in the cloud: not allowed, or not needed', reserved: 'kept free for others: this client used more than its share',
-  not_loaded: 'does not have it in memory, and nothing is loaded for a second try'
+  other_api: 'does not serve this endpoint', cloud: 'in the cloud, where this request may not go', reserved: 'kept free for others: this client used more than its share',
+  not_loaded: 'does not have it in memory, and nothing is loaded for a second try', other_tier: 'another tier is preferred: a node of a lower one can do it',
+  model_not_allowed: 'may not serve this model (models_allow)'
 }
 
 /** The names that users of Ollama Herd know, over what we add up: each row says what the terms above it are made of. */
