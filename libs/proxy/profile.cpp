@@ -377,10 +377,19 @@ void prefer_loaded(fleet::Profile& profile, const Wishes& wishes, const fleet::S
     const auto* pinned = wishes.node.empty() ? nullptr : snapshot.find(std::string_view(wishes.node));
     const auto loaded = [&](const std::string& key) {
         const auto found = snapshot.models.find(key);
-        return found != snapshot.models.end() && std::ranges::any_of(found->second, [&](const fleet::Holder& holder) {
+        if (found == snapshot.models.end()) {
+            return false;
+        }
+        int tier = fleet::tier_max + 1; // the least that is there: what others have in memory does not count
+        bool hot = false;
+        for (const auto& holder : found->second) {
             const auto& node = snapshot.nodes[holder.node];
-            return holder.loaded && node.takes_requests() && allowed(node, wishes, pinned);
-        });
+            if (node.takes_requests() && node.tier() <= tier && allowed(node, wishes, pinned)) {
+                hot = holder.loaded || (hot && node.tier() == tier);
+                tier = node.tier();
+            }
+        }
+        return hot;
     };
     const auto first = std::ranges::find_if(profile.fallbacks, loaded, &fleet::ModelChoice::key);
     if (first == profile.fallbacks.end() || loaded(profile.model_key)) {

@@ -49,7 +49,9 @@ def test_a_script_for_ollamaflow_makes_changes_and_removes_frontends_and_backend
 
         # what was read can be written back: the secret stays; what is not named goes to its default, but for what theirs has no word for
         assert request(herd.url, "PATCH", "/herd/v1/frontends/eu", {"labels_required": ["eu"]}).status == 200
+        assert request(herd.url, "PATCH", "/herd/v1/nodes/attic", {"tier": 1, "models_allow": ["m"]}).status == 200
         assert ask(herd, "PUT", "/backends/attic", {**shown, "MaxParallelRequests": 3}).json()["MaxParallelRequests"] == 3
+        assert {"tier": 1, "models_allow": ["m"]}.items() <= herd.get("/herd/v1/nodes/attic/settings").json().items()
         replaced = ask(herd, "PUT", "/frontends/eu", {"Hostname": "eu.lan", "Backends": ["attic"], "AllowEmbeddings": False})
         assert replaced.status == 200 and "TimeoutMs" not in replaced.json() and replaced.json()["AllowEmbeddings"] is False
         assert herd.get("/herd/v1/frontends/eu").json()["labels_required"] == ["eu"]

@@ -296,7 +296,7 @@ void settings_rows(Table& table, ConfiguredSettings& settings, bool weight)
     }
     table.number({.key = "tier",
                   .sentence = "It serves only what no node of a lower tier that is there can: `1` for the small box beside a fast PC. "
-                              "docs/SCHEDULING.md."},
+                              "docs/NODES.md."},
                  settings.tier, 0, fleet::tier_max);
     table.parsed_list({.key = "models_allow",
                        .sentence = "It serves these models only: names, or beginnings with a * behind them (`qwen3*` of Ollama's library, "

@@ -91,7 +91,8 @@ TEST_CASE("herd route says of healthy nodes that everything is sent to another o
 
 TEST_CASE("herd route says in words what a node lacks for such a request")
 {
-    for (const auto& [reason, words] : {std::pair{"other_api", "has OpenAI's paths (/v1/…) only"}, {"cloud", "is in the cloud, where this request may not go"}}) {
+    for (const auto& [reason, words] : {std::pair{"other_api", "has OpenAI's paths (/v1/…) only"}, {"cloud", "is in the cloud, where this request may not go"},
+                                        {"other_tier", "another tier is preferred"}, {"model_not_allowed", "may not serve this model"}}) {
         const auto body = std::string{R"({"model":"m","chosen":null,"candidates":[{"node":"box","eligible":false,"reason":")"} + reason + R"("}]})";
         CHECK(printed([&](const auto& t) { return app::print_decision(body, t); }).find(words) != std::string::npos);
     }

@@ -280,3 +280,20 @@ TEST_CASE("where the client prefers it, a fallback in memory goes before a model
     CHECK(question->is_fallback);
     CHECK(question->fallbacks.at(0).model == "big");
 }
+
+TEST_CASE("what is in the memory of a node of a higher tier is preferred when no lower one is there")
+{
+    World w(2);
+    w.publish({"big", "small"});
+    auto picture = std::make_shared<fleet::Snapshot>(*w.books.picture);
+    picture->models.at("registry.ollama.ai/library/small:latest").at(1).loaded = true;
+    const auto taken = [&] {
+        const base::Endpoint peer{base::IpAddress::loopback(), 1};
+        return read_question(R"({"model":"big","fallback_models":["small"],"fallback":"prefer_loaded"})", {}, peer, {}, {}, *picture)->model;
+    };
+    CHECK(taken() == "small");
+    picture->nodes[1].settings = std::make_shared<const fleet::NodeSettings>(fleet::NodeSettings{.tier = 1});
+    CHECK(taken() == "big"); // the lower tier would serve it, and has to load either
+    picture->nodes[0].state = fleet::NodeState::offline;
+    CHECK(taken() == "small");
+}
