@@ -96,6 +96,11 @@ void node_rows(Table& table, ConfiguredNode& node)
                  std::vector<std::pair<std::string, bool>>{{"GET", false}, {"HEAD", true}});
     table.number({.key = "down_after", .sentence = "So many failures in a row and it is offline; from the first on others go before it."}, node.down_after, 1, 100);
     table.number({.key = "up_after", .sentence = "So many answers in a row and it is back, once it was away."}, node.up_after, 1, 100);
+    table.text({.key = "proxy",
+                .sentence = "Through whom it is reached: `http://HOST:PORT` (its CONNECT) or `socks5://HOST:PORT`, with `USER:PASSWORD@` "
+                            "before the host where it asks for that. The proxy looks the node's name up.",
+                .secret = true},
+               node.proxy);
     table.boolean({.key = "tls.verify", .sentence = "With https: `false` accepts any certificate."}, node.tls_verify);
     table.text({.key = "tls.ca_file",
                 .sentence = "With https: PEM file of those who may have signed its certificate, or that certificate itself. By "

@@ -48,6 +48,7 @@ struct ConfiguredNode {
     bool health_head{false};            ///< asked with HEAD
     std::uint32_t down_after{4};        ///< failures in a row; the first one already puts it behind the others
     std::uint32_t up_after{1};          ///< answers in a row, once it was away
+    std::string proxy{};                ///< "http://…" or "socks5://…", a secret when it has a password; empty: straight there
     bool tls_verify{true};
     std::string tls_ca_file{}; ///< absolute
     std::string tls_pin{};     ///< 64 hexadecimal digits

@@ -354,20 +354,20 @@ net::Task<fleet::StaticPolled> Scout::poll_once(StaticNode node, bool full)
         polled.hint = why_not_polled(error, loop_.now() - asked);
         return polled;
     };
-    const auto addresses = co_await network_.resolve(node.url.host, loop_.now() + (node.cloud() ? cloud_timeout : poll_timeout));
+    const base::HostPort first = first_stop(node);
+    const auto addresses = co_await network_.resolve(first.host, loop_.now() + (node.cloud() ? cloud_timeout : poll_timeout));
     if (!addresses && addresses.error().code == base::Errc::unreachable) {
         co_return failed({base::Errc::unreachable, base::Source::node, base::Retry::always,
-                          "no address for " + node.url.host + ": no such host, or its name server does not answer", {}});
+                          "no address for " + first.host + ": no such host, or its name server does not answer", {}});
     }
     if (!addresses) {
         co_return failed(addresses.error());
     }
     polled.address.endpoint.address = addresses->front();
-    http::Url resolved = node.url;
-    resolved.host = addresses->front().text();
+    const http::Url resolved{.host = addresses->front().text(), .port = first.port};
     if (const std::string why = why_no_node(resolved, around_.listeners, around_.own_addresses); !why.empty()) {
         co_return failed({base::Errc::forbidden, base::Source::node, base::Retry::never,
-                          node.url.host + " is " + resolved.host + ", which " + why, {}});
+                          first.host + " is " + resolved.host + ", which " + why, {}});
     }
     fleet::NodeFacts facts;
     if (const auto known = polled_.find(node.id); known != polled_.end()) {
@@ -449,7 +449,7 @@ void Scout::check_key(const fleet::NodeId& id, std::function<void(std::string)> 
 /// Lists of a cloud are public: its key is tried where one is needed. What is asked for costs nothing.
 net::Task<void> Scout::ask_with_key(StaticNode node, std::function<void(std::string)> told)
 {
-    const auto addresses = co_await network_.resolve(node.url.host, loop_.now() + cloud_timeout);
+    const auto addresses = co_await network_.resolve(first_stop(node).host, loop_.now() + cloud_timeout);
     if (!addresses) {
         co_return told("unknown");
     }

@@ -1,6 +1,7 @@
 #include "herd/static_nodes.hpp"
 
 #include "base/text.hpp"
+#include "herd/node_proxy.hpp"
 #include "herd/node_url.hpp"
 #include "net/crypto.hpp"
 #include "net/tls.hpp"
@@ -141,6 +142,26 @@ base::Result<void> add_trust(const ConfiguredNode& settings, const http::Url& ur
     return {};
 }
 
+/// Behind add_trust(): a proxy is a way to the same peer, TLS or not.
+base::Result<void> add_proxy(const ConfiguredNode& settings, const http::Url& url, const NodeSurroundings& around, fleet::Manner& manner)
+{
+    if (settings.proxy.empty()) {
+        return {};
+    }
+    auto tunnel = parse_proxy(settings.proxy, url);
+    if (!tunnel) {
+        return refuse(url, "proxy: " + tunnel.error().context);
+    }
+    const http::Url at{.host = tunnel->host, .port = tunnel->port};
+    if (const std::string why = why_no_node(at, around.listeners, around.own_addresses); !why.empty()) {
+        return refuse(url, "proxy: that " + why);
+    }
+    auto trust = std::make_shared<base::PeerTrust>(manner.trust ? *manner.trust : base::PeerTrust{.tls = false});
+    trust->tunnel = std::move(*tunnel);
+    manner.trust = std::move(trust);
+    return {};
+}
+
 /// As browsers write it: without the port that goes without saying.
 std::string host_header_of(const http::Url& url)
 {
@@ -226,7 +247,7 @@ base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSur
     if (!is_cloud_origin(url) && (manner->cloud || is_cloud_host(url))) {
         return refuse(url, "url: Ollama Cloud is at https://ollama.com or https://api.ollama.com, port 443; its key goes nowhere else");
     }
-    for (const auto& step : {add_pairs(settings, url, *manner), add_trust(settings, url, *manner)}) {
+    for (const auto& step : {add_pairs(settings, url, *manner), add_trust(settings, url, *manner), add_proxy(settings, url, around, *manner)}) {
         if (!step) {
             return std::unexpected(step.error());
         }
@@ -250,6 +271,14 @@ base::Result<StaticNode> make_static_node(ConfiguredNode settings, const NodeSur
     return node;
 }
 
+base::HostPort first_stop(const StaticNode& node)
+{
+    if (node.manner && node.manner->trust && node.manner->trust->tunnel) {
+        return {node.manner->trust->tunnel->host, node.manner->trust->tunnel->port};
+    }
+    return {node.url.host, node.url.port};
+}
+
 fleet::StaticAdded added(const StaticNode& node)
 {
     fleet::StaticAdded event{.id = node.id, .name = node.name, .url = node.url.text(), .labels = node.labels, .slots = node.slots, .drained = node.drained};
@@ -258,8 +287,9 @@ fleet::StaticAdded added(const StaticNode& node)
     event.address.path_prefix = node.url.path;
     event.address.bearer = node.bearer;
     event.address.manner = node.manner;
-    event.address.endpoint.port = node.url.port;
-    if (const auto numeric = base::IpAddress::parse(node.url.host)) {
+    const base::HostPort first = first_stop(node);
+    event.address.endpoint.port = first.port;
+    if (const auto numeric = base::IpAddress::parse(first.host)) {
         event.address.endpoint.address = *numeric;
     }
     return event;

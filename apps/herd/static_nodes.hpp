@@ -62,6 +62,8 @@ struct NodeBody {
 /// How it is reached, as members of an object; every secret is "***".
 [[nodiscard]] std::string masked_node_json(const ConfiguredNode& settings);
 
+/// Where the connections to it end: at its own host, or at the proxy.
+[[nodiscard]] base::HostPort first_stop(const StaticNode& node);
 /// As the fleet wants it; the address is filled in when it is a numeric one.
 [[nodiscard]] fleet::StaticAdded added(const StaticNode& node);
 

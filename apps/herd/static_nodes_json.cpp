@@ -1,7 +1,7 @@
 // A named node as JSON: what the admin API takes, and what the state file keeps of it.
 #include "base/text.hpp"
 #include "config/values.hpp"
-#include "herd/admin/policy_paths.hpp"
+#include "herd/node_proxy.hpp"
 #include "herd/node_rows.hpp"
 #include "herd/policy/policy_json.hpp"
 #include "herd/static_nodes.hpp"
@@ -25,7 +25,7 @@ const std::vector<std::string>& known_fields()
 {
     static const std::vector<std::string> known{"url",    "name",    "kind",  "api",         "labels", "slots",
                                                 "weight", "bearer", "headers", "query", "health_path", "tls",
-                                                "health_method", "down_after", "up_after"};
+                                                "health_method", "down_after", "up_after", "proxy"};
     return known;
 }
 
@@ -71,12 +71,11 @@ base::Result<void> take_pairs(const Json& json, const std::string& key, std::vec
     }
     if (key == "query" && found->is_string()) { // as it stands in a URL
         for (const std::string_view pair : base::split_list(found->get_ref<const std::string&>(), '&')) {
-            std::string decoded;
-            const bool fits = pair.find('=') != pair.npos && admin::decode(pair.substr(pair.find('=') + 1), decoded);
-            if (!fits) {
+            const auto decoded = base::percent_decoded(pair.substr(pair.find('=') + 1));
+            if (pair.find('=') == pair.npos || !decoded) {
                 return refuse("query: expected name=value&name=value, or an object of strings");
             }
-            into.push_back(std::string{pair.substr(0, pair.find('=') + 1)} + decoded);
+            into.push_back(std::string{pair.substr(0, pair.find('=') + 1)} + *decoded);
         }
         return {};
     }
@@ -179,7 +178,7 @@ constexpr const char* needs_object = "the body must be a JSON object such as {\"
 /// What a body may say of how a node is reached; its labels and weight are settings.
 bool is_of_origin(std::string_view key)
 {
-    static constexpr std::array<std::string_view, 15> keys{"health_method", "down_after", "up_after", "url",         "name", "kind",  "api",        "slots",      "bearer",
+    static constexpr std::array<std::string_view, 16> keys{"proxy", "health_method", "down_after", "up_after", "url",         "name", "kind",  "api",        "slots",      "bearer",
                                                            "bearer_env", "bearer_file", "headers", "query", "health_path", "tls"};
     return std::ranges::find(keys, key) != keys.end();
 }
@@ -202,6 +201,9 @@ base::Result<void> keep_secrets(const std::string& key, Json& value, const Json&
     };
     if (key == "bearer") {
         return keep(key, value, before.at(key) == "" ? nullptr : &before.at(key));
+    }
+    if (key == "proxy" && value.is_string() && value.get_ref<const std::string&>() == masked_proxy(before.value(key, ""))) {
+        value = before.value(key, "");
     }
     if ((key == "headers" || key == "query") && value.is_object()) {
         for (auto& [name, text] : value.items()) {
@@ -289,6 +291,9 @@ std::string masked_node_json(const ConfiguredNode& node)
     json.erase("labels");
     json.erase("weight");
     json["bearer"] = node.bearer.empty() && node.bearer_env.empty() && node.bearer_file.empty() ? Json() : Json(kept);
+    if (!node.proxy.empty()) {
+        json["proxy"] = masked_proxy(node.proxy);
+    }
     for (const char* key : {"headers", "query"}) {
         for (auto& [name, value] : json[key].items()) {
             value = kept;
@@ -318,7 +323,7 @@ base::Result<ConfiguredNode> parse_static_node(std::string_view text)
     }
     ConfiguredNode node;
     for (const auto& [key, target] : {std::pair{"url", &node.url}, std::pair{"name", &node.name}, std::pair{"bearer", &node.bearer},
-                                      std::pair{"health_path", &node.health_path}}) {
+                                      std::pair{"health_path", &node.health_path}, std::pair{"proxy", &node.proxy}}) {
         if (auto taken = take_text(json, key, {}, *target); !taken) {
             return std::unexpected(taken.error());
         }
@@ -364,6 +369,9 @@ std::string static_node_json(const ConfiguredNode& node)
         json["slots"] = node.slots;
     }
     const ConfiguredNode usual;
+    if (!node.proxy.empty()) {
+        json["proxy"] = node.proxy;
+    }
     if (node.health_head) {
         json["health_method"] = "HEAD";
     }

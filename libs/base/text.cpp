@@ -1,6 +1,7 @@
 #include "base/text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <numeric>
@@ -176,6 +177,24 @@ bool is_utf8(std::string_view text)
         i += length;
     }
     return true;
+}
+
+std::optional<std::string> percent_decoded(std::string_view text, bool plus)
+{
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            out += plus && text[i] == '+' ? ' ' : text[i];
+            continue;
+        }
+        std::array<std::uint8_t, 1> byte{};
+        if (i + 2 >= text.size() || !from_hex(text.substr(i + 1, 2), byte)) {
+            return std::nullopt;
+        }
+        out += static_cast<char>(byte[0]);
+        i += 2;
+    }
+    return out;
 }
 
 } // namespace herd::base

@@ -33,6 +33,9 @@ namespace herd::base {
 /// "a, b,,c" → {"a","b","c"}: pieces trimmed, empty ones left out.
 [[nodiscard]] std::vector<std::string_view> split_list(std::string_view text, char separator = ',');
 
+/// %XX and, with `plus`, + decoded, as in a URL. Nothing: a bad escape.
+[[nodiscard]] std::optional<std::string> percent_decoded(std::string_view text, bool plus = false);
+
 /// Decimal digits only, no sign, no overflow, nothing behind.
 [[nodiscard]] std::optional<std::uint64_t> parse_unsigned(std::string_view text);
 

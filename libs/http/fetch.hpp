@@ -14,7 +14,7 @@ struct FetchOptions {
     base::Duration timeout{std::chrono::seconds{1}}; ///< of the whole exchange, connecting included
     std::size_t body_bytes_max{4 * 1024 * 1024};
     bool fresh{false}; ///< a new connection: for measuring and for probing life
-    Trust trust{};     ///< null: plain HTTP
+    Trust trust{};     ///< null: plain HTTP, straight there
 };
 
 /// `head.framing` is set from the body, and Host from `to` when it is missing. Follows no redirects. A stale reused connection is retried once on a new one.

@@ -1,6 +1,7 @@
 #include "http/pool.hpp"
 
 #include "http/internal/place.hpp"
+#include "http/tunnel.hpp"
 #include "net/tls.hpp"
 
 #include <algorithm>
@@ -131,7 +132,13 @@ net::Task<base::Result<Pool::Taken>> Pool::take(base::Endpoint to, bool fresh, b
         co_return std::unexpected(std::move(stream.error()));
     }
     const base::PeerTrust* const peer = trust.get();
-    if (trust) {
+    if (trust && trust->tunnel) {
+        stream = co_await open_tunnel(p.loop, std::move(*stream), *trust->tunnel, until);
+        if (!stream) {
+            co_return std::unexpected(std::move(stream.error()));
+        }
+    }
+    if (trust && trust->tls) {
         stream = co_await net::tls_connect(p.loop, std::move(*stream), std::move(trust), until);
         if (!stream) {
             co_return std::unexpected(std::move(stream.error()));

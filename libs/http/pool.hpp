@@ -14,10 +14,10 @@ struct PoolOptions {
     std::size_t idle_total{1024};
     base::Duration idle_timeout{std::chrono::seconds{55}};
     base::Duration connect_timeout{std::chrono::milliseconds{300}};
-    base::Duration tls_timeout{std::chrono::seconds{2}}; ///< for those behind TLS: connecting and its handshake
+    base::Duration tls_timeout{std::chrono::seconds{2}}; ///< for those behind TLS or a proxy: connecting and what follows
 };
 
-/// How a peer behind TLS is recognised; null is plain HTTP. Connections are shared among those that hold the same
+/// How a peer behind TLS, or behind a proxy, is reached and recognised; null is plain HTTP. Connections are shared among those that hold the same
 /// object, so one endpoint asked in two ways never mixes them up.
 using Trust = std::shared_ptr<const base::PeerTrust>;
 

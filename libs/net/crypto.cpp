@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
@@ -69,6 +70,14 @@ Digest hmac_sha256(ByteView key, ByteView first, ByteView second)
     ::OPENSSL_cleanse(block.data(), block.size());
     ::OPENSSL_cleanse(pad.data(), pad.size());
     return result;
+}
+
+std::string base64(ByteView bytes)
+{
+    std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0'); // one more: OpenSSL ends it as C does
+    const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes.data(), static_cast<int>(bytes.size())); // NOLINT
+    text.resize(static_cast<std::size_t>(size));
+    return text;
 }
 
 bool constant_time_equal(ByteView a, ByteView b)

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace herd::net {
@@ -37,6 +38,8 @@ private:
 
 /// Over `first` followed by `second`, without joining them. `key` may have any length.
 [[nodiscard]] Digest hmac_sha256(ByteView key, ByteView first, ByteView second = {});
+/// With padding, in one line.
+[[nodiscard]] std::string base64(ByteView bytes);
 /// Takes the same time wherever the difference is. Different lengths are different.
 [[nodiscard]] bool constant_time_equal(ByteView a, ByteView b);
 /// From the operating system's generator: fit for keys and nonces. Aborts when there is none.

@@ -11,6 +11,7 @@ import pytest
 from conftest import need
 from harness import request, wait_until
 from harness.certificates import Authority, fingerprint
+from harness.forwarding import ForwardingProxy
 from harness.lan import inside
 from harness.programs import Herd, program
 from harness.scripted import ScriptedOllama
@@ -43,6 +44,15 @@ def completion(exchange):
         exchange.answer(200, {"id": "x", "object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]})
     else:
         not_found(exchange)
+
+
+def completion_of(text):
+    def script(exchange):
+        if exchange.target.startswith("/api/chat"):
+            exchange.answer(200, {"model": "m", "message": {"role": "assistant", "content": text}, "done": True})
+        else:
+            not_found(exchange)
+    return script
 
 
 # ------------------------------------------------------------------------------------------------------- https
@@ -445,3 +455,42 @@ def test_requests_that_wait_go_to_the_new_address_of_a_node(fleet):
     running.join(15)
     assert [said[i].status for i in range(3)] == [200] * 3 and all(said[i].json()["from"] == "new" for i in range(3)), said
     assert said["running"].json()["from"] == "old"
+
+
+# ------------------------------------------------------------------------------------------------------ proxies
+@pytest.mark.parametrize("scheme,kind", [("http", "connect"), ("socks5", "socks5")])
+def test_a_node_behind_a_proxy_is_served_and_failed_over_like_any_other(fleet, scheme, kind):
+    with ScriptedOllama(script=completion_of("through the proxy")) as backend, ForwardingProxy({"gpu.example": "127.0.0.1"}, ("me", "p@ss")) as proxy:
+        port = int(backend.url.rsplit(":", 1)[1])
+        herd = fleet.herd(discovery=False, config=fleet.config(
+            '[[node]]\nname = "far"\nurl = "http://gpu.example:%d"\nproxy = "%s"\n' % (port, proxy.url(scheme, "me:p%40ss@"))))
+        herd.wait_online(["far"])
+        answer = herd.chat("m")
+        assert answer.status == 200 and answer.json()["message"]["content"] == "through the proxy", answer
+        assert set(proxy.asked) == {(kind, "gpu.example", port)}
+        assert all(exchange.header("host") == "gpu.example:%d" % port for exchange in backend.seen)
+        for text in (str(herd.get("/herd/v1/nodes").json()), str(herd.get("/herd/v1/nodes/far/settings").json()), str(herd.get("/herd/v1/config").json()), herd.output()):
+            assert "p@ss" not in text and "p%40ss" not in text
+        proxy.refuse = True
+        proxy.cut()
+        herd.wait_state("far", {"suspect", "unreachable", "offline"})
+        words = "answers 503 to CONNECT" if kind == "connect" else "says: it is not allowed to go there"
+        wait_until(lambda: words in (herd.node("far")["state_reason"] or ""), "the proxy's word to be told")
+        proxy.refuse = False
+        herd.wait_online(["far"])
+        assert herd.chat("m").status == 200
+
+
+@needs_openssl
+def test_an_https_node_behind_a_proxy_shows_its_own_certificate(fleet, authority):
+    with ScriptedOllama(tls=authority.server_context("127.0.0.1")) as backend, ForwardingProxy() as proxy:
+        herd = fleet.herd(discovery=False)
+        answer = herd.post("/herd/v1/nodes", {"url": backend.url, "name": "far", "proxy": proxy.url("socks5"), "tls": {"ca_file": str(authority.file)}})
+        assert answer.status == 201 and answer.json()["state"] == "online" and answer.json()["tls"] is True, answer
+        assert herd.chat("m").status == 200
+        assert {kind for kind, _, _ in proxy.asked} == {"socks5"}
+        wrong = herd.post("/herd/v1/nodes", {"url": backend.url.replace("127.0.0.1", "localhost"), "name": "wrong", "proxy": proxy.url("http"),
+                                             "tls": {"ca_file": str(authority.file)}}).json()
+        assert wrong["state"] == "unreachable" and "certificate" in wrong["state_reason"], wrong
+        nobody = herd.post("/herd/v1/nodes", {"url": "http://127.0.0.1:1", "name": "nobody", "proxy": "http://127.0.0.1:1"})
+        assert nobody.json()["state"] == "unreachable" and nobody.json()["state_reason"] == "connection refused", nobody

@@ -42,23 +42,6 @@ std::string methods_of(std::string_view path)
 
 } // namespace
 
-bool decode(std::string_view text, std::string& out)
-{
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            out += text[i];
-            continue;
-        }
-        std::array<std::uint8_t, 1> byte{};
-        if (i + 2 >= text.size() || !base::from_hex(text.substr(i + 1, 2), byte)) {
-            return false;
-        }
-        out += static_cast<char>(byte[0]);
-        i += 2;
-    }
-    return true;
-}
-
 base::Result<SyncRetry> parse_sync_retry(std::string_view body)
 {
     SyncRetry retry{.wanted = true};
@@ -180,8 +163,8 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
     }
     constexpr std::string_view one = "/herd/v1/nodes/";
     if (path.starts_with(one) && path.find('/', one.size()) == std::string_view::npos) {
-        std::string name;
-        const fleet::NodeView* view = decode(path.substr(one.size()), name) ? snapshot->find(name) : nullptr;
+        const std::string name = base::percent_decoded(path.substr(one.size())).value_or("");
+        const fleet::NodeView* view = snapshot->find(name);
         if (view == nullptr) {
             co_return Reply{404, error(fleet::why_nobody(*snapshot, name))};
         }
@@ -214,26 +197,26 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
     if (path.starts_with(one)) {
         const std::string_view rest = path.substr(one.size());
         const auto slash = rest.rfind('/');
-        std::string name;
-        if (!decode(rest.substr(0, slash), name)) {
+        auto name = base::percent_decoded(rest.substr(0, slash));
+        if (!name) {
             co_return Reply{400, error("bad escape in the path")};
         }
         const std::string_view action = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash + 1);
         const bool known = method == "POST" && (action == "drain" || action == "resume" || action == "approve" || action == "probe");
         if (slash == std::string_view::npos && method == "DELETE") {
-            co_return co_await remove_node(exchange, std::move(name));
+            co_return co_await remove_node(exchange, std::move(*name));
         }
         if (known && action == "probe") {
-            co_return co_await probe_node(exchange.loop(), std::move(name));
+            co_return co_await probe_node(exchange.loop(), std::move(*name));
         }
         if (known) {
-            co_return co_await change_node(std::move(name), action, now);
+            co_return co_await change_node(std::move(*name), action, now);
         }
     }
     constexpr std::string_view request = "/herd/v1/requests/";
     if (path.starts_with(request) && method == "DELETE") {
-        std::string id;
-        const bool ended = decode(path.substr(request.size()), id) && co_await controls_->cancel(exchange.loop(), id);
+        const std::string id = base::percent_decoded(path.substr(request.size())).value_or("");
+        const bool ended = !id.empty() && co_await controls_->cancel(exchange.loop(), id);
         co_return ended ? Reply{200, R"({"status":"ended"})"} : Reply{404, error("no request in flight has the id " + id)};
     }
     if (path == "/herd/v1/sync/retry" && method == "POST") {

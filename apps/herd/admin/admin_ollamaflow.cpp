@@ -72,8 +72,9 @@ net::Task<Admin::Reply> Admin::answer_ollamaflow(http::ServerExchange& exchange)
     if (reads && kind == Kind::backend && parts.size() > 2 && parts.back() == "health") {
         parts.pop_back(); // each object tells it
     }
-    std::string id;
-    const bool known = parts.size() == 2 || (parts.size() == 3 && decode(parts[2], id));
+    const auto named = parts.size() == 3 ? base::percent_decoded(parts[2]) : std::string{};
+    const bool known = parts.size() == 2 || (parts.size() == 3 && named);
+    const std::string id = named.value_or("");
     Reply reply{404, error("no such path: " + std::string{exchange.head().path()})};
     if (known && reads) {
         const Json all = co_await ollamaflow_objects(exchange.loop(), kind, id);

@@ -56,11 +56,13 @@ net::Task<Admin::Reply> Admin::change_pins(http::ServerExchange& exchange, std::
     net::Loop& loop = exchange.loop();
     const bool native = path.starts_with(all_pins);
     if (method == "DELETE" && (path.starts_with(one_pin) || path.starts_with(one_fleet_pin))) {
-        PolicyChange change{.what = What::remove_pin};
         const Query query(exchange.head().query(), {"node"});
-        if (!query.fault().empty() || !decode(path.substr(native ? one_pin.size() : one_fleet_pin.size()), change.target)) {
+        const auto target = base::percent_decoded(path.substr(native ? one_pin.size() : one_fleet_pin.size()));
+        if (!query.fault().empty() || !target) {
             co_return Reply{400, error(query.fault().empty() ? "bad escape in the path" : query.fault())};
         }
+        PolicyChange change{.what = What::remove_pin};
+        change.target = *target;
         change.body = query.text("node");
         const std::string model = change.target;
         const auto before = co_await controls_->pins(loop);

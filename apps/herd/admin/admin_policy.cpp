@@ -1,4 +1,5 @@
 // Frontends, settings of nodes, and switching: /herd/v1/frontends, /herd/v1/nodes/ID/settings, /herd/v1/use.
+#include "base/text.hpp"
 #include "herd/admin/policy_paths.hpp"
 
 namespace herd::app::admin {
@@ -15,12 +16,10 @@ constexpr std::string_view settings = "/settings";
 /// The name between `prefix` and the end; nothing when there is none, or more than one part.
 std::optional<std::string> name_in(std::string_view path, std::string_view prefix)
 {
-    std::string name;
-    if (!path.starts_with(prefix) || path.size() == prefix.size() || path.find('/', prefix.size()) != path.npos
-        || !decode(path.substr(prefix.size()), name)) {
+    if (!path.starts_with(prefix) || path.size() == prefix.size() || path.find('/', prefix.size()) != path.npos) {
         return std::nullopt;
     }
-    return name;
+    return base::percent_decoded(path.substr(prefix.size()));
 }
 
 } // namespace

@@ -15,7 +15,4 @@ namespace herd::app::admin {
 /// Of models that stay loaded.
 [[nodiscard]] bool is_pin_path(std::string_view path);
 
-/// Percent escapes taken out; false on a bad one.
-[[nodiscard]] bool decode(std::string_view text, std::string& out);
-
 } // namespace herd::app::admin

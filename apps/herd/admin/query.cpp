@@ -5,30 +5,11 @@
 #include "herd/cli/print.hpp"
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 #include <fmt/format.h>
 
 namespace herd::app::admin {
-
-std::optional<std::string> url_decode(std::string_view text, bool plus)
-{
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            out += plus && text[i] == '+' ? ' ' : text[i];
-            continue;
-        }
-        std::array<std::uint8_t, 1> byte{};
-        if (i + 2 >= text.size() || !base::from_hex(text.substr(i + 1, 2), byte)) {
-            return std::nullopt;
-        }
-        out += static_cast<char>(byte[0]);
-        i += 2;
-    }
-    return out;
-}
 
 Query::Query(std::string_view text, std::initializer_list<std::string_view> known)
 {
@@ -41,8 +22,8 @@ Query::Query(std::string_view text, std::initializer_list<std::string_view> know
             continue;
         }
         const auto equals = std::min(pair.find('='), pair.size());
-        const auto name = url_decode(pair.substr(0, equals), true);
-        const auto value = url_decode(pair.substr(std::min(equals + 1, pair.size())), true);
+        const auto name = base::percent_decoded(pair.substr(0, equals), true);
+        const auto value = base::percent_decoded(pair.substr(std::min(equals + 1, pair.size())), true);
         if (!name || !value) {
             fail("bad escape in the query");
             return;

@@ -11,9 +11,6 @@
 
 namespace herd::app::admin {
 
-/// %XX and, with `plus`, + decoded. Nothing: a bad escape.
-[[nodiscard]] std::optional<std::string> url_decode(std::string_view text, bool plus);
-
 class Query {
 public:
     /// Names outside of `known`, names twice and bad escapes are a fault().

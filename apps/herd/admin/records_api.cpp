@@ -1,5 +1,6 @@
 #include "herd/admin/records_api.hpp"
 
+#include "base/text.hpp"
 #include "herd/admin/views.hpp"
 #include "herd/on_loop.hpp"
 
@@ -91,7 +92,7 @@ net::Task<LedgerAnswer> RecordsApi::answer(http::ServerExchange& exchange)
     if (path == events_path) {
         co_return LedgerAnswer{200, ""}; // HEAD
     }
-    auto id = url_decode(path.substr(one_path.size()), false);
+    auto id = base::percent_decoded(path.substr(one_path.size()), false);
     if (!id || id->empty() || id->size() > 256) {
         co_return LedgerAnswer{400, error("bad request id in the path")};
     }

@@ -172,7 +172,7 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, base::Instant
     json["source"] = fleet::to_string(view.source);
     json["api"] = fleet::to_string(view.address.api());
     json["cloud"] = view.address.cloud();
-    json["tls"] = view.address.trust() != nullptr;
+    json["tls"] = view.address.trust() != nullptr && view.address.trust()->tls;
     if (!facts.keys.empty()) {
         json["keys"] = facts.keys;
     }

@@ -84,7 +84,7 @@ net::Task<DeviceAnswer> DevicesApi::answer(http::ServerExchange& exchange)
     if (method != "POST" || (action != "allow" && action != "disable")) {
         co_return DeviceAnswer{405, admin::error(path + " is not there for " + method)};
     }
-    auto which = admin::url_decode(std::string_view{path}.substr(one_path.size(), slash - one_path.size()), false);
+    auto which = base::percent_decoded(std::string_view{path}.substr(one_path.size(), slash - one_path.size()), false);
     const auto body = co_await exchange.read_all(body_limit);
     if (!body) {
         auto told = admin::unread(body.error(), body_limit);

@@ -151,7 +151,7 @@ net::Task<KeyAnswer> KeysApi::answer(http::ServerExchange& exchange, const admin
         co_return co_await keeper_.add(exchange.loop(), std::move(*body));
     }
     if (path.starts_with(one_path) && (reads || method == "DELETE")) {
-        auto which = admin::url_decode(std::string_view{path}.substr(one_path.size()), false);
+        auto which = base::percent_decoded(std::string_view{path}.substr(one_path.size()), false);
         if (!which || which->empty()) {
             co_return KeyAnswer{400, admin::error("a key's name or id is needed in the path")};
         }

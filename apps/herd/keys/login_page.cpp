@@ -66,7 +66,7 @@ std::optional<std::string> key_of_form(std::string_view body)
     for (const auto pair : base::split_list(body, '&')) {
         const auto equals = pair.find('=');
         if (equals != pair.npos && pair.substr(0, equals) == "key") {
-            auto value = admin::url_decode(pair.substr(equals + 1), true);
+            auto value = base::percent_decoded(pair.substr(equals + 1), true);
             return value ? std::optional{std::string{base::trim(*value)}} : std::nullopt;
         }
     }

@@ -48,6 +48,16 @@ TEST_CASE("UTF-8 is checked for overlong forms, surrogates and cut ends")
     }
 }
 
+TEST_CASE("percent escapes of a URL are taken out, and a bad one is no text")
+{
+    CHECK(percent_decoded("a%2Fb%20c+d") == "a/b c+d");
+    CHECK(percent_decoded("a+b%2b", true) == "a b+");
+    CHECK(percent_decoded("") == "");
+    for (const std::string_view bad : {"%", "%4", "a%zz", "%4g"}) {
+        CHECK_FALSE(percent_decoded(bad));
+    }
+}
+
 TEST_CASE("ASCII case is ignored where asked")
 {
     CHECK(iequals("Content-Length", "content-length"));

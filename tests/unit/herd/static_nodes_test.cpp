@@ -108,6 +108,14 @@ TEST_CASE("a node that makes no sense is refused with one sentence that names th
         {R"({"url":"https://a","tls":{"pin":"abc"}})", "tls.pin"},
         {R"({"url":"https://a","tls":{"ca_file":"/nowhere.pem"}})", "tls.ca_file: cannot read certificates from /nowhere.pem"},
         {R"({"url":"http://a","tls":{"verify":false}})", "need an https URL"},
+        {R"({"url":"http://a","proxy":"squid.lan:3128"})", "proxy: expected http://HOST:PORT or socks5://HOST:PORT"},
+        {R"({"url":"http://a","proxy":"http://squid.lan"})", "proxy: expected http://HOST:PORT"},
+        {R"({"url":"http://a","proxy":"https://squid.lan:3128"})", "proxy: expected http://HOST:PORT"},
+        {R"({"url":"http://a","proxy":"http://squid.lan:3128/path"})", "proxy: expected http://HOST:PORT"},
+        {R"({"url":"http://a","proxy":"http://me:p%zz@squid.lan:3128"})", "proxy: its user and password must be percent-encoded"},
+        {R"({"url":"http://a","proxy":"http://:pw@squid.lan:3128"})", "proxy: its user and password"},
+        {R"({"url":"http://a","proxy":"socks5://169.254.169.254:1080"})", "proxy: that is a link-local address"},
+        {R"({"url":"http://a","proxy":7})", "proxy: must be a string"},
         {R"({"url":"http://a","bearer_file":"/etc/shadow"})", "bearer_file: only in the configuration file"},
         {R"({"url":"http://a","bearer_env":"HOME"})", "bearer_env: only in the configuration file"},
     };
@@ -321,6 +329,47 @@ TEST_CASE("a change of a node names what it changes, and \"***\" keeps a secret"
     CHECK(parts->settings == R"({"labels":[],"weight":2})");
     CHECK(app::split_node_body(R"({"weight":2})")->origin.empty());
     CHECK_FALSE(app::split_node_body(std::string(1000, '[')).has_value());
+}
+
+TEST_CASE("a node behind a proxy is asked at the proxy, in its own name")
+{
+    const auto made = [](std::string_view json) {
+        auto node = from_json(json);
+        REQUIRE(node);
+        return std::move(*node);
+    };
+    const auto plain = made(R"({"url":"http://gpu.example:11434","proxy":"socks5://127.0.0.1:1080"})");
+    const auto event = app::added(plain);
+    CHECK(event.address.endpoint.text() == "127.0.0.1:1080");
+    CHECK(event.address.host_header == "gpu.example:11434");
+    REQUIRE(event.address.trust());
+    CHECK_FALSE(event.address.trust()->tls);
+    CHECK(event.address.trust()->tunnel->to_host == "gpu.example");
+    CHECK(event.address.trust()->tunnel->to_port == 11434);
+    const auto secure = made(R"({"url":"https://gpu.example","proxy":"http://me:p%40ss@Squid.lan:3128"})");
+    CHECK(app::first_stop(secure) == base::HostPort{"squid.lan", 3128});
+    CHECK(secure.manner->trust->tls);
+    CHECK(secure.manner->trust->host == "gpu.example"); // whose certificate it has to be
+    CHECK(secure.manner->trust->tunnel->user == "me");
+    CHECK(secure.manner->trust->tunnel->password == "p@ss");
+    CHECK(app::first_stop(made(R"({"url":"http://gpu.example:11434"})")) == base::HostPort{"gpu.example", 11434});
+}
+
+TEST_CASE("the password of a proxy is kept, and never shown")
+{
+    const auto before = app::parse_static_node(R"({"url":"https://a","proxy":"http://me:secret@squid.lan:3128"})");
+    REQUIRE(before);
+    CHECK(*app::parse_static_node(app::static_node_json(*before)) == *before);
+    CHECK(app::masked_node_json(*before).find(R"("proxy":"http://***@squid.lan:3128")") != std::string::npos);
+    CHECK(app::changed_static_node(*before, R"({"proxy":"http://***@squid.lan:3128"})", true)->proxy == before->proxy);
+    CHECK(app::changed_static_node(*before, R"({"slots":2})", false)->proxy == before->proxy);
+    CHECK(app::changed_static_node(*before, R"({"slots":2})", true)->proxy.empty());
+    CHECK(app::changed_static_node(*before, R"({"proxy":null})", false)->proxy.empty());
+    const auto open = app::parse_static_node(R"({"url":"https://a","proxy":"http://squid.lan:3128"})");
+    CHECK(app::masked_node_json(*open).find(R"("proxy":"http://squid.lan:3128")") != std::string::npos);
+    const auto fault = from_json(R"({"url":"https://a","proxy":"http://me:secret@squid.lan:3128/x"})");
+    REQUIRE_FALSE(fault);
+    CHECK(fault.error().context.find("secret") == std::string::npos);
 }
 
 TEST_CASE("why a node did not answer is said in words, not by its address alone")
