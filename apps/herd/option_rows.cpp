@@ -7,6 +7,8 @@
 #include "herd/node_rows.hpp"
 #include "herd/static_nodes.hpp"
 
+#include <algorithm>
+#include <array>
 #include <map>
 
 namespace herd::app {
@@ -28,8 +30,13 @@ std::string node_fault(const Table& rows)
     if (texts["name"].empty() && texts["id"].empty()) {
         return "needs a url, or the name or id of a node that announces itself";
     }
-    if (!texts["bearer"].empty() || texts["slots"] != "0") {
-        return "has no url: bearer and slots are for nodes with one";
+    static constexpr std::array<std::string_view, 14> how_reached{"slots", "kind", "api", "bearer", "bearer_env", "bearer_file", "headers",
+                                                                  "query", "health_path", "health_method", "down_after", "up_after", "proxy", "tls"};
+    for (const config::Option& option : rows.options()) {
+        const std::string_view first = std::string_view(option.row.key).substr(0, option.row.key.find('.'));
+        if (option.show() != option.built_in && std::ranges::find(how_reached, first) != how_reached.end()) {
+            return "has no url: " + option.row.key + " is for nodes with one";
+        }
     }
     return {};
 }

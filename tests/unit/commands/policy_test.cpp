@@ -127,6 +127,9 @@ TEST_CASE("what is wrong with a frontend or node is told with line and key")
     CHECK(says(fault_of("[[frontend]]\nname=\"a\"\nhostnames=[\"x\"]\n[[frontend]]\nname=\"b\"\nhostnames=[\"X\"]\n"), {"line 4", "hostnames", "\"x\""}));
     CHECK(says(fault_of("[[node]]\nlabels = [\"x\"]\n"), {"line 1", "needs a url, or the name or id"}));
     CHECK(says(fault_of("[[node]]\nname = \"n\"\nbearer = \"x\"\n"), {"line 1", "has no url"}));
+    for (const auto* key : {"proxy = \"http://a:1\"", "health_path = \"/x\"", "tls.verify = false", "headers = { A = \"b\" }", "slots = 3", "kind = \"cloud\""}) {
+        CHECK(says(fault_of("[[node]]\nname = \"n\"\n" + std::string{key} + "\n"), {"has no url: ", "is for nodes with one"})); // not passed over in silence
+    }
     CHECK(says(fault_of("[[node]]\nname = \"n\"\nid = \"7\"\n"), {"line 3", "id"}));
     CHECK(says(fault_of("[[node]]\nname = \"n\"\nweight = 0\n"), {"line 3", "weight", "0.01 to 100"}));
     CHECK(says(fault_of("[[node]]\nname = \"n\"\ntier = 10\n"), {"line 3", "tier", "from 0 to 9"}));
