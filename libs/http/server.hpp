@@ -64,6 +64,8 @@ public:
     [[nodiscard]] virtual net::Loop& loop() = 0;
     /// The client is connected through TLS.
     [[nodiscard]] virtual bool secure() const { return false; }
+    /// No client is behind it: this program itself asks, and may.
+    [[nodiscard]] virtual bool is_own() const { return false; }
 
     /// The next pieces of the request body (payload only, chunk framing removed); empty means it is complete.
     /// Sends "100 Continue" first when the client waits for it. Views hold until the next call; the call that

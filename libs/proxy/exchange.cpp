@@ -43,7 +43,7 @@ net::Task<void> Exchange::answer()
     if (context_.access != nullptr && context_.access->require_key() && is_liveness()) {
         return answer_locally(); // before frontends: whether a Host is one's name is not told without a key
     }
-    if (context_.access != nullptr) { // who asks, and may they; nobody is asked while there are no keys
+    if (context_.access != nullptr && !client_.is_own()) { // who asks, and may they; nobody is asked while there are no keys
         if (auto refused = visit_.admit()) {
             return say(std::move(*refused));
         }
@@ -51,7 +51,7 @@ net::Task<void> Exchange::answer()
     if (!wishes_.fault.empty()) {
         return say(bad_request(wishes_.fault));
     }
-    if (settings_->options->frontends != nullptr) {
+    if (settings_->options->frontends != nullptr && !client_.is_own()) { // what herd itself asks is about the whole fleet
         if (auto refused = enter_frontend()) {
             return say(std::move(*refused));
         }
