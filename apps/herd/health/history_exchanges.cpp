@@ -51,6 +51,7 @@ Counts counts_of(const Finished& exchange)
     const bool well = !failed && exchange.status < 400;
     Counts counts;
     counts.requests = 1;
+    counts.measuring = exchange.measures ? 1 : 0;
     counts.errors = failed ? 1 : 0;
     counts.retries = static_cast<std::uint32_t>(std::max<std::size_t>(tries, 1) - 1);
     counts.disconnects = exchange.termination.starts_with('C') ? 1 : 0;
@@ -228,12 +229,13 @@ void History::recalled(const Finished& exchange, base::Instant at) { (void)note(
 std::map<std::string, History::Popular> History::popular(base::Instant now) const
 {
     constexpr double much = 10;
+    const auto wanted = [](const Counts& counts) { return counts.requests - counts.measuring; };
     std::map<std::string, Popular> all;
     for (const auto& [key, pair] : pairings_) {
         Popular& each = all[key.second];
         each.model = pair.model;
-        each.priority += 3.0 * pair.windows.day(now).requests + pair.windows.week(now).requests / 7.0;
-        each.last_hour += pair.windows.recent(now).requests;
+        each.priority += 3.0 * wanted(pair.windows.day(now)) + wanted(pair.windows.week(now)) / 7.0;
+        each.last_hour += wanted(pair.windows.recent(now));
     }
     std::erase_if(all, [](const auto& each) { return each.second.priority < much; });
     return all;

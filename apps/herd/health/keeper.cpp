@@ -84,6 +84,7 @@ Finished finished_of(const store::RequestRecord& record)
         .first_byte = record.ttft,
         .total = record.total,
         .fallback = record.fallback,
+        .measures = std::ranges::find(record.tags, benchmark_tag) != record.tags.end(),
         .kind = kind_of(record.path),
         .cached_tokens = record.prompt_tokens ? record.cached_tokens.value_or(0) : -1,
         .context_asked = record.num_ctx_asked.value_or(0),

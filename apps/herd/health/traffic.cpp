@@ -19,6 +19,7 @@ std::int64_t stamp_of(base::Instant now, base::Duration step)
 Counts& Counts::operator+=(const Counts& other)
 {
     requests += other.requests;
+    measuring += other.measuring;
     errors += other.errors;
     retries += other.retries;
     disconnects += other.disconnects;

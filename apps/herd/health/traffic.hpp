@@ -14,6 +14,7 @@ namespace herd::app::health {
 /// What is counted, of requests, attempts or both; each user knows which ones it fills.
 struct Counts {
     std::uint32_t requests{0};
+    std::uint32_t measuring{0};    ///< of them: herd's own, to measure the fleet; nobody wanted the model
     std::uint32_t errors{0};       ///< 5xx or an end that the node or a deadline caused
     std::uint32_t retries{0};      ///< attempts beyond the first
     std::uint32_t disconnects{0};  ///< the client left before the end

@@ -4,18 +4,19 @@
 
 namespace herd::app::pins {
 
-namespace {
-
 /// Ollama writes without spaces. Before 0.30 it does not tell what a model can do: then its family does.
-bool embeds(const fleet::Model& model)
+bool embeds(std::string_view row)
 {
-    if (model.row.find("\"capabilities\":[") != std::string::npos) {
-        return model.row.find("\"completion\"") == std::string::npos && model.row.find("\"embedding\"") != std::string::npos;
+    if (row.find("\"capabilities\":[") != std::string::npos) {
+        return row.find("\"completion\"") == std::string::npos && row.find("\"embedding\"") != std::string::npos;
     }
-    return model.row.find("bert\"") != std::string::npos;
+    return row.find("bert\"") != std::string::npos;
 }
 
-} // namespace
+bool allows(const fleet::NodeView& node, bool embeds)
+{
+    return !node.settings || (embeds ? node.settings->allow_embeddings : node.settings->allow_completions);
+}
 
 bool fills_memory(const fleet::NodeView& node)
 {
@@ -42,7 +43,7 @@ const fleet::LoadedModel* in_memory(const fleet::NodeView& node, const std::stri
 
 Request request_of(const fleet::NodeView& node, const fleet::Model& model)
 {
-    return {.node = node.id, .node_name = node.name, .key = model.key, .model = model.name, .address = node.address, .embeds = embeds(model)};
+    return {.node = node.id, .node_name = node.name, .key = model.key, .model = model.name, .address = node.address, .embeds = embeds(model.row)};
 }
 
 } // namespace herd::app::pins

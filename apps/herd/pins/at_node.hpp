@@ -3,11 +3,16 @@
 #include "herd/pins/plan.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace herd::app::pins {
 
 /// Only Ollamas of this LAN have models in a memory that is ours to fill.
 [[nodiscard]] bool fills_memory(const fleet::NodeView& node);
+/// A person lets it do that.
+[[nodiscard]] bool allows(const fleet::NodeView& node, bool embeds);
+/// It turns texts into vectors, and does nothing else. `row`: the model's object in /api/tags, as the node wrote it.
+[[nodiscard]] bool embeds(std::string_view row);
 /// Null: not there.
 [[nodiscard]] const fleet::Model* on_disk(const fleet::NodeView& node, const std::string& key);
 [[nodiscard]] const fleet::LoadedModel* in_memory(const fleet::NodeView& node, const std::string& key);

@@ -1,6 +1,5 @@
 #include "herd/pins/preload.hpp"
 
-#include "fleet/hardware.hpp"
 #include "herd/pins/at_node.hpp"
 #include "herd/pins/room.hpp"
 
@@ -18,25 +17,6 @@ bool at_hand(const fleet::Snapshot& snapshot, const std::string& key)
     return holders != snapshot.models.end() && std::ranges::any_of(holders->second, [&](const fleet::Holder& holder) {
         return (holder.loaded || holder.in_flight > 0) && snapshot.nodes[holder.node].takes_requests();
     });
-}
-
-/// Where models go, as far as it is known to be free.
-base::Bytes free_at(const fleet::NodeFacts& facts)
-{
-    const auto hardware = fleet::hardware_of(facts);
-    if (hardware.vram_total == 0 || hardware.unified) {
-        return facts.host.memory_available;
-    }
-    base::Bytes free = 0;
-    for (const fleet::Gpu& gpu : facts.gpus) {
-        free += gpu.failed ? 0 : gpu.vram_free.value_or(0);
-    }
-    return free;
-}
-
-bool allows(const fleet::NodeView& node, bool embeds)
-{
-    return !node.settings || (embeds ? node.settings->allow_embeddings : node.settings->allow_completions);
 }
 
 } // namespace
@@ -68,7 +48,7 @@ bool Preload::takes(const fleet::NodeView& node, const Popular& model, const std
         }
     }
     const auto wanted = static_cast<double>(resident_bytes(*node.facts, model.key, model.num_ctx));
-    return wanted > 0 && wanted <= limits_.share * static_cast<double>(free_at(*node.facts)) && !shortage(node, model.key, beside);
+    return wanted > 0 && wanted <= limits_.share * static_cast<double>(free_bytes(*node.facts)) && !shortage(node, model.key, beside);
 }
 
 /// The node with most room, of those of the least tier where it fits. Null: there is none now.
@@ -91,7 +71,7 @@ const fleet::NodeView* Preload::place(const Popular& model, const fleet::Snapsho
         if (loads || not_again || !allows(node, request_of(node, *found).embeds) || !takes(node, model, pins)) {
             continue;
         }
-        const auto rank = [](const fleet::NodeView& one) { return std::tuple(-one.tier(), free_at(*one.facts)); };
+        const auto rank = [](const fleet::NodeView& one) { return std::tuple(-one.tier(), free_bytes(*one.facts)); };
         if (best == nullptr || rank(node) > rank(*best)) {
             best = &node;
         }

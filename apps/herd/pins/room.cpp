@@ -45,6 +45,19 @@ base::Bytes resident_bytes(const fleet::NodeFacts& facts, const std::string& key
     return model->size + cache + (model->size > 64 * base::mib ? slack : 0);
 }
 
+base::Bytes free_bytes(const fleet::NodeFacts& facts)
+{
+    const auto hardware = fleet::hardware_of(facts);
+    if (hardware.vram_total == 0 || hardware.unified) {
+        return facts.host.memory_available;
+    }
+    base::Bytes free = 0;
+    for (const fleet::Gpu& gpu : facts.gpus) {
+        free += gpu.failed ? 0 : gpu.vram_free.value_or(0);
+    }
+    return free;
+}
+
 std::optional<Shortage> shortage(const fleet::NodeView& node, const std::string& key, const std::vector<std::string>& pinned)
 {
     const fleet::NodeFacts* facts = node.facts.get();

@@ -15,6 +15,9 @@ namespace herd::app::pins {
 /// context (0: what the node has by default) and the slots. 0: the node does not have it, or does not tell its size.
 [[nodiscard]] base::Bytes resident_bytes(const fleet::NodeFacts& facts, const std::string& key, int num_ctx = 0);
 
+/// Where models go, as far as it is known to be free.
+[[nodiscard]] base::Bytes free_bytes(const fleet::NodeFacts& facts);
+
 /// They do not fit together.
 struct Shortage {
     std::string node{};

@@ -146,3 +146,24 @@ TEST_CASE("a change on several nodes at once is no retry, and fails where it fai
     CHECK(nodes.at("n1").windows.day(world.now).bad_attempts == 1);
     CHECK(nodes.at("n2").windows.day(world.now).bad_attempts == 0);
 }
+
+TEST_CASE("what a benchmark asks tells of the fleet, but makes no model popular")
+{
+    World world;
+    world.node(1);
+    world.see();
+    Finished measuring = served("n1", "measured:1b");
+    measuring.measures = true;
+    world.request(measuring, 100);
+    world.request(served("n1", "wanted:1b"), 10);
+    Finished both = served("n1", "both:1b");
+    world.request(both, 9);
+    both.measures = true;
+    world.request(both, 50);
+    const auto popular = world.history.popular(world.now);
+    CHECK_FALSE(popular.contains(fleet::ModelName::parse("measured:1b").key));
+    REQUIRE(popular.contains(fleet::ModelName::parse("wanted:1b").key));
+    REQUIRE(popular.contains(fleet::ModelName::parse("both:1b").key));
+    CHECK(popular.at(fleet::ModelName::parse("both:1b").key).last_hour == 9);
+    CHECK(world.history.all().day(world.now).requests == 169);
+}
