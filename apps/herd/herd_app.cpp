@@ -39,6 +39,7 @@ HerdApp::HerdApp(ServeOptions serve, HerdSockets sockets, discovery::Authenticat
     build_keys();
     build_relays(sockets);
     build_discovery(sockets, authenticator);
+    build_bench();
 }
 
 HerdApp::~HerdApp() = default;
@@ -206,6 +207,7 @@ base::Result<void> HerdApp::start()
     pool_->recall();
     use_ollana_servers();
     rates_->restore();
+    bench_->load();
     sync_->require(requirements(options_, policy_->in_force()));
     want_pins();
     if (beacon_) {
@@ -391,6 +393,7 @@ void HerdApp::save_last()
 net::Task<void> HerdApp::shut_down()
 {
     net::Loop& loop = main_loop();
+    co_await bench_->stop(); // or it would go on asking those that are to end
     if (beacon_) {
         beacon_->stop();
         const base::Instant expected = beacon_->herd().ollana().expected_until();

@@ -3,6 +3,7 @@
 // before a daemon forks, then builds one of these; tests build it in memory with ports 0.
 #include "base/ids.hpp"
 #include "discovery/beacon.hpp"
+#include "herd/bench/runner.hpp"
 #include "herd/command_line.hpp"
 #include "herd/devices/device_keeper.hpp"
 #include "herd/health/keeper.hpp"
@@ -111,6 +112,8 @@ private:
     net::Task<admin::FleetLimits> fleet_limits_from(net::Loop& asker);
     net::Task<std::vector<health::Past>> past_from(net::Loop& asker);
     net::Task<bool> cancel_from(net::Loop& asker, std::string id);
+    void build_bench();
+    net::Task<bench::Answer> benchmarks_from(net::Loop& asker, bench::Inquiry inquiry);
     net::Task<std::string> sync_from(net::Loop& asker, admin::SyncRetry retry);
     net::Task<pins::Standing> pins_from(net::Loop& asker);
     pins::Standing pins_now();
@@ -149,6 +152,7 @@ private:
     std::unique_ptr<keys::KeyKeeper> keys_;
     std::unique_ptr<devices::DeviceKeeper> devices_;
     std::vector<std::unique_ptr<RelayUnit>> relays_;
+    std::unique_ptr<bench::Runner> bench_; // asks the relays
     std::shared_ptr<admin::Controls> controls_ = std::make_shared<admin::Controls>();
     std::unique_ptr<net::TaskGroup> tasks_;
     std::unique_ptr<net::Timer> lateness_timer_;

@@ -99,6 +99,23 @@ net::Task<std::vector<health::Past>> HerdApp::past_from(net::Loop& asker)
     co_return std::move(*all);
 }
 
+void HerdApp::build_bench()
+{
+    bench::RunnerParts parts{.fleet = fleet_.get(), .pulls = &shared_->pulls, .version = version(), .path = options_.state_dir + "/benchmarks.json", .rng = base::Rng(rng_.next())};
+    for (const auto& relay : relays_) {
+        parts.doors.push_back({&relay->loop(), &relay->asker()});
+    }
+    parts.bring = [this](const proxy::WantedModel& wanted, const std::weak_ptr<proxy::PullWait>& waiting) { sync_->bring(wanted, waiting); };
+    bench_ = std::make_unique<bench::Runner>(main_loop(), std::move(parts));
+    controls_->benchmarks = [this](net::Loop& asker, bench::Inquiry inquiry) { return benchmarks_from(asker, std::move(inquiry)); };
+}
+
+net::Task<bench::Answer> HerdApp::benchmarks_from(net::Loop& asker, bench::Inquiry inquiry)
+{
+    auto start = [this, inquiry = std::move(inquiry)](auto done) { bench_->answer(inquiry, std::move(done)); };
+    co_return co_await answer_from<bench::Answer>(asker, main_loop(), std::move(start));
+}
+
 net::Task<std::string> HerdApp::sync_from(net::Loop& asker, admin::SyncRetry retry)
 {
     auto work = [this, retry = std::move(retry)] {

@@ -69,8 +69,13 @@ std::string_view api_of(std::string_view path)
 RelayUnit::RelayUnit(net::Loop& loop, RelayParts parts)
     : loop_(loop), network_(net::make_network(loop)), pool_(loop, *network_, parts.pool),
       scheduler_(loop, *parts.fleet, parts.index), hosts_(host_policy(*parts.proxy)),
-      proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng, parts.sink),
-      sink_(std::move(parts.sink)), own_answers_(*parts.own_answers), rng_(parts.rng.next()),
+      proxy_(loop, scheduler_, pool_, std::move(parts.proxy), std::move(parts.shared), parts.rng,
+             [this](proxy::ExchangeRecord&& record) {
+                 asker_.ended(record);
+                 sink_(std::move(record));
+             }),
+      sink_(std::move(parts.sink)), asker_(loop, base::Rng(parts.rng.next()), [this](http::ServerExchange& exchange) { return proxy_.handle(exchange); }),
+      own_answers_(*parts.own_answers), rng_(parts.rng.next()),
       admin_(scheduler_, [this] { return proxy_.options(); }, std::move(parts.controls)),
       records_(*parts.ledger, std::move(parts.in_flight), std::move(parts.scene)), keys_(*parts.keys, [this] { return proxy_.options(); }, [this] { return scheduler_.snapshot(); }), devices_(*parts.devices),
       knocked_(std::move(parts.knocked)), gate_(std::move(parts.gate)),

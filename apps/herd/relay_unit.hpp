@@ -3,6 +3,7 @@
 // proxy, the admin surface and the server. A client connection is born and dies here.
 #include "herd/admin/admin.hpp"
 #include "herd/admin/records_api.hpp"
+#include "herd/bench/asker.hpp"
 #include "herd/devices/door.hpp"
 #include "herd/health/history.hpp"
 #include "herd/keys/keys_api.hpp"
@@ -64,6 +65,7 @@ public:
     [[nodiscard]] std::vector<health::Stuck> stuck();
     /// Ends the exchange of that id. False: it does not run here.
     bool cancel(std::string_view id) { return proxy_.cancel(id); }
+    [[nodiscard]] bench::Asker& asker() { return asker_; }
     [[nodiscard]] net::Loop& loop() { return loop_; }
 
 private:
@@ -94,6 +96,7 @@ private:
     proxy::HostPolicy hosts_;
     proxy::Proxy proxy_;
     proxy::RecordSink sink_;
+    bench::Asker asker_;
     OwnAnswers& own_answers_;
     base::Rng rng_; ///< for names of what the proxy does not see
     admin::Admin admin_;

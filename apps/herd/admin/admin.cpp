@@ -130,6 +130,9 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
     if (is_pin_path(path)) {
         co_return co_await read_pins(exchange, path);
     }
+    if (is_benchmark_path(path)) {
+        co_return co_await read_benchmarks(exchange, path);
+    }
     if (is_compat_path(path)) {
         auto answer = co_await compat_answer(exchange, scheduler_, *controls_);
         co_return Reply{answer.status, std::move(answer.body)};
@@ -189,6 +192,9 @@ net::Task<Admin::Reply> Admin::write(http::ServerExchange& exchange, std::string
     }
     if (is_pin_path(path)) {
         co_return co_await change_pins(exchange, path);
+    }
+    if (is_benchmark_change(method, path)) {
+        co_return co_await change_benchmarks(exchange, path);
     }
     if (auto change = policy_change(method, path)) {
         co_return co_await change_policy(exchange, std::move(*change));

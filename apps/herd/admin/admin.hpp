@@ -3,6 +3,7 @@
 #include "herd/admin/fleet_queue.hpp"
 #include "herd/admin/ollamaflow.hpp"
 #include "herd/admin/views.hpp"
+#include "herd/bench/runner.hpp"
 #include "herd/health/finding.hpp"
 #include "herd/pins/view.hpp"
 #include "herd/policy/policy_change.hpp"
@@ -80,6 +81,8 @@ struct Controls {
     std::function<net::Task<std::string>(net::Loop& asker, SyncRetry retry)> sync{};
     /// How the models that are to stay loaded stand.
     std::function<net::Task<pins::Standing>(net::Loop& asker)> pins{};
+    /// Starts, ends and tells of benchmarks.
+    std::function<net::Task<bench::Answer>(net::Loop& asker, bench::Inquiry inquiry)> benchmarks{};
     /// Ends the exchange of that id, if it is in flight.
     std::function<net::Task<bool>(net::Loop& asker, std::string id)> cancel{};
     std::function<net::Task<PolicyAnswer>(net::Loop& asker, PolicyQuestion question)> policy{};
@@ -140,6 +143,8 @@ private:
     net::Task<Reply> read_pins(http::ServerExchange& exchange, std::string_view path); // admin_pins.cpp
     net::Task<Reply> change_pins(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> pin_as_asked(http::ServerExchange& exchange, std::string body);
+    net::Task<Reply> read_benchmarks(http::ServerExchange& exchange, std::string_view path); // admin_bench.cpp
+    net::Task<Reply> change_benchmarks(http::ServerExchange& exchange, std::string_view path);
     net::Task<Reply> announce(http::ServerExchange& exchange);
     net::Task<Reply> route(http::ServerExchange& exchange, proxy::KeyPtr key);
     net::Task<Reply> add_node(net::Loop& loop, std::string body); // admin_nodes.cpp

@@ -15,4 +15,8 @@ namespace herd::app::admin {
 /// Of models that stay loaded.
 [[nodiscard]] bool is_pin_path(std::string_view path);
 
+/// Of what measures the fleet.
+[[nodiscard]] bool is_benchmark_path(std::string_view path);
+[[nodiscard]] bool is_benchmark_change(std::string_view method, std::string_view path);
+
 } // namespace herd::app::admin
