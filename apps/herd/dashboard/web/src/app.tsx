@@ -7,6 +7,7 @@ import { health, link, nodes, retryNow, second, status } from './core/live.ts'
 import { go, href, place } from './core/router.ts'
 import { nextTheme, theme } from './core/theme.ts'
 import { Mark, Notice, type Tone } from './parts/basics.tsx'
+import { BenchmarksView, BenchmarkView } from './views/benchmarks.tsx'
 import { ExplorerView } from './views/explorer.tsx'
 import { FleetView } from './views/fleet.tsx'
 import { FrontendsView } from './views/frontends.tsx'
@@ -28,6 +29,7 @@ const entries: Entry[] = [
   { view: 'usage', label: 'Usage', key: 'u', icon: <path d="M4 20V4M4 20h16M8 16v-4M12 16V8M16 16v-6" /> },
   { view: 'health', label: 'Health', key: 'h', icon: <path d="M3 12h4l2.500-6 4.500 12 2.500-6H21" /> },
   { view: 'explorer', label: 'Explorer', key: 'e', icon: <path d="m5 7 5 5-5 5M12 17h7" /> },
+  { view: 'benchmarks', label: 'Bench', key: 'b', icon: <path d="M12 13l4-4M5 18a9 9 0 1 1 14 0M12 13h.01" /> },
   { view: 'settings', label: 'Settings', key: 's', icon: <path d="M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4" /> }
 ]
 
@@ -138,6 +140,7 @@ function View() {
     case 'requests': return id ? <RequestView id={id} /> : <RequestsView />
     case 'usage': return <UsageView />
     case 'health': return <HealthView />
+    case 'benchmarks': return id ? <BenchmarkView id={id} /> : <BenchmarksView />
     case 'explorer': return <ExplorerView />
     case 'settings': return <SettingsView />
     default: return <Notice title="There is no such page." action={<a class="button" href={href('')}>To the fleet</a>} />

@@ -3,7 +3,7 @@ import { Cell } from './cell.ts'
 
 export interface Place { view: string, id: string, query: URLSearchParams }
 
-const aliases: Record<string, [string, string]> = { trends: ['usage', 'by=model'], tags: ['usage', 'by=tag'], apps: ['usage', 'by=tag'], benchmarks: ['explorer', 'try=load'], recommendations: ['health', ''] }
+const aliases: Record<string, [string, string]> = { trends: ['usage', 'by=model'], tags: ['usage', 'by=tag'], apps: ['usage', 'by=tag'], recommendations: ['health', ''] }
 export const root = '/dashboard'
 
 export function parsePlace(path: string, search: string): Place {
