@@ -16,7 +16,7 @@ from harness.process import _child_setup
 
 HERE = Path(__file__).resolve().parent
 MODEL = "llama3.2:3b"
-VIEWS = ["", "models", "frontends", "requests", "usage", "health", "explorer", "settings"]
+VIEWS = ["", "models", "frontends", "requests", "usage", "health", "explorer", "benchmarks", "settings"]
 
 
 class Browser:
@@ -200,7 +200,31 @@ def test_ollama_herds_pages_lead_to_ours(sim_fleet, start_browser):
     browser = start_browser(herd).visit("/dashboard/tags")
     browser.wait(selector=".table-rows .table-row:has-text('from-a-test')")
     browser.goto(path="/dashboard/benchmarks")
-    browser.wait(selector=".load-test")
+    browser.wait(selector=".benchmark-form")
+    assert browser.troubles() == []
+
+
+def test_a_benchmark_is_started_followed_and_read(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2, MODEL, "--decode", "400", "--num-parallel", "4")
+    browser = start_browser(herd).visit("/dashboard/benchmarks")
+    browser.wait(selector=".quiet:has-text('None was made yet')")
+    browser.fill(selector=".benchmark-form input[type=text]", text="gone:1b")
+    browser.expect(pattern="400 (Bad Request)")
+    browser.click(selector=".benchmark-form button:text-is('Start')")
+    browser.wait(selector=".trouble:has-text(\"no node has 'gone:1b'\")")
+    browser.fill(selector=".benchmark-form input[type=text]", text=MODEL)
+    browser.click(selector="button:text-is('30 s')")
+    browser.click(selector=".benchmark-form button:text-is('Start')")
+    browser.wait(selector="section:has-text('A benchmark runs') .quiet:has-text('tokens a second')")
+    wait_until(lambda: herd.get("/dashboard/api/benchmarks/progress").json()["requests_completed"] > 3, "some answers", 30)
+    browser.click(selector="button:text-is('Cancel')")
+    browser.wait(selector=".plain-table tr:has-text('cancelled') a")
+    browser.click(selector=".plain-table tr:has-text('cancelled') a")
+    browser.wait(selector="section[aria-label='By model'] td:has-text('%s')" % MODEL)
+    browser.wait(selector="section[aria-label='By node'] tr:has-text('n2')")
+    browser.goto(path="/dashboard/benchmarks/nothing")
+    browser.expect(pattern="404 (Not Found)")
+    browser.wait(selector=".notice:has-text('There is no such benchmark')")
     assert browser.troubles() == []
 
 

@@ -156,6 +156,16 @@ def test_lists_name_it(herd, sim_fleet, tmp_path):
     assert status["queues"]["n1:painter:latest"]["request_type"] == "image"
 
 
+def test_a_benchmark_measures_it(herd):
+    api = "/dashboard/api/benchmarks"
+    assert herd.post(api + "/start", {"duration": 5, "model_types": ["image"]}).status == 200
+    wait_until(lambda: herd.get(api + "/progress").json()["status"] == "complete", "the benchmark to end", 60)
+    [run] = herd.get(api).json()["data"]
+    [row] = run["per_model_results"]
+    assert row["model"].startswith("painter") and row["model_type"] == "image" and row["requests"] == run["total_requests"] > 0
+    assert run["total_failures"] == 0 and run["per_node_results"][0]["node_id"] == "n1"
+
+
 def test_one_at_a_time_and_the_others_wait_in_line(herd, tool):
     tool.order("hang")
     threads, answers = in_background(lambda: ask(herd), 3)
