@@ -41,7 +41,7 @@ class Guests(Site):
         return self.folder / "herd" / "fleet.key"
 
     def fleet_key(self, *words, code=0, **more):
-        return cli(self.herd_host, "fleet-key", *words, "--state-dir", self.folder / "herd", "--config", self.folder / "empty.toml", code=code, **more)
+        return cli(self.herd_host, "fleet-key", *words, "--state-dir", self.folder / "herd", "--config", self.folder / "herd.toml", code=code, **more)
 
     def copy_key(self, name):
         """What a person does after `herd fleet-key …`: scp to the node."""

@@ -30,11 +30,13 @@ def percentile(values, share):
 class Site:
     """LANs with a herd and boxes on them. All requests of the test are made from the herd's host."""
 
+    settings = ""  # of every herd here
+
     def __init__(self, network, folder):
         need("herd", "herd-node", "ollama-sim")
         self.network, self.folder = network, folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "empty.toml").write_text("")
+        (folder / "herd.toml").write_text(self.settings)
         self.running, self.hosts, self.count = [], {}, 0
         self.herd_host = None
 
@@ -47,7 +49,7 @@ class Site:
         return self.start_herd()
 
     def start_herd(self, *arguments):
-        herd = Herd(["serve", "--config", self.folder / "empty.toml", "--state-dir", self.folder / "herd", *arguments], self.log("herd"), namespace=self.herd_host)
+        herd = Herd(["serve", "--config", self.folder / "herd.toml", "--state-dir", self.folder / "herd", *arguments], self.log("herd"), namespace=self.herd_host)
         herd.url = "http://127.0.0.1:11435"
         self.running.append(herd)
         return herd

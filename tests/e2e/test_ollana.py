@@ -270,7 +270,7 @@ def test_off_by_default_and_refused_without_tls(site):
     hints = [line for line in herd.output().splitlines() if "ollana_client_not_answered" in line]
     assert len(hints) == 1 and "[ollana] clients" in hints[0]
     for arguments, why in ((["--ollana-clients"], "TLS"), (["--ollana-clients", "--tls-self-signed", "--listen", "127.0.0.1:0"], "port 11435")):
-        done = subprocess.run([program("herd"), "--state-dir", str(site.folder / "x"), "--config", str(site.folder / "empty.toml"), *arguments], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([program("herd"), "--state-dir", str(site.folder / "x"), "--config", str(site.folder / "herd.toml"), *arguments], capture_output=True, text=True, timeout=20)
         assert done.returncode == 2 and "ollana.clients needs" in done.stderr and why in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
@@ -346,6 +346,7 @@ def test_together_with_required_keys_a_device_acts_as_a_key(site):
 
 class Served(Both):
     """A herd that uses Ollana's servers, and a box with one."""
+    settings = 'scheduler.hold_timeout = "2s"\n'  # a request without a node is held for as long as its client waits else
 
     def with_server(self, *arguments, plain=False):
         lan = self.network.lan()
