@@ -16,7 +16,7 @@ HERD_ALWAYS = ("X-Herd-Request-Id", "X-Herd-Node", "X-Herd-Model", "X-Herd-Retri
 def test_an_answer_through_herd_is_the_answer_of_the_node(real_herd, ollama, name, method, path, body, how):
     if "tiny" in str(body) and path.startswith(("/api/chat", "/api/generate", "/v1/")):  # a first load makes its own differences
         request(ollama.url, "POST", "/api/generate", {"model": "tiny"})
-    direct = request(ollama.url, method, path, body)
+    direct = ollama.ask(method, path, body)
     through = request(real_herd.url, method, path, body)
     if how == "error":
         assert 400 <= through.status < 500 and "error" in through.json(), through
@@ -48,7 +48,7 @@ def test_a_request_id_that_the_client_chose_comes_back_and_others_differ(real_he
     ("/v1/chat/completions", {"model": "tinyloop", "messages": USER, "stream": True, "max_tokens": 60, "temperature": 0}),
     ("/v1/completions", {"model": "tinyloop", "prompt": "x", "stream": True, "max_tokens": 60, "temperature": 0})], ids=["chat", "generate", "v1-chat", "v1-completions"])
 def test_a_stream_has_the_same_documents_in_the_same_order(real_herd, ollama, path, body):
-    direct, through = request(ollama.url, "POST", path, body), request(real_herd.url, "POST", path, body)
+    direct, through = ollama.ask("POST", path, body), request(real_herd.url, "POST", path, body)
     if path.startswith("/api"):
         assert masked(direct.lines()) == masked(through.lines())
         assert len(through.lines()) >= 60 and through.lines()[-1]["done"] is True

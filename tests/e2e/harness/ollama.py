@@ -70,5 +70,13 @@ class RealOllama:
     def version(self):
         return request(self.url, path="/api/version").json()["version"]
 
+    def ask(self, method, path, body=None):
+        """Directly, without a herd. Rarely a runner of Ollama takes a request and never begins it (ollama/ollama#15950), and answers
+        the next one: what is asked only to be compared with is asked once more then."""
+        try:
+            return request(self.url, method, path, body, timeout=10.0)
+        except TimeoutError:
+            return request(self.url, method, path, body)
+
     def stop(self):
         self.process.stop()
