@@ -40,10 +40,10 @@ Json models_of(const Run& run)
 
 double tokens_a_second(const Run& run) { return per(static_cast<double>(run.tally.all().output_tokens), base::seconds(run.elapsed)); }
 
-void add_percentiles(Json& json, const std::string& name, const Percentiles& times)
+void add_percentiles(Json& json, const std::string& name, const store::Spread& times)
 {
     for (const auto& [suffix, share] : {std::pair{"_p50_ms", 0.5}, {"_p95_ms", 0.95}, {"_p99_ms", 0.99}}) {
-        json[name + suffix] = rounded(times.ms(share));
+        json[name + suffix] = rounded(times.percentile(share).value_or(0));
     }
 }
 

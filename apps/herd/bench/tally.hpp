@@ -3,7 +3,7 @@
 // of requests that were answered well. Pure.
 #include "fleet/profile.hpp"
 #include "fleet/snapshot.hpp"
-#include "herd/bench/percentiles.hpp"
+#include "store/usage.hpp"
 
 #include <cstdint>
 #include <map>
@@ -64,9 +64,10 @@ public:
     [[nodiscard]] const std::map<std::string, Sum>& nodes() const { return nodes_; }
     [[nodiscard]] const std::map<std::string, Utilization>& utilization() const { return utilization_; }
     [[nodiscard]] const std::map<std::string, std::uint64_t>& errors() const { return errors_; }
-    [[nodiscard]] const Percentiles& latency() const { return latency_; }
-    [[nodiscard]] const Percentiles& first() const { return first_; }
-    [[nodiscard]] const Percentiles& gaps() const { return gaps_; }
+    /// These three in milliseconds.
+    [[nodiscard]] const store::Spread& latency() const { return latency_; }
+    [[nodiscard]] const store::Spread& first() const { return first_; }
+    [[nodiscard]] const store::Spread& gaps() const { return gaps_; }
 
 private:
     Sum all_{};
@@ -76,9 +77,9 @@ private:
     std::map<std::string, Sum> nodes_{};
     std::map<std::string, Utilization> utilization_{};
     std::map<std::string, std::uint64_t> errors_{}; ///< how often each was told
-    Percentiles latency_{};
-    Percentiles first_{};
-    Percentiles gaps_{};
+    store::Spread latency_{};
+    store::Spread first_{};
+    store::Spread gaps_{};
 };
 
 } // namespace herd::app::bench
