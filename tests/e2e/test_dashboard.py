@@ -222,8 +222,8 @@ def test_a_benchmark_is_started_followed_and_read(sim_fleet, start_browser):
     browser.click(selector=".plain-table tr:has-text('cancelled') a")
     browser.wait(selector="section[aria-label='By model'] td:has-text('%s')" % MODEL)
     browser.wait(selector="section[aria-label='By node'] tr:has-text('n2')")
+    browser.expect(pattern="404 (Not Found)")  # before what provokes it: the page asks at once
     browser.goto(path="/dashboard/benchmarks/nothing")
-    browser.expect(pattern="404 (Not Found)")
     browser.wait(selector=".notice:has-text('There is no such benchmark')")
     assert browser.troubles() == []
 
@@ -572,8 +572,9 @@ def test_a_card_and_the_tools_above_it_keep_to_themselves(sim_fleet, start_brows
 
 def test_an_unknown_request_says_so_and_is_not_asked_for_again(sim_fleet, start_browser):
     herd, _, _ = sim_fleet.simulated(1)
-    browser = start_browser(herd).visit("/dashboard/requests/nobody123")
-    browser.expect(pattern="404")
+    browser = start_browser(herd)
+    browser.expect(pattern="404")  # before what provokes it
+    browser.visit("/dashboard/requests/nobody123")
     browser.wait(selector=".notice:has-text('No request nobody123 is known.')")
     browser.run(js="window.asked = 0; const before = window.fetch; window.fetch = (...all) => { window.asked += String(all[0]).includes('nobody123'); return before(...all) }")
     browser.click(selector="button:text-is('Look again')")
