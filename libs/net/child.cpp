@@ -5,9 +5,9 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <string_view>
 
-#include <asio/buffer.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 
 #include <fcntl.h>
@@ -133,26 +133,34 @@ struct Child::State : std::enable_shared_from_this<State> {
         }
     }
 
-    void read(Descriptor& from, std::array<char, 4096>& into)
+    /// Waits, and reads when there is something: a read that had its bytes already when the program was found to have
+    /// ended would bring them behind the rest, or too late.
+    void read(Descriptor& from)
     {
-        from.async_read_some(::asio::buffer(into), [self = shared_from_this(), &from, &into](const std::error_code& error, std::size_t length) {
-            if (!error) {
-                self->take(from, {into.data(), length});
-                self->read(from, into);
+        from.async_wait(Descriptor::wait_read, [self = shared_from_this(), &from](const std::error_code& error) {
+            if (!error && from.is_open() && self->take_some(from) != Got::the_end) {
+                self->read(from);
             }
         });
+    }
+
+    enum class Got : std::uint8_t { some, nothing_yet, the_end };
+
+    Got take_some(Descriptor& from)
+    {
+        std::array<char, 16 * 1024> piece; // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
+        const ssize_t length = ::read(from.native_handle(), piece.data(), piece.size());
+        if (length <= 0) {
+            return length < 0 && (errno == EAGAIN || errno == EINTR) ? Got::nothing_yet : Got::the_end;
+        }
+        take(from, {piece.data(), static_cast<std::size_t>(length)});
+        return Got::some;
     }
 
     /// What is in the pipe already; somebody who left the group may hold its other end for ever.
     void read_rest(Descriptor& from)
     {
-        std::array<char, 4096> piece{};
-        for (int i = 0; i < 4096; ++i) {
-            const ssize_t length = ::read(from.native_handle(), piece.data(), piece.size());
-            if (length <= 0) {
-                break;
-            }
-            take(from, {piece.data(), static_cast<std::size_t>(length)});
+        for (int i = 0; i < 1024 && take_some(from) == Got::some; ++i) {
         }
         std::error_code ignored;
         from.close(ignored);
@@ -186,8 +194,6 @@ struct Child::State : std::enable_shared_from_this<State> {
     Descriptor process;
     Descriptor output;
     Descriptor errors;
-    std::array<char, 4096> output_piece{};
-    std::array<char, 4096> error_piece{};
     ChildEnd end{};
     bool reaped{false};
 };
@@ -212,8 +218,8 @@ base::Result<std::unique_ptr<Child>> Child::start(Loop& loop, ChildOptions optio
         return failed("cannot watch " + program, error);
     }
     auto state = std::make_shared<State>(loop, std::move(options), pid, std::move(watch), std::move(output.reads), std::move(errors.reads));
-    state->read(state->output, state->output_piece);
-    state->read(state->errors, state->error_piece);
+    state->read(state->output);
+    state->read(state->errors);
     return std::unique_ptr<Child>(new Child(std::move(state)));
 }
 
@@ -243,6 +249,7 @@ Task<ChildEnd> Child::ended()
     }
     state->read_rest(state->output);
     state->read_rest(state->errors);
+    state->end.well = state->end.well && !state->end.too_large;
     co_return std::move(state->end);
 }
 

@@ -63,6 +63,26 @@ TEST_CASE("too much output kills it, of its errors the last are kept")
     CHECK(errors.ends_with("line 1999\n"));
 }
 
+TEST_CASE("what a program wrote in its last moment is there, whole and in order")
+{
+    const std::string path = "/tmp/herd-child-" + std::to_string(::getpid());
+    std::string text;
+    for (int i = 0; text.size() < 60'000; ++i) {
+        text += "line " + std::to_string(i) + "\n";
+    }
+    std::ofstream(path) << text;
+    for (int i = 0; i < 60; ++i) {
+        const auto end = run("exec cat " + path);
+        CHECK(end.well);
+        REQUIRE(end.output == text);
+        REQUIRE(run("exec echo x").output == "x\n");
+    }
+    ::unlink(path.c_str());
+    const auto loud = run("exec head -c 5000 /dev/zero", 4000);
+    CHECK(loud.too_large);
+    CHECK_FALSE(loud.well);
+}
+
 TEST_CASE("the whole group is killed, and who left a pipe open holds nobody up")
 {
     const auto killed = run("sleep 1000 & sleep 1000", 1000, [](Child& child) { child.kill(); });
