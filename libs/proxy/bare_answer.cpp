@@ -28,11 +28,12 @@ std::string_view type_of_bare(const Route& route, bool stream, int status, std::
 
 void restore_type(http::ResponseHead& head, const Route& route, bool stream, std::string_view body_begin)
 {
-    if (head.fields.find("Content-Type")) {
+    const auto told = head.fields.find("Content-Type");
+    if (told && *told != "application/octet-stream") { // which its library writes where nothing was said
         return;
     }
     if (const auto type = type_of_bare(route, stream, head.status, body_begin); !type.empty()) {
-        head.fields.add("Content-Type", type);
+        head.fields.set("Content-Type", type);
     }
 }
 

@@ -77,8 +77,9 @@ class Quiet(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def bare(self, answer):
-        """Status and body, no header: what both of Ollana's proxies let through."""
+        """Status and body, no header: what both of Ollana's proxies let through. The type is its library's (seen of 0.6.3)."""
         self.send_response_only(answer.status)
+        self.send_header("content-type", "application/octet-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         while self.command != "HEAD":

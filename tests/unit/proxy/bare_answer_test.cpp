@@ -43,6 +43,10 @@ TEST_CASE("a type that is there is left alone")
     head.fields.add("Content-Type", "text/html");
     restore_type(head, classify("POST", "/api/chat", {}), true, "{}");
     CHECK(head.fields.find("Content-Type") == "text/html");
+    head.fields.set("Content-Type", "application/octet-stream"); // as Ollana 0.6.3 sends everything
+    restore_type(head, classify("POST", "/v1/chat/completions", {}), true, "data: {}\n\n");
+    CHECK(head.fields.find("Content-Type") == "text/event-stream");
+    CHECK(head.fields.count("Content-Type") == 1);
     herd::http::ResponseHead bare;
     bare.status = 200;
     restore_type(bare, classify("POST", "/api/chat", {}), true, "\n {}");
