@@ -306,7 +306,7 @@ void settings_rows(Table& table, ConfiguredSettings& settings, bool weight)
     table.boolean({.key = "allow_completions", .sentence = "Used for chat, completion, response and message requests."},
                   settings.settings.allow_completions);
     table.boolean({.key = "allow_embeddings", .sentence = "Used for embedding requests."}, settings.settings.allow_embeddings);
-    table.number({.key = "max_parallel", .sentence = "Requests at a time over all its models; 0: as its slots allow."},
+    table.number({.key = "max_parallel", .sentence = "Requests at a time over all its models; 0: as its slots allow. Where neither an agent nor slots tells how many one model takes, it does."},
                  settings.max_parallel, 0, 65536);
     optional_number(table,
                     {.key = "queue_limit",

@@ -1,6 +1,7 @@
 // What a person decided: whom a frontend has, how it chooses, what a node may be used for, and how much.
 #include "support/catch.hpp"
 
+#include "fleet/model_name.hpp"
 #include "fleet/turns.hpp"
 #include "sim/fleet/world.hpp"
 
@@ -362,6 +363,24 @@ TEST_CASE("a node runs no more than max_parallel over all its models")
     CHECK(some.world.waits(fourth)); // of the other model's line: served when a place is free
     some.world.finish(some.world.lease(third).id);
     CHECK(some.world.answer(fourth) != nullptr);
+}
+
+TEST_CASE("without an agent, and without slots, max_parallel is what one model takes at a time")
+{
+    World world{7};
+    auto& box = world.add_static("box", {"m"});
+    world.run_for(2s);
+    const auto slots = [&] { return world.snapshot()->models.at(ModelName::parse("m").key).front().slots; };
+    CHECK(slots() == 1);
+    world.feed(NodesConfigured{{{"box", {.max_parallel = 3}}}});
+    world.run_for(2s);
+    CHECK(slots() == 3);
+    std::vector<Ticket> taken;
+    for (int i = 0; i < 4; ++i) {
+        taken.push_back(world.ask(World::profile_of("m")));
+    }
+    CHECK(world.lease(taken[2]).node == box.id);
+    CHECK(world.waits(taken[3]));
 }
 
 TEST_CASE("exactly max_parallel + queue_limit requests are taken, then 429 with a time to come back")
