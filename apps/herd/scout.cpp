@@ -465,7 +465,7 @@ net::Task<void> Scout::ask_with_key(StaticNode node, std::function<void(std::str
     const auto answer = co_await http::fetch(loop_, pool_, address.endpoint, std::move(head), nlohmann::json{{"model", model}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
                                              {.timeout = cloud_timeout, .body_bytes_max = list_bytes_max, .trust = address.trust()});
     const int status = answer ? answer->head.status : 0;
-    told(status == 401 || status == 403 ? "rejected" : status == 200 || status == 404 ? "valid" : "unknown");
+    told(status == 401 || status == 403 ? "rejected" : status == 200 || status == 404 ? "configured" : "unknown");
 }
 
 net::Task<void> Scout::stop()

@@ -45,7 +45,7 @@ public:
     };
     /// Null: no such node was named.
     [[nodiscard]] const Named* named(const fleet::NodeId& id) const;
-    /// Whether the service at that node takes its key: "valid", "rejected", "missing", or "unknown" when it did not answer.
+    /// Whether the service at that node takes its key: "configured", "rejected", "missing", or "unknown" when it did not answer.
     /// Empty: it is no cloud node. `told`: once, now or later.
     void check_key(const fleet::NodeId& id, std::function<void(std::string)> told);
     /// An Ollana server, which its own keeper remembers. False: a person named that URL himself, and that counts.

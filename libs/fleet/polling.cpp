@@ -47,7 +47,7 @@ void Membership::apply(const StaticAdded& event, Step& step)
     step.touched.push_back(node->id);
     if (lacks_something(*node)) {
         node->timers.poll = never;
-        become(*node, Liveness::verifying, node->address.manner->lacking, step); // and it is sent nothing
+        become(*node, node->address.cloud() ? Liveness::unreachable : Liveness::verifying, node->address.manner->lacking, step); // and it is sent nothing
     } else if (moved || lacked) {
         node->poll_failures = 0;
         become(*node, Liveness::verifying, "configured, being asked", step); // a new address, a new verdict

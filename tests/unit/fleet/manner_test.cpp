@@ -197,6 +197,8 @@ TEST_CASE("the key of a node is set: it is asked at once")
     CHECK(world.state(box) == NodeState::unknown);
     configured("");
     CHECK(world.state(box) == NodeState::online);
+    world.feed(StaticAdded{.id = box.id, .name = "cloud", .url = "https://ollama.com", .address = {.endpoint = box.agent, .manner = std::make_shared<Manner>(Manner{.cloud = true, .lacking = "no key"})}});
+    CHECK(world.state(box) == NodeState::unreachable); // the cloud is there, but not for us
 }
 
 TEST_CASE("weight makes a node look better than it is predicted to be")
