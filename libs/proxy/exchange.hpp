@@ -171,7 +171,7 @@ private:
 
     Wishes wishes_;
     std::string body_;
-    std::string node_body_;    ///< the same with the pins of the node that is tried
+    std::string node_body_;    ///< the same as the node that is tried gets it, where that is otherwise
     bool rewritten_{false};    ///< pins were written into body_, or may be: it is plain JSON
     bool model_pinned_{false}; ///< no fallback takes its place
     bool options_pinned_{false};

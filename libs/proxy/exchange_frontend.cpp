@@ -3,6 +3,7 @@
 #include "proxy/exchange.hpp"
 
 #include "base/text.hpp"
+#include "proxy/extras.hpp"
 #include "proxy/frontend.hpp"
 #include "proxy/go_json.hpp"
 
@@ -239,19 +240,22 @@ std::optional<Problem> Exchange::apply_pins(std::optional<std::string>& unpacked
     return std::nullopt;
 }
 
-/// The body for the node that the lease is for: the frontend's pins are in it already, its own come last.
+/// The body for the node that the lease is for: the frontend's pins are in it already, its own come last, and what is said to
+/// herd goes to nobody who would not pass over it.
 std::string_view Exchange::body_for_node()
 {
-    if (!rewritten_ || settings_->options->frontends == nullptr) {
-        return body_;
+    std::string_view body = body_;
+    if (rewritten_ && settings_->options->frontends != nullptr) {
+        const auto* sets = settings_->options->frontends->pins_of(granted_->node, granted_->node_name);
+        if (const auto* pins = sets == nullptr ? nullptr : sets->find(class_of(route_), route_)) {
+            body = node_body_ = pins->merge_into(body);
+        }
     }
-    const auto* sets = settings_->options->frontends->pins_of(granted_->node, granted_->node_name);
-    const auto* pins = sets == nullptr ? nullptr : sets->find(class_of(route_), route_);
-    if (pins == nullptr) {
-        return body_;
+    const auto& address = granted_->address;
+    if (rewritable_ && has_extras(peek_) && (address.api() == fleet::NodeApi::openai || address.cloud())) {
+        body = node_body_ = without_extras(body);
     }
-    node_body_ = pins->merge_into(body_);
-    return node_body_;
+    return body;
 }
 
 /// Of the nodes: those whose models may be listed; null: all.

@@ -192,6 +192,9 @@ def test_a_server_with_openais_paths_alone(fleet):
         answer = herd.post("/v1/chat/completions", asked)
         assert answer.status == 200 and answer.header("X-Herd-Node") == "vllm"
         assert json.loads(vllm.seen[-1].body) == asked
+        extras = {"fallback_models": ["m"], "metadata": {"tags": ["a"], "user_id": "u"}, "fallback": False}
+        assert herd.post("/v1/chat/completions", {**asked, **extras}).status == 200
+        assert json.loads(vllm.seen[-1].body) == {**asked, "metadata": {"user_id": "u"}}, "what is said to herd goes no further than to an Ollama"
         assert herd.post("/api/chat", asked).status == 404
         for _ in range(4):  # the model of both: Ollama's own paths go to the Ollama alone
             assert herd.chat("both").header("X-Herd-Node") == "ollama"
@@ -210,7 +213,7 @@ def test_the_cloud_without_a_key_is_never_asked(fleet):
         herd = fleet.herd(discovery=False, config=config)
         assert herd.post("/herd/v1/nodes/cloud/probe").json()["key_status"] == "missing"
         node = herd.node("cloud")
-        assert node["state"] == "unknown" and node["state_reason"] == "no key: set OLLAMA_API_KEY" and node["cloud"] is True
+        assert node["state"] == "unreachable" and node["state_reason"] == "no key: set OLLAMA_API_KEY" and node["cloud"] is True
         allowed = {"X-Herd-Allow-Cloud": "true"}
         for headers in (allowed, {**allowed, "X-Herd-Node": "cloud"}):
             answer = herd.chat("gpt-oss:120b", headers=headers)
@@ -264,7 +267,7 @@ def test_the_cloud_is_used_only_where_that_is_allowed(network, tmp_path, authori
         herd, cloud, box = site.herd, site.cloud, site.box
         herd.wait_online(["cloud", "box"])
         # Whether the key is good is asked where it is needed, for the lists are public.
-        assert herd.post("/herd/v1/nodes/cloud/probe").json()["key_status"] == "valid"
+        assert herd.post("/herd/v1/nodes/cloud/probe").json()["key_status"] == "configured"
         assert cloud.heads[-1][:2] == ("POST", "/api/show") and cloud.heads[-1][2]["authorization"] == "Bearer cloud-key"
         cloud.key = "another"
         assert herd.post("/herd/v1/nodes/cloud/probe").json()["key_status"] == "rejected"
