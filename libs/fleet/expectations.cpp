@@ -10,7 +10,6 @@ constexpr double fade = 0.99;             ///< about a hundred answers count
 constexpr double first_guess_weight = 1;  ///< of what is assumed before the first answer
 constexpr double bytes_guess = 4.2;       ///< per token
 constexpr double prompt_overhead = 12;    ///< tokens of the template around it
-constexpr double image_tokens = 700;
 constexpr double tail_least = 8;          ///< tokens
 constexpr double tag_trusted = 8;         ///< half as many examples with a tag are enough to go by them
 

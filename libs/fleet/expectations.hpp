@@ -12,6 +12,9 @@
 
 namespace herd::fleet {
 
+/// What an image is reckoned with, on average.
+inline constexpr double image_tokens = 700;
+
 /// The lengths of recent answers as a fading histogram; each step is a factor of the square root of two.
 class AnswerLengths {
 public:

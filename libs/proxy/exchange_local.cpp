@@ -1,6 +1,7 @@
 // What herd answers by itself: lists of the whole fleet, changes on every holder, refusals.
 #include "proxy/exchange.hpp"
 
+#include "fleet/expectations.hpp"
 #include "fleet/model_name.hpp"
 #include "proxy/dialect/dialect.hpp"
 #include "proxy/go_json.hpp"
@@ -129,8 +130,11 @@ net::Task<void> Exchange::count_tokens()
         client_.close_after();
         co_return co_await say(problem_of(base::Errc::too_large));
     }
+    // Who asks wants to stay below a limit, the scheduler to be right on average: the dearest image that people send.
+    constexpr double image_tokens_most = 1500;
     const auto told = co_await context_.scheduler.explain(profile_);
-    co_await say(LocalAnswer{200, "application/json", "{\"input_tokens\":" + std::to_string(std::lround(std::ceil(told.prompt_tokens))) + "}", {}});
+    const double tokens = told.prompt_tokens + peek_.images * (image_tokens_most - fleet::image_tokens);
+    co_await say(LocalAnswer{200, "application/json", "{\"input_tokens\":" + std::to_string(std::lround(std::ceil(tokens))) + "}", {}});
 }
 
 // ---- changes on every holder -----------------------------------------------------------------------------

@@ -298,6 +298,9 @@ TEST_CASE("tokens are counted here, with the scheduler's estimate, in Anthropic'
     CHECK(w.records.back().api == "anthropic");
     CHECK(w.records.back().model == "m:latest");
     CHECK(w.records.back().status == 200);
+    got = w.post(path, R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"12345678"},{"type":"image","source":{"type":"base64","data":")"
+                       + std::string(400, 'A') + R"("}}]}]})");
+    CHECK(body_of(got) == R"({"input_tokens":802})"); // an image counts 1500, of which the scheduler's estimate has 700 (not this world's)
     CHECK(starts(w.post(path, R"({"model":"nobody-has-it","messages":[]})"), "200"));
     for (const auto* bad : {"", "{}", "{bad", R"({"model":5})"}) {
         CAPTURE(bad);
