@@ -26,10 +26,15 @@ StreamKind kind_of(const http::ResponseHead& head, StreamKind of_route)
     case StreamKind::sse_done:
     case StreamKind::sse_response:
     case StreamKind::sse_message: return type.starts_with("text/event-stream") ? of_route : StreamKind::none;
-    case StreamKind::none: break;
+    default: break;
     }
-    return StreamKind::none;
+    return type.starts_with("text/event-stream")      ? StreamKind::sse_other
+           : type.starts_with("application/x-ndjson") ? StreamKind::ndjson_other
+                                                      : StreamKind::none;
 }
+
+/// How such a stream ends is not known: only that its connection broke tells that it did not.
+bool ends_as_it_likes(StreamKind kind) { return kind == StreamKind::sse_other || kind == StreamKind::ndjson_other; }
 
 } // namespace
 
@@ -186,7 +191,7 @@ std::string Visit::last_words(RelayEnd end)
 /// An error in the dialect of the stream when it did not end as such streams do.
 std::string Visit::words_for(RelayEnd end) const
 {
-    if (kind_ == StreamKind::none || tail_end_ != TailEnd::open) {
+    if (kind_ == StreamKind::none || (ends_as_it_likes(kind_) ? end == RelayEnd::complete : tail_end_ != TailEnd::open)) {
         return {};
     }
     Problem problem{502, "node_failed", "node '" + record_.node + "'"};

@@ -24,6 +24,8 @@ enum class StreamKind : std::uint8_t {
     sse_done,     ///< data: [DONE]
     sse_response, ///< response.completed, .failed or .incomplete
     sse_message,  ///< message_stop
+    ndjson_other, ///< lines of a route that herd does not know: HTTP's own end is theirs
+    sse_other,    ///< events of such a route
 };
 
 enum class Handling : std::uint8_t {

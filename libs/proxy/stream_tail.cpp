@@ -283,7 +283,7 @@ bool StreamTail::at_event_end(StreamKind kind) const
     if (last.empty()) {
         return true;
     }
-    if (kind == StreamKind::ndjson_done || kind == StreamKind::ndjson_success) {
+    if (kind == StreamKind::ndjson_done || kind == StreamKind::ndjson_success || kind == StreamKind::ndjson_other) {
         return last.ends_with('\n');
     }
     return last.ends_with("\n\n") || last.ends_with("\r\n\r\n");
@@ -292,7 +292,9 @@ bool StreamTail::at_event_end(StreamKind kind) const
 TailEnd StreamTail::end(StreamKind kind) const
 {
     switch (kind) {
-    case StreamKind::none: return TailEnd::proper;
+    case StreamKind::none:
+    case StreamKind::ndjson_other:
+    case StreamKind::sse_other: return TailEnd::proper;
     case StreamKind::ndjson_done:
     case StreamKind::ndjson_success: {
         bool whole = false;

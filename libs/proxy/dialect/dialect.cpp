@@ -16,8 +16,10 @@ std::string in_band_error(StreamKind kind, const Problem& problem, bool fresh_li
 {
     switch (kind) {
     case StreamKind::ndjson_done:
-    case StreamKind::ndjson_success: return ollama::in_band_error(problem, fresh_line);
-    case StreamKind::sse_done: return openai::in_band_error(problem, fresh_line);
+    case StreamKind::ndjson_success:
+    case StreamKind::ndjson_other: return ollama::in_band_error(problem, fresh_line);
+    case StreamKind::sse_done:
+    case StreamKind::sse_other: return openai::in_band_error(problem, fresh_line);
     case StreamKind::sse_response: return openai::in_band_response_error(problem, fresh_line);
     case StreamKind::sse_message: return anthropic::in_band_error(problem, fresh_line);
     case StreamKind::none: break;

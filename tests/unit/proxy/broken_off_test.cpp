@@ -21,7 +21,11 @@ TEST_CASE("a node that dies in the stream is told in the dialect, and the connec
          "answer\",\"param\":null}\n\n"},
         {"/v1/messages", "text/event-stream", "event: ping\ndata: {}\n\n",
          "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"node 'n1' was lost in the middle of "
-         "the answer\"}}\n\n"}};
+         "the answer\"}}\n\n"},
+        {"/v1/systemone", "text/event-stream", "data: 1\n\n",
+         R"(data: {"error":{"message":"node 'n1' was lost in the middle of the answer","type":"api_error","param":null,"code":"node_failed"}})"
+         "\n\n"},
+        {"/api/future", "application/x-ndjson", "{\"n\":1}\n", R"({"error":"node 'n1' was lost in the middle of the answer"})" "\n"}};
     for (const auto& one : cases) {
         for (const auto& how : {reset(), close()}) {
             World w(2);
@@ -33,6 +37,15 @@ TEST_CASE("a node that dies in the stream is told in the dialect, and the connec
             CHECK(w.records.at(0).termination == "ND");
         }
     }
+}
+
+TEST_CASE("a stream of a route that herd does not know ends as it likes")
+{
+    World w;
+    w.node(0).scripts = {{opening("text/event-stream"), chunk("data: 1\n\n"), end_of_chunks()}};
+    CHECK(body_of(w.post("/v1/systemone", chat)) == "data: 1\n\n");
+    CHECK(w.books.outcomes.at(0).result == Result::served);
+    CHECK(w.records.at(0).termination != "ND");
 }
 
 TEST_CASE("half an event is closed before the error is told")
