@@ -201,7 +201,9 @@ void Plan::let_go(const fleet::Snapshot& snapshot, std::vector<Request>& out)
 {
     std::erase_if(held_, [&](const auto& each) {
         const auto& [key, id] = each.first;
-        const bool wanted = std::ranges::any_of(entries_, [&](const Entry& entry) { return entry.key == key && entry.node == id; });
+        const bool wanted = std::ranges::any_of(entries_, [&](const Entry& entry) {
+            return entry.key == key && entry.node == id && entry.state != State::absent; // pinned there, where it may not be any more
+        });
         const fleet::NodeView* node = snapshot.find(id);
         if (wanted || running_.contains(each.first) || (node != nullptr && !node->takes_requests())) {
             return false; // one that is away for a moment still holds it

@@ -44,6 +44,21 @@ TEST_CASE("a pin loads nothing at a node that may not serve it, and goes to the 
     CHECK(w.entry("m:1b", "n1").reason == "n1 may not serve it (models_allow)");
 }
 
+TEST_CASE("what a node may not serve any more is let go there, though it is pinned to it")
+{
+    World w(1);
+    w.has(1, "m:1b");
+    w.plan.want({{.model = "m:1b", .node = "n1"}});
+    CHECK(w.step() == "n1:m:1b");
+    w.loaded();
+    CHECK(w.step().empty());
+    fleet::NodeSettings closed;
+    closed.models_allow = {*fleet::ModelPattern::parse_served("other*")};
+    w.node(1).settings = std::make_shared<const fleet::NodeSettings>(closed);
+    CHECK(w.step() == "n1:m:1b(let go)");
+    CHECK(w.entry("m:1b", "n1").state == State::absent);
+}
+
 TEST_CASE("a model is loaded with the context of its pin, and to stay it is told what it is loaded with")
 {
     World w(1);
