@@ -38,6 +38,7 @@ fleet::HostLoad host_of(const discovery::Host& host)
 {
     fleet::HostLoad load;
     load.cores = is_known(host.cores_logical) ? host.cores_logical : 0;
+    load.cores_physical = is_known(host.cores_physical) ? host.cores_physical : 0;
     if (is_known(host.cpu_busy_permille)) {
         load.cpu_busy = host.cpu_busy_permille / 1000.0;
     }
@@ -168,7 +169,10 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
         facts.tls_pin = document.tls_pin;
     }
     facts.labels = document.labels;
+    facts.cpu = document.host.cpu;
+    facts.arch = document.host.arch;
     facts.host = {.cores = document.host.cores_logical.value_or(0),
+                  .cores_physical = document.host.cores_physical.value_or(0),
                   .cpu_busy = document.host.cpu_busy,
                   .load1 = document.host.load1,
                   .memory_total = document.host.memory_total.value_or(0),
@@ -190,6 +194,7 @@ fleet::NodeFacts facts_of(const discovery::NodeDocument& document)
                               .busy = gpu.busy,
                               .temperature_c = gpu.temperature_c,
                               .power_w = gpu.power_w,
+                              .memory_gb_per_s = gpu.memory_gb_per_s,
                               .throttled = gpu.throttled,
                               .failed = gpu.failed});
     }

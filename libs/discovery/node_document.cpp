@@ -36,6 +36,11 @@ Json host_json(const HostFacts& host)
     put(json, "swap_used", host.swap_used);
     put(json, "memory_pressure", host.memory_pressure);
     put(json, "temperature_c", host.temperature_c);
+    for (const auto& [key, text] : {std::pair{"cpu", &host.cpu}, std::pair{"arch", &host.arch}}) {
+        if (!text->empty()) {
+            json[key] = *text;
+        }
+    }
     return json;
 }
 

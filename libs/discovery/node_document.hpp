@@ -32,6 +32,8 @@ struct HostFacts {
     std::optional<base::Bytes> swap_used{};
     std::optional<double> memory_pressure{}; ///< PSI "some avg10", percent
     std::optional<double> temperature_c{};
+    std::string cpu{};  ///< as the kernel names it: "AMD EPYC 7B13"; a board's name where it names none
+    std::string arch{}; ///< as `uname -m` says: "x86_64", "aarch64"
     bool operator==(const HostFacts&) const = default;
 };
 

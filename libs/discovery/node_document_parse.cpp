@@ -204,6 +204,8 @@ HostFacts host(const Json& json, const std::string& where)
     in.read_whole("swap_used", host.swap_used);
     in.read_number("memory_pressure", host.memory_pressure);
     in.read_number("temperature_c", host.temperature_c);
+    in.read_text("cpu", host.cpu);
+    in.read_text("arch", host.arch);
     return host;
 }
 

@@ -72,6 +72,15 @@ const Card* find_card(const std::string& name)
 
 } // namespace
 
+std::optional<double> memory_bandwidth(const Gpu& gpu)
+{
+    if (gpu.memory_gb_per_s && *gpu.memory_gb_per_s > 0) {
+        return *gpu.memory_gb_per_s * 1e9;
+    }
+    const auto* card = find_card(base::lower(gpu.name));
+    return card != nullptr ? std::optional(card->bandwidth * 1e9) : std::nullopt;
+}
+
 Hardware hardware_of(const NodeFacts& facts)
 {
     Hardware out;
@@ -94,7 +103,7 @@ Hardware hardware_of(const NodeFacts& facts)
         out.kind = mix(out.kind, name);
         out.vram_total += gpu.vram_total;
         const auto* card = find_card(name);
-        bandwidth += card != nullptr ? card->bandwidth * 1e9 : 300e9;
+        bandwidth += memory_bandwidth(gpu).value_or(300e9);
         arithmetic += card != nullptr ? card->arithmetic * 1e12 : 20e12;
         out.unified = out.unified || (card != nullptr && card->unified);
         ++count;

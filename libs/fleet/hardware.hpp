@@ -4,6 +4,8 @@
 #include "fleet/node.hpp"
 #include "fleet/rates.hpp"
 
+#include <optional>
+
 namespace herd::fleet {
 
 /// Of one node. `kind` is equal for nodes with the same accelerators (or, without any, as many cores).
@@ -20,6 +22,9 @@ struct Hardware {
 };
 
 [[nodiscard]] Hardware hardware_of(const NodeFacts& facts);
+
+/// Of its memory, in bytes per second: as the driver told, else by its name from the makers' data sheets. Nothing: unknown.
+[[nodiscard]] std::optional<double> memory_bandwidth(const Gpu& gpu);
 
 /// The speed to assume for a model of `size` bytes. `in_vram`: the share of it that fits there.
 [[nodiscard]] Speed guess_speed(const Hardware& hardware, Bytes size, double in_vram);

@@ -56,12 +56,14 @@ struct Gpu {
     std::optional<double> busy{}; ///< 0…1
     std::optional<double> temperature_c{};
     std::optional<double> power_w{};
+    std::optional<int> memory_gb_per_s{}; ///< as its driver tells
     bool throttled{false}; ///< slowed down by heat
     bool failed{false};    ///< its driver does not answer, or says that it is broken
 };
 
 struct HostLoad {
-    int cores{0};
+    int cores{0};          ///< hardware threads
+    int cores_physical{0}; ///< 0: not told
     std::optional<double> cpu_busy{}; ///< 0…1
     std::optional<double> load1{};
     Bytes memory_total{0};
@@ -121,6 +123,8 @@ struct NodeFacts {
     std::vector<std::uint8_t> keys{}; ///< ids of the fleet keys it holds, its primary first
     std::optional<std::array<std::uint8_t, 32>> tls_pin{}; ///< SHA-256 of its certificate, when its gateway speaks TLS
     std::vector<std::string> labels{};
+    std::string cpu{};  ///< the processor's name; empty: not told, as the next
+    std::string arch{}; ///< "x86_64", "aarch64"
     HostLoad host{};
     OllamaSettings settings{};
     std::optional<Bytes> disk_total{}; ///< of the file system that holds the models

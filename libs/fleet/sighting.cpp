@@ -200,6 +200,7 @@ void Membership::beat(NodeRecord& node, const NodeSeen& event, Step& step)
         node.gpus = event.gpus;
         for (std::size_t i = 0; i < node.gpus.size() && i < node.facts->gpus.size(); ++i) {
             node.gpus[i].name = node.facts->gpus[i].name;
+            node.gpus[i].memory_gb_per_s = node.facts->gpus[i].memory_gb_per_s;
             node.gpus[i].vendor = node.gpus[i].vendor.empty() ? node.facts->gpus[i].vendor : node.gpus[i].vendor;
         }
         node.load_is_newer = true;

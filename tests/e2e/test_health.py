@@ -1,5 +1,6 @@
 """Health checks against fleets with simulated Ollamas: what is provoked is found, named, and goes away again."""
 import json
+import os
 import subprocess
 import threading
 
@@ -157,7 +158,8 @@ def test_fleet_status_has_ollama_herds_shape(sim_fleet):
     for node in answer["nodes"]:
         assert node["node_id"] in ("n1", "n2") and node["status"] == "online" and node["herd"]["name"] == node["node_id"]
         assert node["memory"]["pressure"] in ("normal", "warn", "critical") and MODEL in node["ollama"]["models_available"]
-        assert node["hardware"]["memory_total_gb"] > 0 and node["free_slots"] >= 0 and node["ollama_url"].startswith("http")
+        assert node["hardware"]["memory_total_gb"] > 0 and node["hardware"]["arch"] == os.uname().machine and node["hardware"]["chip"] == node["herd"]["cpu"]["model"]
+        assert node["free_slots"] >= 0 and node["ollama_url"].startswith("http")
     row = answer["queues"][queue]
     assert row["node_id"] == served[0] and row["model"] == MODEL and row["avg_latency_ms"] > 0 and row["stats_samples"] == row["completed"]
 

@@ -9,6 +9,8 @@
 #include <set>
 #include <utility>
 
+#include <sys/utsname.h>
+
 namespace herd::node {
 
 namespace {
@@ -146,23 +148,25 @@ std::optional<double> parse_pressure(std::string_view text)
     return std::nullopt;
 }
 
-Cores parse_cpuinfo(std::string_view text)
+Processor parse_cpuinfo(std::string_view text)
 {
-    Cores cores;
+    Processor found;
     std::set<std::pair<std::string_view, std::string_view>> seen; // (socket, core)
     std::string_view socket = "0";
     while (const auto line = next_line(text)) {
         if (value_of(*line, "processor")) {
-            ++cores.logical;
+            ++found.logical;
             socket = "0";
+        } else if (const auto name = value_of(*line, "model name"); name && found.name.empty()) {
+            found.name = *name;
         } else if (const auto s = value_of(*line, "physical id")) {
             socket = *s;
         } else if (const auto core = value_of(*line, "core id")) {
             seen.emplace(socket, *core);
         }
     }
-    cores.physical = static_cast<int>(seen.size());
-    return cores;
+    found.physical = static_cast<int>(seen.size());
+    return found;
 }
 
 std::optional<std::string> find_cpu_thermometer(const std::string& root)
@@ -200,7 +204,14 @@ std::optional<std::string> find_cpu_thermometer(const std::string& root)
 
 HostProbe::HostProbe(std::string root) : root_(std::move(root))
 {
-    cores_ = parse_cpuinfo(read_text(root_ + "/proc/cpuinfo", 4 * 1024 * 1024).value_or(""));
+    processor_ = parse_cpuinfo(read_text(root_ + "/proc/cpuinfo", 4 * 1024 * 1024).value_or(""));
+    if (processor_.name.empty()) { // ARM: the board is what people call it by
+        const std::string board = read_text(root_ + "/proc/device-tree/model", 256).value_or("");
+        processor_.name = base::trim(std::string_view(board).substr(0, board.find('\0')));
+    }
+    if (utsname names{}; ::uname(&names) == 0) {
+        arch_ = names.machine;
+    }
     thermometer_ = find_cpu_thermometer(root_);
     previous_ = parse_stat(read_text(root_ + "/proc/stat", 4096).value_or(""));
 }
@@ -208,8 +219,10 @@ HostProbe::HostProbe(std::string root) : root_(std::move(root))
 discovery::HostFacts HostProbe::read()
 {
     discovery::HostFacts reading;
-    reading.cores_logical = cores_.logical > 0 ? std::optional{cores_.logical} : std::nullopt;
-    reading.cores_physical = cores_.physical > 0 ? std::optional{cores_.physical} : std::nullopt;
+    reading.cores_logical = processor_.logical > 0 ? std::optional{processor_.logical} : std::nullopt;
+    reading.cores_physical = processor_.physical > 0 ? std::optional{processor_.physical} : std::nullopt;
+    reading.cpu = processor_.name;
+    reading.arch = arch_;
     // The first line is all we need; the rest grows with the number of CPUs and interrupts.
     const auto times = parse_stat(read_text(root_ + "/proc/stat", 1024).value_or(""));
     if (times && previous_) {

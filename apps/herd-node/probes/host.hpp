@@ -34,11 +34,12 @@ struct Memory {
 [[nodiscard]] std::optional<double> parse_pressure(std::string_view text);
 
 /// Logical = hardware threads; physical = distinct cores; 0 when the text does not say (ARM, containers).
-struct Cores {
+struct Processor {
     int logical{0};
     int physical{0};
+    std::string name{}; ///< "AMD EPYC 7B13"; empty as well when the text does not say
 };
-[[nodiscard]] Cores parse_cpuinfo(std::string_view text);
+[[nodiscard]] Processor parse_cpuinfo(std::string_view text);
 
 /// The file under `root` that holds the CPU's temperature in thousandths of a degree: the package sensor of a
 /// known CPU chip in /sys/class/hwmon, else a CPU thermal zone. Empty when there is none (virtual machines).
@@ -54,7 +55,8 @@ public:
 
 private:
     std::string root_;
-    Cores cores_{};
+    Processor processor_{};
+    std::string arch_{};
     std::optional<std::string> thermometer_{};
     std::optional<CpuTimes> previous_{};
 };

@@ -1,6 +1,7 @@
 #include "herd/admin/fleet_status.hpp"
 
 #include "fleet/called.hpp"
+#include "fleet/hardware.hpp"
 #include "herd/admin/views.hpp"
 
 #include <algorithm>
@@ -71,6 +72,9 @@ Json ollama_json(const fleet::Snapshot& snapshot, std::size_t index)
     return {{"models_loaded", std::move(loaded)}, {"models_available", std::move(available)}, {"requests_active", view.in_flight}};
 }
 
+/// Those in silicon; where the kernel does not tell these (ARM, containers), threads are all that is known.
+int cores_of(const fleet::HostLoad& host) { return host.cores_physical > 0 ? host.cores_physical : host.cores; }
+
 Json node_json(const fleet::Snapshot& snapshot, std::size_t index, const std::string& name, base::Instant now)
 {
     const fleet::NodeView& view = snapshot.nodes[index];
@@ -81,13 +85,13 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, const std::st
               {"status", status_word(view.state)},
               {"hardware",
                {{"memory_total_gb", in_gb(host.memory_total)},
-                {"cores_physical", host.cores},
-                {"chip", facts.gpus.empty() ? std::string{} : facts.gpus.front().name},
-                {"memory_bandwidth_gbps", 0.0}, // agents tell neither this nor the next
-                {"arch", ""}}},
+                {"cores_physical", cores_of(host)},
+                {"chip", facts.gpus.empty() ? facts.cpu : facts.gpus.front().name},
+                {"memory_bandwidth_gbps", facts.gpus.empty() ? 0.0 : fleet::memory_bandwidth(facts.gpus.front()).value_or(0) / 1e9},
+                {"arch", facts.arch}}},
               {"ollama_url", view.url}};
     if (host.memory_total > 0) { // a plain Ollama tells nothing of its host
-        json["cpu"] = {{"cores_physical", host.cores}, {"utilization_pct", std::round(host.cpu_busy.value_or(0) * 1000) / 10}};
+        json["cpu"] = {{"cores_physical", cores_of(host)}, {"utilization_pct", std::round(host.cpu_busy.value_or(0) * 1000) / 10}};
         json["memory"] = {{"total_gb", in_gb(host.memory_total)},
                           {"used_gb", in_gb(host.memory_total - std::min(host.memory_available, host.memory_total))},
                           {"available_gb", in_gb(host.memory_available)},

@@ -65,7 +65,8 @@ Json gpu_json(const fleet::Gpu& gpu)
             {"vram_free_bytes", or_null(gpu.vram_free)},
             {"busy", or_null(gpu.busy)},
             {"temperature_c", or_null(gpu.temperature_c)},
-            {"power_w", or_null(gpu.power_w)}};
+            {"power_w", or_null(gpu.power_w)},
+            {"memory_gb_per_s", or_null(gpu.memory_gb_per_s)}};
 }
 
 Json host_json(const fleet::NodeView& view)
@@ -81,7 +82,9 @@ Json host_json(const fleet::NodeView& view)
     return {{"cpu",
              {{"cores", known ? Json(host.cores) : Json(nullptr)},
               {"busy", or_null(host.cpu_busy)},
-              {"load1", or_null(host.load1)}}},
+              {"load1", or_null(host.load1)},
+              {"model", facts.cpu.empty() ? Json(nullptr) : Json(facts.cpu)},
+              {"arch", facts.arch.empty() ? Json(nullptr) : Json(facts.arch)}}},
             {"memory",
              {{"total_bytes", known ? Json(host.memory_total) : Json(nullptr)},
               {"available_bytes", known ? Json(host.memory_available) : Json(nullptr)},

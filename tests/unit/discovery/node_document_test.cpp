@@ -32,6 +32,8 @@ NodeDocument sample()
     doc.host.memory_available = 96 * base::gib;
     doc.host.swap_used = 0;
     doc.host.temperature_c = 61.5;
+    doc.host.cpu = "AMD EPYC 7B13";
+    doc.host.arch = "x86_64";
     GpuFacts gpu;
     gpu.vendor = "nvidia";
     gpu.name = "RTX 4090";

@@ -77,6 +77,21 @@ TEST_CASE("a card in the table is faster than host memory, and less of the model
     CHECK(hardware_of(fast).kind != hardware_of(slow).kind);
 }
 
+TEST_CASE("what a driver tells of its card's memory counts more than the table, and helps where the table has no such card")
+{
+    Gpu card{.name = "Moore Threads MTT S80", .vram_total = 16 * base::gib};
+    CHECK_FALSE(memory_bandwidth(card));
+    card.memory_gb_per_s = 448;
+    CHECK(memory_bandwidth(card) == 448e9);
+    NodeFacts facts;
+    facts.gpus = {card};
+    CHECK(hardware_of(facts).bandwidth == 448e9);
+    card.name = "NVIDIA GeForce RTX 4090";
+    CHECK(memory_bandwidth(card) == 448e9);
+    card.memory_gb_per_s.reset();
+    CHECK(memory_bandwidth(card) == 1008e9);
+}
+
 TEST_CASE("answers are expected as long as they were, and what is left of a long one grows")
 {
     AnswerLengths lengths;

@@ -120,7 +120,9 @@ TEST_CASE("an announcement's clock is compared with ours, absurd ones are not")
 TEST_CASE("fleet status: nodes in three words, queues by node and model, waiting ones under *")
 {
     auto facts = std::make_shared<fleet::NodeFacts>();
-    facts->host = {.cores = 8, .cpu_busy = 0.152, .memory_total = 64 * base::gib, .memory_available = 4 * base::gib};
+    facts->cpu = "AMD Ryzen 7 7700";
+    facts->arch = "x86_64";
+    facts->host = {.cores = 8, .cores_physical = 4, .cpu_busy = 0.152, .memory_total = 64 * base::gib, .memory_available = 4 * base::gib};
     facts->models.push_back({.name = "llama3.2:3b", .key = "k"});
     facts->loaded.push_back({.name = "llama3.2:3b", .key = "k", .size = base::gib, .context_length = 4096,
                              .row = R"({"details":{"parameter_size":"3.2B","quantization_level":"Q4_K_M"}})"});
@@ -144,6 +146,7 @@ TEST_CASE("fleet status: nodes in three words, queues by node and model, waiting
     CHECK(json["fleet"] == Json{{"nodes_total", 2}, {"nodes_online", 1}, {"models_loaded", 1}, {"requests_active", 2}});
     const Json& node = json["nodes"][0];
     CHECK(node["status"] == "online");
+    CHECK(node["hardware"] == Json{{"memory_total_gb", 64.0}, {"cores_physical", 4}, {"chip", "AMD Ryzen 7 7700"}, {"memory_bandwidth_gbps", 0.0}, {"arch", "x86_64"}});
     CHECK(node["cpu"]["utilization_pct"] == 15.2);
     CHECK(node["memory"]["pressure"] == "warn");
     CHECK(node["ollama"]["models_loaded"][0]["parameter_size"] == "3.2B");
@@ -156,4 +159,11 @@ TEST_CASE("fleet status: nodes in three words, queues by node and model, waiting
     CHECK(json["queues"]["n1:llama3.2:3b"]["concurrency"] == 4);
     CHECK(json["queues"]["*:llama3.2:3b"]["pending"] == 3);
     CHECK(json["queues"]["*:llama3.2:3b"]["node_id"] == "*");
+
+    auto with_card = std::make_shared<fleet::NodeFacts>(*facts);
+    with_card->gpus = {{.name = "NVIDIA GeForce RTX 3090"}};
+    snapshot.nodes[0].facts = with_card;
+    const Json hardware = Json::parse(app::admin::fleet_status(snapshot, counts, {}))["nodes"][0]["hardware"];
+    CHECK(hardware["chip"] == "NVIDIA GeForce RTX 3090");
+    CHECK(hardware["memory_bandwidth_gbps"] == 936.0);
 }

@@ -94,6 +94,8 @@ TEST_CASE("a box is read as a whole, and what is missing stays unknown")
     CHECK_FALSE(poor.memory_total);
     CHECK_FALSE(poor.temperature_c);
     CHECK(poor.cores_logical == 4);
+    CHECK(poor.cpu == "Intel(R) Core(TM) i5-8400");
+    CHECK_FALSE(poor.arch.empty());
 
     box.file("proc/stat", "cpu  125 0 125 850 0 0 0 0 0 0\n");
     box.file("proc/meminfo", recorded("intel-meminfo.txt"));
@@ -104,6 +106,14 @@ TEST_CASE("a box is read as a whole, and what is missing stays unknown")
     CHECK(rich.load1.value() == Approx(0.35));
     CHECK(rich.memory_total == 32768000 * base::kib);
     CHECK(rich.memory_pressure.value() == Approx(1.25));
+}
+
+TEST_CASE("a board that does not name its processor is called by its own name")
+{
+    const Box box;
+    box.file("proc/cpuinfo", "processor\t: 0\nBogoMIPS\t: 50\n");
+    box.file("proc/device-tree/model", std::string("NVIDIA Jetson Orin Nano Developer Kit\0", 38));
+    CHECK(HostProbe(box.root()).read().cpu == "NVIDIA Jetson Orin Nano Developer Kit");
 }
 
 TEST_CASE("this very machine can be read")
