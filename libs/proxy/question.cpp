@@ -68,7 +68,27 @@ std::expected<const Frontend*, Problem> frontend_of(std::string_view body, const
     return found;
 }
 
-std::string_view path_like(const BodyPeek& peek) { return peek.messages_empty ? "/api/generate" : "/api/chat"; }
+/// `path`: as the question names it; empty: the path that a body of this shape goes to.
+Route route_of(std::string_view path, const BodyPeek& peek)
+{
+    const std::string_view likely = peek.messages_empty ? "/api/generate" : "/api/chat";
+    return classify("POST", path.empty() ? likely : path, "");
+}
+
+/// What is no part of the request that is asked about.
+std::string without_own_words(std::string_view body)
+{
+    std::string out{"{"};
+    JsonReader reader(body);
+    reader.enter();
+    while (const auto key = reader.next_key()) {
+        const auto value = reader.skip();
+        if (*key != "path" && *key != "frontend") {
+            out.append(out.size() > 1 ? ",\"" : "\"").append(*key).append("\":").append(value);
+        }
+    }
+    return out + "}";
+}
 
 /// There is such a model, and on no node that has Ollama's own paths.
 bool has_openai_paths_only(const fleet::Snapshot& snapshot, const std::string& model_key)
@@ -93,7 +113,7 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         return std::unexpected(bad_request("model is required"));
     }
     const auto path = text_of(body, "path");
-    auto route = classify("POST", path.empty() ? path_like(peek) : std::string_view(path), "");
+    auto route = route_of(path, peek);
     if (route.handling != Handling::inference && route.handling != Handling::unknown_post) {
         return std::unexpected(bad_request("no request to " + path + " is routed to a model's slot"));
     }
@@ -157,6 +177,28 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
         prefer_loaded(profile, wishes, snapshot);
     }
     return profile;
+}
+
+std::optional<std::string> pinned_body(std::string_view body, const http::Fields& fields, const ProxyOptions& options,
+                                       const fleet::NodeView* node, const Key* key)
+{
+    if (options.frontends == nullptr) {
+        return std::nullopt;
+    }
+    const auto route = route_of(text_of(body, "path"), peek_json(body));
+    const auto kind = class_of(route);
+    const auto frontend = frontend_of(body, fields, options.frontends.get(), key);
+    const auto* first = frontend && *frontend != nullptr ? (*frontend)->pins.find(kind, route) : nullptr;
+    const auto* sets = node != nullptr ? options.frontends->pins_of(node->id, node->name) : nullptr;
+    const auto* later = sets != nullptr ? sets->find(kind, route) : nullptr;
+    if (first == nullptr && later == nullptr) {
+        return std::nullopt;
+    }
+    auto merged = without_own_words(body);
+    for (const auto* pins : {first, later}) {
+        merged = pins != nullptr ? pins->merge_into(merged) : std::move(merged);
+    }
+    return merged;
 }
 
 } // namespace herd::proxy

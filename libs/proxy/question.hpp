@@ -11,6 +11,8 @@
 #include "proxy/proxy.hpp"
 
 #include <expected>
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace herd::proxy {
@@ -25,5 +27,11 @@ namespace herd::proxy {
                                                                    const ProxyOptions& options,
                                                                    const fleet::Snapshot& snapshot = {},
                                                                    const Key* key = nullptr);
+
+/// The body as `node` would get it, without the members that only a question has ("path", "frontend"): what is pinned for the
+/// frontend is written in, then what is pinned for the node (null: nobody was chosen). Nothing: nothing is pinned for such a
+/// request. Requires: read_question took it.
+[[nodiscard]] std::optional<std::string> pinned_body(std::string_view body, const http::Fields& fields, const ProxyOptions& options,
+                                                     const fleet::NodeView* node, const Key* key = nullptr);
 
 } // namespace herd::proxy

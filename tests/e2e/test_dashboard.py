@@ -163,6 +163,31 @@ def test_a_node_is_switched_off_and_on_from_its_page(sim_fleet, start_browser):
     assert browser.troubles() == []
 
 
+def test_a_nodes_settings_are_changed_from_its_page(sim_fleet, start_browser):
+    herd, _, _ = sim_fleet.simulated(2)
+    browser = start_browser(herd).visit("/dashboard/nodes/n2")
+    opening, area = "button[aria-label='Settings of n2']", "dialog[open] textarea"
+    browser.click(selector=opening)
+    browser.when(js="document.querySelector('%s').value.includes('weight')" % area)
+    text = json.loads(browser.run(js="document.querySelector('%s').value" % area))
+    assert "node" not in text and "source" not in text and text["tier"] == 0 and text["models_allow"] == []
+    browser.expect(pattern="400")
+    browser.fill(selector=area, text=json.dumps({**text, "teir": 2}))
+    browser.click(selector="dialog[open] button:text-is('Save')")
+    browser.wait(selector="dialog[open] [role=alert]:has-text('tier')")
+    browser.fill(selector=area, text=json.dumps({**text, "tier": 2, "labels": ["night"]}))
+    browser.click(selector="dialog[open] button:text-is('Save')")
+    browser.wait(selector=".facts:has-text('night')")
+    settings = herd.get("/herd/v1/nodes/n2/settings").json()
+    assert settings["tier"] == 2 and settings["labels"] == ["night"] and settings["source"] == "managed"
+    assert {herd.chat(MODEL).header("X-Herd-Node") for _ in range(4)} == {"n1"}
+    browser.click(selector=opening)
+    browser.click(selector="dialog[open] button:text-is('Forget what was set here')")
+    browser.click(selector="dialog[open] button:has-text('as in herd.toml, or nothing')")
+    wait_until(lambda: herd.get("/herd/v1/nodes/n2/settings").json()["tier"] == 0, "the settings to be forgotten", 3)
+    assert browser.troubles() == []
+
+
 def test_what_runs_is_ended_from_its_page_and_queues_are_shown(sim_fleet, start_browser):
     herd, _, _ = sim_fleet.simulated(1, MODEL, "--decode", "20")
 
@@ -356,6 +381,8 @@ def test_the_explorer_sends_to_the_frontend_that_is_chosen(sim_fleet, start_brow
     browser.wait(selector=".where:has-text('/f/team-a/api/chat')")
     browser.click(selector="button:text-is('Where would it run?')")
     browser.wait(selector=".decision:has-text('b1')")
+    browser.click(selector="summary:has-text('The body as b1 would get it')")
+    browser.wait(selector="details pre:has-text('\"num_ctx\": 16384')")
     browser.click(selector="button:text-is('Send')")
     browser.wait(selector=".facts a:text-is('b1')")
     wait_until(lambda: any(row["frontend"] == "team-a" and row["status"] == 200 for row in herd.get("/herd/v1/requests").json()["requests"]), "its record")

@@ -326,6 +326,8 @@ def test_pins_of_frontend_and_node_on_every_path_of_inference(fleet, path):
         seen = inference(backend)[-1]
         assert seen.target == path and json.loads(seen.body) == {**body, **pinned}
         assert int(seen.header("Content-Length")) == len(seen.body)
+        asked = herd.post("/herd/v1/route", {**body, "path": path, "frontend": "pinned"}).json()
+        assert asked["chosen"] == "b1" and asked["body"] == json.loads(seen.body)  # what is told is what is sent
 
 
 @pytest.mark.parametrize("path", [*COMPLETIONS, *EMBEDDINGS])
@@ -415,7 +417,7 @@ def test_exactly_threshold_requests_are_taken_by_a_node(fleet):
         exchange.answer(200, DONE)
     with ScriptedOllama(["m:latest"], slow) as backend:
         herd = fleet.herd(discovery=False, config=fleet.config(
-            '[[node]]\nname = "b1"\nurl = "%s"\nslots = 16\nmax_parallel = 4\nqueue_limit = 6\n' % backend.url)).wait_online(["b1"])
+            '[[node]]\nname = "b1"\nurl = "%s"\nmax_parallel = 4\nqueue_limit = 6\n' % backend.url)).wait_online(["b1"])
         results = []
 
         def one():

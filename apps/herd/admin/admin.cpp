@@ -276,7 +276,12 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyP
     const auto rules = asked->rules;
     const auto decision = co_await scheduler_.explain(std::move(*asked));
     const auto* frontend = rules != nullptr && options->frontends != nullptr ? options->frontends->find(rules->frontend) : nullptr;
-    co_return Reply{200, with_sent(decision_json(decision, model), *snapshot, frontend)};
+    auto told = with_sent(decision_json(decision, model), *snapshot, frontend);
+    const auto* chosen = decision.chosen ? snapshot->find(*decision.chosen) : nullptr;
+    if (const auto merged = proxy::pinned_body(*body, exchange.head().fields, *options, chosen, key.get())) {
+        told.insert(told.size() - 1, ",\"body\":" + *merged); // the text as it would be sent, numbers and all
+    }
+    co_return Reply{200, std::move(told)};
 }
 
 /// {"model"?,"node"?}, or nothing at all: every failed pull.

@@ -37,7 +37,7 @@ export interface Node {
   ollama_version?: string
   labels?: string[]
   gateway?: boolean
-  cpu?: { cores?: number | null, busy?: number | null, load1?: number | null }
+  cpu?: { cores?: number | null, busy?: number | null, load1?: number | null, model?: string | null, arch?: string | null }
   memory?: { total_bytes?: number | null, available_bytes?: number | null, swap_used_bytes?: number | null }
   gpus?: Gpu[]
   slots?: { total: number, free: number }
@@ -191,6 +191,8 @@ export interface Decision {
   ahead?: number
   note?: string
   left_out?: number
+  /** As the chosen node would get it; absent: nothing is pinned, it goes as it came. */
+  body?: unknown
   candidates: Candidate[]
 }
 

@@ -204,7 +204,8 @@ function SendTo({ targets, here, value, onChange }: { targets: Target[], here: s
 
 function Why({ decision, trouble, close }: { decision: Decision | null, trouble: string, close: () => void }) {
   return <section class="panel"><h2>Where it would run <small>without sending it</small><span class="grow" /><button class="button small" onClick={close}>Close</button></h2>
-    {trouble ? <Notice tone="warn" title="No explanation.">{trouble}</Notice> : decision ? <DecisionTable decision={decision} /> : <p class="quiet">Asking…</p>}</section>
+    {trouble ? <Notice tone="warn" title="No explanation.">{trouble}</Notice> : decision ? <DecisionTable decision={decision} /> : <p class="quiet">Asking…</p>}
+    {decision?.body ? <details class="more"><summary>The body as {decision.chosen ?? 'a node'} would get it, with what is pinned</summary><pre class="mono pre">{JSON.stringify(decision.body, null, 2)}</pre></details> : null}</section>
 }
 
 export function ExplorerView() {

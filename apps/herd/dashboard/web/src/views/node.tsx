@@ -11,6 +11,7 @@ import type { Node, Pins } from '../core/types.ts'
 import { Fact, Loading, Mark, Notice, StateBadge } from '../parts/basics.tsx'
 import { Chart } from '../parts/chart.tsx'
 import { DeleteModel, PullModel } from './model_change.tsx'
+import { ChangeNode } from './node_change.tsx'
 import { PinButton } from './pins.tsx'
 import { ActionButton, disabled, DrainButton, NodeMeters, Slots, stateLine } from './fleet.tsx'
 
@@ -87,7 +88,7 @@ export function NodeView({ name }: { name: string }) {
     <>
       {back}
       <div class="head"><h1>{node.name}</h1><StateBadge state={node.state} /><span class="quiet">{stateLine(node, now)}</span><span class="grow" />
-        <a class="button small" href={href('requests', '', { node: node.name })}>Its requests</a><ProbeButton node={node} /><DrainButton node={node} />{disabled(node) ? null : <ActionButton node={node} action="disable" />}{node.source === 'static' ? <RemoveButton node={node} /> : null}</div>
+        <a class="button small" href={href('requests', '', { node: node.name })}>Its requests</a><ProbeButton node={node} /><ChangeNode node={node} /><DrainButton node={node} />{disabled(node) ? null : <ActionButton node={node} action="disable" />}{node.source === 'static' ? <RemoveButton node={node} /> : null}</div>
       <div class="grid-about">
         <section class="panel"><h2>Now</h2><NodeMeters node={node} /><div class="work roomy"><Slots node={node} /><span><b>{count(node.in_flight)}</b> running</span><span><b>{count(node.queued)}</b> waiting</span></div></section>
         <section class="panel"><h2>About it</h2>
@@ -100,6 +101,7 @@ export function NodeView({ name }: { name: string }) {
             <Fact label="Ollama">{node.ollama_version || none}</Fact>
             <Fact label="Found by">{node.source === 'lana' ? 'its announcements' : node.source === 'static' ? 'configuration' : node.source ?? none}</Fact>
             <Fact label="Labels">{node.labels?.length ? node.labels.join(', ') : none}</Fact>
+            <Fact label="Processor">{node.cpu?.model ?? none}</Fact>
             <Fact label="Cores, load">{count(node.cpu?.cores)}{typeof node.cpu?.load1 === 'number' ? `, ${node.cpu.load1.toFixed(2)}` : ''}</Fact>
             <Fact label="Swap in use">{bytes(node.memory?.swap_used_bytes)}</Fact>
             <Fact label="Id"><span class="mono">{node.id}</span></Fact>
