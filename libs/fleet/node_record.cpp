@@ -76,7 +76,7 @@ int NodeRecord::slots_of(const ModelOnNode& model) const
         return 1; // what is set for all models does not hold for it
     }
     auto told = model.slots ? model.slots : facts->slots ? facts->slots : configured_slots;
-    if (!told && facts->agent_port == 0 && settings != nullptr && settings->max_parallel > 0) {
+    if (!told && is_static() && settings != nullptr && settings->max_parallel > 0) {
         told = settings->max_parallel; // nobody is there to find out, and a person said how many it takes at a time
     }
     const int slots = std::clamp(told.value_or(1), 1, slots_max);

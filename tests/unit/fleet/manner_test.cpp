@@ -167,7 +167,7 @@ TEST_CASE("a node that lacks its key is unknown, is never asked, and holds up no
     const auto picture = world.snapshot();
     const auto* view = picture->find(id);
     REQUIRE(view != nullptr);
-    CHECK(view->state == NodeState::unknown);
+    CHECK(view->state == NodeState::unreachable);
     CHECK(view->state_reason == "no key: set X");
     CHECK_FALSE(view->latency);
     CHECK(outcome(world, ask_for("m", true)) == "box");

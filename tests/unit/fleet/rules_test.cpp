@@ -369,6 +369,8 @@ TEST_CASE("without an agent, and without slots, max_parallel is what one model t
 {
     World world{7};
     auto& box = world.add_static("box", {"m"});
+    box.slots.reset();
+    world.configure(box);
     world.run_for(2s);
     const auto slots = [&] { return world.snapshot()->models.at(ModelName::parse("m").key).front().slots; };
     CHECK(slots() == 1);
