@@ -116,6 +116,16 @@ void access_rows(Table& t, HerdOptions& o)
                           "required or when there is one with admin scope; then that key is needed, wherever from."},
              o.access.admin_from,
              std::vector<std::pair<std::string, AdminFrom>>{{"loopback", AdminFrom::loopback}, {"anywhere", AdminFrom::anywhere}});
+    t.parsed_list(
+        {.key = "access.trusted_proxies",
+         .sentence = "Reverse proxies in front of herd: what they say in X-Forwarded-For is who asked, for limits per address, sticky "
+                     "conversations, turns in the queue and records. Rights that come with an address stay the connection's."},
+        o.access.trusted_proxies, "addresses or networks such as 10.0.0.7 or 10.0.0.0/8",
+        [](std::string_view text) -> base::Result<base::IpNetwork> {
+            auto network = base::IpNetwork::parse(text);
+            return network ? base::Result<base::IpNetwork>{*network} : base::fail(base::Errc::bad_config, "");
+        },
+        [](const base::IpNetwork& network) { return network.text(); });
 }
 
 void tls_rows(Table& t, HerdOptions& o)

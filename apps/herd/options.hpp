@@ -139,6 +139,7 @@ struct HerdOptions {
     struct Access {
         bool require_key{false};
         AdminFrom admin_from{AdminFrom::loopback};
+        std::vector<base::IpNetwork> trusted_proxies{};
     } access{};
 
     std::vector<std::string> session_headers{proxy::ProxyOptions{}.session_headers}; ///< [affinity]

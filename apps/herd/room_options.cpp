@@ -48,6 +48,7 @@ std::shared_ptr<const proxy::ProxyOptions> proxy_options(const HerdOptions& opti
     proxy.num_ctx_buckets = options.scheduler.num_ctx_buckets;
     proxy.total_timeout = options.proxy.total_timeout;
     proxy.compat = options.compat;
+    proxy.trusted_proxies = options.access.trusted_proxies;
     proxy.session_headers = options.session_headers;
     proxy.early_head = options.proxy.early_head;
     proxy.cors_origins = options.cors_origins;

@@ -116,6 +116,26 @@ bool IpAddress::in_subnet(const IpAddress& network, int prefix_length) const
     return true;
 }
 
+std::optional<IpNetwork> IpNetwork::parse(std::string_view text)
+{
+    const auto slash = text.find('/');
+    const auto address = IpAddress::parse(text.substr(0, slash));
+    if (!address || address->scope() != 0) {
+        return std::nullopt;
+    }
+    const int most = address->is_v4() ? 32 : 128;
+    const auto length = slash == text.npos ? std::optional<std::uint64_t>(static_cast<std::uint64_t>(most)) : parse_unsigned(text.substr(slash + 1));
+    if (!length || *length > static_cast<std::uint64_t>(most)) {
+        return std::nullopt;
+    }
+    return IpNetwork{*address, static_cast<int>(*length)};
+}
+
+std::string IpNetwork::text() const
+{
+    return prefix_length == (address.is_v4() ? 32 : 128) ? address.text() : address.text() + "/" + std::to_string(prefix_length);
+}
+
 std::string IpAddress::text() const
 {
     std::array<char, INET6_ADDRSTRLEN> buffer{};

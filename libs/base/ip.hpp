@@ -45,6 +45,18 @@ private:
     bool v6_{false};
 };
 
+/// "10.0.0.0/8", "fd00::/8"; an address alone is that one.
+struct IpNetwork {
+    IpAddress address{};
+    int prefix_length{0};
+
+    /// Nothing: no such address, or a length that it cannot have.
+    [[nodiscard]] static std::optional<IpNetwork> parse(std::string_view text);
+    [[nodiscard]] bool contains(const IpAddress& other) const { return other.without_scope().in_subnet(address, prefix_length); }
+    [[nodiscard]] std::string text() const;
+    bool operator==(const IpNetwork&) const = default;
+};
+
 /// Where a socket is. Port 0 means "any" for a listener.
 struct Endpoint {
     IpAddress address{};

@@ -20,7 +20,7 @@ base::Error timed_out(std::string context)
 /// The request as the node gets it.
 void make_head(http::ServerExchange& exchange, const AttemptInput& input, http::RequestHead& head)
 {
-    make_node_head(exchange.head(), *input.address, exchange.peer(), input.own_id, exchange.secure(), head);
+    make_node_head(exchange.head(), *input.address, input.client, input.own_id, exchange.secure(), head);
     const std::string_view came = exchange.head().target;
     if (input.target.data() != came.data()) { // "/f/ID" is ours; what the node's address adds to the target stays
         head.target.replace(input.address->path_prefix.size(), came.size(), input.target);

@@ -18,6 +18,7 @@ namespace herd::proxy {
 struct AttemptInput {
     const fleet::Address* address{nullptr};
     std::string_view own_id{};
+    base::Endpoint client{};  ///< for X-Forwarded-For
     std::string_view body{};  ///< the whole request body, or with `streamed` the part that was read already
     std::string_view target{}; ///< of the request line
     bool decoded{false};      ///< the body is not encoded as the client's head says

@@ -2,6 +2,7 @@
 // the node fails in the middle, the outcome, the record.
 #include "proxy/visit.hpp"
 
+#include "proxy/client_address.hpp"
 #include "proxy/dialect/dialect.hpp"
 #include "proxy/heads.hpp"
 #include "proxy/model_ops.hpp"
@@ -43,7 +44,8 @@ Visit::Visit(Context& context, std::shared_ptr<const Settings> settings, http::S
       cors_(settings_->cors.judge(client.head())), moved_at_(context.loop.now()), began_(moved_at_)
 {
     record_.at = context.loop.wall();
-    record_.client = client.peer();
+    const auto& trusted = settings_->options->trusted_proxies;
+    record_.client = trusted.empty() ? client.peer() : client_of(client.head().fields, client.peer(), trusted);
     record_.method = client.head().method;
     record_.user_agent = client.head().fields.find("User-Agent").value_or("").substr(0, 128);
     older_ = std::exchange(context.newest, this);
@@ -67,7 +69,7 @@ const ProxyOptions& Visit::options() const
 
 std::optional<Problem> Visit::admit()
 {
-    auto admission = context_.access->admit(client_.head(), client_.peer().address, began_, record_.at);
+    auto admission = context_.access->admit(client_.head(), record_.client.address, began_, record_.at);
     if (admission.key) {
         record_.key = admission.key->name;
     }

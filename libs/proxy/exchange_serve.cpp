@@ -156,6 +156,7 @@ AttemptInput Exchange::attempt_input()
     AttemptInput input;
     input.address = &granted_->address;
     input.own_id = options_->own_id;
+    input.client = record_.client;
     input.body = body_for_node();
     input.target = visit_.target();
     input.decoded = rewritten_;

@@ -78,7 +78,7 @@ std::optional<Exchange::Next> Exchange::settled_by_route(const fleet::Snapshot& 
 
 void Exchange::ask_anyone()
 {
-    fill_profile(profile_, route_, fleet::Need::any, {}, peek_, wishes_, client_.peer(), began_ + patience_of(*options_, wishes_));
+    fill_profile(profile_, route_, fleet::Need::any, {}, peek_, wishes_, record_.client, began_ + patience_of(*options_, wishes_));
 }
 
 /// "node_id" and "nodes" of a pull or a deletion: a wish like X-Herd-Node, but of a node that is known.
@@ -190,7 +190,7 @@ void Exchange::fit_to_model(fleet::Need need, const Seen& seen, const fleet::Sna
     record_.num_ctx = peek_.num_ctx;
     fit_body(seen.readable && !seen.unpacked && !streamed_ && peek_.model_at.size > 0);
     names_model_ = need != fleet::Need::any;
-    fill_profile(profile_, route_, need, model_, peek_, wishes_, client_.peer(), began_ + patience_of(*options_, wishes_));
+    fill_profile(profile_, route_, need, model_, peek_, wishes_, record_.client, began_ + patience_of(*options_, wishes_));
     if (!rewritable_ || model_pinned_) { // the name of another model could not be written into it
         profile_.fallbacks.clear();
     }

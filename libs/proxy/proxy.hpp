@@ -1,6 +1,7 @@
 #pragma once
 // One request's way through the house: routes → profile → acquire → attempt → commit → relay → finished.
 // The phases are in exchange.cpp, in that order. One Proxy per relay loop.
+#include "base/ip.hpp"
 #include "base/random.hpp"
 #include "base/units.hpp"
 #include "fleet/rules.hpp"
@@ -50,6 +51,7 @@ struct ProxyOptions {
     base::Duration connect_timeout{}; ///< 0: the pool's
     base::Duration static_connect_timeout{std::chrono::seconds{2}}; ///< the same for configured nodes
     CompatHeaders compat{};
+    std::vector<base::IpNetwork> trusted_proxies{}; ///< whose X-Forwarded-For tells the client
     std::vector<std::string> session_headers{"X-OpenWebUI-Chat-Id", "x-conversation-id", "x-thread-id"}; ///< besides X-Herd-Session
     base::Duration total_timeout{};   ///< from the request's head to the end of the answer; 0: none
     std::shared_ptr<const Frontends> frontends{}; ///< null: none are configured

@@ -524,6 +524,40 @@ def test_nobody_says_who_he_is_but_by_a_key(fleet):
             assert connection.answer().status == 200 and connection.answer().status == 401
 
 
+def test_clients_behind_a_reverse_proxy_are_told_apart_where_it_is_trusted(fleet):
+    release = threading.Event()
+
+    def slow(exchange):
+        release.wait(20)
+        exchange.answer(200, {"model": "m", "done": True})
+
+    body = {"model": "m", "stream": False, "messages": [{"role": "user", "content": "x"}]}
+    with ScriptedOllama(models=["m:latest"], script=slow) as backend:
+        node = '[limits]\nclient_in_flight = 1\n[[node]]\nname = "b1"\nurl = "%s"\nslots = 4\n' % backend.url
+        for trusted, clients in ((True, {"203.0.113.9", "198.51.100.7"}), (False, {"127.0.0.1"})):
+            release.clear()
+            herd = fleet.herd(discovery=False, config=fleet.config(('[access]\ntrusted_proxies = ["127.0.0.0/8"]\n' if trusted else "") + node)).wait_online(["b1"])
+            before = len(backend.seen)
+            chats = lambda: [head for head in backend.seen[before:] if head.target == "/api/chat"]  # noqa: E731, B023
+            held = []
+            for said in ("6.6.6.6, 203.0.113.9", "6.6.6.6, 198.51.100.7"):
+                connection = Connection(herd.url)
+                connection.send("POST", "/api/chat", body, [("X-Forwarded-For", said)])
+                held.append(connection)
+                if said.endswith(".9"):
+                    wait_until(lambda: len(chats()) == 1, "the first to run")
+            if trusted:  # two clients, each with one at a time
+                wait_until(lambda: len(chats()) == 2, "both to run")
+                assert herd.chat("m", headers=[("X-Forwarded-For", "203.0.113.9")]).status == 429
+            release.set()
+            assert [connection.answer().status for connection in held] == ([200, 200] if trusted else [200, 429])
+            assert {head.header("X-Forwarded-For") for head in chats()} == clients
+            wait_until(lambda: {row["client"] for row in herd.get("/herd/v1/requests").json()["requests"] if row["path"] == "/api/chat"} == clients, "the records")
+            refused = herd.post("/herd/v1/reload", headers=[("X-Forwarded-For", "127.0.0.1")])
+            assert refused.status == 403, "rights are the connection's, and a proxy has none"
+            herd.stop()
+
+
 # ----------------------------------------------------------------------------------------------------------- secrets
 
 def test_secrets_are_nowhere(sim_fleet):

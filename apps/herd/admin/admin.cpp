@@ -9,6 +9,7 @@
 #include "herd/admin/sent.hpp"
 #include "herd/admin/surface.hpp"
 #include "herd/health/health_view.hpp"
+#include "proxy/client_address.hpp"
 #include "proxy/frontend.hpp"
 #include "proxy/question.hpp"
 
@@ -268,7 +269,9 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyP
     }
     const auto options = options_();
     const auto snapshot = scheduler_.snapshot();
-    auto asked = proxy::read_question(*body, exchange.head().fields, exchange.peer(), exchange.loop().now(), *options, *snapshot, key.get());
+    const auto& fields = exchange.head().fields;
+    const auto client = proxy::client_of(fields, exchange.peer(), options->trusted_proxies);
+    auto asked = proxy::read_question(*body, fields, client, exchange.loop().now(), *options, *snapshot, key.get());
     if (!asked) {
         co_return Reply{asked.error().status, error(asked.error().message)};
     }
@@ -278,7 +281,7 @@ net::Task<Admin::Reply> Admin::route(http::ServerExchange& exchange, proxy::KeyP
     const auto* frontend = rules != nullptr && options->frontends != nullptr ? options->frontends->find(rules->frontend) : nullptr;
     auto told = with_sent(decision_json(decision, model), *snapshot, frontend);
     const auto* chosen = decision.chosen ? snapshot->find(*decision.chosen) : nullptr;
-    if (const auto merged = proxy::pinned_body(*body, exchange.head().fields, *options, chosen, key.get())) {
+    if (const auto merged = proxy::pinned_body(*body, fields, *options, chosen, key.get())) {
         told.insert(told.size() - 1, ",\"body\":" + *merged); // the text as it would be sent, numbers and all
     }
     co_return Reply{200, std::move(told)};
