@@ -22,6 +22,9 @@ base::Result<void> join_nodes(HerdOptions& options, const std::vector<Configured
         complete(frontend);
     }
     const std::vector<ConfiguredNode> flag_nodes = std::exchange(options.nodes, file_nodes);
+    for (ConfiguredNode& node : options.nodes) {
+        node.of_file = true;
+    }
     for (const ConfiguredNode& node : flag_nodes) {
         for (const ConfiguredNode& other : options.nodes) {
             if (other.url == node.url) {
@@ -195,6 +198,9 @@ base::Result<LoadedHerdOptions> load_herd_options(const std::vector<std::string>
         return result;
     }
     result.options.config_file = result.loaded.file;
+    if (const auto written = result.loaded.written) {
+        result.options.file_dates = base::Dates{*written, *written};
+    }
     if (auto joined = join_nodes(result.options, file_nodes); !joined) {
         return std::unexpected(joined.error());
     }

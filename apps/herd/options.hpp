@@ -1,6 +1,7 @@
 #pragma once
 // What a person can set on `herd`, as plain values. The one option table (option_rows.hpp) says how each is
 // written on the command line, in the environment and in herd.toml; docs/config.md comes from it too.
+#include "base/dates.hpp"
 #include "base/ip.hpp"
 #include "base/log.hpp"
 #include "base/time.hpp"
@@ -53,6 +54,7 @@ struct ConfiguredNode {
     std::string tls_ca_file{}; ///< absolute
     std::string tls_pin{};     ///< 64 hexadecimal digits
     ConfiguredSettings settings{};
+    bool of_file{false}; ///< it stands in herd.toml
     bool operator==(const ConfiguredNode&) const = default;
 };
 
@@ -177,6 +179,7 @@ struct HerdOptions {
     bool daemon{false};
     std::string pid_file{};    ///< absolute; a daemon always has one
     std::string config_file{}; ///< absolute; empty: none was read
+    base::MaybeDates file_dates{}; ///< of all that stands in it: when it was last written
     std::string directory{};   ///< where the program was started: relative paths begin there, at a reload too
     bool check_config{false};
     bool dump_config_docs{false};

@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 
+#include "base/dates.hpp"
 #include "base/text.hpp"
 
 #include <filesystem>
@@ -39,6 +40,16 @@ std::string choose_file(const Table& table, const Arguments& arguments, const En
     return {};
 }
 
+/// Nothing: the system does not say, or nothing that could be shown.
+std::optional<base::WallTime> last_written(const std::string& path)
+{
+    struct ::stat status{};
+    if (::stat(path.c_str(), &status) != 0 || status.st_mtim.tv_sec < 0 || status.st_mtim.tv_sec > base::last_date.time_since_epoch() / std::chrono::seconds{1}) {
+        return std::nullopt;
+    }
+    return base::WallTime{std::chrono::seconds{status.st_mtim.tv_sec}} + std::chrono::microseconds{status.st_mtim.tv_nsec / 1000};
+}
+
 std::string home_path(const Environment& environment, std::string_view variable, std::string_view below_home)
 {
     const std::string named = lookup(environment, variable);
@@ -58,7 +69,7 @@ Result<Loaded> load(Table& table, const std::vector<std::string>& arguments, con
     if (!given) {
         return std::unexpected(given.error());
     }
-    Loaded loaded{{}, given->words, given->help, given->version};
+    Loaded loaded{.words = given->words, .help = given->help, .version = given->version};
     if (loaded.help || loaded.version) {
         return loaded;
     }
@@ -68,6 +79,7 @@ Result<Loaded> load(Table& table, const std::vector<std::string>& arguments, con
         if (auto done = read_file(table, loaded.file, chosen); !done) {
             return std::unexpected(done.error());
         }
+        loaded.written = last_written(loaded.file);
     }
     if (auto done = read_environment(table, environment); !done) {
         return std::unexpected(done.error());

@@ -1,11 +1,15 @@
 #pragma once
 // Everything at once, in the order that gives precedence: file, then environment, then flags.
+#include "base/time.hpp"
 #include "config/sources.hpp"
+
+#include <optional>
 
 namespace herd::config {
 
 struct Loaded {
     std::string file{};               ///< the file read; empty: none
+    std::optional<base::WallTime> written{}; ///< when that was last written
     std::vector<std::string> words{}; ///< what is not a flag
     bool help{false};                 ///< when set, nothing else was looked at
     bool version{false};

@@ -212,12 +212,6 @@ Json not_allowed(const fleet::Snapshot& snapshot, const proxy::ModelFilter& seen
 
 } // namespace
 
-std::string timestamp(base::WallTime time)
-{
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(ms / 1000)), ms % 1000);
-}
-
 std::string status(const fleet::Snapshot& snapshot, const StatusInput& input)
 {
     Json states{{"total", snapshot.nodes.size()}};

@@ -1,5 +1,6 @@
 #pragma once
 // The admin API's JSON, made from snapshots. Pure: values in, text out. Shapes: docs/api and contract §3.
+#include "base/dates.hpp"
 #include "base/error.hpp"
 #include "fleet/snapshot.hpp"
 #include "proxy/access.hpp"
@@ -48,7 +49,6 @@ struct Unread {
 [[nodiscard]] std::string reloaded(const std::vector<std::string>& needs_restart);
 /// {"status":"ok","nodes_routable":N}; readiness is N > 0.
 [[nodiscard]] std::string readiness(const fleet::Snapshot& snapshot);
-/// RFC 3339 with milliseconds.
-[[nodiscard]] std::string timestamp(base::WallTime time);
+using base::timestamp;
 
 } // namespace herd::app::admin
