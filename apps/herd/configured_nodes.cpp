@@ -20,6 +20,7 @@ base::Result<std::vector<StaticNode>> configured_nodes(const HerdOptions& option
             const bool of_file = place != options.places.end() && !place->second.empty() && node.error().context.contains(" tls.ca_file: ");
             return base::fail(node.error().code, of_file ? place->second + ": [[node]] " + node.error().context : node.error().context);
         }
+        node->dates = configured.of_file ? options.file_dates : std::nullopt; // else it is of a flag
         nodes.push_back(std::move(*node));
     }
     return nodes;

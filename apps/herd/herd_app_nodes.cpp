@@ -19,7 +19,10 @@ net::Task<base::Result<void>> HerdApp::add_node_from(net::Loop& asker, StaticNod
     const fleet::NodeId id = node.id;
     const auto changed = std::make_shared<bool>(false);
     auto enter = [this, changed, node = std::move(node)]() mutable -> base::Result<void> {
-        *changed = scout_->named(node.id) != nullptr;
+        const auto* before = scout_->named(node.id);
+        *changed = before != nullptr;
+        node.dates = base::rewritten(before == nullptr ? base::MaybeDates{} : before->node.dates,
+                                     before == nullptr || before->node.settings != node.settings, clock_.wall());
         scout_->add_static(std::move(node));
         return {};
     };

@@ -46,7 +46,11 @@ base::Result<StaticNode> make_saved(const store::SavedStaticNode& saved, const N
         }
         settings = std::move(*parsed);
     }
-    return make_static_node(std::move(settings), around);
+    auto node = make_static_node(std::move(settings), around);
+    if (node) {
+        node->dates = saved.dates;
+    }
+    return node;
 }
 } // namespace
 
@@ -137,7 +141,8 @@ store::FleetState PoolKeeper::current()
                                       .slots = node.slots.value_or(0),
                                       .bearer = node.settings.bearer,
                                       .drained = drained(node.id),
-                                      .settings = static_node_json(node.settings)});
+                                      .settings = static_node_json(node.settings),
+                                      .dates = node.dates});
     }
     std::size_t names_left = store::model_names_in_all;
     for (const fleet::NodeView& view : snapshot->nodes) {

@@ -23,6 +23,7 @@ struct StaticNode {
     std::string bearer{}; ///< as found: secret
     std::shared_ptr<const fleet::Manner> manner{}; ///< null: plain HTTP, Ollama, on this LAN
     bool drained{false}; ///< shown to the fleet, takes nothing yet
+    base::MaybeDates dates{}; ///< of how it is reached
 
     [[nodiscard]] bool openai() const { return settings.api == NodeDialect::openai; }
     [[nodiscard]] bool cloud() const { return manner && manner->cloud; }

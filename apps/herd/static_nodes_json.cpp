@@ -241,6 +241,9 @@ base::Result<NodeBody> split_new_node(std::string_view body)
     Json origin = Json::object();
     Json settings = Json::object();
     for (const auto& [key, value] : json.items()) {
+        if (key == "created" || key == "updated") {
+            continue; // told, not set
+        }
         const bool set = std::ranges::find(settings_of_new, key) != settings_of_new.end() || key.starts_with("allow_") || key.starts_with("pinned_");
         (set ? settings : origin)[key] = value;
     }

@@ -104,8 +104,13 @@ bool read_node(const Json& json, SavedNode& node)
 
 Json static_json(const SavedStaticNode& node)
 {
-    return {{"url", node.url},     {"name", node.name},     {"labels", node.labels},
-            {"slots", node.slots}, {"bearer", node.bearer}, {"drained", node.drained}, {"settings", node.settings}};
+    Json json{{"url", node.url},     {"name", node.name},     {"labels", node.labels},
+              {"slots", node.slots}, {"bearer", node.bearer}, {"drained", node.drained}, {"settings", node.settings}};
+    if (node.dates) {
+        json["created_us"] = micros(node.dates->created);
+        json["updated_us"] = micros(node.dates->updated);
+    }
+    return json;
 }
 
 bool read_static(const Json& json, SavedStaticNode& node)
@@ -119,6 +124,10 @@ bool read_static(const Json& json, SavedStaticNode& node)
     node.drained = reader.flag("drained");
     if (json.is_object() && json.contains("settings")) {
         node.settings = reader.text("settings");
+    }
+    if (json.is_object() && json.contains("created_us")) {
+        node.dates = base::Dates{from_micros(reader.number("created_us")), from_micros(reader.number("updated_us"))};
+        reader.good = reader.good && base::is_date(node.dates->created) && base::is_date(node.dates->updated);
     }
     return reader.good && !node.url.empty();
 }

@@ -1,6 +1,7 @@
 #pragma once
 // What a herd remembers of its fleet, so that after a restart it asks everybody it knew at once instead of
 // waiting to hear from them (lana.md 6): the pool of announced nodes, and the plain ones added at run time.
+#include "base/dates.hpp"
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/ip.hpp"
@@ -33,6 +34,7 @@ struct SavedStaticNode {
     std::string bearer{}; ///< secret; the file is 0600
     bool drained{false};
     std::string settings{}; ///< all that was said of it, as JSON; empty in files of older versions
+    base::MaybeDates dates{}; ///< files of older versions have none
 };
 
 /// What a node had on its disk: a request for a model that only an absent node has is held, not told "not found"

@@ -1,5 +1,7 @@
 """Frontends, labels, pins, limits, switching, the admin API and reloading: through real processes."""
+import datetime
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -674,6 +676,62 @@ def test_a_path_can_name_the_frontend(two):
 
 
 # ------------------------------------------------------------------------------------------- what was written down
+
+def test_frontends_and_nodes_remember_when_they_were_made_and_changed(fleet):
+    def dates(where, path):
+        answer = admin(where, "GET", path)
+        return answer.json().get("created"), answer.json().get("updated"), answer.header("ETag")
+
+    with ScriptedOllama(["m:latest"], echo) as b1, ScriptedOllama(["m:latest"], echo) as b2, ScriptedOllama(["m:latest"], echo) as b3:
+        path = fleet.config('[[frontend]]\nname = "file"\nhostnames = ["file.lan"]\n[[node]]\nname = "b1"\nurl = "%s"\n' % b1.url)
+        os.utime(path, (1700000000, 1700000000))
+        herd = fleet.herd("--node", b3.url, discovery=False, config=path).wait_online(["b1"])
+        old = "2023-11-14T22:13:20.000Z"
+        assert dates(herd, "/frontends/file")[:2] == (old, old) and dates(herd, "/nodes/b1/settings")[:2] == (old, old)
+        flag = b3.url.split("//")[1]
+        assert dates(herd, "/nodes/%s/settings" % flag)[:2] == (None, None)  # of a command line
+
+        before = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=1)
+        made = admin(herd, "POST", "/frontends", {"id": "new", "hostnames": ["new.lan"], "created": old, "updated": old})
+        assert made.status == 201 and made.json()["created"] == made.json()["updated"]
+        assert before < datetime.datetime.fromisoformat(made.json()["created"].replace("Z", "+00:00")) < before + datetime.timedelta(seconds=60)
+        added = herd.post("/herd/v1/nodes", {"name": "b2", "url": b2.url, "max_parallel": 3, "created": old, "updated": old})
+        assert added.status == 201, added.body
+        created, first, _ = dates(herd, "/nodes/b2/settings")
+        assert made.json()["created"] < created <= first
+
+        # sent back as it was read, dates and all: no change, by neither part of a node
+        for where in ("/frontends/new", "/nodes/b2/settings"):
+            was = dates(herd, where)
+            for method in ("PUT", "PATCH"):
+                for told in ({}, {"created": "x", "updated": None}):
+                    same = admin(herd, method, where, admin(herd, "GET", where).json() | told)
+                    assert same.status == 200, same.body
+            assert dates(herd, where) == was
+        # how a node is reached is changed, then its settings; a try is no change
+        assert admin(herd, "PATCH", "/nodes/b2/settings?dry_run=1", {"bearer": "t"}).status == 200
+        assert dates(herd, "/nodes/b2/settings")[1] == first
+        second = admin(herd, "PATCH", "/nodes/b2/settings", {"bearer": "t"}).json()
+        third = admin(herd, "PATCH", "/nodes/b2/settings", {"tier": 2}).json()
+        assert second["created"] == third["created"] == created and first < second["updated"] < third["updated"]
+        changed = admin(herd, "PATCH", "/frontends/file", {"per_minute": 60}).json()
+        assert changed["created"] == old and changed["updated"] > third["updated"]
+
+        # the file saved again with nothing else in it: what it says is newer, and its tag is the same
+        was = dates(herd, "/nodes/b1/settings")
+        os.utime(path, (1700000060, 1700000060))
+        assert herd.post("/herd/v1/reload").status == 200
+        assert dates(herd, "/nodes/b1/settings") == ("2023-11-14T22:14:20.000Z", "2023-11-14T22:14:20.000Z", was[2])
+        assert dates(herd, "/frontends/file")[:2] == (old, changed["updated"])
+
+        kept = {where: dates(herd, where)[:2] for where in ("/frontends/new", "/frontends/file", "/nodes/b1/settings", "/nodes/b2/settings")}
+        herd.signal(signal.SIGTERM)
+        herd.wait(10)
+        again = fleet.herd("--node", b3.url, discovery=False, config=path).wait_online(["b1", "b2"])
+        assert {where: dates(again, where)[:2] for where in kept} == kept
+        assert admin(again, "DELETE", "/frontends/file").json()["updated"] == "2023-11-14T22:14:20.000Z"
+
+
 
 def test_what_the_admin_api_wrote_survives_a_crash_while_it_wrote(two, fleet):
     herd, _ = two("")

@@ -1,5 +1,6 @@
 """OllamaFlow's admin API, /v1.0/frontends and /v1.0/backends: a script written for it works on herd."""
 import json
+import re
 
 from harness import request
 from harness.scripted import ScriptedOllama
@@ -63,6 +64,25 @@ def test_a_script_for_ollamaflow_makes_changes_and_removes_frontends_and_backend
         assert herd.delete("/herd/v1/nodes/attic").status == 409  # the same rule by our own words
         assert ask(herd, "DELETE", "/frontends/eu").status == 204 and ask(herd, "DELETE", "/backends/attic").status == 204
         assert herd.node("attic") is None and ask(herd, "GET", "/frontends/eu").json()["Error"] == "NotFound"
+
+
+def test_when_a_frontend_or_backend_was_made_and_changed_is_told_as_ollamaflow_tells_it(fleet):
+    with backend() as first, backend() as second:
+        herd = fleet.static(first, config=ON)
+        assert "CreatedUtc" not in ask(herd, "GET", "/frontends").json()[0]  # the built-in one: nobody made it
+        for path, body, change in (("/frontends", {"Identifier": "eu", "Hostname": "eu.lan"}, {"TimeoutMs": 90000}),
+                                   ("/backends", {"Identifier": "attic", **address(second)}, {"MaxParallelRequests": 3})):
+            made = ask(herd, "PUT", path, {**body, "CreatedUtc": "2020-01-01T00:00:00.000000Z", "LastUpdateUtc": None})
+            assert made.status == 201 and made.header("Warning") is None, made.body
+            one = path + "/" + body["Identifier"]
+            shown = ask(herd, "GET", one).json()
+            assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", shown["CreatedUtc"]) and not shown["CreatedUtc"].startswith("2020")
+            assert ask(herd, "PUT", one, shown).status == 200 and ask(herd, "PUT", one, {**shown, "LastUpdateUtc": "x"}).status == 200
+            again = ask(herd, "GET", one).json()
+            assert (again["CreatedUtc"], again["LastUpdateUtc"]) == (shown["CreatedUtc"], shown["LastUpdateUtc"])  # nothing was changed
+            changed = ask(herd, "PUT", one, {**shown, **change}).json()
+            assert changed["CreatedUtc"] == shown["CreatedUtc"] and changed["LastUpdateUtc"] > shown["LastUpdateUtc"]
+        assert all("LastUpdateUtc" in one for one in ask(herd, "GET", "/backends").json())  # b1 stands in the file
 
 
 def test_what_ollamaflow_may_not_is_told_in_its_words_and_changes_nothing(fleet):

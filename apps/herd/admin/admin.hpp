@@ -58,6 +58,7 @@ struct NamedNode {
     ConfiguredNode settings{};
     bool configured{false};    ///< by file or flag: else through the admin API
     std::uint64_t revision{0}; ///< another one after each change
+    base::MaybeDates dates{};
 };
 
 /// What the rest of the program does for the admin API. All of them may be called on any relay loop.

@@ -1,6 +1,7 @@
 // How a named node is reached (its bearer, fields, TLS …), read and changed beside its settings. Secrets are written
 // only: an answer shows "***", and who writes that back keeps what there was.
 #include "herd/admin/admin.hpp"
+#include "herd/policy/managed.hpp"
 
 #include <fmt/format.h>
 
@@ -16,10 +17,15 @@ std::string tag_with(const std::string& etag, const NamedNode& named)
     return etag.empty() ? etag : fmt::format("{}-{}-{}\"", etag.substr(0, etag.size() - 1), named.configured ? "f" : "r", named.revision);
 }
 
-void join(PolicyAnswer& answer, const NamedNode& named)
+/// With how it is reached, if a person named it, and with the dates of both. The tag is not of the dates.
+void join(PolicyAnswer& answer, const std::optional<NamedNode>& named)
 {
-    answer.body.insert(answer.body.size() - 1, "," + masked_node_json(named.settings));
-    answer.etag = tag_with(answer.etag, named);
+    if (named) {
+        answer.body.insert(answer.body.size() - 1, "," + masked_node_json(named->settings));
+        answer.etag = tag_with(answer.etag, *named);
+        answer.dates = base::joined(answer.dates, named->dates);
+    }
+    answer.body.insert(answer.body.size() - 1, json_of(answer.dates));
 }
 
 std::string braced(const ConfiguredNode& settings) { return "{" + masked_node_json(settings) + "}"; }
@@ -30,9 +36,7 @@ net::Task<Admin::Reply> Admin::read_node_settings(net::Loop& loop, std::string t
 {
     auto answer = co_await controls_->policy(loop, {PolicyQuestion::What::node, target});
     if (answer.status == 200) {
-        if (const auto named = co_await controls_->named_node(loop, target)) {
-            join(answer, *named);
-        }
+        join(answer, co_await controls_->named_node(loop, target));
     }
     co_return Reply{answer.status, std::move(answer.body), {}, {}, std::move(answer.etag)};
 }
@@ -128,9 +132,7 @@ net::Task<Admin::Reply> Admin::change_node_settings(net::Loop& loop, PolicyChang
     auto answer = settings_too ? co_await controls_->change_policy(loop, std::move(change))
                                : co_await controls_->policy(loop, {PolicyQuestion::What::node, target});
     if (answer.status == 200 && !dry) {
-        if (const auto after = co_await controls_->named_node(loop, target)) {
-            join(answer, *after);
-        }
+        join(answer, co_await controls_->named_node(loop, target));
     }
     co_return Reply{answer.status, std::move(answer.body), {}, {}, std::move(answer.etag)};
 }

@@ -14,7 +14,7 @@ namespace herd::app::admin::ollamaflow {
 
 namespace {
 
-enum class As : std::uint8_t { same, one, ms, bytes, word, query, apart }; // apart: told only, or looked at below
+enum class As : std::uint8_t { same, one, ms, bytes, word, query, date, apart }; // date: told only; apart: that, or looked at below
 
 struct Field {
     std::string theirs;
@@ -31,7 +31,7 @@ const std::vector<Field>& fields(Kind kind)
         {"RequiredModels", "required_models"}, {"UseStickySessions", "sticky"}, {"StickySessionExpirationMs", "sticky_ttl", As::ms},
         {"PinnedEmbeddingsProperties", "pinned_embeddings"}, {"PinnedCompletionsProperties", "pinned_completions"},
         {"AllowEmbeddings", "allow_embeddings"}, {"AllowCompletions", "allow_completions"}, {"AllowRetries", "allow_retries"},
-        {"Active", "active"}, {"CreatedUtc", "", As::apart}, {"LastUpdateUtc", "", As::apart}};
+        {"Active", "active"}, {"CreatedUtc", "created", As::date}, {"LastUpdateUtc", "updated", As::date}};
     static const std::vector<Field> backend{
         {"Identifier", "name"}, {"Name", "name", As::apart}, {"Hostname", "host", As::apart}, {"Port", "port", As::apart},
         {"Ssl", "ssl", As::apart}, {"HealthCheckUrl", "health_path"}, {"HealthCheckMethod", "health_method"},
@@ -41,9 +41,9 @@ const std::vector<Field>& fields(Kind kind)
         {"PinnedCompletionsProperties", "pinned_completions"}, {"AllowEmbeddings", "allow_embeddings"},
         {"AllowCompletions", "allow_completions"}, {"BearerToken", "bearer"}, {"Querystring", "query", As::query},
         {"Headers", "headers", As::same, Json::object()}, {"Active", "active"}, {"State", "state", As::apart},
-        {"Healthy", "healthy", As::apart}, {"HealthySinceUtc", "healthy_since", As::apart},
-        {"UnhealthySinceUtc", "unhealthy_since", As::apart}, {"LatencyMs", "latency_ms", As::apart},
-        {"ActiveRequests", "in_flight", As::apart}, {"CreatedUtc", "", As::apart}, {"LastUpdateUtc", "", As::apart}};
+        {"Healthy", "healthy", As::apart}, {"HealthySinceUtc", "healthy_since", As::date},
+        {"UnhealthySinceUtc", "unhealthy_since", As::date}, {"LatencyMs", "latency_ms", As::apart},
+        {"ActiveRequests", "in_flight", As::apart}, {"CreatedUtc", "created", As::date}, {"LastUpdateUtc", "updated", As::date}};
     return kind == Kind::frontend ? frontend : backend;
 }
 
@@ -60,6 +60,7 @@ Json as_theirs(As as, const Json& value)
     case As::bytes: return base::parse_bytes(value.get<std::string>()).value_or(0);
     case As::word: return std::ranges::find(words, value.get<std::string>(), &std::pair<const char*, const char*>::second)->first;
     case As::query: return "***";
+    case As::date: return value.get<std::string>().substr(0, value.get<std::string>().find('Z')) + "000Z"; // to the microsecond, as .NET has it
     default: return value;
     }
 }
@@ -108,9 +109,8 @@ Json with_parts(Json node)
     if (node.contains("queue_limit")) {
         node["threshold"] = node["queue_limit"].get<std::uint64_t>() + node.value("max_parallel", std::uint64_t{0});
     }
-    const std::string since = node.value("since", "");
     node["healthy"] = node.value("state", "") == "online" || node.value("state", "") == "suspect";
-    node[node["healthy"] == true ? "healthy_since" : "unhealthy_since"] = since.substr(0, since.find('Z')) + "000Z";
+    node[node["healthy"] == true ? "healthy_since" : "unhealthy_since"] = node.value("since", "");
     return node;
 }
 
@@ -151,7 +151,7 @@ base::Result<Native> ours(Kind kind, std::string_view body, const Json& now)
     for (const Field& field : fields(kind)) {
         const Json present = now.value(field.theirs, Json());
         const Json value = wanted.value(field.theirs, field.theirs == "Identifier" || field.theirs == "Name" ? present : field.missing);
-        if (field.as != As::apart && value != present && !(nothing(value) && nothing(present))) {
+        if (field.as != As::apart && field.as != As::date && value != present && !(nothing(value) && nothing(present))) {
             out.body[field.ours] = as_ours(field.as, value);
         }
     }

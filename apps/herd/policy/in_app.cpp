@@ -137,7 +137,7 @@ net::Task<std::optional<admin::NamedNode>> HerdApp::named_node_from(net::Loop& a
         if (named == nullptr || named->ollana) { // an Ollana server is reached as it says
             return std::nullopt;
         }
-        return admin::NamedNode{named->node.id, named->node.settings, named->configured, named->revision};
+        return admin::NamedNode{named->node.id, named->node.settings, named->configured, named->revision, named->node.dates};
     };
     co_return co_await on_loop(asker, main_loop(), std::move(work));
 }

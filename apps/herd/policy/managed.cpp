@@ -2,6 +2,7 @@
 
 #include "config/values.hpp"
 #include "herd/policy/policy_json.hpp"
+#include "proxy/model_rows.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -13,8 +14,8 @@ using Json = nlohmann::ordered_json;
 using config::Table;
 
 /// Shown beside what can be set.
-const std::vector<std::string> shown_of_frontend{"use", "source", "missing", "in_flight", "members"};
-const std::vector<std::string> shown_of_node{"node", "source"};
+const std::vector<std::string> shown_of_frontend{"use", "source", "missing", "in_flight", "members", "created", "updated"};
+const std::vector<std::string> shown_of_node{"node", "source", "created", "updated"};
 
 template <class T>
 base::Result<T> filled(T object, void (*rows)(Table&, T&), std::string_view body, const std::vector<std::string>& read_only)
@@ -32,13 +33,33 @@ base::Result<T> filled(T object, void (*rows)(Table&, T&), std::string_view body
 
 std::unexpected<base::Error> refuse(std::string why) { return base::fail(base::Errc::bad_config, std::move(why)); }
 
+/// Files of older versions have none.
+base::Result<base::MaybeDates> dates_in(const Json& object)
+{
+    base::Dates dates;
+    if (!object.contains("created") && !object.contains("updated")) {
+        return base::MaybeDates{};
+    }
+    for (const auto& [key, into] : {std::pair{"created", &dates.created}, std::pair{"updated", &dates.updated}}) {
+        const auto at = object.find(key);
+        const auto time = at != object.end() && at->is_string() ? proxy::parse_rfc3339(at->get_ref<const std::string&>()) : std::nullopt;
+        *into = base::WallTime{std::chrono::microseconds{time.value_or(-1000) / 1000}};
+        if (!base::is_date(*into)) {
+            return refuse(std::string{key} + ": expected a time such as \"2026-01-02T03:04:05.678Z\"");
+        }
+    }
+    return dates;
+}
+
 base::Result<void> take_frontends(const Json& list, Managed& into)
 {
     for (std::size_t i = 0; i < list.size(); ++i) {
         auto one = changed(ConfiguredFrontend{}, list[i].dump());
-        if (!one) {
-            return refuse("frontends[" + std::to_string(i) + "]: " + one.error().context);
+        const auto dates = one ? dates_in(list[i]) : std::unexpected(one.error());
+        if (!dates) {
+            return refuse("frontends[" + std::to_string(i) + "]: " + dates.error().context);
         }
+        one->dates = *dates;
         into.frontends.push_back(std::move(*one));
     }
     return {};
@@ -52,9 +73,11 @@ base::Result<void> take_nodes(const Json& list, Managed& into)
             return refuse("nodes[" + std::to_string(i) + "]: needs the id or name of its node");
         }
         auto one = changed(ManagedNode{.node = name->get<std::string>()}, list[i].dump());
-        if (!one) {
-            return refuse("nodes[" + std::to_string(i) + "]: " + one.error().context);
+        const auto dates = one ? dates_in(list[i]) : std::unexpected(one.error());
+        if (!dates) {
+            return refuse("nodes[" + std::to_string(i) + "]: " + dates.error().context);
         }
+        one->dates = *dates;
         into.nodes.push_back(std::move(*one));
     }
     return {};
@@ -135,6 +158,11 @@ std::string json_of(ManagedNode node)
     return "\"node\":" + Json(node.node).dump() + "," + members_json(table);
 }
 
+std::string json_of(const base::MaybeDates& dates)
+{
+    return dates ? ",\"created\":\"" + base::timestamp(dates->created) + "\",\"updated\":\"" + base::timestamp(dates->updated) + '"' : "";
+}
+
 base::Result<Managed> parse_managed(std::string_view text)
 {
     Managed out;
@@ -166,11 +194,11 @@ std::string managed_text(const Managed& managed)
 {
     std::string out = "{\n\"about\": \"Written by herd: what was changed at run time goes over herd.toml. See docs/FRONTENDS.md.\",\n\"frontends\": [";
     for (const auto& one : managed.frontends) {
-        out += (&one == &managed.frontends.front() ? "\n{" : ",\n{") + json_of(one) + "}";
+        out += (&one == &managed.frontends.front() ? "\n{" : ",\n{") + json_of(one) + json_of(one.dates) + "}";
     }
     out += "],\n\"nodes\": [";
     for (const auto& one : managed.nodes) {
-        out += (&one == &managed.nodes.front() ? "\n{" : ",\n{") + json_of(one) + "}";
+        out += (&one == &managed.nodes.front() ? "\n{" : ",\n{") + json_of(one) + json_of(one.dates) + "}";
     }
     out += "],\n\"pins\": [";
     for (const auto& one : managed.pins) {

@@ -15,6 +15,7 @@ struct ManagedNode {
     std::string node{}; ///< id or name
     std::vector<std::string> labels{};
     ConfiguredSettings settings{};
+    base::MaybeDates dates{};
 };
 
 struct Managed {
@@ -38,8 +39,9 @@ void managed_node_rows(config::Table& table, ManagedNode& node);
 /// The object as it was, with what `body` says of it. Errors: as assign_json.
 [[nodiscard]] base::Result<ConfiguredFrontend> changed(ConfiguredFrontend before, std::string_view body);
 [[nodiscard]] base::Result<ManagedNode> changed(ManagedNode before, std::string_view body);
-/// Members of the object, without braces.
+/// Members of the object, without braces; of its dates: as they follow upon others, or nothing.
 [[nodiscard]] std::string json_of(ConfiguredFrontend frontend);
 [[nodiscard]] std::string json_of(ManagedNode node);
+[[nodiscard]] std::string json_of(const base::MaybeDates& dates);
 
 } // namespace herd::app

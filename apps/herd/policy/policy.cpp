@@ -50,6 +50,9 @@ base::Result<Policy> compile_policy(const HerdOptions& options, const Managed& m
 {
     Policy policy;
     policy.frontends = options.frontends;
+    for (ConfiguredFrontend& frontend : policy.frontends) {
+        frontend.dates = options.file_dates;
+    }
     for (const ConfiguredFrontend& frontend : managed.frontends) {
         put(policy.frontends, frontend, [](const ConfiguredFrontend& one) { return one.rules.id; });
         policy.managed.insert(frontend.rules.id);
@@ -59,7 +62,7 @@ base::Result<Policy> compile_policy(const HerdOptions& options, const Managed& m
         auto settings = node.settings;
         settings.weight = node.url.empty() ? node.weight : 1; // else it counts in the node's own cost
         if (!settings.plain() || labelled) {
-            policy.nodes.push_back({key_of(node), labelled ? node.labels : std::vector<std::string>{}, std::move(settings)});
+            policy.nodes.push_back({key_of(node), labelled ? node.labels : std::vector<std::string>{}, std::move(settings), options.file_dates});
         }
     }
     for (const ManagedNode& node : managed.nodes) {

@@ -1,5 +1,7 @@
 #pragma once
 // A change of frontends or of a node's settings as the admin API asks for it, and its answer. Plain values.
+#include "base/dates.hpp"
+
 #include <cstdint>
 #include <string>
 
@@ -29,6 +31,7 @@ struct PolicyAnswer {
     int status{200};
     std::string body{};
     std::string etag{};
+    base::MaybeDates dates{}; ///< of a node's settings, which are told together with those of how it is reached
 };
 
 } // namespace herd::app

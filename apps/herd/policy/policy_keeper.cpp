@@ -128,7 +128,7 @@ std::string PolicyKeeper::frontend_json(const Policy& policy, const Managed& man
     } else {
         shown = *configured;
     }
-    std::string out = "{" + json_of(shown);
+    std::string out = "{" + json_of(shown) + json_of(shown.dates);
     out += fmt::format(",\"source\":\"{}\"", built_in ? "built-in" : policy.managed.contains(shown.rules.id) ? "managed" : "herd.toml");
     const auto snapshot = fleet_.publish();
     const auto use = managed.use.find(shown.rules.id);
@@ -253,7 +253,7 @@ PolicyAnswer PolicyKeeper::shown(const Next& next, const Policy& policy)
             return refused(404, fleet::why_nobody(*snapshot, next.node));
         }
         const std::string text = node_json(policy, *node);
-        return {next.status, text, etag_of(text)};
+        return {next.status, text, etag_of(text), node_entry(policy, *node).dates};
     }
     const auto* frontend = find(policy, next.frontend);
     const std::string text = frontend_json(policy, next.managed, frontend != nullptr ? frontend->rules.id : next.frontend);
@@ -411,6 +411,7 @@ PolicyKeeper::Next PolicyKeeper::apply_to_frontend(const PolicyChange& change)
         next.answer = refused(409, "id: there is a frontend '" + after->rules.id + "' already");
         return next;
     }
+    after->dates = base::rewritten(adds ? base::MaybeDates{} : before->dates, adds || json_of(*before) != json_of(*after), loop_.wall());
     next.frontend = after->rules.id;
     next.status = adds ? 201 : 200;
     if (auto used = take_use(change.body, next); !used) {
@@ -443,15 +444,13 @@ PolicyKeeper::Next PolicyKeeper::apply_to_node(const PolicyChange& change)
         }
         return next;
     }
-    ManagedNode from{.node = next.node};
-    if (change.what == What::patch_node) {
-        from = node_entry(policy_, *node);
-    }
-    auto after = changed(std::move(from), change.body);
+    const ManagedNode before = node_entry(policy_, *node);
+    auto after = changed(change.what == What::patch_node ? before : ManagedNode{.node = next.node}, change.body);
     if (!after) {
         next.answer = refused(after.error());
         return next;
     }
+    after->dates = base::rewritten(before.dates, json_of(before) != json_of(*after), loop_.wall());
     if (at != list.end()) {
         *at = std::move(*after);
     } else {

@@ -1,6 +1,7 @@
 #pragma once
 // The rows of [[frontend]] and [[node]]: one description for herd.toml, the admin API, the managed file and
 // docs/config.md.
+#include "base/dates.hpp"
 #include "config/table.hpp"
 #include "fleet/rules.hpp"
 #include "proxy/frontend.hpp"
@@ -15,6 +16,7 @@ struct ConfiguredFrontend {
     proxy::FrontendConfig rules{}; ///< but for `nodes`
     std::vector<std::string> nodes{"*"};
     std::vector<std::string> required_models{}; ///< each of its nodes is to have them
+    base::MaybeDates dates{};
     /// As the proxy wants it.
     [[nodiscard]] proxy::FrontendConfig config() const;
 };

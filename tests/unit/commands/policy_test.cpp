@@ -4,9 +4,14 @@
 #include "herd/policy/pin_request.hpp"
 #include "support/catch.hpp"
 
+#include <array>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+
+#include <fcntl.h>
+#include <sys/stat.h>
 
 using namespace herd;
 using namespace herd::app;
@@ -202,6 +207,22 @@ TEST_CASE("a request to pin in Ollama Herd's form")
     }
 }
 
+TEST_CASE("what stands in the file has the time that the file was written, and a node of a flag has none")
+{
+    const File file("[[node]]\nurl = \"http://10.0.0.7:11434\"\n");
+    const std::timespec written{.tv_sec = 1'700'000'000, .tv_nsec = 5'000'999};
+    const std::array<std::timespec, 2> both{written, written};
+    REQUIRE(::utimensat(AT_FDCWD, (file.directory + "/herd.toml").c_str(), both.data(), 0) == 0);
+    const base::WallTime at{std::chrono::microseconds{1'700'000'000'005'000}};
+    const auto loaded = load_herd_options({"--config", file.directory + "/herd.toml", "--state-dir", file.directory, "--node", "http://10.0.0.8:11434"}, {}, file.directory);
+    REQUIRE(loaded.has_value());
+    CHECK(loaded->options.file_dates == base::Dates{at, at});
+    REQUIRE(loaded->options.nodes.size() == 2);
+    CHECK(loaded->options.nodes[0].of_file);
+    CHECK_FALSE(loaded->options.nodes[1].of_file);
+    CHECK_FALSE(load_herd_options({"--state-dir", file.directory}, {}, "/nowhere")->options.file_dates);
+}
+
 TEST_CASE("managed.json is read back as it was written")
 {
     Managed managed;
@@ -211,6 +232,8 @@ TEST_CASE("managed.json is read back as it was written")
     CHECK_FALSE(changed(managed.nodes[0], R"({"models_allow":"qwen3*"})"));
     managed.use["a"] = "n1";
     managed.pins = {{"qwen3:8b", "studio", 1}, {"m", "", 0}};
+    const base::WallTime made{std::chrono::milliseconds{1'767'323'045'678}};
+    managed.frontends[0].dates = base::Dates{made, made + std::chrono::seconds{1}};
     const auto text = managed_text(managed);
     const auto back = parse_managed(text);
     REQUIRE(back.has_value());
@@ -220,10 +243,14 @@ TEST_CASE("managed.json is read back as it was written")
     CHECK(back->nodes.at(0).settings.tier == 1);
     CHECK(back->use.at("a") == "n1");
     CHECK(back->pins == managed.pins);
+    CHECK(back->frontends.at(0).dates == managed.frontends[0].dates);
+    CHECK_FALSE(back->nodes.at(0).dates); // as in files of older versions
     CHECK(managed_text(*parse_managed(managed_text({}))) == managed_text({}));
     for (const auto* bad : {"", "[]", "{\"frontends\":[{}]}", "{\"nodes\":[{\"weight\":1}]}", "{\"nodes\":[5]}", "{\"use\":{\"a\":1}}", "{\"other\":1}",
                             "{\"frontends\":[{\"id\":\"a\",\"policy\":\"odd\"}]}", "{\"pins\":[{}]}", "{\"pins\":[{\"model\":\"a b\"}]}",
-                            "{\"pins\":[{\"model\":\"a\",\"node\":\"n\",\"replicas\":2}]}"}) {
+                            "{\"pins\":[{\"model\":\"a\",\"node\":\"n\",\"replicas\":2}]}",
+                            R"({"frontends":[{"id":"a","created":"2026-01-02T03:04:05Z"}]})", R"({"nodes":[{"node":"n","created":"2026-01-02T03:04:05Z","updated":7}]})",
+                            R"({"nodes":[{"node":"n","created":"1969-12-31T23:59:59Z","updated":"2026-01-02T03:04:05Z"}]})"}) {
         INFO(bad);
         CHECK_FALSE(parse_managed(bad).has_value());
     }

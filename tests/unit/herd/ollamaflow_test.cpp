@@ -18,7 +18,7 @@ Json changed(Kind kind, std::string_view body, const Json& now = Json::object())
 
 const Json node = Json::parse(R"({"name":"b1","url":"https://gpu.lan:8443","health_path":"/health","max_parallel":4,"queue_limit":6,
     "api":"openai","labels":["eu"],"bearer":"***","headers":{"X-A":"***"},"query":{"k":"***"},"active":true,"state":"online",
-    "since":"2026-11-29T23:35:46.547Z","latency_ms":1.5,"in_flight":2})");
+    "since":"2026-11-29T23:35:46.547Z","latency_ms":1.5,"in_flight":2,"created":"2026-11-29T20:00:00.001Z","updated":"2026-11-29T21:00:00.000Z"})");
 
 } // namespace
 
@@ -26,10 +26,12 @@ TEST_CASE("a frontend of ours reads as one of OllamaFlow's")
 {
     const auto shown = ollamaflow::theirs(Kind::frontend, Json::parse(R"({"id":"team-a","name":"Team A","hostnames":["a.lan","b.lan"],
         "first_byte_timeout":"1m","policy":"round_robin","max_body":"1048576","nodes":["b1"],"sticky":true,"sticky_ttl":"30m",
-        "pinned_completions":{"seed":1},"allow_retries":false,"active":true,"labels_required":["eu"],"source":"managed"})"));
+        "pinned_completions":{"seed":1},"allow_retries":false,"active":true,"labels_required":["eu"],"source":"managed",
+        "created":"2026-11-29T23:35:46.547Z","updated":"2026-11-30T00:00:00.000Z"})"));
     CHECK(shown == Json::parse(R"({"Identifier":"team-a","Name":"Team A","Hostname":"a.lan","TimeoutMs":60000,"LoadBalancing":"RoundRobin",
         "MaxRequestBodySize":1048576,"Backends":["b1"],"UseStickySessions":true,"StickySessionExpirationMs":1800000,
-        "PinnedCompletionsProperties":{"seed":1},"AllowRetries":false,"Active":true})"));
+        "PinnedCompletionsProperties":{"seed":1},"AllowRetries":false,"Active":true,"CreatedUtc":"2026-11-29T23:35:46.547000Z",
+        "LastUpdateUtc":"2026-11-30T00:00:00.000000Z"})"));
     CHECK(ollamaflow::theirs(Kind::frontend, Json{{"id", "x"}, {"policy", "cost"}})["LoadBalancing"] == "Cost");
 }
 
@@ -47,6 +49,9 @@ TEST_CASE("a backend of ours reads as one of OllamaFlow's, secrets masked")
     CHECK(shown["Healthy"] == true);
     CHECK(shown["HealthySinceUtc"] == "2026-11-29T23:35:46.547000Z");
     CHECK_FALSE(shown.contains("UnhealthySinceUtc"));
+    CHECK(shown["CreatedUtc"] == "2026-11-29T20:00:00.001000Z");
+    CHECK(shown["LastUpdateUtc"] == "2026-11-29T21:00:00.000000Z");
+    CHECK_FALSE(ollamaflow::theirs(Kind::backend, Json{{"name", "x"}}).contains("CreatedUtc")); // nobody wrote it down
     CHECK(shown["ActiveRequests"] == 2);
     Json lost = node;
     lost["state"] = "offline";

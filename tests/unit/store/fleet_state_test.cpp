@@ -36,7 +36,8 @@ store::FleetState example()
                                   .labels = {},
                                   .slots = 4,
                                   .bearer = "secret",
-                                  .drained = false});
+                                  .drained = false,
+                                  .dates = base::Dates{noon - 48h, noon - 1h}});
     state.drained_configured.push_back(base::Uuid::random(rng));
     state.models.push_back({state.nodes[0].id, {"llama3.2:3b", "hf.co/x/y:Q4"}});
     return state;
@@ -65,6 +66,7 @@ TEST_CASE("the saved pool comes back as it was, without what is too old")
     REQUIRE(loaded.state.static_nodes.size() == 1);
     CHECK(loaded.state.static_nodes[0].bearer == "secret");
     CHECK(loaded.state.static_nodes[0].slots == 4);
+    CHECK(loaded.state.static_nodes[0].dates == state.static_nodes[0].dates);
     CHECK(loaded.state.drained_configured == state.drained_configured);
     CHECK(loaded.state.saved_at == noon);
     CHECK(store::load_fleet_state(path, noon - 24h * 30).state.nodes.size()
@@ -183,5 +185,11 @@ TEST_CASE("a member of the wrong type makes the whole file malformed")
     CHECK_FALSE(with("18446744073709551615", "18446744073709551616").has_value());
     CHECK_FALSE(with("\"labels\"", "\"lables\"").has_value());
     CHECK_FALSE(with("\"eu\"", "{}").has_value());
+    CHECK_FALSE(with("\"created_us\": ", "\"created_us\": -").has_value());
+    CHECK_FALSE(with("\"updated_us\": ", "\"updated_us\": 9999").has_value());
+    CHECK_FALSE(with("\"updated_us\"", "\"updated\"").has_value());
+    const auto older = with("\"created_us\"", "\"made_us\"");
+    REQUIRE(older.has_value());
+    CHECK_FALSE(older->static_nodes[0].dates);
     CHECK_FALSE(with("\"llama3.2:3b\"", "7").has_value());
 }

@@ -55,7 +55,7 @@ export function pinnedFields(frontend: Frontend): PinnedField[] {
 }
 
 /** What is told but cannot be set. */
-const shownOnly = new Set(['id', 'source', 'use', 'members', 'missing', 'in_flight'])
+const shownOnly = new Set(['id', 'source', 'use', 'members', 'missing', 'in_flight', 'created', 'updated'])
 export const settable = (frontend: Frontend): Record<string, unknown> => Object.fromEntries(Object.entries(frontend).filter(([key]) => !shownOnly.has(key)))
 
 /** Only what differs, so that what others change meanwhile stays; what was taken out gets its default. */
