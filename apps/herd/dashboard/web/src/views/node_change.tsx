@@ -11,7 +11,7 @@ export function ChangeNode({ node }: { node: Node }) {
   const before = useRef<Record<string, unknown>>({})
   const path = `/herd/v1/nodes/${encodeURIComponent(node.id)}/settings`
   const start = async () => {
-    const { node: _, source: __, ...settings } = await ask<Record<string, unknown>>(path)
+    const { node: _, source: __, created: ___, updated: ____, ...settings } = await ask<Record<string, unknown>>(path)
     before.current = settings
     return JSON.stringify(settings, null, 2)
   }
