@@ -18,6 +18,10 @@ struct RecordedAttempt {
     base::Duration took{};
 };
 
+/// Numbers of herd's own requests, which begin with the microsecond of its start, lie above; those of records that were
+/// taken over from another program below.
+inline constexpr std::uint64_t own_seq_min = std::uint64_t{1} << 50;
+
 struct RequestRecord {
     std::uint64_t seq{0}; ///< order of ending; unique, grows over restarts
     std::string id{};

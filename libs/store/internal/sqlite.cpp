@@ -12,11 +12,14 @@ namespace herd::store::internal {
 
 namespace {
 
+constexpr int busy_ms_max = 2000;
+
 base::Errc code_of(int result)
 {
     switch (result & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return base::Errc::malformed;
+    case SQLITE_TOOBIG: return base::Errc::too_large;
     case SQLITE_INTERRUPT:
     case SQLITE_BUSY: return base::Errc::timed_out;
     default: return base::Errc::io;
@@ -73,7 +76,16 @@ std::string Statement::name(int column) const
     return name == nullptr ? std::string{} : name;
 }
 
-bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
+Statement::Type Statement::type(int column) const
+{
+    switch (sqlite3_column_type(statement_.get(), column)) {
+    case SQLITE_INTEGER: return Type::integer;
+    case SQLITE_FLOAT: return Type::number;
+    case SQLITE_TEXT: return Type::text;
+    case SQLITE_BLOB: return Type::bytes;
+    default: return Type::null;
+    }
+}
 
 std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
 
@@ -105,12 +117,36 @@ base::Result<Database> Database::open(const std::string& path, Mode mode)
         return error_of(raw, result);
     }
     sqlite3_extended_result_codes(raw, 1);
-    sqlite3_busy_timeout(raw, 2000);
+    sqlite3_busy_timeout(raw, busy_ms_max);
     if (mode == Mode::read) {
         if (auto done = database.run("PRAGMA query_only = ON"); !done) {
             return std::unexpected(done.error());
         }
     }
+    return database;
+}
+
+base::Result<Database> Database::open_foreign(const std::string& path, bool still, std::size_t row_bytes_max)
+{
+    std::string uri = "file:"; // in which some characters mean something
+    for (const char c : path) {
+        if (c == '%' || c == '?' || c == '#') {
+            uri += fmt::format("%{:02x}", static_cast<unsigned char>(c));
+        } else {
+            uri += c;
+        }
+    }
+    uri += still ? "?immutable=1" : "?mode=ro";
+    sqlite3* raw = nullptr;
+    const int result = sqlite3_open_v2(uri.c_str(), &raw, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, nullptr);
+    Database database;
+    database.database_.reset(raw);
+    if (result != SQLITE_OK) {
+        return error_of(raw, result);
+    }
+    sqlite3_extended_result_codes(raw, 1);
+    sqlite3_busy_timeout(raw, busy_ms_max);
+    sqlite3_limit(raw, SQLITE_LIMIT_LENGTH, static_cast<int>(row_bytes_max));
     return database;
 }
 

@@ -26,13 +26,15 @@ public:
     /// Bytes that are no text; they live as long as a text must.
     void bind_bytes(int index, std::string_view bytes);
     void bind_null(int index);
-    /// True: a row; false: done. Errors: io, too_large (disk full), malformed (not a sound database), timed_out.
+    /// True: a row; false: done. Errors: io, too_large (a value), malformed (not a sound database), timed_out.
     [[nodiscard]] base::Result<bool> step();
     void reset();
 
     [[nodiscard]] int columns() const;
     [[nodiscard]] std::string name(int column) const;
-    [[nodiscard]] bool is_null(int column) const;
+    enum class Type { null, integer, number, text, bytes };
+    [[nodiscard]] Type type(int column) const;
+    [[nodiscard]] bool is_null(int column) const { return type(column) == Type::null; }
     [[nodiscard]] std::int64_t integer(int column) const;
     [[nodiscard]] double number(int column) const;
     /// Or bytes. Valid until the next step().
@@ -52,6 +54,9 @@ public:
     enum class Mode { write, read };
     /// write: makes the file (0600) when there is none. read: only an existing one, and nothing can be changed.
     [[nodiscard]] static base::Result<Database> open(const std::string& path, Mode mode);
+    /// Another program's: nothing is changed in it or laid beside it. `still`: nobody writes to it, so that it can be read
+    /// without asking anybody. A row of more than `row_bytes_max` is too_large.
+    [[nodiscard]] static base::Result<Database> open_foreign(const std::string& path, bool still, std::size_t row_bytes_max);
     [[nodiscard]] base::Result<void> run(const char* sql);
     [[nodiscard]] base::Result<Statement> prepare(std::string_view sql);
     [[nodiscard]] base::Result<std::int64_t> integer(const char* sql);

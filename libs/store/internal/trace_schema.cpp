@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace herd::store::internal {
@@ -174,6 +175,21 @@ void read_words(const std::string& text, std::vector<std::string>& into)
 }
 
 } // namespace
+
+std::string insert_of(std::size_t rows)
+{
+    std::string row = "(?";
+    for (int i = 1; i < trace_column_count; ++i) {
+        row += ",?";
+    }
+    row += ')';
+    std::string all = row;
+    for (std::size_t i = 1; i < rows; ++i) {
+        all.append(1, ',').append(row);
+    }
+    // The clock may have been set back since a former life: a number that is taken is no reason to lose a batch.
+    return fmt::format("INSERT OR IGNORE INTO requests ({}) VALUES {}", trace_columns, all);
+}
 
 void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts, int row)
 {

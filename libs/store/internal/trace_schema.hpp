@@ -5,6 +5,7 @@
 #include "store/request_record.hpp"
 
 #include <array>
+#include <string>
 
 namespace herd::store::internal {
 
@@ -68,6 +69,18 @@ inline constexpr const char* trace_columns =
     "load, prompt_eval, eval, tokens_per_s, bytes_in, bytes_out, fallback, error, decision, labels, num_ctx_asked, num_ctx_used, "
     "done_reason, user_agent";
 inline constexpr int trace_column_count = 41;
+
+/// For a connection that writes; they must come before the first table, too.
+inline constexpr const char* trace_pragmas = "PRAGMA auto_vacuum = INCREMENTAL;"
+                                             "PRAGMA journal_mode = WAL;"
+                                             "PRAGMA synchronous = NORMAL;" // a power cut may cost the last moments, never the file
+                                             "PRAGMA journal_size_limit = 16777216;"
+                                             "PRAGMA foreign_keys = OFF;"
+                                             "PRAGMA temp_store = MEMORY";
+/// One statement for so many rows; a row whose number is taken is left out.
+[[nodiscard]] std::string insert_of(std::size_t rows);
+/// How much data is in the file, in bytes.
+inline constexpr const char* trace_bytes = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
 
 /// Texts that the row borrows while it is written.
 struct RowTexts {

@@ -19,28 +19,6 @@ constexpr base::Duration maintenance_interval = std::chrono::seconds{60};
 constexpr std::int64_t forget_step = 2000;
 constexpr int forget_steps_max = 50; // per round: a huge leftover goes over several minutes
 
-std::string insert_of(std::size_t rows)
-{
-    std::string row = "(?";
-    for (int i = 1; i < trace_column_count; ++i) {
-        row += ",?";
-    }
-    row += ')';
-    std::string all = row;
-    for (std::size_t i = 1; i < rows; ++i) {
-        all.append(1, ',').append(row);
-    }
-    // The clock may have been set back since a former life: a number that is taken is no reason to lose a batch.
-    return fmt::format("INSERT OR IGNORE INTO requests ({}) VALUES {}", trace_columns, all);
-}
-
-constexpr const char* pragmas = "PRAGMA auto_vacuum = INCREMENTAL;"
-                                "PRAGMA journal_mode = WAL;"
-                                "PRAGMA synchronous = NORMAL;" // a power cut may cost the last moments, never the file
-                                "PRAGMA journal_size_limit = 16777216;"
-                                "PRAGMA foreign_keys = OFF;"
-                                "PRAGMA temp_store = MEMORY";
-
 } // namespace
 
 base::Result<void> TraceWriter::open()
@@ -52,7 +30,7 @@ base::Result<void> TraceWriter::open()
     if (!database) {
         return std::unexpected(database.error());
     }
-    if (auto done = database->run(pragmas); !done) {
+    if (auto done = database->run(trace_pragmas); !done) {
         return done;
     }
     if (auto done = migrate(*database, trace_schema); !done) {
@@ -321,8 +299,7 @@ base::Result<std::int64_t> TraceWriter::drop_oldest(std::int64_t before_us, std:
 
 base::Result<std::int64_t> TraceWriter::data_bytes()
 {
-    return database_->integer("SELECT (page_count - freelist_count) * page_size "
-                              "FROM pragma_page_count, pragma_freelist_count, pragma_page_size");
+    return database_->integer(trace_bytes);
 }
 
 } // namespace herd::store::internal

@@ -14,6 +14,9 @@ namespace {
 /// Most of what began in an hour has ended by then; what ends later is added.
 constexpr base::Duration grace = std::chrono::minutes{5};
 
+/// Of other connections only; what is done on the one that asks does not count.
+constexpr const char* changes_of_others = "PRAGMA data_version";
+
 constexpr std::array every_kind{UsageBy::model, UsageBy::node, UsageBy::tag, UsageBy::key, UsageBy::client, UsageBy::model_on_node};
 
 UsageQuery whole(UsageBy by)
@@ -64,13 +67,26 @@ UsageRoller::Hour::Hour(std::int64_t number) : hour(number), at_us(number * hour
 
 base::Result<void> UsageRoller::begin(Database& database)
 {
+    const auto others = database.integer(changes_of_others); // first: what comes between is seen later
     const auto until = database.integer("SELECT coalesce(max(hour) + 1, 0) FROM usage_rolled");
-    if (!until) {
-        return std::unexpected(until.error());
+    if (!until || !others) {
+        return std::unexpected(until ? others.error() : until.error());
     }
     *this = {};
     rolled_until_ = *until;
+    others_ = *others;
     return {};
+}
+
+base::Result<void> UsageRoller::drop(Database& database, std::int64_t hour)
+{
+    return database.run(fmt::format("DELETE FROM usage_hours WHERE hour = {0}; DELETE FROM usage_rolled WHERE hour = {0}", hour).c_str());
+}
+
+base::Result<bool> UsageRoller::changed_by_others(Database& database) const
+{
+    const auto others = database.integer(changes_of_others);
+    return others ? base::Result<bool>{*others != others_} : std::unexpected(others.error());
 }
 
 base::Result<void> UsageRoller::wrote(Database& database, const RequestRecord& record)
@@ -152,6 +168,14 @@ base::Result<void> UsageRoller::forgot(Database& database, std::int64_t last_us)
 base::Result<bool> UsageRoller::step(Database& database, base::WallTime now)
 {
     const std::int64_t horizon = (now - std::chrono::duration_cast<std::chrono::microseconds>(grace)).time_since_epoch().count() / hour_us;
+    const auto others = changed_by_others(database);
+    if (!others) {
+        return others;
+    }
+    if (*others) { // every hour may lack its sums, and what was read of one may lack records; not now: more may be coming
+        const auto begun = begin(database);
+        return begun ? base::Result<bool>{false} : std::unexpected(begun.error());
+    }
     if (!rolling_) {
         const auto chosen = choose(database, horizon);
         if (!chosen || !*chosen) {
@@ -256,7 +280,11 @@ base::Result<void> UsageRoller::finish(Database& database)
     if (auto begun = database.run("BEGIN IMMEDIATE"); !begun) {
         return begun;
     }
-    auto done = keep(database);
+    const auto others = changed_by_others(database); // nobody can any more
+    if (others && *others) {
+        return database.run("ROLLBACK"); // the next step sees it, too
+    }
+    auto done = others ? keep(database) : std::unexpected(others.error());
     if (done) {
         done = database.run("COMMIT");
     }

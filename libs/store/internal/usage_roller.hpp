@@ -1,7 +1,8 @@
 #pragma once
 // Sums of whole hours beside the records, so that a question about a month reads some thousand small rows and not half
 // a million large ones. They are a copy, never the truth: made of the records once an hour is over, kept equal to
-// them in the transactions that change those, and gone with them. Internal to the room; its owner is the writer.
+// them in the transactions that change those, and gone with them. Internal to the room; its owner is the writer. Another
+// process that adds records (RecordIntake) drops the sums of their hours with drop(); they are made again.
 #include "store/internal/sqlite.hpp"
 #include "store/usage.hpp"
 
@@ -28,6 +29,8 @@ public:
     [[nodiscard]] base::Result<void> forgot(Database& database, std::int64_t last_us);
     /// Adds up a little more of the past. True: there is more to do.
     [[nodiscard]] base::Result<bool> step(Database& database, base::WallTime now);
+    /// In the transaction of another process that adds records to `hour`.
+    [[nodiscard]] static base::Result<void> drop(Database& database, std::int64_t hour);
 
 private:
     static constexpr std::size_t kinds = 6; // of UsageBy
@@ -39,6 +42,7 @@ private:
         std::vector<UsageSum> sums{}; // by UsageBy
     };
 
+    [[nodiscard]] base::Result<bool> changed_by_others(Database& database) const;
     [[nodiscard]] base::Result<bool> choose(Database& database, std::int64_t horizon);
     [[nodiscard]] base::Result<int> read(Database& database);
     [[nodiscard]] base::Result<void> add_tags(Statement& tags, std::int64_t seq, const UsageSample& sample);
@@ -48,6 +52,7 @@ private:
 
     std::int64_t next_{0};         // hours before it are kept, empty, or no longer worth it
     std::int64_t rolled_until_{0}; // no hour from here on is kept
+    std::int64_t others_{0};       // moves when another process changes the records
     std::optional<Hour> rolling_{};
 };
 

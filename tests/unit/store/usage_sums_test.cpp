@@ -4,6 +4,7 @@
 #include "scratch.hpp"
 #include "store/internal/trace_writer.hpp"
 #include "store/internal/usage_rows.hpp"
+#include "store/record_intake.hpp"
 #include "store/trace_reader.hpp"
 #include "support/catch.hpp"
 
@@ -185,6 +186,55 @@ TEST_CASE("an hour with many records is summed up in steps, while more of it com
     CHECK(past.rolled() == 0);
     past.write({begin, begin + seconds{1}, begin + minutes{30}}); // before, before and behind what was read
     past.check();
+    past.roll();
+    CHECK(past.rolled() == 1);
+    past.check();
+}
+
+TEST_CASE("records that another process adds count, before and after their hours are summed up again")
+{
+    Past past;
+    past.write_some(500, hours{10});
+    past.roll();
+    const auto kept = past.rolled();
+    auto intake = RecordIntake::open(past.path);
+    REQUIRE(intake);
+    const auto add = [&](base::WallTime at) {
+        RequestRecord one = past.record(at);
+        one.total = std::chrono::duration_cast<std::chrono::microseconds>(one.total);
+        REQUIRE(intake->take(std::vector{one}, seconds{1}, past.clock) == std::vector{RecordIntake::Fate::taken});
+    };
+    add(noon - hours{3});
+    CHECK(past.rolled() == kept - 1);
+    past.check();
+    CHECK_FALSE(past.writer.roll()); // more may be coming
+    past.roll();
+    CHECK(past.rolled() == kept);
+    past.check();
+    add(noon - hours{30}); // before all that is known
+    past.roll();
+    past.roll();
+    CHECK(past.rolled() == kept + 1);
+    past.check();
+}
+
+TEST_CASE("an hour that is being summed up when another process adds to it begins anew")
+{
+    Past past;
+    const auto begin = noon - hours{3};
+    std::vector<base::WallTime> times;
+    for (int i = 0; i < UsageRoller::rows_a_step * 2 + 100; ++i) {
+        times.push_back(begin + std::chrono::milliseconds{i});
+    }
+    past.write(times);
+    CHECK(past.writer.roll()); // the first half
+    auto intake = RecordIntake::open(past.path);
+    REQUIRE(intake);
+    RequestRecord one = past.record(begin);
+    one.total = seconds{1};
+    REQUIRE(intake->take(std::vector{one}, seconds{1}, past.clock) == std::vector{RecordIntake::Fate::taken});
+    past.roll();
+    CHECK(past.rolled() == 0);
     past.roll();
     CHECK(past.rolled() == 1);
     past.check();
