@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -23,10 +24,12 @@ struct PlaceFlag {
     const char* value;
     const char* sentence;
 };
-constexpr std::array<PlaceFlag, 3> import_flags{
+constexpr std::array<PlaceFlag, 5> import_flags{
     {{"--settings", "FILE", "OllamaFlow's settings; ollamaflow.json if not said."},
      {"--db", "FILE", "OllamaFlow's database; ollamaflow.db if not said."},
-     {"--from", "DIR", "Ollama Herd's directory; ~/.fleet-manager if not said."}}};
+     {"--from", "DIR", "Ollama Herd's directory; ~/.fleet-manager if not said."},
+     {"--state-dir", "DIR", "With --history, as for `herd serve`: the records are in there."},
+     {"--config", "FILE", "With --history, as for `herd serve`: the settings say where the records are."}}};
 constexpr std::array<PlaceFlag, 3> key_place_flags{
     {{"--fleet-key-file", "FILE", "The file, if it is not where the running herd has it."},
      {"--state-dir", "DIR", "As for `herd serve`: the file is fleet.key in there."},
@@ -150,6 +153,7 @@ config::Table verb_table(Verb& verb)
         }
     }
     if (verb.name == "import") {
+        table.boolean({.key = "history", .flags = "--history", .sentence = "Take over what Ollama Herd remembers of requests.", .in_environment = false}, verb.history);
         for (const auto& [flag, value, sentence] : import_flags) {
             table.text({.key = flag + 2, .flags = flag, .value_name = value, .sentence = sentence, .in_environment = false}, verb.places[flag]);
         }
@@ -203,15 +207,34 @@ std::string verb_help(const VerbInfo& info)
     return text + config::help_options(verb_table(verb));
 }
 
-/// The file as `herd serve` would find it with the same words.
-base::Result<void> find_key_file(Verb& verb, const config::Environment& environment, const std::string& directory)
+/// Those of `flags` that were said, as words for `herd serve`; they are settled then.
+std::vector<std::string> serve_words(Verb& verb, std::span<const PlaceFlag> flags)
 {
     std::vector<std::string> words;
-    for (const auto& [flag, value, sentence] : key_place_flags) {
+    for (const auto& [flag, value, sentence] : flags) {
         if (const std::string said = std::exchange(verb.places[flag], {}); !said.empty()) {
             words.insert(words.end(), {flag, said});
         }
     }
+    return words;
+}
+
+/// The records as `herd serve` would find them with the same words.
+base::Result<void> find_records(Verb& verb, const config::Environment& environment, const std::string& directory)
+{
+    const auto loaded = load_herd_options(serve_words(verb, std::span{import_flags}.last(2)), environment, directory, KeyNeeded::no);
+    if (!loaded) {
+        return std::unexpected(loaded.error());
+    }
+    verb.state_dir = loaded->options.state_dir;
+    verb.store = loaded->options.store;
+    return {};
+}
+
+/// The file as `herd serve` would find it with the same words.
+base::Result<void> find_key_file(Verb& verb, const config::Environment& environment, const std::string& directory)
+{
+    const std::vector<std::string> words = serve_words(verb, key_place_flags);
     const auto loaded = load_herd_options(words, environment, directory, KeyNeeded::no);
     if (!loaded) {
         return std::unexpected(loaded.error());
@@ -248,6 +271,11 @@ CommandLine parse_verb(const VerbInfo& info, const std::vector<std::string>& arg
     }
     if (verb.name == "fleet-key") {
         if (const auto found = find_key_file(verb, environment, directory); !found) {
+            return usage_error(found.error().context);
+        }
+    }
+    if (verb.history) {
+        if (const auto found = find_records(verb, environment, directory); !found) {
             return usage_error(found.error().context);
         }
     }

@@ -56,7 +56,9 @@ struct Verb {
     std::string body_file{};           ///< `route --body`; "-": standard input
     std::map<std::string, std::string> places{}; ///< of `fleet-key` and `import`: flags that say where files are
     std::string key_file{};            ///< of `fleet-key`: absolute
-    std::string state_dir{};           ///< of `fleet-key`: where herd keeps it unless told otherwise
+    std::string state_dir{};           ///< of `fleet-key` and `import --history`: herd's
+    bool history{false};               ///< `import --history`
+    HerdOptions::Store store{};        ///< of `import --history`: herd's records
     bool key_file_said{false};         ///< a flag, variable or file names it, or the state directory it is in
     bool force{false};                 ///< `fleet-key`, `rm` --force
 };

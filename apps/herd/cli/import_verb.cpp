@@ -1,6 +1,7 @@
 #include "herd/cli/import_verb.hpp"
 
 #include "cli/input.hpp"
+#include "herd/cli/import_history.hpp"
 #include "herd/import/ollama_herd_files.hpp"
 #include "herd/import/ollamaflow_files.hpp"
 #include "store/foreign_table.hpp"
@@ -9,6 +10,7 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <poll.h>
 
 namespace herd::app {
 
@@ -49,6 +51,23 @@ base::Result<std::string> from_ollama_herd(const std::string& folder)
     return import::toml_of_ollama_herd(*env, *pins);
 }
 
+int import_history(const std::string& folder, const Verb& verb, const cli::Terminal& terminal, const base::Clock& clock)
+{
+    const HistoryJob job{.database = folder + "/latency.db", .store = verb.store, .state_dir = verb.state_dir, .pause = [](base::Duration time) {
+                             ::poll(nullptr, 0, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(time).count()));
+                         }};
+    HistoryTally tally;
+    const auto done = take_history(job, clock, tally);
+    if (!done) {
+        const bool there = done.error().code != base::Errc::not_found;
+        terminal.err << "herd: " << done.error().context << (there ? "" : " (--from says where Ollama Herd keeps its files)")
+                     << (tally.taken == 0 ? std::string{} : fmt::format("; {} requests were taken before, and again takes the rest", tally.taken)) << '\n';
+        return 1;
+    }
+    terminal.out << history_sentence(tally, verb.store) << '\n';
+    return 0;
+}
+
 std::string or_else(const std::string& said, std::string otherwise) { return said.empty() ? std::move(otherwise) : said; }
 
 } // namespace
@@ -63,16 +82,23 @@ std::string check_import_words(const Verb& verb)
     if (flow ? said("--from") : said("--db") || said("--settings")) {
         return flow ? "--from is for ollama-herd" : "--db and --settings are for ollamaflow";
     }
-    return {};
+    if (flow && verb.history) {
+        return "--history is for ollama-herd: OllamaFlow keeps none";
+    }
+    return !verb.history && (said("--state-dir") || said("--config")) ? "--state-dir and --config are for --history" : "";
 }
 
-int import_settings(const Verb& verb, const cli::Terminal& terminal)
+int import_settings(const Verb& verb, const cli::Terminal& terminal, const base::Clock& clock)
 {
     const char* const home = std::getenv("HOME");
     const auto place = [&verb](const char* flag) { return verb.places.contains(flag) ? verb.places.at(flag) : std::string{}; };
+    const std::string folder = or_else(place("--from"), std::string{home == nullptr ? "" : home} + "/.fleet-manager");
+    if (verb.history) {
+        return import_history(folder, verb, terminal, clock);
+    }
     const auto text = verb.words[0] == "ollamaflow"
         ? from_ollamaflow(or_else(place("--settings"), "ollamaflow.json"), or_else(place("--db"), "ollamaflow.db"))
-        : from_ollama_herd(or_else(place("--from"), std::string{home == nullptr ? "" : home} + "/.fleet-manager"));
+        : from_ollama_herd(folder);
     if (!text) {
         terminal.err << "herd: " << text.error().context << '\n';
         return 1;

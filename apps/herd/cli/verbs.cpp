@@ -209,7 +209,7 @@ int device(const Context& c) { return device_verb(c.verb, c.terminal); }
 
 int fleet_key(const Context& c) { return change_fleet_keys(c.verb, c.terminal); }
 
-int import_files(const Context& c) { return import_settings(c.verb, c.terminal); }
+int import_files(const Context& c) { return import_settings(c.verb, c.terminal, c.clock); }
 
 int use(const Context& c)
 {
@@ -361,9 +361,11 @@ const std::array<Entry, 20>& entries()
           use,
           1,
           1},
-         {{"import", "import ollamaflow | ollama-herd", "Print the settings of another program as a herd.toml.",
+         {{"import", "import ollamaflow | ollama-herd [--history]", "Print the settings of another program as a herd.toml, or take its history over.",
            "  herd import ollamaflow --db ollamaflow.db --settings ollamaflow.json >herd.toml\n"
            "  herd import ollama-herd >herd.toml\n"
+           "  herd import ollama-herd --history   what it remembers of requests, into herd's own records; on the machine\n"
+           "                                      herd runs on, while it runs or not, again whenever there is more\n"
            "  Nothing of that program is changed. What herd has nothing for is told in remarks. Secrets of OllamaFlow's\n"
            "  backends stand in what is printed: `umask 077` first."},
           import_files,

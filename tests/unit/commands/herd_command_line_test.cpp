@@ -525,3 +525,24 @@ TEST_CASE("a key in the state directory is asked for, unless the settings say ot
     CHECK(elsewhere.join == app::JoinMode::open); // a file that was named by hand: so is the mode
     std::filesystem::remove_all(state);
 }
+
+TEST_CASE("a history goes where the records of the herd that is configured are")
+{
+    const File file("state_dir = \"/srv/herd\"\n[store]\npath = \"past.db\"\nretention = \"90d\"\n");
+    const auto verb_of = [](std::vector<std::string> more) {
+        std::vector<std::string> words{"import", "ollama-herd", "--history"};
+        words.insert(words.end(), more.begin(), more.end());
+        const auto line = parse(words);
+        const auto* const verb = std::get_if<app::Verb>(&line);
+        REQUIRE(verb != nullptr);
+        return *verb;
+    };
+    CHECK(verb_of({}).store.path == "/state/requests.db");
+    CHECK(verb_of({"--state-dir", "/other"}).store.path == "/other/requests.db");
+    CHECK(verb_of({"--config", file.path}).store.path == "/srv/herd/past.db");
+    CHECK(verb_of({"--config", file.path}).store.retention == std::chrono::hours{24 * 90});
+    CHECK(verb_of({"--config", file.path, "--state-dir", "/other"}).store.path == "/other/past.db");
+    CHECK(error_of({"import", "ollama-herd", "--history", "--config", "/nowhere/herd.toml"}).find("/nowhere/herd.toml") != std::string::npos);
+    CHECK(error_of({"import", "ollama-herd", "--config", file.path}).find("--history") != std::string::npos);
+    CHECK(error_of({"import", "ollamaflow", "--history"}).find("ollama-herd") != std::string::npos);
+}
