@@ -94,6 +94,12 @@ base::Result<std::string> node_name(std::string_view text)
     return bad ? base::Result<std::string>{base::fail(base::Errc::bad_config, "no name")} : std::string{text};
 }
 
+/// A key of its own: the file of a row that is called "config" would be read as the verb's settings.
+config::Row place_row(const char* flag, const char* value, const char* sentence)
+{
+    return {.key = std::string{"place."} + (flag + 2), .flags = flag, .value_name = value, .sentence = sentence, .in_environment = false};
+}
+
 config::Table verb_table(Verb& verb)
 {
     config::Table table{"HERD_"};
@@ -149,13 +155,13 @@ config::Table verb_table(Verb& verb)
         table.boolean({.key = "force", .flags = "--force", .sentence = "Also when that loses nodes.", .in_environment = false}, verb.force);
         // Where herd itself would look for the file; read by key_file_of().
         for (const auto& [flag, value, sentence] : key_place_flags) {
-            table.text({.key = flag + 2, .flags = flag, .value_name = value, .sentence = sentence, .in_environment = false}, verb.places[flag]);
+            table.text(place_row(flag, value, sentence), verb.places[flag]);
         }
     }
     if (verb.name == "import") {
         table.boolean({.key = "history", .flags = "--history", .sentence = "Take over what Ollama Herd remembers of requests.", .in_environment = false}, verb.history);
         for (const auto& [flag, value, sentence] : import_flags) {
-            table.text({.key = flag + 2, .flags = flag, .value_name = value, .sentence = sentence, .in_environment = false}, verb.places[flag]);
+            table.text(place_row(flag, value, sentence), verb.places[flag]);
         }
     }
     if (verb.name == "use") {

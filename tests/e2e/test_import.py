@@ -216,7 +216,7 @@ def test_ollama_herds_history_comes_along_while_herd_runs(sim_fleet, tmp_path):
     assert shown.returncode == 0 and "first-1" in shown.stdout and "studio" in shown.stdout, shown.stdout
     # Herd's own records are all there, too.
     wait_until(lambda: used()["llama3.2:3b"] == len(asked), "herd's own records")
-    assert "herd_records_dropped_total 0" in herd.get("/metrics").text
+    assert "herd_records_dropped_total 0" in herd.get("/metrics").body.decode()
     # And again: what is new, nothing else.
     theirs.add("new-1", 60)
     theirs.database.commit()

@@ -149,6 +149,13 @@ private:
     std::vector<bool> lessened_{};                // which of them
 };
 
+/// As people write it in herd.toml.
+std::string days_or(base::Duration span)
+{
+    constexpr base::Duration day = std::chrono::hours{24};
+    return span % day == base::Duration{} ? fmt::format("{}d", span / day) : base::format_duration(span);
+}
+
 } // namespace
 
 Result<void> take_history(const HistoryJob& job, const base::Clock& clock, HistoryTally& tally)
@@ -162,7 +169,7 @@ Result<void> take_history(const HistoryJob& job, const base::Clock& clock, Histo
 std::string history_sentence(const HistoryTally& tally, const HerdOptions::Store& store)
 {
     std::string text = fmt::format("{} requests of Ollama Herd were taken into {}: {} were there already, {} are older than the {} of [store] retention, {} made no sense",
-                                   tally.taken, store.path, tally.known, tally.too_old, base::format_duration(store.retention), tally.senseless);
+                                   tally.taken, store.path, tally.known, tally.too_old, days_or(store.retention), tally.senseless);
     if (tally.lessened > 0) {
         text += fmt::format(", {} lack a value that made none", tally.lessened);
     }

@@ -545,4 +545,9 @@ TEST_CASE("a history goes where the records of the herd that is configured are")
     CHECK(error_of({"import", "ollama-herd", "--history", "--config", "/nowhere/herd.toml"}).find("/nowhere/herd.toml") != std::string::npos);
     CHECK(error_of({"import", "ollama-herd", "--config", file.path}).find("--history") != std::string::npos);
     CHECK(error_of({"import", "ollamaflow", "--history"}).find("ollama-herd") != std::string::npos);
+    // The same file for `fleet-key`: it is no file of the verb's own settings.
+    const auto line = parse({"fleet-key", "new", "--config", file.path});
+    const auto* const key = std::get_if<app::Verb>(&line);
+    REQUIRE(key != nullptr);
+    CHECK(key->key_file == "/srv/herd/fleet.key");
 }
