@@ -96,8 +96,9 @@ def test_ollamaflows_frontends_and_backends_work_here(sim_fleet, tmp_path):
         status, toml, err = run("import", "ollamaflow", cwd=tmp_path)
         assert status == 0, err
         assert "ollamaflowadmin" not in toml and (tmp_path / "ollamaflow.db").read_bytes() == before
-        for line in ('listen = ["127.0.0.1:43411"]', 'headers = ["X-Thread"]', "# one-openai is one once more", "down_after = 5", 'health_method = "HEAD"',
-                     "# Not taken, there is nothing like it here: logrequestbody", "# Its admin tokens are not taken: `herd key add NAME --admin` makes a key."):
+        for line in ('listen = ["127.0.0.1:43411"]', 'headers = ["X-Thread"]', "down_after = 5", 'health_method = "HEAD"',
+                     '# backend "one": backend "one-openai" is the same server with the other ApiFormat: this node serves both, with the labels of both',
+                     '# frontend "team": LogRequestBody "1": left out, herd has nothing like it', "# Its admin tokens are not taken: `herd key add NAME --admin` makes a key."):
             assert line in toml.splitlines(), toml
         path = tmp_path / "taken.toml"
         path.write_text(toml)
@@ -116,6 +117,41 @@ def test_ollamaflows_frontends_and_backends_work_here(sim_fleet, tmp_path):
         team = frontends["team"]
         assert (team["name"], team["nodes"], team["sticky"], team["first_byte_timeout"], team["policy"]) == ("Team's --/*\"", ["one"], True, "30s", "round_robin")
         assert frontends["all"]["nodes"] == ["one", "two"] and frontends["all"]["allow_retries"] is False
+
+
+def test_odd_rows_of_ollamaflows_make_a_file_that_herd_takes_and_serves_with(sim_fleet, tmp_path):
+    backend = ScriptedOllama(models=("m:latest",))
+    with backend:
+        database = sqlite3.connect(tmp_path / "ollamaflow.db")
+        database.execute(FRONTENDS)
+        database.execute(BACKENDS)
+        # Registered for OpenAI first: the node serves /api all the same.
+        insert(database, "backends", {**BACKEND, "identifier": "gpu box", "port": backend.port, "apiformat": "OpenAI", "labels": '["eu west"]', "unhealthythreshold": 500,
+                                      "healthcheckmethod": "POST", "querystring": "?a=1&flag", "headers": '{"Authorization":"Bearer s3cret","Host":"x"}'})
+        insert(database, "backends", {**BACKEND, "identifier": "gpu-ollama", "port": backend.port, "labels": '["fast"]', "pinnedcompletionsprops": '{"model":"other","options":{"seed":7}}'})
+        insert(database, "backends", {**BACKEND, "identifier": "lost", "hostname": "no host"})
+        insert(database, "frontends", {**FRONTEND, "identifier": "my team", "name": "Team", "hostname": "*", "backends": '["gpu box","gpu-ollama","lost","ghost"]'})
+        insert(database, "frontends", {**FRONTEND, "identifier": "old", "name": "Team", "hostname": "*", "createdutc": "2020-01-01 00:00:00.000000"})
+        insert(database, "frontends", {**FRONTEND, "identifier": "off", "hostname": "*", "active": 0, "loadbalancing": "Weighted"})
+        database.commit()
+        status, toml, err = run("import", "ollamaflow", cwd=tmp_path)
+        assert status == 0, err
+        for words in (('"gpu box"', "UnhealthyThreshold 500", "100"), ('"gpu box"', "HealthCheckMethod", "GET"), ('"gpu box"', "Labels", "eu-west"), ('"gpu box"', "Authorization", "bearer"),
+                      ('"gpu box"', '"Host"', "left out"), ('"gpu box"', "Querystring", "NAME="), ("PinnedCompletionsProperties", "model", "left out"), ('"lost"', "left out"),
+                      ('"my team"', "Identifier", "my-team"), ('"my team"', "ghost"), ('"old"', "Hostname", '"my team" has it'), ('"old"', "Name", '"Team"'), ('"off"', "Weighted", "cost")):
+            assert any(line.startswith("# ") and all(word in line for word in words) for line in toml.splitlines()), (words, toml)
+        assert not any("s3cret" in line for line in toml.splitlines() if line.startswith("#"))
+        path = tmp_path / "taken.toml"
+        path.write_text(toml)
+        path.chmod(0o600)
+        status, shown, err = run("--config", path, "--check-config", cwd=tmp_path)
+        assert status == 0, err + toml
+        herd = sim_fleet.herd(discovery=False, config=path).wait_online(["gpu box"])
+        answer = herd.post("/api/chat", {"model": "m", "messages": [], "stream": False}, headers={"X-OllamaFlow-Label": "fast, eu-west"})
+        assert answer.status == 200, answer.body
+        sent = backend.seen[-1]
+        assert sent.header("Authorization") == "Bearer s3cret" and sent.target == "/api/chat?a=1&flag=" and json.loads(sent.body)["options"] == {"seed": 7}
+        assert herd.post("/api/copy", {"source": "m", "destination": "n"}).status != 403
 
 
 def test_ollama_herds_settings_and_pins_are_taken_over(tmp_path):

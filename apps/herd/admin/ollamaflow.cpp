@@ -164,6 +164,16 @@ base::Result<Native> ours(Kind kind, std::string_view body, const Json& now)
     return out;
 }
 
+std::string field_of(Kind kind, std::string_view key)
+{
+    if (kind == Kind::backend && (key == "url" || key == "queue_limit")) {
+        return key == "url" ? "Hostname, Port, Ssl" : "RateLimitRequestsThreshold";
+    }
+    const auto same = [key](const Field& each) { return each.ours == key || (key.starts_with("pinned_") && key.starts_with(each.ours + "_")); };
+    const auto field = std::ranges::find_if(fields(kind), [&](const Field& each) { return !each.ours.empty() && same(each); });
+    return field == fields(kind).end() ? std::string{key} : field->theirs;
+}
+
 std::string error(int status, std::string_view native)
 {
     constexpr std::array<std::pair<int, const char*>, 7> kinds{{{401, "AuthenticationFailed"}, {403, "AuthorizationFailed"}, {404, "NotFound"},

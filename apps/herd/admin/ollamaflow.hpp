@@ -24,6 +24,8 @@ struct Native {
 [[nodiscard]] Json theirs(Kind kind, const Json& ours);
 /// `now`: the object that is replaced, as theirs; null: a new one. What theirs has no field for stays as it is.
 [[nodiscard]] base::Result<Native> ours(Kind kind, std::string_view body, const Json& now);
+/// What theirs is called of a key of ours; the key itself where they have no such thing.
+[[nodiscard]] std::string field_of(Kind kind, std::string_view key);
 /// {"error":…} of /herd/v1 as theirs.
 [[nodiscard]] std::string error(int status, std::string_view native);
 

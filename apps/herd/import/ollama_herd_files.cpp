@@ -1,193 +1,200 @@
 #include "herd/import/ollama_herd_files.hpp"
 
 #include "base/text.hpp"
-#include "herd/import/toml_text.hpp"
-
-#include <array>
-#include <map>
-#include <optional>
-#include <vector>
+#include "config/backend_url.hpp"
+#include "config/values.hpp"
+#include "herd/import/draft.hpp"
+#include "herd/import/ollama_herd_env.hpp"
+#include "herd/policy/policy_json.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace herd::app::import {
 
 namespace {
 
-using Settings = std::map<std::string, std::string>; ///< without FLEET_
+constexpr std::uint64_t usual_port = 11435;
 
-/// As its own reader has it: comments, "export", quotes around a value.
-Settings read_env(std::string_view text)
+std::string listen_line(Env& env)
 {
-    constexpr std::string_view prefix = "FLEET_";
-    Settings out;
-    for (std::string_view line : base::split_list(text, '\n')) {
-        line = base::trim(line);
-        if (line.starts_with("export ")) {
-            line = base::trim(line.substr(7));
-        }
-        const auto equals = line.find('=');
-        if (line.starts_with('#') || equals == line.npos || !line.starts_with(prefix)) {
-            continue;
-        }
-        std::string_view value = base::trim(line.substr(equals + 1));
-        if (value.size() >= 2 && value.front() == value.back() && (value.front() == '"' || value.front() == '\'')) {
-            value = value.substr(1, value.size() - 2);
-        }
-        out[std::string{base::trim(line.substr(prefix.size(), equals - prefix.size()))}] = value;
-    }
-    return out;
+    const auto host = env.text("HOST");
+    const auto port = env.number("PORT");
+    return !host && !port ? std::string{} : listening(host.value_or("0.0.0.0"), port.value_or(usual_port), usual_port, "FLEET_HOST, FLEET_PORT");
 }
 
-/// Takes settings out as they are used; what is left was not.
-class Taker {
-public:
-    explicit Taker(Settings settings) : settings_(std::move(settings)) {}
-    std::optional<std::string> text(const std::string& name)
-    {
-        const auto found = settings_.extract(name);
-        return found.empty() ? std::nullopt : std::optional{found.mapped()};
-    }
-    std::optional<std::uint64_t> number(const std::string& name)
-    {
-        const auto found = settings_.find(name);
-        const auto value = found == settings_.end() ? std::nullopt : base::parse_unsigned(found->second);
-        if (value) {
-            settings_.erase(found);
-        }
-        return value;
-    }
-    bool boolean(const std::string& name, bool otherwise)
-    {
-        const auto value = text(name);
-        return !value ? otherwise : base::iequals(*value, "true") || *value == "1" || base::iequals(*value, "yes") || base::iequals(*value, "on");
-    }
-    Json object(const std::string& name)
-    {
-        const auto found = settings_.find(name);
-        auto value = found == settings_.end() ? Json() : Json::parse(found->second, nullptr, false);
-        if (!value.is_object()) {
-            return Json::object();
-        }
-        settings_.erase(found);
-        return value;
-    }
-    [[nodiscard]] const Settings& left() const { return settings_; }
-
-private:
-    Settings settings_;
-};
-
-std::string listening(Taker& taker)
+/// `name` as a number under `key` of `section`.
+std::string number_line(Env& env, const std::string& name, const std::string& section, std::string_view key, std::uint64_t most)
 {
-    const auto host = taker.text("HOST");
-    const auto port = taker.number("PORT");
-    if (!host && !port) {
+    const auto value = env.number(name);
+    if (!value) {
         return {};
     }
-    return toml_line("listen", Json::array({fmt::format("{}:{}", host.value_or("0.0.0.0"), port.value_or(11435))}));
+    std::string told;
+    Draft draft("[" + section + "]", "");
+    draft.line(key, within(*value, 0, most, told), "FLEET_" + name);
+    if (!told.empty()) {
+        draft.note(fmt::format("FLEET_{} {}: {}", name, *value, told));
+    }
+    return draft.text().toml;
 }
 
-std::string sections(Taker& taker)
+std::string aliases(Env& env)
 {
-    std::string out;
-    if (const auto retries = taker.number("MAX_RETRIES")) {
-        out += "\n[scheduler]\n" + toml_line("retries", *retries);
+    const Json names = env.object("ANTHROPIC_MODEL_MAP");
+    const bool best = env.boolean("ANTHROPIC_AUTO_ROUTE", true);
+    Draft draft("[aliases]", "");
+    if (best) {
+        draft.line("claude_auto", true, "FLEET_ANTHROPIC_AUTO_ROUTE");
     }
-    if (const auto most = taker.number("CLIENT_MAX_IN_FLIGHT"); most && *most > 0) {
-        out += "\n[limits]\n" + toml_line("client_in_flight", *most);
-    }
-    if (const auto origins = taker.text("CORS_ORIGINS"); origins && !origins->empty()) {
-        out += "\n[cors]\n" + toml_line("origins", Json(base::split_list(*origins)));
-    }
-    const Json names = taker.object("ANTHROPIC_MODEL_MAP");
-    const bool best = taker.boolean("ANTHROPIC_AUTO_ROUTE", true);
-    if (!names.empty() || best) {
-        out += "\n[aliases]\n";
-        for (const auto& [name, model] : names.items()) {
-            if (model.is_string()) {
-                out += toml_line(name == "default" ? "claude-*" : name, model);
-            }
+    for (const auto& [name, model] : names.items()) {
+        if (model.is_string()) {
+            draft.line(name == "default" ? "claude-*" : name, model, fmt::format("FLEET_ANTHROPIC_MODEL_MAP {}:", shown(name)));
+        } else {
+            draft.note(fmt::format("FLEET_ANTHROPIC_MODEL_MAP {}: {} is left out: it is no name of a model", shown(name), shown(model.dump())));
         }
-        out += best ? toml_line("claude_auto", true) : "";
     }
-    return out;
+    return draft.text().toml;
 }
 
-std::string models(Taker& taker)
+std::string sections(Env& env)
 {
-    const auto protection = taker.text("CONTEXT_PROTECTION").value_or("strip");
-    const bool dynamic = taker.boolean("DYNAMIC_NUM_CTX", false);
-    const Json contexts = taker.object("NUM_CTX_OVERRIDES");
-    const bool pulls = taker.boolean("AUTO_PULL", true);
-    std::string out = "\n[models]\n";
-    out += base::iequals(protection, "strip") ? toml_line("num_ctx", "protect") : remark("num_ctx goes through as it is, as it did");
-    if (pulls) {
-        out += remark("It pulled whatever model somebody asked for. Here that is off, and then for names that are allowed: auto_pull, auto_pull_allow");
+    std::string out = number_line(env, "MAX_RETRIES", "scheduler", "retries", 16);
+    out += number_line(env, "CLIENT_MAX_IN_FLIGHT", "limits", "client_in_flight", 65534);
+    if (const auto origins = env.text("CORS_ORIGINS"); origins && !origins->empty()) {
+        Draft draft("[cors]", "");
+        draft.line("origins", Json(base::split_list(*origins)), "FLEET_CORS_ORIGINS");
+        out += draft.text().toml;
+    }
+    return out + aliases(env);
+}
+
+void add_contexts(Env& env, Draft& draft)
+{
+    const bool dynamic = env.boolean("DYNAMIC_NUM_CTX", false);
+    const Json contexts = env.object("NUM_CTX_OVERRIDES");
+    if (!dynamic && !contexts.empty()) {
+        draft.note("NUM_CTX_OVERRIDES was not in force (DYNAMIC_NUM_CTX is off)");
+        return;
     }
     for (const auto& [model, tokens] : contexts.items()) {
-        if (tokens.is_number_unsigned() && dynamic) {
-            out += fmt::format("\n[models.{}]\n", toml_value(model)) + toml_line("num_ctx", tokens);
+        const std::string field = fmt::format("FLEET_NUM_CTX_OVERRIDES {}:", shown(model));
+        if (tokens.is_number_integer()) {
+            draft.lines(fmt::format("\n[models.{}]\n", toml_value(model)) + toml_line("num_ctx", tokens), field, tokens.dump());
+        } else {
+            draft.note(fmt::format("{} {} is left out: it is no number of tokens", field, shown(tokens.dump())));
         }
     }
-    return out + (dynamic || contexts.empty() ? "" : remark("NUM_CTX_OVERRIDES was not in force (DYNAMIC_NUM_CTX is off)"));
 }
 
-std::string pins(Taker& taker, std::string_view file)
+std::string models(Env& env)
 {
-    std::string out;
-    for (const auto model : base::split_list(taker.text("PINNED_MODELS").value_or(""))) {
-        out += "\n[[pins]]\n" + toml_line("model", std::string{base::trim(model)});
+    const auto protection = env.text("CONTEXT_PROTECTION").value_or("strip");
+    Draft draft("[models]", "");
+    if (base::iequals(protection, "strip")) {
+        draft.line("num_ctx", "protect", "FLEET_CONTEXT_PROTECTION");
+    } else if (base::iequals(protection, "warn") || base::iequals(protection, "passthrough")) {
+        draft.note("num_ctx goes through as it is, as it did");
+    } else {
+        draft.note(fmt::format("FLEET_CONTEXT_PROTECTION {}: left out, num_ctx goes through as it is", shown(protection)));
     }
-    const auto json = Json::parse(file, nullptr, false);
-    const Json nodes = json.is_object() ? json.value("nodes", Json::object()) : Json::object();
+    if (const auto patience = env.number("AUTO_PULL_TIMEOUT")) {
+        draft.line("auto_pull_timeout", fmt::format("{}s", *patience), "FLEET_AUTO_PULL_TIMEOUT");
+    }
+    if (env.boolean("AUTO_PULL", true)) {
+        draft.note("It pulled whatever model somebody asked for. Here that is off, and then for names that are allowed: auto_pull, auto_pull_allow");
+    }
+    add_contexts(env, draft);
+    return draft.text().toml;
+}
+
+std::string pin(const std::string& model, const std::string& node, std::string_view from)
+{
+    Draft draft("[[pins]]", "");
+    draft.line("model", model, from);
+    if (!node.empty()) {
+        draft.line("node", node, from);
+    }
+    return draft.text().toml;
+}
+
+std::string pins(Env& env, std::string_view file)
+{
+    constexpr std::string_view place = "pinned_models.json";
+    std::string out;
+    for (const auto model : base::split_list(env.text("PINNED_MODELS").value_or(""))) {
+        out += pin(std::string{model}, "", "FLEET_PINNED_MODELS");
+    }
+    const auto json = nested_too_deeply(file) ? Json(Json::value_t::discarded) : Json::parse(file, nullptr, false);
+    const Json nodes = json.is_object() ? json.value("nodes", Json::object()) : Json();
+    if (!nodes.is_object()) {
+        return out + (base::trim(file).empty() ? "" : "\n" + remark(fmt::format("{}: left out, it is no JSON object of nodes and their models", place)));
+    }
     for (const auto& [node, list] : nodes.items()) {
-        for (const Json& model : list.is_array() ? list : Json::array()) {
-            if (model.is_string()) {
-                out += "\n[[pins]]\n" + toml_line("model", model) + toml_line("node", node);
-            }
+        if (node.empty() || !list.is_array()) {
+            out += "\n" + remark(fmt::format("{} {}: left out, herd expects the name of a node and a list of models", place, shown(node)));
+            continue;
+        }
+        for (const Json& model : list) {
+            out += model.is_string() ? pin(model.get<std::string>(), node, fmt::format("{} {}:", place, shown(node)))
+                                     : "\n" + remark(fmt::format("{} {}: {} is left out: it is no name of a model", place, shown(node), shown(model.dump())));
         }
     }
     return out;
 }
 
-/// For herd-node.toml of this machine.
-std::string of_node(Taker& taker)
+/// For herd-node.toml of this machine, in the forms that herd-node reads.
+std::string of_node(Env& env)
 {
-    constexpr std::array<std::pair<const char*, const char*>, 3> names{{{"NODE_NODE_ID", "name"}, {"NODE_OLLAMA_HOST", "ollama"}, {"NODE_ROUTER_URL", "herd"}}};
     std::string out;
-    for (const auto& [theirs, ours] : names) {
-        if (const auto value = taker.text(theirs); value && !value->empty()) {
-            out += remark(std::string{ours} == "herd" ? base::trim(toml_line(ours, Json::array({*value}))) : base::trim(toml_line(ours, *value)));
+    const auto line = [&](const std::string& name, auto&& write) {
+        const auto value = env.text(name);
+        if (value && !value->empty()) {
+            const std::string text = write(*value);
+            text.empty() ? env.tell(name, *value, "left out, herd-node cannot take it") : void(out += remark(base::trim(text)));
         }
-    }
+    };
+    line("NODE_NODE_ID", [](const std::string& value) { return config::parse_name(value) ? toml_line("name", value) : std::string{}; });
+    line("NODE_OLLAMA_HOST", [](const std::string& value) { return config::parse_backend_url(value) ? toml_line("ollama", value) : std::string{}; });
+    line("NODE_ROUTER_URL", [](const std::string& value) {
+        const auto url = config::parse_backend_url(value, usual_port); // herd-node wants HOST:PORT
+        return url ? toml_line("herd", Json::array({url->authority()})) : std::string{};
+    });
     return out.empty() ? out : "\n" + remark("For this machine's herd-node.toml:") + out;
 }
 
-std::string not_taken(const Settings& left)
+void look_at_keys(Env& env)
+{
+    if (env.boolean("ANTHROPIC_REQUIRE_KEY", false)) {
+        env.tell("ANTHROPIC_REQUIRE_KEY", "true", "left out, nobody is asked for a key until you write require_key = true below [access], which asks everybody (`herd key add NAME` makes keys)");
+    }
+}
+
+std::string not_taken(const Env& env)
 {
     std::string out;
-    for (const auto& [name, value] : left) {
-        const bool secret = name.find("KEY") != name.npos || name.find("TOKEN") != name.npos || name.find("SECRET") != name.npos;
-        out += remark(fmt::format("FLEET_{}{}", name, secret ? " (a secret: herd key add NAME makes keys)" : "=" + value));
+    for (const auto& [name, value] : env.left()) {
+        out += remark(fmt::format("FLEET_{}{}", name, is_secret(name, value) ? " (a secret: herd key add NAME makes keys)" : "=" + value));
     }
     return out.empty() ? out : "\n" + remark("Not taken, herd has nothing like it or needs no such setting (docs/PARITY.md):") + out;
 }
 
 } // namespace
 
-std::string toml_of_ollama_herd(std::string_view env, std::string_view pin_file)
+std::string toml_of_ollama_herd(std::string_view env_text, std::string_view pin_file)
 {
-    Taker taker(read_env(env));
+    Env env(env_text);
     std::string out = remark("Made by `herd import ollama-herd`. Look it over, then: herd --config THIS --check-config");
-    out += listening(taker);
+    out += listen_line(env);
     out += "\n[compat]\n" + remark("its fields in answers, for programs that read them") + toml_line("fleet_headers", "0.8");
-    out += sections(taker);
-    out += models(taker);
-    out += pins(taker, pin_file);
-    out += of_node(taker);
-    return out + not_taken(taker.left());
+    out += sections(env);
+    out += models(env);
+    out += pins(env, pin_file);
+    out += of_node(env);
+    look_at_keys(env);
+    if (!env.odd().empty()) {
+        out += "\n" + remark("Not taken as it was said:") + env.odd();
+    }
+    return out + not_taken(env);
 }
 
 } // namespace herd::app::import

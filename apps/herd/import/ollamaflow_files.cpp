@@ -1,157 +1,96 @@
 #include "herd/import/ollamaflow_files.hpp"
 
 #include "base/text.hpp"
-#include "herd/admin/ollamaflow.hpp"
-#include "herd/import/toml_text.hpp"
-
-#include <algorithm>
-#include <array>
-#include <set>
+#include "herd/import/ollamaflow_backends.hpp"
+#include "herd/import/ollamaflow_frontends.hpp"
+#include "herd/policy/policy_json.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace herd::app::import {
 
 namespace {
 
-using admin::ollamaflow::Kind;
+constexpr std::uint64_t usual_port = 43411;
+constexpr std::size_t file_bytes_max = 1'000'000; ///< herd reads 1 MiB
 
-constexpr std::array<std::string_view, 10> booleans{"ssl",         "active",         "allowretries",   "allowembeddings", "allowcompletions",
-                                                    "blockhttp10", "logrequestfull", "logrequestbody", "logresponsebody", "usestickysessions"};
-constexpr std::array<std::string_view, 8> numbers{"port",          "timeoutms",           "maxrequestbodysize",        "unhealthythreshold", "healthythreshold",
-                                                  "maxparallelrequests", "ratelimitthreshold", "stickysessionexpirationms"};
-constexpr std::array<std::string_view, 6> objects{"backends", "requiredmodels", "labels", "headers", "pinnedembeddingsprops", "pinnedcompletionsprops"};
-/// Columns that are called otherwise than the field they hold.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 3> renamed{{{"pinnedembeddingsprops", "PinnedEmbeddingsProperties"},
-                                                                               {"pinnedcompletionsprops", "PinnedCompletionsProperties"},
-                                                                               {"ratelimitthreshold", "RateLimitRequestsThreshold"}}};
-/// What nobody would miss: what a row says when nobody touched it, or what herd does anyway.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 7> harmless{{{"logrequestfull", "0"}, {"logrequestbody", "0"}, {"logresponsebody", "0"},
-                                                                                {"blockhttp10", "1"},
-                                                                                {"healthcheckmethod", "GET"}, {"healthcheckurl", "/"}, {"querystring", ""}}};
-
-template <std::size_t N>
-bool among(const std::array<std::string_view, N>& list, std::string_view word) { return std::ranges::find(list, word) != list.end(); }
-
-Json value_of(std::string_view column, const std::string& text)
+std::string webserver_of(const Json& server)
 {
-    if (among(booleans, column)) {
-        return base::iequals(text, "true") || text == "1";
+    if (!server.is_object()) {
+        return {};
     }
-    if (among(numbers, column)) {
-        const auto number = base::parse_unsigned(text);
-        return number ? Json(*number) : Json();
-    }
-    if (among(objects, column)) {
-        auto json = Json::parse(text, nullptr, false);
-        return json.is_discarded() ? Json() : json;
-    }
-    return text;
-}
-
-Json object_of(const Row& row)
-{
-    Json out = Json::object();
-    for (const auto& [name, text] : row) {
-        const std::string column = base::lower(name);
-        const bool nothing = std::ranges::any_of(harmless, [&](const auto& each) { return each.first == column && base::iequals(each.second, text); });
-        if (nothing || column == "createdutc" || column == "lastupdateutc") {
-            continue;
-        }
-        const auto* const other = std::ranges::find(renamed, column, &std::pair<std::string_view, std::string_view>::first);
-        if (auto value = value_of(column, text); !value.is_null()) {
-            out[other != renamed.end() ? std::string{other->second} : column] = std::move(value);
-        }
-    }
-    return out;
-}
-
-/// Of several backends at one address the first stands for all.
-struct Servers {
-    std::map<std::string, std::string> first{};   ///< address → identifier
-    std::map<std::string, std::string> instead{}; ///< identifier → that of the first one
-
-    bool is_new(const Json& backend)
-    {
-        const auto id = backend.value("identifier", "");
-        const auto at = fmt::format("{}:{}", base::lower(backend.value("hostname", "")), backend.value("port", std::uint64_t{0}));
-        const auto [found, fresh] = first.emplace(at, id);
-        instead[id] = found->second;
-        return fresh;
-    }
-};
-
-std::string section(std::string_view name, Kind kind, const Json& object)
-{
-    const auto native = admin::ollamaflow::ours(kind, object.dump(-1, ' ', false, Json::error_handler_t::replace), Json::object());
-    if (!native) {
-        return remark(fmt::format("Left out: {} ({})", object.value("identifier", "?"), native.error().context));
-    }
-    std::string out = fmt::format("\n[[{}]]\n", name);
-    for (const auto& [key, value] : native->body.items()) {
-        if (key == "query" && value.is_string()) { // "a=b&c=d"
-            out += toml_line(key, Json(base::split_list(value.get_ref<const std::string&>(), '&')));
-        } else if (!value.is_null()) {
-            out += toml_line(key, value);
-        }
-    }
-    if (!native->ignored.empty()) {
-        out += remark("Not taken, there is nothing like it here: " + native->ignored);
-    }
-    return out;
-}
-
-std::string head_of(const Json& settings)
-{
     std::string out;
-    const Json server = settings.value("Webserver", Json::object());
-    if (server.is_object() && server.value("Port", Json()).is_number_unsigned()) {
-        const std::string host = server.value("Hostname", Json()).is_string() ? server["Hostname"].get<std::string>() : "localhost";
-        const std::string at = host == "localhost" ? "127.0.0.1" : host == "*" || host == "+" ? "0.0.0.0" : host;
-        out += toml_line("listen", Json::array({fmt::format("{}:{}", at, server["Port"].get<std::uint64_t>())}));
+    const Json host = server.value("Hostname", Json());
+    const Json port = server.value("Port", Json());
+    if (host.is_string() || port.is_number_unsigned()) {
+        out = listening(host.is_string() ? host.get<std::string>() : "localhost", port.is_number_unsigned() ? port.get<std::uint64_t>() : usual_port, usual_port,
+                        "Webserver.Hostname, Webserver.Port");
     }
-    const Json tokens = settings.value("AdminBearerTokens", Json::array());
+    const Json ssl = server.value("Ssl", Json());
+    if (ssl.is_object() && ssl.value("Enable", Json()) == true) {
+        out += remark("Webserver.Ssl.Enable true: left out, herd serves HTTPS with tls.cert and tls.key (PEM files), or tls.self_signed = true");
+    }
+    return out;
+}
+
+std::string sticky_of(const Json& headers)
+{
+    if (!headers.is_array()) {
+        return {};
+    }
+    Draft draft("[affinity]", "");
+    Json kept = Json::array();
+    for (const Json& each : headers) {
+        if (each.is_string() && fault_of("[affinity]\n" + toml_line("headers", Json::array({each}))).empty()) {
+            kept.push_back(each);
+        } else {
+            draft.note(fmt::format("StickyHeaders {}: left out, herd takes no such field as the key of a conversation", shown(each.is_string() ? each.get<std::string>() : each.dump())));
+        }
+    }
+    draft.line("headers", kept, "StickyHeaders");
+    return draft.text().toml;
+}
+
+std::string head_of(std::string_view text)
+{
+    const auto read = nested_too_deeply(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+    const Json settings = read.is_object() ? read : Json::object();
+    std::string out = base::trim(text).empty() || read.is_object() ? "" : remark("ollamaflow.json: left out, it is no JSON object");
+    out += webserver_of(settings.value("Webserver", Json()));
+    const Json tokens = settings.value("AdminBearerTokens", Json());
     if (tokens.is_array() && !tokens.empty()) {
         out += remark("Its admin tokens are not taken: `herd key add NAME --admin` makes a key.");
     }
-    out += "\n[compat]\n" + remark("its admin API and its fields in answers, for programs that need them") + "ollamaflow_admin = true\nollamaflow_headers = true\n";
-    const Json sticky = settings.value("StickyHeaders", Json::array());
-    if (sticky.is_array() && !sticky.empty()) {
-        out += "\n[affinity]\n" + toml_line("headers", sticky);
+    for (const auto& [name, value] : settings.items()) {
+        if (name != "Webserver" && name != "AdminBearerTokens" && name != "StickyHeaders" && name != "CreatedUtc") {
+            out += remark(fmt::format("ollamaflow.json: {}: left out, herd has nothing like it or needs no such setting", name));
+        }
     }
-    return out;
+    out += "\n[compat]\n" + remark("its admin API and its fields in answers, for programs that need them") + "ollamaflow_admin = true\nollamaflow_headers = true\n";
+    return out + sticky_of(settings.value("StickyHeaders", Json()));
 }
 
 } // namespace
 
 std::string toml_of_ollamaflow(std::string_view settings, const std::vector<Row>& frontends, const std::vector<Row>& backends)
 {
-    const auto read = Json::parse(settings, nullptr, false);
     std::string out = remark("Made by `herd import ollamaflow`. Look it over, then: herd --config THIS --check-config");
-    out += head_of(read.is_object() ? read : Json::object());
-    Servers servers;
-    for (const Row& row : backends) {
-        const Json backend = object_of(row);
-        out += servers.is_new(backend) ? section("node", Kind::backend, backend)
-                                       : "\n" + remark(fmt::format("{} is {} once more", backend.value("identifier", "?"), servers.instead[backend.value("identifier", "")]));
+    out += head_of(settings);
+    const Nodes nodes = nodes_of(backends);
+    std::vector<std::string> sections = nodes.sections;
+    sections.push_back("\n" + (frontends.empty() ? remark("There were no frontends, and nobody was served. Without any, herd serves everybody with all its nodes.")
+                                                 : remark("OllamaFlow let everybody pull, copy and delete models: so it is here, until you write allow_model_admin = false.")
+                                                     + remark("Models that run in Ollama's cloud are refused by a frontend: allow_cloud = true lets them through.")));
+    for (std::string& each : frontends_of(frontends, nodes.names)) {
+        sections.push_back(std::move(each));
     }
-    for (const Row& row : frontends) {
-        Json frontend = object_of(row);
-        if (frontend.contains("backends") && frontend["backends"].is_array()) {
-            Json nodes = Json::array();
-            for (const Json& each : frontend["backends"]) {
-                const auto found = each.is_string() ? servers.instead.find(each.get<std::string>()) : servers.instead.end();
-                const Json node = found != servers.instead.end() ? Json(found->second) : each;
-                if (std::ranges::find(nodes, node) == nodes.end()) {
-                    nodes.push_back(node);
-                }
-            }
-            frontend["backends"] = std::move(nodes);
-        }
-        out += section("frontend", Kind::frontend, frontend);
+    std::size_t left = 0;
+    for (const std::string& each : sections) {
+        const bool fits = out.size() + each.size() <= file_bytes_max;
+        out += fits ? each : "";
+        left += fits ? 0 : 1;
     }
-    return out;
+    return out + (left == 0 ? "" : remark(fmt::format("{} backends or frontends are left out: herd reads no file larger than 1 MiB", left)));
 }
 
 } // namespace herd::app::import

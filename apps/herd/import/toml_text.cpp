@@ -1,7 +1,11 @@
 #include "herd/import/toml_text.hpp"
 
+#include "base/text.hpp"
+
 #include <algorithm>
 #include <cctype>
+#include <cstdint>
+#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -26,6 +30,14 @@ std::string key_text(std::string_view key)
 
 } // namespace
 
+bool fit_for_toml(const Json& value)
+{
+    if (value.is_structured()) {
+        return std::ranges::all_of(value, fit_for_toml);
+    }
+    return !value.is_null() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max());
+}
+
 std::string toml_value(const Json& value)
 {
     std::string out;
@@ -49,9 +61,10 @@ std::string toml_line(std::string_view key, const Json& value) { return key_text
 std::string remark(std::string_view text)
 {
     std::string out = "# ";
+    const bool utf8 = base::is_utf8(text);
     for (const char c : text) {
         const auto byte = static_cast<unsigned char>(c);
-        out += byte < 0x20 || byte == 0x7f ? '?' : c;
+        out += byte < 0x20 || byte == 0x7f || (byte > 0x7f && !utf8) ? '?' : c;
     }
     return out + "\n";
 }
