@@ -106,7 +106,7 @@ std::string listening(std::string_view host, std::uint64_t port, std::uint64_t u
     const auto address = base::IpAddress::parse(bare);
     std::string at = address ? address->text() : base::iequals(bare, "localhost") ? "127.0.0.1" : "0.0.0.0";
     if (!address && at == "0.0.0.0" && !bare.empty() && bare != "*" && bare != "+") {
-        draft.note(fmt::format("{}: herd takes addresses in numbers, not {}: it listens at all of this machine", field, shown(host)));
+        draft.note(fmt::format("{}: herd takes addresses in numbers, not {}: it listens at every address of this machine", field, shown(host)));
     }
     if (at.contains(':')) {
         at = "[" + at + "]";

@@ -13,6 +13,8 @@
 
 namespace herd::app::import {
 
+constexpr std::size_t toml_bytes_max = 1'000'000; ///< herd reads 1 MiB
+
 /// What herd says of such a herd.toml; empty: it takes it.
 [[nodiscard]] std::string fault_of(const std::string& toml);
 

@@ -14,6 +14,7 @@ namespace herd::app::import {
 namespace {
 
 constexpr std::uint64_t usual_port = 11435;
+constexpr std::size_t told_bytes_max = 200;
 
 std::string listen_line(Env& env)
 {
@@ -103,6 +104,12 @@ std::string models(Env& env)
     if (env.boolean("AUTO_PULL", true)) {
         draft.note("It pulled whatever model somebody asked for. Here that is off, and then for names that are allowed: auto_pull, auto_pull_allow");
     }
+    const bool preloads = !env.boolean("DISABLE_MODEL_PRELOADER", false) && env.number("MODEL_PRELOAD_MAX_COUNT").value_or(3) > 0;
+    if (preloads) {
+        draft.line("preload_popular", true, "FLEET_DISABLE_MODEL_PRELOADER");
+    } else {
+        draft.note("It loaded no model before somebody asked for it; herd does so for what is pinned, below [[pins]]");
+    }
     add_contexts(env, draft);
     return draft.text().toml;
 }
@@ -162,8 +169,12 @@ std::string of_node(Env& env)
     return out.empty() ? out : "\n" + remark("For this machine's herd-node.toml:") + out;
 }
 
-void look_at_keys(Env& env)
+/// What has another meaning here than its name says.
+void look_at_rest(Env& env)
 {
+    if (const auto folder = env.text("DATA_DIR"); folder && !folder->empty()) {
+        env.tell("DATA_DIR", *folder, "left out, herd keeps its own files in a place of its own: state_dir");
+    }
     if (env.boolean("ANTHROPIC_REQUIRE_KEY", false)) {
         env.tell("ANTHROPIC_REQUIRE_KEY", "true", "left out, nobody is asked for a key until you write require_key = true below [access], which asks everybody (`herd key add NAME` makes keys)");
     }
@@ -173,7 +184,7 @@ std::string not_taken(const Env& env)
 {
     std::string out;
     for (const auto& [name, value] : env.left()) {
-        out += remark(fmt::format("FLEET_{}{}", name, is_secret(name, value) ? " (a secret: herd key add NAME makes keys)" : "=" + value));
+        out += remark(fmt::format("FLEET_{}{}", name, is_secret(name, value) ? " (a secret: herd key add NAME makes keys)" : "=" + (value.size() > told_bytes_max ? shown(value) : value)));
     }
     return out.empty() ? out : "\n" + remark("Not taken, herd has nothing like it or needs no such setting (docs/PARITY.md):") + out;
 }
@@ -190,11 +201,12 @@ std::string toml_of_ollama_herd(std::string_view env_text, std::string_view pin_
     out += models(env);
     out += pins(env, pin_file);
     out += of_node(env);
-    look_at_keys(env);
+    look_at_rest(env);
     if (!env.odd().empty()) {
         out += "\n" + remark("Not taken as it was said:") + env.odd();
     }
-    return out + not_taken(env);
+    const std::string rest = not_taken(env);
+    return out + (out.size() + rest.size() <= toml_bytes_max ? rest : "");
 }
 
 } // namespace herd::app::import

@@ -108,7 +108,7 @@ void mend_pins(Object& backend)
                     kept[name] = value;
                     continue;
                 }
-                backend.note(fmt::format("{} {}: {}", admin::ollamaflow::field_of(backend.kind, key), name, shown(value.dump())),
+                backend.note(fmt::format("{} {} {}", admin::ollamaflow::field_of(backend.kind, key), name, shown(value.is_string() ? value.get<std::string>() : value.dump())),
                              "left out, a node pins no model here: pin it in a [[frontend]] that has this node alone");
             }
             pins = std::move(kept);

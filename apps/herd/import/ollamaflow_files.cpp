@@ -12,7 +12,6 @@ namespace herd::app::import {
 namespace {
 
 constexpr std::uint64_t usual_port = 43411;
-constexpr std::size_t file_bytes_max = 1'000'000; ///< herd reads 1 MiB
 
 std::string webserver_of(const Json& server)
 {
@@ -86,7 +85,7 @@ std::string toml_of_ollamaflow(std::string_view settings, const std::vector<Row>
     }
     std::size_t left = 0;
     for (const std::string& each : sections) {
-        const bool fits = out.size() + each.size() <= file_bytes_max;
+        const bool fits = out.size() + each.size() <= toml_bytes_max;
         out += fits ? each : "";
         left += fits ? 0 : 1;
     }

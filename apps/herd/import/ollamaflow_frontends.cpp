@@ -15,8 +15,6 @@ constexpr std::size_t id_bytes_max = 128;
 constexpr std::uint64_t sticky_least_ms = 10'000;
 constexpr std::uint64_t sticky_most_ms = 86'400'000;
 
-
-
 bool fit_for_id(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'; }
 
 void name_it(Object& frontend, Names& ids, Names& names)
@@ -69,7 +67,7 @@ void mend_hostnames(std::vector<Object>& frontends)
             each.note(fmt::format("Hostname {}", shown(host)), "stands for every name that ends so, what it did not do in OllamaFlow");
         }
         if (!why.empty() || host.empty()) {
-            each.note(fmt::format("Hostname {}", shown(host)), fmt::format("left out{}{}: nobody reaches this frontend until it has hostnames", why.empty() ? "" : ", ", why));
+            each.note(fmt::format("Hostname {}", shown(host)), fmt::format("left out{}{}: no host name leads to this frontend until it has hostnames", why.empty() ? "" : ", ", why));
             each.fields["Hostname"] = Json::array();
         }
     }

@@ -64,7 +64,7 @@ void add_labels(Object& first, const Object& again)
 void add_rest(Object& first, const Object& again)
 {
     for (const auto& [field, value] : again.fields.items()) {
-        if (among(own_fields, field) || among(pin_fields, field) || among(either_fields, field) || first.get(field) == value) {
+        if (among(own_fields, field) || among(pin_fields, field) || among(either_fields, field) || first.get(field) == value || value.empty()) {
             continue;
         }
         if (!first.fields.contains(field) || first.fields[field].empty()) {

@@ -284,7 +284,7 @@ TEST_CASE("an odd setting of Ollama Herd is taken by herd, and a remark says wha
         std::vector<std::string> told;
     };
     const std::vector<Setting> settings{
-        {"FLEET_HOST=studio.lan", {"FLEET_HOST", "\"studio.lan\"", "all of this machine"}},
+        {"FLEET_HOST=studio.lan", {"FLEET_HOST", "\"studio.lan\"", "every address of this machine"}},
         {"FLEET_HOST=::", {}},
         {"FLEET_PORT=70000", {"FLEET_PORT", "70000 is no port"}},
         {"FLEET_PORT=abc", {"FLEET_PORT \"abc\"", "no such number"}},
@@ -299,6 +299,9 @@ TEST_CASE("an odd setting of Ollama Herd is taken by herd, and a remark says wha
         {"FLEET_PINNED_MODELS=llama3.2:3b,no model!", {"FLEET_PINNED_MODELS \"no model!\"", "left out"}},
         {"FLEET_NODE_ROUTER_URL=no url", {"FLEET_NODE_ROUTER_URL \"no url\"", "cannot take it"}},
         {"FLEET_ANTHROPIC_REQUIRE_KEY=true", {"FLEET_ANTHROPIC_REQUIRE_KEY", "require_key = true"}},
+        {"FLEET_DATA_DIR=/data", {"FLEET_DATA_DIR \"/data\"", "state_dir"}},
+        {"FLEET_DISABLE_MODEL_PRELOADER=true\nFLEET_PINNED_MODELS=llama3.2:3b", {"loaded no model", "[[pins]]"}},
+        {"FLEET_LONG=" + std::string(2'000'000, 'x'), {"FLEET_LONG"}},
         {"FLEET_WHO_KNOWS=\xff\xfe", {"FLEET_WHO_KNOWS"}},
     };
     std::string all;
@@ -312,6 +315,8 @@ TEST_CASE("an odd setting of Ollama Herd is taken by herd, and a remark says wha
     for (const std::string_view pins : {"", "no JSON", "[]", "{}", R"({"nodes":7})", R"({"nodes":{"":["a"],"a":"b","c":["no model!",7,"m"],"d\u0000":["m"]}})"}) {
         taken(import::toml_of_ollama_herd(all, pins));
     }
+    CHECK(taken(import::toml_of_ollama_herd("", "")).models.preload_popular);
+    CHECK_FALSE(taken(import::toml_of_ollama_herd("FLEET_MODEL_PRELOAD_MAX_COUNT=0", "")).models.preload_popular);
     CHECK(taken(import::toml_of_ollama_herd("FLEET_HOST=::\n", "")).listen.at(0).text() == "[::]:11435");
 }
 
