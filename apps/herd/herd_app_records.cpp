@@ -89,7 +89,7 @@ net::Task<std::vector<health::Past>> HerdApp::past_from(net::Loop& asker)
     constexpr std::size_t most = 50'000;
     const auto all = std::make_shared<std::vector<health::Past>>();
     auto take = [all](const store::RequestRecord& record) {
-        if (!health::counts(record) || record.seq < store::own_seq_min) { // another program's are no faults of this fleet
+        if (!record.wants_model() || record.seq < store::own_seq_min) { // another program's are no faults of this fleet
             return;
         }
         const auto took = std::chrono::duration_cast<std::chrono::microseconds>(record.total);

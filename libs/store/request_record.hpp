@@ -3,6 +3,7 @@
 // RequestRecord, and never a prompt or an answer. Plain values.
 // Source: design/contract.md 3 (RequestRecord), reference/parity.md 2.10.
 #include "base/time.hpp"
+#include "store/request_class.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -63,6 +64,10 @@ struct RequestRecord {
     std::optional<std::int64_t> num_ctx_used{}; ///< that the model was loaded with
     std::string done_reason{};
     std::string user_agent{};
+
+    [[nodiscard]] RequestClass what() const { return class_of(method, path); }
+    /// Work for a model: what usage, health and traces are about.
+    [[nodiscard]] bool wants_model() const { return what() != RequestClass::other; }
 
     /// It changed something on several nodes at once: `node` has the names of all that were asked, with commas.
     [[nodiscard]] bool on_several() const

@@ -74,6 +74,9 @@ bool matches(const TraceFilter& filter, const RequestRecord& record)
         }
         break;
     }
+    if (filter.models_alone && !record.wants_model()) {
+        return false;
+    }
     if (filter.since && record.at < *filter.since) {
         return false;
     }

@@ -35,6 +35,7 @@ struct TraceFilter {
     std::string key{};
     std::string client{};
     StatusFilter status{};
+    bool models_alone{false}; ///< those that want a model: request_class.hpp
     std::optional<base::WallTime> since{}; ///< arrived then or later
     std::optional<Cursor> before{};
     std::size_t limit{100};

@@ -92,6 +92,9 @@ Where conditions_of(const TraceFilter& filter)
         where.add("(status >= 500 OR termination LIKE 'N%' OR termination LIKE 'T%')");
         break;
     }
+    if (filter.models_alone) {
+        where.add(internal::wants_model_condition());
+    }
     if (filter.since) {
         where.add("at >= ?", us(*filter.since));
     }
@@ -142,8 +145,9 @@ class RowSum {
 public:
     static base::Result<RowSum> make(Database& database, UsageBy by)
     {
-        auto statement = database.prepare(fmt::format("SELECT {}, {} FROM {} WHERE at >= ? AND at < ? AND api <> 'admin'", internal::sample_columns,
-                                                      internal::name_column(by), by == UsageBy::tag ? "requests JOIN request_tags USING (seq)" : "requests"));
+        auto statement = database.prepare(fmt::format("SELECT {}, {} FROM {} WHERE at >= ? AND at < ? AND {}", internal::sample_columns, internal::name_column(by),
+                                                      by == UsageBy::tag ? "requests JOIN request_tags USING (seq)" : "requests",
+                                                      internal::wants_model_condition()));
         return statement ? base::Result<RowSum>{RowSum(std::move(*statement))} : std::unexpected(statement.error());
     }
     base::Result<void> add(std::int64_t since_us, std::int64_t until_us, UsageSum& sum)

@@ -150,7 +150,7 @@ void UsageSum::add(const UsageSample& sample)
 
 void UsageSum::add(const RequestRecord& record)
 {
-    if (record.at < query_.since || record.at >= query_.until || record.api == "admin") { // not meant for the fleet
+    if (record.at < query_.since || record.at >= query_.until || !record.wants_model()) {
         return;
     }
     UsageSample sample{.at = record.at,

@@ -1,6 +1,6 @@
 #pragma once
-// Aggregates over time: how much, how well, how fast, per model, node, tag, key or client and per bucket of time.
-// Fed record by record, from the database or from memory.
+// Aggregates over time: how much, how well, how fast, per model, node, tag, key or client and per bucket of time. Of
+// requests that want a model (request_class.hpp). Fed record by record, from the database or from memory.
 #include "store/request_record.hpp"
 
 #include <cstdint>
@@ -102,7 +102,7 @@ public:
 
     explicit UsageSum(const UsageQuery& query) : query_(query) {}
     void add(const UsageSample& sample);
-    /// A whole record counts once per name it has (tags: once per tag).
+    /// A whole record counts once per name it has (tags: once per tag); one that wants no model does not.
     void add(const RequestRecord& record);
     /// A sum that was made before, of a time that lies within one bucket, lengths included.
     void add(const Key& key, const UsageCell& cell);

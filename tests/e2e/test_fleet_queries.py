@@ -104,6 +104,52 @@ def test_the_past_is_told_in_their_shapes(sim_fleet):
     assert wrong.status == 400 and "hours" in wrong.json()["error"]
 
 
+def test_polling_moves_no_figure(sim_fleet):
+    herd = sim_fleet.static(sim_fleet.sim())
+    for _ in range(3):
+        assert herd.chat(MODEL, options={"num_predict": 4}).status == 200
+
+    def told(name):
+        return herd.get(name).json()
+
+    def figures():
+        vitals = told("/dashboard/api/health")["vitals"]
+        trend = told("/dashboard/api/trends?hours=1")["data"]
+        queue = told("/fleet/queue")["queues"]["b1:" + MODEL]
+        return {"vitals": {key: vitals[key] for key in ("avg_ttft_ms", "total_requests_24h", "overall_error_rate_pct")},
+                "trend": [(row["request_count"], row["avg_latency_ms"]) for row in trend],
+                "queue": {key: queue[key] for key in ("completed", "stats_samples", "avg_latency_ms", "avg_prompt_tokens")},
+                "overview": told("/dashboard/api/overview")["total_requests"],
+                "models": [(row["model_name"], row["total_requests"]) for row in told("/dashboard/api/models")["summary"]],
+                "nodes": [(row["node_id"], row["model"], row["request_count"]) for row in told("/dashboard/api/usage")["data"]],
+                "usage": [(row["name"], row["requests"]) for row in told("/herd/v1/usage?by=model&bucket=1d")["rows"]],
+                "traces": [row["request_id"] for row in told("/dashboard/api/traces")["traces"]]}
+
+    def all_three():
+        now = figures()
+        return now if (now["overview"], now["vitals"]["total_requests_24h"], now["queue"]["completed"]) == (3, 3, 3) else None
+    before = wait_until(all_three, "three requests everywhere")
+    assert len(before["traces"]) == 3 and before["usage"] == [(MODEL, 3)], before
+    count = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "hello"}]}
+    for _ in range(20):
+        assert herd.get("/api/tags").status == herd.get("/api/version").status == 200
+        assert herd.post("/api/show", {"model": MODEL}).status == 200
+        assert herd.post("/v1/messages/count_tokens", count).status == 200
+        assert herd.post("/api/show", {"model": "nobody-has-it"}).status == 404
+    assert herd.post("/herd/v1/reload", {}).status in (200, 204, 400)  # a change of herd itself
+    listed = told("/herd/v1/requests?limit=1000")["requests"]
+    assert sum(one["path"] == "/api/tags" for one in listed) == 20, "all of it is in herd's own list"
+    assert herd.chat(MODEL, options={"num_predict": 4}).status == 200  # whatever is not told by now comes behind this one
+    def all_four():
+        now = figures()
+        return now if (now["overview"], now["vitals"]["total_requests_24h"], now["queue"]["completed"]) == (4, 4, 4) else None
+    after = wait_until(all_four, "the fourth to be counted, and nothing else")
+    assert len(after["traces"]) == 4 and after["traces"][1:] == before["traces"]
+    assert after["models"] == after["usage"] == [(MODEL, 4)] and after["nodes"] == [("b1", MODEL, 4)], after
+    assert after["queue"]["stats_samples"] == 4 and after["vitals"]["overall_error_rate_pct"] == 0
+    assert after["vitals"]["avg_ttft_ms"] > before["vitals"]["avg_ttft_ms"] / 10
+
+
 def test_an_operator_can_end_what_runs_and_what_waits(sim_fleet):
     sim = sim_fleet.sim(MODEL, "--decode", "50")
     herd = sim_fleet.static(sim)

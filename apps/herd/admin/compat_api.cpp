@@ -82,6 +82,7 @@ LedgerAnswer answer(const Question& question, const fleet::Snapshot& snapshot, c
     if (question.what == What::traces) {
         store::TraceFilter filter;
         filter.limit = question.limit;
+        filter.models_alone = true;
         return {200, traces_json(list_of(reader, memory, filter, note))};
     }
     const auto sum = sum_of(reader, memory, question.usage, note);

@@ -20,7 +20,7 @@ namespace herd::app::health {
 /// Requests with this tag measure the fleet; herd's own benchmark sends it, and others may.
 inline constexpr std::string_view benchmark_tag = "benchmark";
 
-/// One ended exchange, as far as health looks at it.
+/// One ended exchange that wanted a model, as far as health looks at it.
 struct Finished {
     struct Attempt {
         std::string node{};
@@ -38,7 +38,7 @@ struct Finished {
     base::Duration total{};
     bool fallback{false};
     bool measures{false};    ///< of a benchmark: tells of the fleet, but not that somebody wants the model
-    enum class Kind : std::uint8_t { text, image, transcription };
+    enum class Kind : std::uint8_t { text, image, transcription, pull };
     Kind kind{Kind::text};
     std::int64_t cached_tokens{-1};  ///< of the prompt; -1: not known
     std::int64_t context_asked{0};   ///< num_ctx; 0: none

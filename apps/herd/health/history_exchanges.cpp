@@ -43,6 +43,9 @@ bool found_no_place(const Finished& exchange)
     return exchange.status == 429 && (exchange.termination == "PQ" || exchange.termination == "PS");
 }
 
+/// A request like the others, but no work of its model: it takes no slot, loads nothing and has no first token.
+bool is_pull(const Finished& exchange) { return exchange.kind == Finished::Kind::pull; }
+
 Counts counts_of(const Finished& exchange)
 {
     const bool failed = failed_request(exchange);
@@ -59,11 +62,12 @@ Counts counts_of(const Finished& exchange)
     counts.rejected = found_no_place(exchange) ? 1 : 0;
     counts.fallbacks = exchange.fallback ? 1 : 0;
     counts.class_reloads = exchange.other_class ? 1 : 0;
-    counts.slow_failures = (failed || retried) && exchange.total > std::chrono::seconds{120} ? 1 : 0;
+    counts.slow_failures = (failed || retried) && !is_pull(exchange) && exchange.total > std::chrono::seconds{120} ? 1 : 0;
     counts.context_short = exchange.context_used > 0 && exchange.context_asked > exchange.context_used ? 1 : 0;
     counts.context_larger = exchange.context_asked > 0 && exchange.context_used > exchange.context_asked ? 1 : 0;
     switch (exchange.kind) {
-    case Finished::Kind::text: break;
+    case Finished::Kind::text:
+    case Finished::Kind::pull: break;
     case Finished::Kind::image:
         counts.images = well ? 1 : 0;
         counts.images_failed = failed ? 1 : 0;
@@ -73,7 +77,7 @@ Counts counts_of(const Finished& exchange)
         counts.transcriptions_failed = failed ? 1 : 0;
         break;
     }
-    if (exchange.first_byte > base::Duration{} && exchange.status == 200) {
+    if (exchange.first_byte > base::Duration{} && exchange.status == 200 && !is_pull(exchange)) {
         counts.ttft_ms = base::seconds(exchange.first_byte) * 1000;
         counts.ttft_count = 1;
     }
@@ -215,7 +219,7 @@ Pairing* History::note(const Finished& exchange, base::Instant at)
             errors_[how].add(at, {.errors = 1});
         }
     }
-    Pairing* const pair = pairing(exchange.node, exchange.model);
+    Pairing* const pair = is_pull(exchange) ? nullptr : pairing(exchange.node, exchange.model);
     if (pair != nullptr) {
         note_pairing(exchange, *pair, counts, at);
     }

@@ -41,12 +41,14 @@ bool expected_another_class(const std::string& packed)
     return chosen != decision->candidates.end() && chosen->loaded && !chosen->same_class;
 }
 
-Finished::Kind kind_of(std::string_view path)
+Finished::Kind kind_of(store::RequestClass what)
 {
-    using enum Finished::Kind;
-    const bool makes_image = path == "/v1/images/generations" || path == "/api/generate-image";
-    const bool listens = path == "/v1/audio/transcriptions" || path == "/api/transcribe";
-    return makes_image ? image : listens ? transcription : text;
+    switch (what) {
+    case store::RequestClass::image: return Finished::Kind::image;
+    case store::RequestClass::speech: return Finished::Kind::transcription;
+    case store::RequestClass::pull: return Finished::Kind::pull;
+    default: return Finished::Kind::text;
+    }
 }
 
 struct Room {
@@ -64,8 +66,6 @@ Room room_of(const std::string& path)
 }
 
 } // namespace
-
-bool counts(const store::RequestRecord& record) { return record.api != "admin"; }
 
 Finished finished_of(const store::RequestRecord& record)
 {
@@ -85,7 +85,7 @@ Finished finished_of(const store::RequestRecord& record)
         .total = record.total,
         .fallback = record.fallback,
         .measures = std::ranges::find(record.tags, benchmark_tag) != record.tags.end(),
-        .kind = kind_of(record.path),
+        .kind = kind_of(record.what()),
         .cached_tokens = record.prompt_tokens ? record.cached_tokens.value_or(0) : -1,
         .context_asked = record.num_ctx_asked.value_or(0),
         .context_used = record.num_ctx_used.value_or(0),
@@ -161,7 +161,7 @@ void Keeper::ended_looking()
 
 void Keeper::ended(const store::RequestRecord& record)
 {
-    if (!health::counts(record)) { // not the member
+    if (!record.wants_model()) {
         return;
     }
     if (recalled_) {

@@ -112,9 +112,7 @@ private:
     std::unique_ptr<net::Blocking> files_;
 };
 
-/// What health keeps of a record.
-/// Whether it was meant for the fleet, and not for herd itself.
-[[nodiscard]] bool counts(const store::RequestRecord& record);
+/// What health keeps of a record that wants a model.
 [[nodiscard]] Finished finished_of(const store::RequestRecord& record);
 [[nodiscard]] Heard heard_of(const discovery::Sighting& sighting, base::WallTime wall);
 

@@ -64,6 +64,7 @@ std::string reference()
         "or only worth knowing (`activity`) cost nothing. `GET /dashboard/api/health` answers in the shape of Ollama Herd.\n\n"
         "Findings do not flap: one is said when it has held for the time under *after*, and withdrawn when it has been gone for the time\n"
         "under *gone for*. A change of the set of findings is a `health` event on `/herd/v1/events`; `herd_health_score` is in `/metrics`.\n"
+        "Requests are those that want a model (docs/RECORDS.md): who polls lists and versions hides no error.\n"
         "What was counted (errors, loads, speeds) lives in memory; after a restart it is made anew from the records of the last week, of\n"
         "the newest 50 000 at most. Falls of nodes and late moments of herd itself are counted since the start. `herd-node doctor` checks\n"
         "one machine from the inside: Ollama, ports, interfaces, keys.\n";

@@ -191,6 +191,18 @@ std::string insert_of(std::size_t rows)
     return fmt::format("INSERT OR IGNORE INTO requests ({}) VALUES {}", trace_columns, all);
 }
 
+const std::string& wants_model_condition()
+{
+    static const std::string condition = [] {
+        std::string paths;
+        for (const ClassifiedPath& each : classified_paths) {
+            paths.append(paths.empty() ? "'" : ",'").append(each.path).append("'");
+        }
+        return "(method = 'POST' AND path IN (" + paths + "))";
+    }();
+    return condition;
+}
+
 void bind_row(Statement& statement, const RequestRecord& record, RowTexts& texts, int row)
 {
     append_attempts(texts.attempts, record.attempts);

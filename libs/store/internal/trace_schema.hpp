@@ -9,7 +9,7 @@
 
 namespace herd::store::internal {
 
-inline constexpr std::array<const char*, 4> trace_schema{
+inline constexpr std::array<const char*, 5> trace_schema{
     R"(
 CREATE TABLE requests (
     seq INTEGER PRIMARY KEY,
@@ -60,7 +60,9 @@ CREATE TABLE usage_hours (
 ) WITHOUT ROWID;
 CREATE INDEX usage_hours_hour ON usage_hours (hour);
 CREATE TABLE usage_rolled (hour INTEGER PRIMARY KEY, kinds INTEGER NOT NULL); -- which hours are summed up, and by what: bits
-)"};
+)",
+    // They counted whatever was asked for, and are made anew of what wants a model: its records are all still there.
+    "DELETE FROM usage_hours; DELETE FROM usage_rolled"};
 
 /// All columns, in the order of bind_row() and read_row().
 inline constexpr const char* trace_columns =
@@ -69,6 +71,8 @@ inline constexpr const char* trace_columns =
     "load, prompt_eval, eval, tokens_per_s, bytes_in, bytes_out, fallback, error, decision, labels, num_ctx_asked, num_ctx_used, "
     "done_reason, user_agent";
 inline constexpr int trace_column_count = 41;
+/// Of a row whose record wants_model().
+[[nodiscard]] const std::string& wants_model_condition();
 
 /// For a connection that writes; they must come before the first table, too.
 inline constexpr const char* trace_pragmas = "PRAGMA auto_vacuum = INCREMENTAL;"

@@ -1,5 +1,6 @@
 #include "store/internal/usage_roller.hpp"
 
+#include "store/internal/trace_schema.hpp"
 #include "store/internal/usage_rows.hpp"
 
 #include <algorithm>
@@ -224,8 +225,8 @@ base::Result<bool> UsageRoller::choose(Database& database, std::int64_t horizon)
 base::Result<int> UsageRoller::read(Database& database)
 {
     Hour& now = *rolling_;
-    auto statement = database.prepare(fmt::format("SELECT {}, seq, api <> 'admin', tags <> '[]', model, node, key, client, node || char(10) || model FROM requests "
-                                                  "WHERE (at, seq) > (?, ?) AND at < ? ORDER BY at, seq LIMIT {}", sample_columns, rows_a_step));
+    auto statement = database.prepare(fmt::format("SELECT {}, seq, {}, tags <> '[]', model, node, key, client, node || char(10) || model FROM requests "
+                                                  "WHERE (at, seq) > (?, ?) AND at < ? ORDER BY at, seq LIMIT {}", sample_columns, wants_model_condition(), rows_a_step));
     if (!statement) {
         return std::unexpected(statement.error());
     }
@@ -245,7 +246,7 @@ base::Result<int> UsageRoller::read(Database& database)
         now.at_us = statement->integer(0);
         now.seq = statement->integer(sample_column_count);
         if (statement->integer(sample_column_count + 1) == 0) {
-            continue; // not meant for the fleet
+            continue; // it wants no model
         }
         int column = sample_column_count + 3;
         for (const UsageBy by : {UsageBy::model, UsageBy::node, UsageBy::key, UsageBy::client, UsageBy::model_on_node}) {

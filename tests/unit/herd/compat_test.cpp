@@ -43,6 +43,8 @@ store::RequestRecord record(const std::string& model, base::WallTime at)
     one.at = at;
     one.client = "10.0.0.5";
     one.api = "ollama";
+    one.method = "POST";
+    one.path = "/api/chat";
     one.node = "n1";
     one.model = model;
     one.requested_model = model;

@@ -6,6 +6,7 @@
 #include "herd/records/own_answers.hpp"
 #include "herd/records/packed_decision.hpp"
 #include "herd/records/record_view.hpp"
+#include "proxy/routes.hpp"
 
 #include "support/catch.hpp"
 #include "support/run.hpp"
@@ -229,6 +230,27 @@ TEST_CASE("names that are not UTF-8 cannot break a record")
     one.model = "x\xff\"\n";
     one.tags = {"\xc3"};
     CHECK(Json::accept(app::record_json(app::stored_form(std::move(one)))));
+}
+
+TEST_CASE("every route that works for a model is of a class of requests, and no other is")
+{
+    for (const auto& [method, path] : proxy::route_list()) {
+        CAPTURE(method, path);
+        const auto handling = proxy::classify(method, path, "").handling;
+        const bool works = handling == proxy::Handling::inference || handling == proxy::Handling::pull;
+        CHECK((store::class_of(method, path) != store::RequestClass::other) == works);
+    }
+    CHECK(store::class_of("POST", "/api/embed-image") == store::RequestClass::embed); // not in the table: Ollama Herd's
+    CHECK(store::class_of("GET", "/v1/messages") == store::RequestClass::other);
+    CHECK(store::class_of("", "") == store::RequestClass::other); // the server's own refusals
+    for (const auto& each : store::classified_paths) {
+        CAPTURE(each.path);
+        const auto route = proxy::classify("POST", each.path, "");
+        CHECK(route.embedding == (each.what == store::RequestClass::embed));
+        CHECK((route.tool == fleet::Tool::image) == (each.what == store::RequestClass::image));
+        CHECK((route.tool == fleet::Tool::speech) == (each.what == store::RequestClass::speech));
+        CHECK((route.handling == proxy::Handling::pull) == (each.what == store::RequestClass::pull));
+    }
 }
 
 TEST_CASE("records in memory are listed as those on disk would be, and page on")

@@ -38,6 +38,30 @@ TEST_CASE("windows take the past in order, also what was before the machine star
     CHECK(windows.day(now).requests == 24);
 }
 
+TEST_CASE("a pull is a request, and no work of its model: no first token, no sample of its queue, no load that took too long")
+{
+    World world;
+    world.node(1);
+    world.see();
+    Finished pull{.node = "n1", .model = "m:1b", .requested = "m:1b", .status = 502, .termination = "ND"};
+    pull.attempts = {{"n1", fleet::Result::broken}};
+    pull.first_byte = 5ms;
+    pull.total = 30min;
+    pull.kind = Finished::Kind::pull;
+    world.history.finished(pull, world.now);
+    pull.status = 200;
+    pull.termination = "--";
+    pull.attempts = {{"n1", fleet::Result::served}};
+    world.history.finished(pull, world.now);
+    const Counts day = world.history.all().day(world.now);
+    CHECK(day.requests == 2);
+    CHECK(day.errors == 1);
+    CHECK(day.ttft_count == 0);
+    CHECK(day.slow_failures == 0);
+    CHECK(world.history.pairings().empty());
+    CHECK(world.history.traffic().at("n1").windows.day(world.now).bad_attempts == 1);
+}
+
 TEST_CASE("what an earlier run served counts for health, and not for what is told since the start")
 {
     World world;

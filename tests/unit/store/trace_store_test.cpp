@@ -526,6 +526,23 @@ TEST_CASE("a file of a newer herd is not touched")
     CHECK_FALSE(std::filesystem::exists(traces.path + ".bad"));
 }
 
+TEST_CASE("those that want a model can be asked for alone, among however many others")
+{
+    Traces traces;
+    auto some = records(1, 90);
+    for (std::size_t i = 0; i < some.size(); ++i) {
+        some[i].method = i % 3 == 0 ? "GET" : "POST";
+        some[i].path = i % 3 == 0 ? "/api/version" : i % 30 == 1 ? "/v1/messages" : "/v1/messages/count_tokens";
+    }
+    traces.keep(some);
+    const store::TraceFilter wanted{.models_alone = true, .limit = 50};
+    const auto found = traces.list(wanted);
+    REQUIRE(found.size() == 3);
+    CHECK(std::ranges::all_of(found, [](const RequestRecord& one) { return one.path == "/v1/messages"; }));
+    CHECK(std::ranges::count_if(some, [&](const RequestRecord& one) { return store::matches(wanted, one); }) == 3);
+    CHECK(traces.list({.limit = 1000}).size() == 90);
+}
+
 TEST_CASE("usage adds up per name and bucket, the same from disk and from memory")
 {
     Traces traces;
@@ -533,8 +550,12 @@ TEST_CASE("usage adds up per name and bucket, the same from disk and from memory
     some[10].status = 503;
     some[11].termination = "CD";
     some[12].model = "qwen2.5:7b";
-    some[13].api = "admin"; // a change of herd itself
+    some[13].path = "/herd/v1/pins"; // a change of herd itself
     some[13].model.clear();
+    some[14].path = "/api/show"; // of a model, and no work for it
+    some[14].model = "no work";
+    some[15].method = "GET"; // is the route there?
+    some[15].model = "no work either";
     traces.keep(some);
     for (const auto by : {store::UsageBy::model, store::UsageBy::node, store::UsageBy::tag, store::UsageBy::client}) {
         const store::UsageQuery query{.by = by, .bucket = std::chrono::seconds{60}, .since = noon - std::chrono::hours{1},
@@ -547,7 +568,7 @@ TEST_CASE("usage adds up per name and bucket, the same from disk and from memory
         }
         CAPTURE(store::to_string(by));
         REQUIRE(disk.cells().size() == memory.cells().size());
-        CHECK(std::ranges::none_of(memory.cells(), [](const auto& each) { return each.first.second.empty(); }));
+        CHECK(std::ranges::none_of(memory.cells(), [](const auto& each) { return each.first.second.empty() || each.first.second.starts_with("no work"); }));
         auto other = memory.cells().begin();
         for (const auto& [key, cell] : disk.cells()) {
             CHECK(key == other->first);

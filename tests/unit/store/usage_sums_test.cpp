@@ -58,7 +58,9 @@ struct Past {
         one.seq = ++seq;
         one.id = "r" + std::to_string(seq);
         one.at = at;
-        one.api = below(20) == 0 ? "admin" : "ollama";
+        one.api = "ollama";
+        one.method = below(9) == 0 ? "GET" : "POST";
+        one.path = one_of(std::array{"/api/chat", "/v1/embeddings", "/api/pull", "/api/chat", "/api/show", "/v1/messages/count_tokens"});
         one.client = one_of(std::array{"10.0.0.1", "10.0.0.2", "10.0.0.3"});
         one.key = one_of(std::array{"", "ann", "bob"});
         one.model = one_of(std::array{"llama3.2:3b", "qwen3:8b", ""});
@@ -288,13 +290,38 @@ TEST_CASE("a former herd's records are summed up too, and a new life goes on wit
     past.check();
 }
 
+TEST_CASE("sums that a former herd made of whatever was asked for are made anew of what wants a model")
+{
+    Past past;
+    past.write_some(800, hours{30});
+    past.roll();
+    const auto hours_kept = past.rolled();
+    const auto cells = past.count("SELECT count(*) FROM usage_hours");
+    {
+        auto database = internal::Database::open(past.path, internal::Database::Mode::write);
+        REQUIRE(database);
+        // As if each sum had another name's in it.
+        REQUIRE(database->run("INSERT INTO usage_hours SELECT kind, hour, 'polled ' || name, cell FROM usage_hours; PRAGMA user_version = 4"));
+    }
+    internal::TraceWriter next(past.path, past.clock);
+    next.maintain({});
+    CHECK(past.rolled() == 0);
+    past.check(); // of the records, until the sums are there again
+    while (next.roll()) {
+    }
+    CHECK(past.rolled() == hours_kept);
+    CHECK(past.count("SELECT count(*) FROM usage_hours") == cells);
+    past.check();
+}
+
 TEST_CASE("a kind with too many names in an hour is counted row by row there")
 {
     Past past;
     std::vector<std::shared_ptr<const RequestRecord>> batch;
     for (std::size_t i = 0; i <= UsageRoller::names_max; ++i) {
         auto one = past.record(noon - hours{5});
-        one.api = "ollama";
+        one.method = "POST";
+        one.path = "/api/chat";
         one.client = "client-" + std::to_string(i);
         batch.push_back(std::make_shared<const RequestRecord>(std::move(one)));
     }
