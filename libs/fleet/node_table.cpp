@@ -34,6 +34,9 @@ NodeTable::Named NodeTable::find(std::string_view name_or_id)
             all.push_back(at->second);
         }
     }
+    if (NodeRecord* const one = all.empty() ? numbered(name_or_id) : nullptr) {
+        return {one, {}};
+    }
     if (all.empty() && may_begin_id(name_or_id)) {
         for (auto& [id, node] : nodes_) {
             if (id.text().starts_with(name_or_id)) {
@@ -50,6 +53,25 @@ NodeTable::Named NodeTable::find(std::string_view name_or_id)
         nobody.several.push_back(node->id);
     }
     return nobody;
+}
+
+/// The one of several with one name that has this number (called.hpp).
+NodeRecord* NodeTable::numbered(std::string_view word) const
+{
+    const auto asked = parse_numbered(word);
+    if (!asked) {
+        return nullptr;
+    }
+    std::vector<NodeRecord*> bearers;
+    const auto [begin, end] = by_name_.equal_range(base::lower(asked->name));
+    for (auto at = begin; at != end; ++at) {
+        if (at->second->name == asked->name) {
+            bearers.push_back(at->second);
+        }
+    }
+    std::ranges::sort(bearers, {}, &NodeRecord::id);
+    const auto place = place_of(*asked, bearers.size(), [this](const std::string& name) { return by_name_.contains(base::lower(name)); });
+    return place ? bearers[*place] : nullptr;
 }
 
 bool NodeTable::shares_name(const NodeRecord& node) const { return by_name_.count(base::lower(node.name)) > 1; }

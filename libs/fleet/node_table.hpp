@@ -21,8 +21,8 @@ public:
         NodeRecord* node{nullptr};     ///< null: nobody, or more than one
         std::vector<NodeId> several{}; ///< then those that may be meant
     };
-    /// By id text, by exact name, else by the only name equal but for case, or by the beginning of one id. Of several the
-    /// only one that is there.
+    /// By id text, by exact name, else by the only name equal but for case, by name and number, or by the beginning of one id.
+    /// Of several the only one that is there.
     [[nodiscard]] Named find(std::string_view name_or_id);
 
     [[nodiscard]] bool shares_name(const NodeRecord& node) const;
@@ -45,6 +45,7 @@ public:
     [[nodiscard]] const Catalog& catalog() const { return catalog_; }
 
 private:
+    [[nodiscard]] NodeRecord* numbered(std::string_view word) const;
     bool apply_settings(NodeRecord& node);
     void count_source(const base::IpAddress& address, int by);
 

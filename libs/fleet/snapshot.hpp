@@ -75,8 +75,8 @@ struct Snapshot {
     Totals totals{};
 
     [[nodiscard]] const NodeView* find(const NodeId& id) const;
-    /// By id text, by name (exact, then whatever its case), or by the beginning of one id. Names are labels: of several
-    /// nodes of a name the only one that is there is found, else nothing (called.hpp).
+    /// By id text, by name (exact, then whatever its case), by name and number ("studio-2"), or by the beginning of one id.
+    /// Names are labels: of several nodes of a name the only one that is there is found, else nothing (called.hpp).
     [[nodiscard]] const NodeView* find(std::string_view name_or_id) const;
     [[nodiscard]] std::vector<const NodeView*> routable() const;
 };

@@ -99,7 +99,7 @@ std::optional<Problem> Exchange::take_nodes(const fleet::Snapshot& snapshot)
                            + " or a list of such");
     }
     for (const auto& name : peek_.nodes) {
-        const auto* node = snapshot.find(std::string_view(name));
+        const auto* node = pull ? fleet::find_distinct(snapshot, name) : snapshot.find(std::string_view(name)); // a deletion is no guess
         if (node == nullptr) {
             return Problem{404, "not_found", fleet::why_nobody(snapshot, name)};
         }

@@ -1,6 +1,7 @@
 #include "proxy/merged.hpp"
 
 #include "base/text.hpp"
+#include "fleet/called.hpp"
 #include "fleet/model_name.hpp"
 #include "proxy/json_reader.hpp"
 #include "proxy/model_rows.hpp"
@@ -27,13 +28,16 @@ bool listed(const NodeView& node, const fleet::Members* members = nullptr)
 }
 
 struct Copy {
-    const NodeView* node;
+    std::string_view node; ///< as distinct_names() has it
     const Model* model;
     std::int64_t modified;
 };
 
-/// The copies of one model, the one to show first. `of_openai`: those of servers with only OpenAI's paths too.
-std::vector<Copy> copies_of(const Snapshot& snapshot, const std::vector<fleet::Holder>& holders, bool of_openai,
+using Names = std::vector<std::string>;
+
+/// The copies of one model, the one to show first. `of_openai`: those of servers with only OpenAI's paths too. `names`: of
+/// all nodes; they outlive the copies.
+std::vector<Copy> copies_of(const Snapshot& snapshot, const Names& names, const std::vector<fleet::Holder>& holders, bool of_openai,
                             const fleet::Members* members)
 {
     std::vector<Copy> copies;
@@ -42,7 +46,7 @@ std::vector<Copy> copies_of(const Snapshot& snapshot, const std::vector<fleet::H
         const auto& node = snapshot.nodes[holder.node];
         if (listed(node, members) && (of_openai || node.address.api() == fleet::NodeApi::ollama)) {
             const auto& model = node.facts->models[holder.model];
-            copies.push_back({&node, &model, parse_rfc3339(model.modified_at).value_or(0)});
+            copies.push_back({names[holder.node], &model, parse_rfc3339(model.modified_at).value_or(0)});
             ++count[model.digest];
         }
     }
@@ -77,7 +81,7 @@ std::vector<std::string_view> names_of(const std::vector<Copy>& copies)
 {
     std::vector<std::string_view> names;
     for (const auto& copy : copies) {
-        names.push_back(copy.node->name);
+        names.push_back(copy.node);
     }
     return names;
 }
@@ -96,7 +100,7 @@ std::string with_places(std::string_view row, const std::vector<Copy>& copies)
 {
     std::map<std::string_view, std::vector<std::string_view>> by_digest;
     for (const auto& copy : copies) {
-        by_digest[copy.model->digest].push_back(copy.node->name);
+        by_digest[copy.model->digest].push_back(copy.node);
     }
     const auto all = list_of(names_of(copies));
     std::string out = "{\"nodes\":" + all + ",\"digests\":{";
@@ -147,7 +151,7 @@ std::string openai_row(std::string_view id, const Copy& copy)
 }
 
 /// Every model of the fleet, newest first.
-std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const ModelFilter& seen, bool of_openai,
+std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const Names& names, const ModelFilter& seen, bool of_openai,
                                           const fleet::Members* members)
 {
     std::vector<std::vector<Copy>> models;
@@ -155,7 +159,7 @@ std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const ModelF
         if (seen && !seen(key)) {
             continue;
         }
-        auto copies = copies_of(snapshot, holders, of_openai, members);
+        auto copies = copies_of(snapshot, names, holders, of_openai, members);
         if (!copies.empty() && (!snapshot.tools.contains(key) || fleet::is_listed(copies.front().model->row))) {
             models.push_back(std::move(copies));
         }
@@ -183,7 +187,8 @@ std::string tags_body(const Snapshot& snapshot, const ModelFilter& seen, const f
 {
     std::string out = "{\"models\":[";
     const bool several = snapshot.nodes.size() > 1;
-    for (const auto& copies : all_models(snapshot, seen, false, members)) {
+    const auto names = fleet::distinct_names(snapshot);
+    for (const auto& copies : all_models(snapshot, names, seen, false, members)) {
         if (out.back() != '[') {
             out.push_back(',');
         }
@@ -203,8 +208,9 @@ std::string_view short_name(std::string_view name)
 std::string image_models_body(const Snapshot& snapshot, const ModelFilter& seen, const fleet::Members* members)
 {
     std::string out = "{\"models\":[";
+    const auto names = fleet::distinct_names(snapshot);
     for (const auto& [key, holders] : snapshot.models) {
-        const auto copies = seen && !seen(key) ? std::vector<Copy>{} : copies_of(snapshot, holders, false, members);
+        const auto copies = seen && !seen(key) ? std::vector<Copy>{} : copies_of(snapshot, names, holders, false, members);
         if (copies.empty() || !makes_images(copies.front().model->row)) {
             continue;
         }
@@ -220,7 +226,8 @@ std::string image_models_body(const Snapshot& snapshot, const ModelFilter& seen,
 
 std::string models_body(const Snapshot& snapshot, const ModelFilter& seen, const fleet::Members* members)
 {
-    const auto models = all_models(snapshot, seen, true, members);
+    const auto names = fleet::distinct_names(snapshot);
+    const auto models = all_models(snapshot, names, seen, true, members);
     if (models.empty()) {
         return "{\"object\":\"list\",\"data\":null}\n";
     }
@@ -242,7 +249,8 @@ std::string model_body(const Snapshot& snapshot, std::string_view id, const Mode
     if (found == snapshot.models.end() || (seen && !seen(found->first))) {
         return {};
     }
-    const auto copies = copies_of(snapshot, found->second, true, members);
+    const auto names = fleet::distinct_names(snapshot);
+    const auto copies = copies_of(snapshot, names, found->second, true, members);
     return copies.empty() ? std::string() : openai_row(id, copies.front()) + "\n";
 }
 
@@ -320,9 +328,10 @@ net::Task<std::string> ask_ps(Context& context, std::string own_id, ModelFilter 
     }
     const auto replies = co_await ask_all(context, std::move(own_id), std::move(targets), {.path = "/api/ps"});
     std::vector<NodeLoad> loads;
+    const auto names = fleet::distinct_names(*snapshot);
     for (const auto& reply : replies) {
-        NodeLoad load{reply.target.name, {}};
         const auto* node = snapshot->find(reply.target.id);
+        NodeLoad load{node == nullptr ? reply.target.name : names[static_cast<std::size_t>(node - snapshot->nodes.data())], {}};
         auto rows = reply.ok() ? parse_ps(reply.answer->body) : std::nullopt;
         if (rows) {
             load.loaded = *rows;

@@ -150,6 +150,42 @@ def test_polling_moves_no_figure(sim_fleet):
     assert after["vitals"]["avg_ttft_ms"] > before["vitals"]["avg_ttft_ms"] / 10
 
 
+def test_of_two_nodes_with_one_name_each_is_named_as_lists_show_it(sim_fleet):
+    """parity.md 1.5: names are made unique with a suffix, and accepted wherever a node is named."""
+    sims = [sim_fleet.sim(MODEL), sim_fleet.sim(MODEL)]
+    herd = sim_fleet.herd()
+    for i, sim in enumerate(sims):
+        sim_fleet.node("studio", sim, "--state-dir", sim_fleet.folder / ("studio-%d" % i))
+    wait_until(lambda: [node["state"] for node in herd.nodes()] == ["online"] * 2, "both to be online")
+    herd.wait_models([MODEL])
+    ids = sorted(node["id"] for node in herd.nodes())
+    shown = {node["herd"]["id"]: node["node_id"] for node in herd.get("/fleet/status").json()["nodes"]}
+    assert shown == {ids[0]: "studio", ids[1]: "studio-2"}
+    wait_until(lambda: sorted(herd.get("/api/tags").json()["models"][0]["details"]["fleet_nodes"]) == ["studio", "studio-2"], "both to be listed")
+    for name in ("studio-2", "studio"):  # first where nothing is loaded, then the other
+        pinned = herd.post("/fleet/pin", {"model": MODEL, "node_id": name, "wait": True, "timeout_s": 30.0})
+        assert pinned.status == 200 and pinned.json()["pinned_node"] == name and pinned.json()["ready"], pinned
+    assert herd.get("/dashboard/api/pinned-models").json()["per_node"] == {"studio": [MODEL], "studio-2": [MODEL]}
+    assert {row["fleet_node"] for row in herd.get("/api/ps").json()["models"]} == {"studio", "studio-2"}
+    for name in ("studio-2", "studio"):
+        unpinned = herd.post("/dashboard/api/pinned-models", {"model": MODEL, "node_id": name, "pinned": False})
+        assert unpinned.status == 200 and name not in unpinned.json()["per_node"], unpinned
+        assert herd.post("/api/pull", {"model": MODEL, "node_id": name, "stream": False}).status == 200
+    nobody = herd.post("/fleet/pin", {"model": MODEL, "node_id": "studio-3"})
+    assert nobody.status == 400 and "no node is called studio-3" in nobody.json()["error"], nobody
+    assert herd.post("/api/pull", {"model": MODEL, "node_id": "studio-3", "stream": False}).status == 404
+    for number, id in enumerate(ids, 1):
+        assert herd.chat(MODEL, headers={"X-Herd-Node": "studio-%d" % number}).status == 200
+        record = herd.get("/herd/v1/requests?limit=1").json()["requests"][0]
+        assert herd.get("/herd/v1/requests/" + record["id"]).json()["decision"]["chosen_id"] == id
+    used = wait_until(lambda: (lambda nodes: nodes if all(model["total_requests"] for node in nodes for model in node["models"]) else None)(
+        herd.get("/dashboard/api/model-management").json()["nodes"]), "the use to be known")
+    assert [(node["node_id"], node["models"][0]["unused"]) for node in used] == [("studio", False), ("studio-2", False)]
+    herd.drain("studio-2")
+    assert herd.node(ids[1])["state"] == "draining" and herd.node(ids[0])["state"] == "online"
+    assert herd.chat(MODEL, headers={"X-Herd-Node": "studio"}).status == 503, "a plain name of two that are there is nobody's"
+
+
 def test_an_operator_can_end_what_runs_and_what_waits(sim_fleet):
     sim = sim_fleet.sim(MODEL, "--decode", "50")
     herd = sim_fleet.static(sim)

@@ -143,6 +143,7 @@ private:
     net::Task<std::expected<StaticNode, Reply>> other_origin(net::Loop& loop, NamedNode named, std::string origin, bool replace);
     net::Task<Reply> read_pins(http::ServerExchange& exchange, std::string_view path); // admin_pins.cpp
     net::Task<Reply> change_pins(http::ServerExchange& exchange, std::string_view path);
+    net::Task<std::string> id_of_distinct(std::string name);
     net::Task<Reply> pin_as_asked(http::ServerExchange& exchange, std::string body);
     net::Task<Reply> read_benchmarks(http::ServerExchange& exchange, std::string_view path); // admin_bench.cpp
     net::Task<Reply> change_benchmarks(http::ServerExchange& exchange, std::string_view path);

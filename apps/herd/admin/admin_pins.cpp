@@ -1,5 +1,6 @@
 // Models that stay loaded: /herd/v1/pins, and the same as users of Ollama Herd know it.
 #include "base/text.hpp"
+#include "fleet/called.hpp"
 #include "fleet/model_name.hpp"
 #include "herd/admin/policy_paths.hpp"
 #include "herd/admin/query.hpp"
@@ -63,7 +64,7 @@ net::Task<Admin::Reply> Admin::change_pins(http::ServerExchange& exchange, std::
         }
         PolicyChange change{.what = What::remove_pin};
         change.target = *target;
-        change.body = query.text("node");
+        change.body = native ? query.text("node") : co_await id_of_distinct(query.text("node"));
         const std::string model = change.target;
         const auto before = co_await controls_->pins(loop);
         const auto answer = co_await controls_->change_policy(loop, std::move(change));
@@ -90,10 +91,11 @@ net::Task<Admin::Reply> Admin::change_pins(http::ServerExchange& exchange, std::
     if (path == fleet_pin) {
         co_return co_await pin_as_asked(exchange, std::move(*body));
     }
-    const auto asked = parse_pin_request(*body);
+    auto asked = parse_pin_request(*body);
     if (!asked || asked->model.empty() || asked->node.empty()) {
         co_return Reply{400, pins::not_ok(error(asked ? "model and node_id are required" : asked.error().context))};
     }
+    asked->node = co_await id_of_distinct(std::move(asked->node));
     PolicyChange change{.what = asked->pinned ? What::add_pin : What::remove_pin};
     change.target = asked->model;
     change.body = asked->pinned ? native_body(*asked) : asked->node;
@@ -105,14 +107,23 @@ net::Task<Admin::Reply> Admin::change_pins(http::ServerExchange& exchange, std::
     co_return Reply{200, pins::pinned_models_changed_json(standing)};
 }
 
+/// The id of the node that a program names as herd told it; what nobody is called stays, for the answer to say so.
+net::Task<std::string> Admin::id_of_distinct(std::string name)
+{
+    const auto snapshot = co_await scheduler_.fresh_snapshot();
+    const fleet::NodeView* const node = name.empty() ? nullptr : fleet::find_distinct(*snapshot, name);
+    co_return node == nullptr ? std::move(name) : node->id.text();
+}
+
 /// POST /fleet/pin: pins, and waits until the model is in memory when that is wanted.
 net::Task<Admin::Reply> Admin::pin_as_asked(http::ServerExchange& exchange, std::string body)
 {
     net::Loop& loop = exchange.loop();
-    const auto asked = parse_pin_request(body);
+    auto asked = parse_pin_request(body);
     if (!asked || asked->model.empty()) {
         co_return Reply{400, pins::not_ok(error(asked ? "model required" : asked.error().context))};
     }
+    asked->node = co_await id_of_distinct(std::move(asked->node));
     const auto began = loop.now();
     const auto answer = co_await controls_->change_policy(loop, {.what = What::add_pin, .body = native_body(*asked)});
     if (answer.status >= 400) {

@@ -1,5 +1,6 @@
 #include "herd/admin/compat_views.hpp"
 
+#include "fleet/called.hpp"
 #include "fleet/model_name.hpp"
 #include "herd/admin/fleet_status.hpp"
 #include "herd/records/packed_decision.hpp"
@@ -326,7 +327,7 @@ std::string contexts_json(std::uint64_t days, const UsageCells& cells, const Usa
 std::string model_management_json(const UsageCells& cells, const fleet::Snapshot& snapshot, base::WallTime now)
 {
     const ByName used = by_name(cells);
-    const auto names = distinct_names(snapshot);
+    const auto names = fleet::distinct_names(snapshot);
     Json nodes = Json::array();
     for (std::size_t i = 0; i < snapshot.nodes.size(); ++i) {
         const fleet::NodeView& view = snapshot.nodes[i];
@@ -342,7 +343,7 @@ std::string model_management_json(const UsageCells& cells, const fleet::Snapshot
                 const auto details = row.is_object() ? row.find("details") : row.end();
                 return row.is_object() && details != row.end() && details->is_object() ? details->value(key, std::string{}) : std::string{};
             };
-            const auto found = used.find(names[i] + '\n' + model.name);
+            const auto found = used.find(view.name + '\n' + model.name); // records have names: several with one are known together
             const bool ever = found != used.end();
             const double idle = ever ? (epoch(now) - epoch(found->second.last)) / 86'400 : 0;
             models.push_back({{"name", model.name},

@@ -1,5 +1,6 @@
 #include "herd/admin/fleet_queue.hpp"
 
+#include "fleet/called.hpp"
 #include "herd/admin/views.hpp"
 
 #include <algorithm>
@@ -79,7 +80,7 @@ void add(Json& queues, Sum& sum, const Row& row, const QueueCounts& counts, std:
 
 Json queues_json(const fleet::Snapshot& snapshot, const FleetQueueInput& input, Sum& sum)
 {
-    const auto names = distinct_names(snapshot);
+    const auto names = fleet::distinct_names(snapshot);
     Json queues = Json::object();
     for (const auto& [key, holders] : snapshot.models) {
         for (const fleet::Holder& holder : holders) {
@@ -166,7 +167,7 @@ std::string fleet_queue(const fleet::Snapshot& snapshot, const FleetQueueInput& 
 
 std::string fleet_limits(const fleet::Snapshot& snapshot, const FleetLimits& limits)
 {
-    const auto names = distinct_names(snapshot);
+    const auto names = fleet::distinct_names(snapshot);
     Json nodes = Json::array();
     std::size_t cap = 0;
     static const fleet::NodeFacts nothing;

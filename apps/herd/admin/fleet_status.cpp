@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -158,31 +157,6 @@ Json queues_json(const fleet::Snapshot& snapshot, const std::vector<std::string>
 
 } // namespace
 
-std::vector<std::string> distinct_names(const fleet::Snapshot& snapshot)
-{
-    const auto& nodes = snapshot.nodes;
-    std::vector<std::string> names(nodes.size());
-    std::set<std::string> taken;
-    for (const bool there : {true, false}) {
-        for (std::size_t i = 0; i < nodes.size(); ++i) {
-            if (fleet::is_there(nodes[i].state) == there && taken.insert(nodes[i].name).second) {
-                names[i] = nodes[i].name;
-            }
-        }
-    }
-    std::map<std::string, int> numbers;
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-        if (names[i] == nodes[i].name) {
-            continue;
-        }
-        int& number = numbers.try_emplace(nodes[i].name, 1).first->second;
-        do {
-            names[i] = nodes[i].name + "-" + std::to_string(++number);
-        } while (!taken.insert(names[i]).second); // somebody's name of his own
-    }
-    return names;
-}
-
 const QueueCounts& counts_at(const QueueCountsOf& counts, const std::string& distinct_name, const std::string& key)
 {
     static const QueueCounts none;
@@ -211,7 +185,7 @@ std::size_t hot_model_cap(const fleet::NodeFacts& facts)
 
 std::string fleet_status(const fleet::Snapshot& snapshot, const QueueCountsOf& counts, base::Instant now)
 {
-    const auto names = distinct_names(snapshot);
+    const auto names = fleet::distinct_names(snapshot);
     Json nodes = Json::array();
     std::size_t online = 0;
     std::size_t loaded = 0;

@@ -27,9 +27,6 @@ using QueueCountsOf = std::map<std::pair<std::string, std::string>, QueueCounts>
 
 [[nodiscard]] std::string fleet_status(const fleet::Snapshot& snapshot, const QueueCountsOf& counts, base::Instant now);
 
-/// What these views call each node, in the snapshot's order: its name, with a suffix ("studio-2") where another bears it
-/// already. One that is there comes first. Programs key what they read by it; commands want names or ids.
-[[nodiscard]] std::vector<std::string> distinct_names(const fleet::Snapshot& snapshot);
 /// What became of requests there. Of several nodes with one name it is known together, and told of the first.
 [[nodiscard]] const QueueCounts& counts_at(const QueueCountsOf& counts, const std::string& distinct_name, const std::string& key);
 

@@ -510,7 +510,7 @@ constexpr Check checks[] = {
     {"duplicate_node_id", "Two nodes with one id", "Two live agents announce the same id in turns: a cloned machine.",
      "delete herd-node's state directory on the clone and restart it there", "critical", duplicate_node_id, 0s, 60s},
     {"duplicate_node_name", "Two nodes with one name",
-     "Several nodes have one name. Commands by that name mean the only one that is there; when there are more they need an id.",
+     "Several nodes have one name. Commands by that name mean the only one that is there; when there are more they need an id or a number (studio-2).",
      "give each its own name (herd-node --name), or `herd nodes remove ID` what is gone", "warning; info when one is there", duplicate_node_name, 5s, 2s},
     {"node_drained", "Node drained", "An operator drained a node: a reminder, it costs no points.", "`herd resume NODE` undoes it", "info",
      node_drained, 0s, 2s},

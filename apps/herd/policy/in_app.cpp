@@ -1,4 +1,5 @@
 // Frontends and settings of nodes, as the program's parts ask for them.
+#include "fleet/called.hpp"
 #include "fleet/model_name.hpp"
 #include "herd/herd_app.hpp"
 #include "herd/on_loop.hpp"
@@ -101,11 +102,17 @@ pins::Standing HerdApp::pins_now()
 {
     const auto snapshot = fleet_->publish();
     pins::Standing now{.entries = pins_->plan().entries(), .now = main_loop().now(), .wall = clock_.wall()};
+    const auto names = fleet::distinct_names(*snapshot);
+    const auto name_of = [&](const fleet::NodeView& node) { return names[static_cast<std::size_t>(&node - snapshot->nodes.data())]; };
+    for (pins::Entry& entry : now.entries) {
+        const auto* node = entry.node_name.empty() ? nullptr : snapshot->find(entry.node);
+        entry.node_name = node == nullptr ? entry.node_name : name_of(*node);
+    }
     const auto& all = policy_->pins();
     for (std::size_t i = 0; i < all.size(); ++i) {
         const auto* node = all[i].node.empty() ? nullptr : snapshot->find(std::string_view(all[i].node));
         now.pins.push_back({.pin = all[i],
-                            .node = node == nullptr ? std::string{} : node->name,
+                            .node = node == nullptr ? std::string{} : name_of(*node),
                             .node_id = node == nullptr ? std::string{} : node->id.text(),
                             .managed = i + policy_->managed_pins() >= all.size()});
     }

@@ -430,6 +430,15 @@ TEST_CASE("two hosts with one name stay two nodes")
     const auto first = world.lease(world.ask(profile));
     CHECK(first.node == two.id);
     world.finish(first.id);
+    for (const auto& [number, box] : {std::pair{"box-1", one.id < two.id ? &one : &two}, {"box-2", one.id < two.id ? &two : &one}}) {
+        profile.node = number;
+        const auto lease = world.lease(world.ask(profile));
+        CHECK(lease.node == box->id);
+        CHECK(world.snapshot()->find(std::string_view(number))->id == box->id); // both books say so
+        world.finish(lease.id);
+    }
+    profile.node = "box-3";
+    CHECK(world.answer(world.ask(profile))->why() == base::Errc::no_node);
     profile.node = "box";
     const auto* refused = world.answer(world.ask(profile));
     CHECK(refused->why() == base::Errc::no_node);

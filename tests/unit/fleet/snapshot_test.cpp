@@ -64,6 +64,36 @@ TEST_CASE("of several nodes with one name the only one that is there is meant, e
     }
 }
 
+TEST_CASE("each of several nodes with one name has a number, which does not change with who is there")
+{
+    auto picture = picture_of({"box", "box", "box", "attic", "box-2"});
+    std::ranges::sort(picture.nodes.begin(), picture.nodes.begin() + 3, {}, &NodeView::id);
+    const auto names = [&] { return distinct_names(picture); };
+    CHECK(names() == std::vector<std::string>{"box", "box-3", "box-4", "attic", "box-2"}); // box-2 calls itself so
+    for (auto& node : picture.nodes) {
+        node.state = NodeState::online;
+    }
+    picture.nodes[0].state = NodeState::offline;
+    CHECK(names() == std::vector<std::string>{"box-1", "box", "box-4", "attic", "box-2"});
+    for (const bool there : {false, true}) {
+        picture.nodes[0].state = there ? NodeState::online : NodeState::offline;
+        CHECK(picture.find("box-1") == &picture.nodes[0]);
+        CHECK(picture.find("box-2") == &picture.nodes[4]);
+        CHECK(picture.find("box-3") == &picture.nodes[1]);
+        CHECK(picture.find("box-4") == &picture.nodes[2]);
+        CHECK(picture.find("box") == nullptr); // two are there at least
+        CHECK(find_distinct(picture, "box") == &picture.nodes[there ? 0 : 1]);
+        for (std::size_t i = 0; const std::string& name : names()) {
+            CHECK(find_distinct(picture, name) == &picture.nodes[i++]);
+        }
+    }
+    for (const char* nobody : {"box-5", "box-0", "box-", "-1", "box-01", "box-1x", "box-99999999999999999999", "attic-1", "attic-2", "Box-1", ""}) {
+        CAPTURE(nobody);
+        CHECK(picture.find(std::string_view(nobody)) == nullptr);
+        CHECK(find_distinct(picture, nobody) == nullptr);
+    }
+}
+
 TEST_CASE("a node is found by the beginning of its id, if that is nobody else's")
 {
     auto picture = picture_of({"box", "attic"});

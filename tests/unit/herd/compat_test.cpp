@@ -1,3 +1,4 @@
+#include "fleet/called.hpp"
 #include "herd/admin/compat_views.hpp"
 #include "herd/admin/fleet_queue.hpp"
 #include "herd/records/packed_decision.hpp"
@@ -235,18 +236,18 @@ TEST_CASE("of two nodes with one name no number is lost, and none told twice")
     snapshot.nodes.push_back({.name = "n1-2", .state = fleet::NodeState::online});
     snapshot.nodes.front().state = fleet::NodeState::offline; // the one that is there comes first
     snapshot.models["k"].push_back({.node = 1, .model = 0, .loaded = true, .slots = 2, .in_flight = 3});
-    CHECK(distinct_names(snapshot) == std::vector<std::string>{"n1-3", "n1", "n1-2"});
+    CHECK(fleet::distinct_names(snapshot) == std::vector<std::string>{"n1-1", "n1", "n1-2"});
     FleetQueueInput input;
     input.counts[{"n1", "k"}] = {.model = "llama3.2:3b", .completed = 10, .failed = 1};
     const Json queue = Json::parse(fleet_queue(snapshot, input));
     CHECK(queue["queues"]["n1:llama3.2:3b"]["in_flight"] == 3);
-    CHECK(queue["queues"]["n1-3:llama3.2:3b"]["in_flight"] == 2);
+    CHECK(queue["queues"]["n1-1:llama3.2:3b"]["in_flight"] == 2);
     CHECK(queue["in_flight"] == 5);
     CHECK(queue["completed"] == 10);
     const Json status = Json::parse(fleet_status(snapshot, input.counts, {}));
     CHECK(status["nodes"][0]["node_id"] == "n1-3");
     CHECK(status["nodes"][0]["herd"]["name"] == "n1");
-    CHECK(status["queues"]["n1-3:llama3.2:3b"]["in_flight"] == 2);
+    CHECK(status["queues"]["n1-1:llama3.2:3b"]["in_flight"] == 2);
     CHECK(status["queues"]["n1:llama3.2:3b"]["completed"] == 10);
     CHECK(Json::parse(fleet_limits(snapshot, {}))["nodes"][0]["node_id"] == "n1-3");
 }

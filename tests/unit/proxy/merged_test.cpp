@@ -61,6 +61,13 @@ TEST_CASE("with one node the lists are that node's own bytes")
     CHECK(version_body({}) == R"({"version":"0.0.0"})");
 }
 
+TEST_CASE("two nodes with one name are told apart in the lists")
+{
+    const auto two = snapshot({{.name = "a", .models = {model("x:latest", "d1", "2026-01-01T00:00:00Z")}},
+                               {.name = "a", .models = {model("x:latest", "d1", "2026-01-01T00:00:00Z")}}});
+    CHECK(tags_body(two) == R"({"models":[{"name":"x:latest","digest":"d1","herd":{"nodes":["a","a-2"],"digests":{"d1":["a","a-2"]}}}]})");
+}
+
 TEST_CASE("one row per name, from the copy that most nodes have, and where it is")
 {
     const auto three = snapshot({{.name = "a", .models = {model("x:latest", "d1", "2026-01-01T00:00:00Z")}},
