@@ -342,7 +342,7 @@ def test_a_decision_is_explained_without_sending_anything(sim_fleet):
     cost = rows["b1"]["cost"]
     assert set(cost) == {"wait_s", "load_s", "prefill_s", "decode_s", "risk_s", "total_s"}
     assert abs(cost["total_s"] - sum(cost[k] for k in cost if k != "total_s")) < 0.01
-    assert set(rows["b1"]["signals"]) == {"thermal_state", "memory_fit", "queue_depth", "latency_history", "role_affinity",
+    assert set(rows["b1"]["signals"]) == {"thermal", "memory_fit", "queue_depth", "wait_time", "role_affinity",
                                           "availability_trend", "context_fit"}
     unknown = herd.post("/herd/v1/route", {"model": "nope"}).json()
     assert unknown["chosen"] is None and unknown["note"]

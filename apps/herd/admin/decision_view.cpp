@@ -103,11 +103,11 @@ Json signals_json(const fleet::Weighed& one)
     const bool in = eligible(one);
     const auto term = [in](double value) { return in ? seconds(value) : Json(nullptr); };
     const fleet::Cost& cost = one.cost;
-    return {{"thermal_state", signal(term(cost.load_s), one.loaded ? "hot" : "cold")},
+    return {{"thermal", signal(term(cost.load_s), one.loaded ? "hot" : "cold")},
             {"memory_fit", signal(term(cost.load_s), memory_words(one))},
             {"queue_depth",
              signal(term(cost.wait_s), fmt::format("{} of {} slots free", one.free_slots, one.slots))},
-            {"latency_history",
+            {"wait_time",
              signal(term(cost.prefill_s), fmt::format("reads {:.0f} tokens/s", one.prefill_rate))},
             {"role_affinity",
              signal(term(cost.decode_s), fmt::format("writes {:.0f} tokens/s", one.decode_rate))},

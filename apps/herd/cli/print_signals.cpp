@@ -21,10 +21,10 @@ struct Signal {
     std::string_view key;
     std::string_view name;
 };
-constexpr std::array<Signal, 7> all{{{"thermal_state", "thermal state"},
+constexpr std::array<Signal, 7> all{{{"thermal", "thermal state"},
                                      {"memory_fit", "memory fit"},
                                      {"queue_depth", "queue depth"},
-                                     {"latency_history", "latency history"},
+                                     {"wait_time", "latency history"},
                                      {"role_affinity", "role affinity"},
                                      {"availability_trend", "availability trend"},
                                      {"context_fit", "context fit"}}};

@@ -46,9 +46,9 @@ TEST_CASE("herd route shows the seven familiar signals, however many nodes there
 {
     const auto node = [](const std::string& name, const std::string& context) {
         return R"({"node":")" + name
-            + R"(","eligible":true,"cost":{},"signals":{"thermal_state":{"s":0.0,"says":"hot"},)"
+            + R"(","eligible":true,"cost":{},"signals":{"thermal":{"s":0.0,"says":"hot"},)"
             + R"("memory_fit":{"s":0.0,"says":"in memory already"},"queue_depth":{"s":0.0,"says":"1 of 1 slots free"},)"
-            + R"("latency_history":{"s":0.1,"says":"reads 5500 tokens/s"},"role_affinity":{"s":1.0,"says":"writes 150 tokens/s"},)"
+            + R"("wait_time":{"s":0.1,"says":"reads 5500 tokens/s"},"role_affinity":{"s":1.0,"says":"writes 150 tokens/s"},)"
             + R"("availability_trend":{"s":0.0,"says":"steady"},"context_fit":{"s":0.0,"says":")" + context
             + R"("}}})";
     };

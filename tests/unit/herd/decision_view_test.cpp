@@ -88,8 +88,8 @@ TEST_CASE("the seven familiar signals stand on the terms")
     const auto& signals = json["candidates"][0]["signals"];
     CHECK(signals.size() == 7);
     CHECK(signals["queue_depth"] == Json::parse(R"({"s":1.0,"says":"1 of 2 slots free"})"));
-    CHECK(signals["thermal_state"]["says"] == "hot");
-    CHECK(signals["latency_history"]["s"] == 0.25);
+    CHECK(signals["thermal"]["says"] == "hot");
+    CHECK(signals["wait_time"]["s"] == 0.25);
     CHECK(signals["role_affinity"]["s"] == 4.0);
     CHECK(signals["availability_trend"]["says"] == "steady");
     CHECK(signals["context_fit"]["says"] == "loaded with these options");

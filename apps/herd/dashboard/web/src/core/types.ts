@@ -161,7 +161,7 @@ export interface Cost {
   total_s: number | null
 }
 
-export type SignalName = 'thermal_state' | 'memory_fit' | 'queue_depth' | 'latency_history' | 'role_affinity' | 'availability_trend' | 'context_fit'
+export type SignalName = 'thermal' | 'memory_fit' | 'queue_depth' | 'wait_time' | 'role_affinity' | 'availability_trend' | 'context_fit'
 
 export interface Candidate {
   node: string

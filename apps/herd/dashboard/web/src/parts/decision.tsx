@@ -17,8 +17,8 @@ const reasons: Record<string, string> = {
 }
 
 /** The names that users of Ollama Herd know, over what we add up: each row says what the terms above it are made of. */
-const signals: [SignalName, string][] = [['thermal_state', 'Thermal state'], ['memory_fit', 'Memory fit'], ['queue_depth', 'Queue depth'],
-  ['latency_history', 'Latency history'], ['role_affinity', 'Role affinity'], ['availability_trend', 'Availability trend'], ['context_fit', 'Context fit']]
+const signals: [SignalName, string][] = [['thermal', 'Thermal state'], ['memory_fit', 'Memory fit'], ['queue_depth', 'Queue depth'],
+  ['wait_time', 'Latency history'], ['role_affinity', 'Role affinity'], ['availability_trend', 'Availability trend'], ['context_fit', 'Context fit']]
 
 const seconds = (value: number | null | undefined) => (value === null || value === undefined ? none : value >= 60 ? span(value) : millis(value * 1000))
 
