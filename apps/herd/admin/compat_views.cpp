@@ -3,6 +3,7 @@
 #include "fleet/called.hpp"
 #include "fleet/model_name.hpp"
 #include "herd/admin/fleet_status.hpp"
+#include "herd/pins/at_node.hpp"
 #include "herd/records/packed_decision.hpp"
 #include "herd/records/record_view.hpp"
 
@@ -348,7 +349,7 @@ std::string model_management_json(const UsageCells& cells, const fleet::Snapshot
             const double idle = ever ? (epoch(now) - epoch(found->second.last)) / 86'400 : 0;
             models.push_back({{"name", model.name},
                               {"display_name", model.name},
-                              {"category", model.name.find("embed") != std::string::npos ? "embedding" : "general"},
+                              {"category", pins::embeds(model) ? "embedding" : "general"},
                               {"size_gb", in_gb(model.size)},
                               {"parameter_size", detail("parameter_size")},
                               {"quantization", detail("quantization_level")},

@@ -2,7 +2,10 @@
 
 #include "fleet/called.hpp"
 #include "fleet/hardware.hpp"
+#include "fleet/tool.hpp"
 #include "herd/admin/views.hpp"
+#include "herd/pins/at_node.hpp"
+#include "proxy/merged.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -47,6 +50,35 @@ int in_flight_of(const fleet::Snapshot& snapshot, std::size_t node, const std::s
     }
     const auto found = std::ranges::find(holders->second, node, &fleet::Holder::node);
     return found == holders->second.end() ? 0 : found->in_flight;
+}
+
+/// The node's tools of one kind, as Ollama Herd's agents tell of them; null: it has none.
+Json tools_json(const fleet::Snapshot& snapshot, std::size_t index, fleet::Tool kind, const char* works)
+{
+    const fleet::NodeView& view = snapshot.nodes[index];
+    Json available = Json::array();
+    bool busy = false;
+    for (const fleet::Model& model : view.facts->models) {
+        if (fleet::tool_of(model.row) == kind && view.allows(model.key)) {
+            available.push_back({{"name", proxy::short_name(model.name)}, {"binary", fleet::backend_of(model.row)}});
+            busy = busy || in_flight_of(snapshot, index, model.key) > 0;
+        }
+    }
+    return available.empty() ? Json(nullptr) : Json{{"models_available", std::move(available)}, {works, busy}};
+}
+
+/// Tools are asked where everything else is.
+void put_tools(Json& json, const fleet::Snapshot& snapshot, std::size_t index)
+{
+    const auto port = snapshot.nodes[index].address.endpoint.port;
+    if (Json image = tools_json(snapshot, index, fleet::Tool::image, "generating"); !image.is_null()) {
+        json["image"] = std::move(image);
+        json["image_port"] = port;
+    }
+    if (Json speech = tools_json(snapshot, index, fleet::Tool::speech, "transcribing"); !speech.is_null()) {
+        json["transcription"] = std::move(speech);
+        json["transcription_port"] = port;
+    }
 }
 
 Json ollama_json(const fleet::Snapshot& snapshot, std::size_t index)
@@ -101,6 +133,9 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, const std::st
     if (view.facts) {
         json["ollama"] = ollama_json(snapshot, index);
     }
+    if (view.facts) {
+        put_tools(json, snapshot, index);
+    }
     json["models_loaded_count"] = facts.loaded.size();
     json["free_slots"] = hot_model_cap(facts) - std::min(hot_model_cap(facts), facts.loaded.size());
     json["herd"] = Json::parse(node(snapshot, view, now), nullptr, false);
@@ -113,7 +148,13 @@ std::string_view kind_of(const fleet::Snapshot& snapshot, const std::string& key
     if (tool != snapshot.tools.end()) {
         return tool->second == fleet::Tool::image ? "image" : "stt";
     }
-    return model.find("embed") != std::string::npos ? "embed" : "text";
+    const fleet::Model* known = nullptr;
+    if (const auto holders = snapshot.models.find(key); holders != snapshot.models.end() && !holders->second.empty()) {
+        const fleet::Holder& first = holders->second.front();
+        const auto& facts = snapshot.nodes[first.node].facts;
+        known = facts && first.model < facts->models.size() ? &facts->models[first.model] : nullptr;
+    }
+    return pins::embeds(known != nullptr ? *known : fleet::Model{.name = model}) ? "embed" : "text";
 }
 
 Json queue_json(const std::string& node, const std::string& model, std::string_view kind, int pending, int in_flight, int concurrency,

@@ -46,7 +46,7 @@ bool can(const fleet::Model& model, fleet::Tool tool, Type type)
     if (tool != fleet::Tool::none) {
         return tool == fleet::Tool::image && type == Type::image;
     }
-    const bool embeds = pins::embeds(model.row);
+    const bool embeds = pins::embeds(model);
     const auto told = capabilities_of(model.row);
     const auto has = [&told](std::string_view word) { return told && told->find(word) != told->npos; };
     switch (type) {

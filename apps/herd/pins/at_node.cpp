@@ -1,16 +1,19 @@
 #include "herd/pins/at_node.hpp"
 
+#include "base/text.hpp"
+
 #include <algorithm>
 
 namespace herd::app::pins {
 
-/// Ollama writes without spaces. Before 0.30 it does not tell what a model can do: then its family does.
-bool embeds(std::string_view row)
+/// Ollama writes without spaces. Before 0.30 it does not tell what a model can do: then its family does, or what it is called.
+bool embeds(const fleet::Model& model)
 {
+    const std::string& row = model.row;
     if (row.find("\"capabilities\":[") != std::string::npos) {
         return row.find("\"completion\"") == std::string::npos && row.find("\"embedding\"") != std::string::npos;
     }
-    return row.find("bert\"") != std::string::npos;
+    return row.find("bert\"") != std::string::npos || base::lower(model.name).find("embed") != std::string::npos;
 }
 
 bool allows(const fleet::NodeView& node, bool embeds)
@@ -43,7 +46,7 @@ const fleet::LoadedModel* in_memory(const fleet::NodeView& node, const std::stri
 
 Request request_of(const fleet::NodeView& node, const fleet::Model& model)
 {
-    return {.node = node.id, .node_name = node.name, .key = model.key, .model = model.name, .address = node.address, .embeds = embeds(model.row)};
+    return {.node = node.id, .node_name = node.name, .key = model.key, .model = model.name, .address = node.address, .embeds = embeds(model)};
 }
 
 } // namespace herd::app::pins

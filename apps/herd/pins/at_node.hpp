@@ -11,8 +11,8 @@ namespace herd::app::pins {
 [[nodiscard]] bool fills_memory(const fleet::NodeView& node);
 /// A person lets it do that.
 [[nodiscard]] bool allows(const fleet::NodeView& node, bool embeds);
-/// It turns texts into vectors, and does nothing else. `row`: the model's object in /api/tags, as the node wrote it.
-[[nodiscard]] bool embeds(std::string_view row);
+/// It turns texts into vectors, and does nothing else: by its row in /api/tags as the node wrote it, else by its name.
+[[nodiscard]] bool embeds(const fleet::Model& model);
 /// Null: not there.
 [[nodiscard]] const fleet::Model* on_disk(const fleet::NodeView& node, const std::string& key);
 [[nodiscard]] const fleet::LoadedModel* in_memory(const fleet::NodeView& node, const std::string& key);

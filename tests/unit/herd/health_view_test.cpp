@@ -117,6 +117,51 @@ TEST_CASE("an announcement's clock is compared with ours, absurd ones are not")
     CHECK_FALSE(heard_of(sighting, now).skew);
 }
 
+TEST_CASE("fleet status tells of tools beside a node, and which models embed")
+{
+    auto facts = std::make_shared<fleet::NodeFacts>();
+    const auto row = [](const char* more) { return std::string(R"({"name":"x",)") + more + "}"; };
+    facts->models = {{.name = "z-image-turbo:latest", .key = "z", .row = row(R"("details":{"type":"image","backend":"mflux"},"capabilities":["image"])")},
+                     {.name = "whisper:latest", .key = "w", .row = row(R"("details":{"type":"transcription","backend":"whisper.cpp"})")},
+                     {.name = "bge-m3:latest", .key = "bge", .row = row(R"("details":{"family":"bert"},"capabilities":["embedding"])")},
+                     {.name = "old-minilm:latest", .key = "minilm", .row = row(R"("details":{"family":"nomic-bert"})")},
+                     {.name = "chat-about-embedding:1b", .key = "chat", .row = row(R"("details":{"family":"llama"},"capabilities":["completion"])")},
+                     {.name = "some-Embed:1b", .key = "some"}};
+    fleet::Snapshot snapshot;
+    fleet::NodeView view;
+    view.name = "n1";
+    view.state = fleet::NodeState::online;
+    view.address.endpoint = *base::Endpoint::parse("10.0.0.7:11436");
+    view.facts = facts;
+    snapshot.nodes.push_back(view);
+    for (std::size_t i = 0; i < facts->models.size(); ++i) {
+        snapshot.models[facts->models[i].key].push_back({.node = 0, .model = i, .loaded = true, .in_flight = i == 0 ? 1 : 0});
+    }
+    snapshot.tools = {{"z", fleet::Tool::image}, {"w", fleet::Tool::speech}};
+    const Json json = Json::parse(app::admin::fleet_status(snapshot, {}, {}));
+    const Json& node = json["nodes"][0];
+    CHECK(node["image"] == Json{{"models_available", {{{"name", "z-image-turbo"}, {"binary", "mflux"}}}}, {"generating", true}});
+    CHECK(node["image_port"] == 11436);
+    CHECK(node["transcription"] == Json{{"models_available", {{{"name", "whisper"}, {"binary", "whisper.cpp"}}}}, {"transcribing", false}});
+    CHECK(node["transcription_port"] == 11436);
+    const auto kind = [&](const char* model) { return json["queues"][std::string("n1:") + model]["request_type"].get<std::string>(); };
+    CHECK(kind("z-image-turbo:latest") == "image");
+    CHECK(kind("whisper:latest") == "stt");
+    CHECK(kind("bge-m3:latest") == "embed");
+    CHECK(kind("old-minilm:latest") == "embed");
+    CHECK(kind("chat-about-embedding:1b") == "text");
+    CHECK(kind("some-Embed:1b") == "embed");
+    auto plain = *facts;
+    plain.models.erase(plain.models.begin(), plain.models.begin() + 2);
+    snapshot = {};
+    view.facts = std::make_shared<const fleet::NodeFacts>(plain);
+    snapshot.nodes.push_back(view);
+    const Json without = Json::parse(app::admin::fleet_status(snapshot, {}, {}));
+    for (const char* key : {"image", "image_port", "transcription", "transcription_port"}) {
+        CHECK_FALSE(without["nodes"][0].contains(key));
+    }
+}
+
 TEST_CASE("fleet status: nodes in three words, queues by node and model, waiting ones under *")
 {
     auto facts = std::make_shared<fleet::NodeFacts>();
