@@ -135,7 +135,7 @@ net::Task<Admin::Reply> Admin::read(http::ServerExchange& exchange, std::string_
         co_return co_await read_benchmarks(exchange, path);
     }
     if (is_compat_path(path)) {
-        auto answer = co_await compat_answer(exchange, scheduler_, *controls_);
+        auto answer = co_await compat_answer(exchange, scheduler_, *controls_, options_()->models);
         co_return Reply{answer.status, std::move(answer.body)};
     }
     if (auto question = policy_question(path)) {

@@ -76,7 +76,8 @@ Question question_of(What what, Query& query, base::WallTime now)
 }
 
 /// Where it may block.
-LedgerAnswer answer(const Question& question, const fleet::Snapshot& snapshot, const MaybeReader& reader, const Ledger::Records& memory)
+LedgerAnswer answer(const Question& question, const fleet::Snapshot& snapshot, const proxy::ModelRules* rules, const MaybeReader& reader,
+                    const Ledger::Records& memory)
 {
     std::string note; // their shapes have no place for it; a broken database shows in /dashboard/api/health
     if (question.what == What::traces) {
@@ -102,7 +103,7 @@ LedgerAnswer answer(const Question& question, const fleet::Snapshot& snapshot, c
         store::UsageQuery last = question.usage;
         last.since = std::max(last.since, last.until - day);
         const auto today = sum_of(reader, memory, last, note);
-        return today ? LedgerAnswer{200, contexts_json(question.span, cells, today->cells(), snapshot)} : today.error();
+        return today ? LedgerAnswer{200, contexts_json(question.span, cells, today->cells(), snapshot, rules)} : today.error();
     }
     case What::traces: break;
     }
@@ -144,7 +145,8 @@ net::Task<LedgerAnswer> limits(net::Loop& loop, proxy::Scheduler& scheduler, con
     co_return LedgerAnswer{200, fleet_limits(*snapshot, limits)};
 }
 
-net::Task<LedgerAnswer> past(http::ServerExchange& exchange, proxy::Scheduler& scheduler, const Controls& controls, std::string_view name)
+net::Task<LedgerAnswer> past(http::ServerExchange& exchange, proxy::Scheduler& scheduler, const Controls& controls, std::string_view name,
+                             std::shared_ptr<const proxy::ModelRules> rules)
 {
     const auto* const found = std::ranges::find(names, name, &std::pair<std::string_view, What>::first);
     if (found == names.end()) {
@@ -156,15 +158,16 @@ net::Task<LedgerAnswer> past(http::ServerExchange& exchange, proxy::Scheduler& s
         co_return LedgerAnswer{400, error(query.fault())};
     }
     const auto snapshot = co_await scheduler.fresh_snapshot();
-    Ledger::Question work = [question, snapshot](const MaybeReader& reader, const Ledger::Records& memory) {
-        return answer(question, *snapshot, reader, memory);
+    Ledger::Question work = [question, snapshot, rules = std::move(rules)](const MaybeReader& reader, const Ledger::Records& memory) {
+        return answer(question, *snapshot, rules.get(), reader, memory);
     };
     co_return co_await controls.ask_records(exchange.loop(), std::move(work));
 }
 
 } // namespace
 
-net::Task<LedgerAnswer> compat_answer(http::ServerExchange& exchange, proxy::Scheduler& scheduler, const Controls& controls)
+net::Task<LedgerAnswer> compat_answer(http::ServerExchange& exchange, proxy::Scheduler& scheduler, const Controls& controls,
+                                       std::shared_ptr<const proxy::ModelRules> rules)
 {
     const std::string_view path = exchange.head().path();
     net::Loop& loop = exchange.loop();
@@ -184,7 +187,7 @@ net::Task<LedgerAnswer> compat_answer(http::ServerExchange& exchange, proxy::Sch
         co_return LedgerAnswer{200, health::recommendations_json(*report)};
     }
     if (path.starts_with(api)) {
-        co_return co_await past(exchange, scheduler, controls, path.substr(api.size()));
+        co_return co_await past(exchange, scheduler, controls, path.substr(api.size()), std::move(rules));
     }
     co_return LedgerAnswer{404, error("no such path: " + std::string{path})};
 }

@@ -290,7 +290,8 @@ std::string tag_days_json(std::uint64_t days, const UsageCells& cells)
     return text({{"days", days}, {"data", std::move(data)}});
 }
 
-std::string contexts_json(std::uint64_t days, const UsageCells& cells, const UsageCells& day, const fleet::Snapshot& snapshot)
+std::string contexts_json(std::uint64_t days, const UsageCells& cells, const UsageCells& day, const fleet::Snapshot& snapshot,
+                          const proxy::ModelRules* rules)
 {
     Json models = Json::array();
     for (const auto& [key, cell] : cells) {
@@ -304,13 +305,14 @@ std::string contexts_json(std::uint64_t days, const UsageCells& cells, const Usa
         const auto prompt = [&cell](double share) { return whole(cell.prompt_lengths.percentile(share)); };
         const auto p99 = std::min(whole(cell.lengths.percentile(0.99)), cell.length_max);
         const int context = allocated(snapshot, key.second);
+        const auto ruled = rules == nullptr ? std::nullopt : rules->num_ctx(fleet::ModelName::parse(key.second).key);
         const auto wanted = static_cast<std::uint64_t>(std::ceil(1.5 * static_cast<double>(std::max(p99, most_today))));
         const auto recommended = std::max<std::uint64_t>(std::bit_ceil(wanted), 4096);
         const double used = context == 0 ? 0 : std::round(1000.0 * static_cast<double>(p99) / context) / 10;
         const double saved = context == 0 ? 0 : std::max(0.0, std::round(1000.0 * (1 - static_cast<double>(recommended) / context)) / 10);
         models.push_back({{"model", key.second},
                           {"allocated_ctx", context == 0 ? Json(nullptr) : Json(context)},
-                          {"override_ctx", nullptr},
+                          {"override_ctx", ruled ? Json(*ruled) : Json(nullptr)},
                           {"request_count", cell.requests},
                           {"prompt_tokens",
                            {{"avg", std::llround(static_cast<double>(cell.prompt_tokens) / static_cast<double>(cell.prompt_lengths.count()))},

@@ -4,6 +4,7 @@
 // boundaries.
 // Source: reference/parity.md 2.5, 2.10.
 #include "fleet/snapshot.hpp"
+#include "proxy/model_rules.hpp"
 #include "store/usage.hpp"
 
 #include <cstdint>
@@ -25,9 +26,9 @@ using UsageCells = std::map<store::UsageSum::Key, store::UsageCell>;
 /// `cells`: by tag, any buckets.
 [[nodiscard]] std::string tags_json(std::uint64_t days, const UsageCells& cells);
 [[nodiscard]] std::string tag_days_json(std::uint64_t days, const UsageCells& cells);
-/// `cells`: by model with UsageQuery::lengths, in one bucket; `day`: the same of the last 24 h.
+/// `cells`: by model with UsageQuery::lengths, in one bucket; `day`: the same of the last 24 h; `rules`: of models, or null.
 [[nodiscard]] std::string contexts_json(std::uint64_t days, const UsageCells& cells, const UsageCells& day,
-                                        const fleet::Snapshot& snapshot);
+                                        const fleet::Snapshot& snapshot, const proxy::ModelRules* rules);
 /// `cells`: by UsageBy::model_on_node of all time.
 [[nodiscard]] std::string model_management_json(const UsageCells& cells, const fleet::Snapshot& snapshot, base::WallTime now);
 /// The 19 columns of its request_traces.

@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::uint64_t wait_max_s = 600;
+constexpr double wait_max_s = 600;
 
 std::unexpected<base::Error> fault(std::string why) { return base::fail(base::Errc::malformed, std::move(why)); }
 
@@ -37,10 +37,13 @@ base::Result<PinRequest> parse_pin_request(std::string_view body)
             }
             (key == "wait" ? request.wait : key == "force" ? request.force : request.pinned) = value.get<bool>();
         } else if (key == "timeout_s") {
-            if (!value.is_number_unsigned() || value.get<std::uint64_t>() > wait_max_s) {
-                return fault("timeout_s must be a whole number from 0 to 600");
+            const double seconds = value.is_number() ? value.get<double>() : -1; // Python writes 30.0 for 30
+            if (!value.is_null() && !(seconds >= 0 && seconds <= wait_max_s)) {
+                return fault("timeout_s must be a number from 0 to 600");
             }
-            request.timeout = std::chrono::seconds{value.get<std::uint64_t>()};
+            if (!value.is_null()) {
+                request.timeout = std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds));
+            }
         }
     }
     return request;

@@ -201,7 +201,11 @@ TEST_CASE("a request to pin in Ollama Herd's form")
     CHECK(asked->wait);
     CHECK(asked->timeout == std::chrono::seconds{5});
     CHECK(native_body(*asked) == R"({"model":"m","force":false})");
-    for (const auto* bad : {"", "[]", R"({"model":5})", R"({"model":"m","wait":"yes"})", R"({"model":"m","timeout_s":-1})", R"({"model":"m","timeout_s":601})"}) {
+    CHECK(parse_pin_request(R"({"model":"m","timeout_s":30.0})")->timeout == std::chrono::seconds{30});
+    CHECK(parse_pin_request(R"({"model":"m","timeout_s":2.5})")->timeout == std::chrono::milliseconds{2500});
+    CHECK(parse_pin_request(R"({"model":"m","timeout_s":null})")->timeout == PinRequest{}.timeout);
+    for (const auto* bad : {"", "[]", R"({"model":5})", R"({"model":"m","wait":"yes"})", R"({"model":"m","timeout_s":-1})", R"({"model":"m","timeout_s":601})",
+                            R"({"model":"m","timeout_s":600.5})", R"({"model":"m","timeout_s":-0.1})", R"({"model":"m","timeout_s":1e300})", R"({"model":"m","timeout_s":"30"})"}) {
         INFO(bad);
         CHECK_FALSE(parse_pin_request(bad));
     }

@@ -245,17 +245,17 @@ TEST_CASE("of two nodes with one name no number is lost, and none told twice")
     CHECK(queue["in_flight"] == 5);
     CHECK(queue["completed"] == 10);
     const Json status = Json::parse(fleet_status(snapshot, input.counts, {}));
-    CHECK(status["nodes"][0]["node_id"] == "n1-3");
+    CHECK(status["nodes"][0]["node_id"] == "n1-1");
     CHECK(status["nodes"][0]["herd"]["name"] == "n1");
     CHECK(status["queues"]["n1-1:llama3.2:3b"]["in_flight"] == 2);
     CHECK(status["queues"]["n1:llama3.2:3b"]["completed"] == 10);
-    CHECK(Json::parse(fleet_limits(snapshot, {}))["nodes"][0]["node_id"] == "n1-3");
+    CHECK(Json::parse(fleet_limits(snapshot, {}))["nodes"][0]["node_id"] == "n1-1");
 }
 
 TEST_CASE("contexts: what was used against what is allocated, and what would do")
 {
     const auto cells = cells_of(store::UsageBy::model, 100 * 86'400s, true);
-    const Json json = Json::parse(contexts_json(7, cells, cells, small_fleet()));
+    const Json json = Json::parse(contexts_json(7, cells, cells, small_fleet(), nullptr));
     REQUIRE(json["models"].size() == 1);
     const Json& model = json["models"][0];
     CHECK(model["allocated_ctx"] == 16384);
@@ -265,6 +265,12 @@ TEST_CASE("contexts: what was used against what is allocated, and what would do"
     CHECK(model["total_tokens"]["max_24h"] == 150);
     CHECK(model["recommended_ctx"] == 4096);
     CHECK(model["savings_pct"] == 75.0);
+    CHECK(model["override_ctx"].is_null());
+    for (const auto& [name, expected] : {std::pair{"llama3.2:3b", Json(32'768)}, {"another:1b", Json(nullptr)}}) {
+        const auto rules = proxy::ModelRules::compile({.each = {{.model = name, .num_ctx = 32'768}}});
+        REQUIRE(rules);
+        CHECK(Json::parse(contexts_json(7, cells, cells, small_fleet(), rules->get()))["models"][0]["override_ctx"] == expected);
+    }
 }
 
 TEST_CASE("models by node tell when they were used last")
