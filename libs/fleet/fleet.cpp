@@ -1,5 +1,6 @@
 #include "fleet/fleet.hpp"
 
+#include "fleet/called.hpp"
 #include "fleet/dispatcher.hpp"
 #include "fleet/membership.hpp"
 
@@ -146,7 +147,7 @@ NodeView Fleet::State::view_of(const NodeRecord& node) const
     view.state_reason = node.reason;
     view.since = node.since;
     view.last_seen = node.last_seen;
-    view.latency = node.latency;
+    view.latency = is_there(node.state) ? node.latency : std::nullopt; // of one that does not answer it is no longer true
     view.address = node.address;
     view.agent = node.agent;
     view.url = !node.url.empty() ? node.url

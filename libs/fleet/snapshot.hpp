@@ -21,7 +21,7 @@ struct NodeView {
     std::string state_reason{};
     base::WallTime since{}; ///< when the state was entered
     base::Instant last_seen{};
-    std::optional<base::Duration> latency{}; ///< of the last probe
+    std::optional<base::Duration> latency{}; ///< of the last probe; nothing while it is not there
     Address address{};
     base::Endpoint agent{};  ///< port 0: no agent
     std::string url{};       ///< as configured, or "http://address:port"

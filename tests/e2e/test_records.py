@@ -288,6 +288,13 @@ def test_events_tell_the_state_and_what_changes(sim_fleet):
     began = time.monotonic()
     wait_until(lambda: any(one["name"] == "b1" and one["state"] == "draining" for one in viewer.of("node")), "the drained node")
     assert time.monotonic() - began < 1
+    flip = next(one for one in viewer.of("node") if one["name"] == "b1" and one["state"] == "draining")
+    assert (flip["from"], flip["to"], flip["at"]) == ("online", "draining", herd.node("b1")["since"])
+    herd.post("/herd/v1/nodes/b1/resume")
+    wait_until(lambda: any((one.get("from"), one.get("to")) == ("draining", "online") for one in viewer.of("node")), "the way back")
+    sims[1].kill()
+    gone = wait_until(lambda: next((one for one in viewer.of("node") if one["name"] == "b2" and one["state"] in ("offline", "unreachable")), None), "the dead one", 20)
+    assert gone["latency_ms"] is None and gone["to"] == gone["state"] != gone["from"], gone
     viewer.close()
 
 

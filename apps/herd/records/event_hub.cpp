@@ -1,6 +1,7 @@
 #include "herd/records/event_hub.hpp"
 
 #include "base/text.hpp"
+#include "herd/admin/views.hpp"
 
 #include <algorithm>
 #include <set>
@@ -38,6 +39,15 @@ Change compare(const NodeView& was, const NodeView& is)
     };
     const bool same_models = names(was.facts->loaded) == names(is.facts->loaded) && names(was.facts->models) == names(is.facts->models);
     return same_models ? Change::small : Change::big;
+}
+
+/// `node` (a JSON object) with what became of its state: who looks at changes alone has to compare nothing.
+std::string with_flip(std::string node, const fleet::NodeState* from, std::string_view to, base::WallTime at)
+{
+    node.pop_back();
+    node += node.size() > 1 ? R"(,"from":)" : R"("from":)";
+    node += from == nullptr ? "null" : '"' + std::string(fleet::to_string(*from)) + '"';
+    return node.append(R"(,"to":")").append(to).append(R"(","at":")").append(admin::timestamp(at)).append("\"}");
 }
 
 /// A comment line: read and forgotten by every client.
@@ -183,7 +193,10 @@ void EventHub::add_nodes(Draft& draft, bool small_changes_too)
         const auto known = told_nodes_.find(view.id);
         const Change change = known == told_nodes_.end() ? Change::big : compare(known->second, view);
         if (change == Change::big || (change == Change::small && small_changes_too)) {
-            add(draft, "node", voices_.node(*latest_, i));
+            const fleet::NodeState* const from = known == told_nodes_.end() ? nullptr : &known->second.state;
+            const bool flipped = from == nullptr || *from != view.state;
+            std::string text = voices_.node(*latest_, i);
+            add(draft, "node", flipped ? with_flip(std::move(text), from, fleet::to_string(view.state), view.since) : text);
             told_nodes_.insert_or_assign(view.id, view);
         }
     }
@@ -192,7 +205,8 @@ void EventHub::add_nodes(Draft& draft, bool small_changes_too)
             ++known;
             continue;
         }
-        add(draft, "node", R"({"id":")" + known->first.text() + R"(","state":"removed"})");
+        const std::string gone = R"({"id":")" + known->first.text() + R"(","state":"removed"})";
+        add(draft, "node", with_flip(gone, &known->second.state, "removed", latest_->taken_at));
         known = told_nodes_.erase(known);
     }
     told_ = latest_;

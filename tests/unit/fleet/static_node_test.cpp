@@ -68,11 +68,13 @@ TEST_CASE("how many failures are offline, and how many answers back, is the node
     CHECK(world.state(box) == NodeState::suspect);
     world.run_for(350ms);
     CHECK(world.state(box) == NodeState::offline);
+    CHECK_FALSE(world.snapshot()->nodes[0].latency); // it told none: no old figure stands for it
     box.ollama = true;
     world.run_for(1s);
     CHECK(world.state(box) == NodeState::offline); // it answers, but not often enough yet
     world.run_for(3s);
     CHECK(world.state(box) == NodeState::online);
+    CHECK(world.snapshot()->nodes[0].latency.has_value());
 }
 
 TEST_CASE("a failed attempt at a configured node is followed by a poll at once")

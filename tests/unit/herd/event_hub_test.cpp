@@ -156,6 +156,38 @@ TEST_CASE("who joins reads the whole state, then what changes")
     CHECK(gone[0].data.find("removed") != std::string::npos);
 }
 
+TEST_CASE("a node's change of state is told with where it came from and when, both ways")
+{
+    World world;
+    const auto viewer = world.viewer();
+    REQUIRE(world.hub.join(viewer, ""));
+    const auto told = [&](std::shared_ptr<fleet::Snapshot> next) {
+        world.hub.snapshot(std::move(next));
+        world.run(300ms);
+        std::vector<std::string> nodes;
+        for (const Event& one : events_of(joined(world.read(*viewer)))) {
+            if (one.name == "node") {
+                nodes.push_back(one.data);
+            }
+        }
+        return nodes;
+    };
+    auto fallen = fleet_of(2);
+    fallen->nodes[1].state = fleet::NodeState::offline;
+    fallen->nodes[1].since = base::WallTime{std::chrono::seconds{1'800'000'000}};
+    CHECK(told(fallen) == std::vector<std::string>{R"({"name":"n1","from":"online","to":"offline","at":"2027-01-15T08:00:00.000Z"})"});
+    auto back = fleet_of(3, 1); // and a new one; the first only works
+    back->nodes[1].since = back->nodes[2].since = base::WallTime{std::chrono::seconds{1'800'000'060}};
+    CHECK(told(back) == std::vector<std::string>{R"({"name":"n0"})", R"({"name":"n1","from":"offline","to":"online","at":"2027-01-15T08:01:00.000Z"})",
+                                                 R"({"name":"n2","from":null,"to":"online","at":"2027-01-15T08:01:00.000Z"})"});
+    auto fewer = fleet_of(2, 1);
+    fewer->nodes[1].since = back->nodes[1].since;
+    fewer->taken_at = base::WallTime{std::chrono::seconds{1'800'000'120}};
+    const auto gone = told(fewer);
+    REQUIRE(gone.size() == 1);
+    CHECK(gone[0].ends_with(R"(,"state":"removed","from":"online","to":"removed","at":"2027-01-15T08:02:00.000Z"})"));
+}
+
 TEST_CASE("a thousand changes a second become at most four pushes, made once for all viewers")
 {
     World world;
