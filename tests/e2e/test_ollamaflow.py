@@ -66,6 +66,22 @@ def test_a_script_for_ollamaflow_makes_changes_and_removes_frontends_and_backend
         assert herd.node("attic") is None and ask(herd, "GET", "/frontends/eu").json()["Error"] == "NotFound"
 
 
+def test_an_identifier_in_the_body_renames_nothing(fleet):
+    with backend() as first, backend() as second:
+        herd = fleet.static(first, config=ON)
+        assert ask(herd, "PUT", "/backends", {"Identifier": "a", **address(second)}).status == 201
+        assert ask(herd, "PUT", "/frontends", {"Identifier": "f", "Hostname": "f.lan", "Backends": ["a"]}).status == 201
+        for path, one in (("/backends/a", "a"), ("/frontends/f", "f")):
+            shown = ask(herd, "GET", path).json()
+            renamed = ask(herd, "PUT", path, {**shown, "Identifier": "zzz"})
+            assert renamed.status == 200 and renamed.json()["Identifier"] == one, renamed.body
+            assert renamed.header("Warning") == '199 herd "ignored: Identifier"'
+            assert ask(herd, "GET", path[: -1] + "zzz").status == 404
+        seen = herd.get("/herd/v1/frontends/f").json()
+        assert seen["members"] == ["a"] and seen["missing"] == []
+        assert request(herd.url, "POST", "/api/chat", CHAT, [("Host", "f.lan")]).header("X-Herd-Node") == "a"
+
+
 def test_when_a_frontend_or_backend_was_made_and_changed_is_told_as_ollamaflow_tells_it(fleet):
     with backend() as first, backend() as second:
         herd = fleet.static(first, config=ON)

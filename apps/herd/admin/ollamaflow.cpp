@@ -138,15 +138,25 @@ base::Result<Native> ours(Kind kind, std::string_view body, const Json& now)
         return base::fail(base::Errc::bad_config, "the body must be a JSON object");
     }
     Native out;
+    const auto ignore = [&out](const std::string& name) {
+        if (out.ignored.size() < 256) {
+            out.ignored += (out.ignored.empty() ? "" : ", ") + name;
+        }
+    };
     Json wanted = Json::object(); // by their names, which may be written in any case
     for (const auto& [name, value] : json.items()) {
         const auto field = std::ranges::find_if(fields(kind), [&](const Field& each) { return base::iequals(each.theirs, name); });
         const bool plain = name.size() <= 64 && std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) != 0; });
         if (field != fields(kind).end()) {
             wanted[field->theirs] = value;
-        } else if (out.ignored.size() < 256) {
-            out.ignored += (out.ignored.empty() ? "" : ", ") + (plain ? name : "?");
+        } else {
+            ignore(plain ? name : "?");
         }
+    }
+    const Json called = now.value("Identifier", Json());
+    if (!now.empty() && wanted.value("Identifier", called) != called) { // frontends name their nodes by it
+        wanted.erase("Identifier");
+        ignore("Identifier");
     }
     for (const Field& field : fields(kind)) {
         const Json present = now.value(field.theirs, Json());

@@ -82,6 +82,22 @@ TEST_CASE("a full replace sends only what differs, so that what was read can be 
     CHECK(changed(Kind::backend, R"({"Port":9})", shown)["url"] == "https://gpu.lan:9");
 }
 
+TEST_CASE("an Identifier in the body renames nothing: the path says which it is")
+{
+    const auto shown = ollamaflow::theirs(Kind::backend, node);
+    Json renamed = shown;
+    renamed["Identifier"] = "zzz";
+    const auto native = ollamaflow::ours(Kind::backend, renamed.dump(), shown);
+    REQUIRE(native);
+    CHECK_FALSE(native->body.contains("name"));
+    CHECK(native->ignored == "Identifier");
+    CHECK(ollamaflow::ours(Kind::backend, shown.dump(), shown)->ignored.empty());
+    const auto frontend = ollamaflow::ours(Kind::frontend, R"({"identifier":"zzz"})", Json{{"Identifier", "a"}});
+    REQUIRE(frontend);
+    CHECK_FALSE(frontend->body.contains("id"));
+    CHECK(frontend->ignored == "Identifier");
+}
+
 TEST_CASE("what has no meaning here is named, fit for a field; the wrong kind is left for /herd/v1 to refuse")
 {
     const auto native = ollamaflow::ours(Kind::frontend, "{\"BlockHttp10\":true,\"X\\r\\nEvil: 1\":1,\"CreatedUtc\":\"x\",\"LogRequestFull\":1}", Json::object());
