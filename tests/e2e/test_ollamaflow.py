@@ -54,7 +54,7 @@ def test_a_script_for_ollamaflow_makes_changes_and_removes_frontends_and_backend
         assert ask(herd, "PUT", "/backends/attic", {**shown, "MaxParallelRequests": 3}).json()["MaxParallelRequests"] == 3
         assert {"tier": 1, "models_allow": ["m"]}.items() <= herd.get("/herd/v1/nodes/attic/settings").json().items()
         replaced = ask(herd, "PUT", "/frontends/eu", {"Hostname": "eu.lan", "Backends": ["attic"], "AllowEmbeddings": False})
-        assert replaced.status == 200 and "TimeoutMs" not in replaced.json() and replaced.json()["AllowEmbeddings"] is False
+        assert replaced.status == 200 and replaced.json()["TimeoutMs"] == 60000 and replaced.json()["AllowEmbeddings"] is False
         assert herd.get("/herd/v1/frontends/eu").json()["labels_required"] == ["eu"]
         request(herd.url, "POST", "/api/chat", CHAT, [("Host", "eu.lan")])
         assert [seen for seen in second.seen if seen.target == "/api/chat"][-1].header("Authorization") == "Bearer s3cret"
@@ -80,6 +80,27 @@ def test_an_identifier_in_the_body_renames_nothing(fleet):
         seen = herd.get("/herd/v1/frontends/f").json()
         assert seen["members"] == ["a"] and seen["missing"] == []
         assert request(herd.url, "POST", "/api/chat", CHAT, [("Host", "f.lan")]).header("X-Herd-Node") == "a"
+
+
+def test_what_is_not_named_has_ollamaflows_default_and_what_was_read_can_be_sent_back(fleet):
+    with backend() as first, backend() as second:
+        herd = fleet.static(first, config=ON + '[[frontend]]\nname = "own"\nhostnames = ["own.lan"]\n')
+        made = ask(herd, "PUT", "/frontends", {"Identifier": "bare", "Hostname": "bare.lan"}).json()
+        assert (made["LoadBalancing"], made["Backends"], made["TimeoutMs"], made["MaxRequestBodySize"]) == ("RoundRobin", [], 60000, 536870912)
+        assert "Policy" not in made and herd.get("/herd/v1/frontends/bare").json()["policy"] == "round_robin"
+        # one that herd.toml made: its policy is none of theirs, and neither they nor a client that drops what it does not know lose it
+        own = ask(herd, "GET", "/frontends/own").json()
+        assert (own["LoadBalancing"], own["Policy"], own["Backends"]) == ("RoundRobin", "cost", ["*"])
+        for sent in (own, {name: value for name, value in own.items() if name != "Policy"}):
+            assert ask(herd, "PUT", "/frontends/own", {**sent, "AllowRetries": False}).json()["AllowRetries"] is False
+            assert herd.get("/herd/v1/frontends/own").json()["policy"] == "cost"
+        assert ask(herd, "PUT", "/frontends/own", {**own, "LoadBalancing": "Random"}).json()["LoadBalancing"] == "Random"
+        # of a node
+        assert ask(herd, "PUT", "/backends", {"Identifier": "attic", **address(second)}).status == 201
+        native = herd.get("/herd/v1/nodes/attic/settings").json()
+        assert (native["max_parallel"], native["queue_limit"], native["down_after"]) == (4, 6, 2)
+        # how a node of herd.toml is reached stays as it is there
+        assert ask(herd, "PUT", "/backends/b1", {"Labels": ["eu"]}).json()["Labels"] == ["eu"]
 
 
 def test_when_a_frontend_or_backend_was_made_and_changed_is_told_as_ollamaflow_tells_it(fleet):

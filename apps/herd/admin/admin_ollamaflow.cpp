@@ -45,7 +45,12 @@ net::Task<Admin::Reply> Admin::change_ollamaflow(http::ServerExchange& exchange,
     if (before.empty()) {
         co_return Reply{404, error("nothing is called " + id)};
     }
-    auto wanted = ollamaflow::ours(kind, *body, before.front());
+    bool fixed = false;
+    if (kind == Kind::backend && !id.empty()) {
+        const auto named = co_await controls_->named_node(loop, id);
+        fixed = !named || named->configured;
+    }
+    auto wanted = ollamaflow::ours(kind, *body, before.front(), fixed);
     if (!wanted) {
         co_return Reply{400, error(wanted.error().context)};
     }

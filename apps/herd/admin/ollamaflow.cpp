@@ -14,33 +14,39 @@ namespace herd::app::admin::ollamaflow {
 
 namespace {
 
-enum class As : std::uint8_t { same, one, ms, bytes, word, query, date, apart }; // date: told only; apart: that, or looked at below
+enum class As : std::uint8_t { same, one, ms, bytes, word, policy, query, date, apart }; // date: told only; apart: that, or looked at below
 
 struct Field {
     std::string theirs;
     std::string ours;
     As as{As::same};
-    Json missing{}; ///< what a PUT that does not name it means; null: the default
+    Json missing{}; ///< what a PUT that does not name it means: their default, or ours where parity 3.2 has one; null: none
+    bool reach{false}; ///< of how a node is reached
 };
 
 const std::vector<Field>& fields(Kind kind)
 {
     static const std::vector<Field> frontend{
-        {"Identifier", "id"}, {"Name", "name"}, {"Hostname", "hostnames", As::one, "*"}, {"TimeoutMs", "first_byte_timeout", As::ms},
-        {"LoadBalancing", "policy", As::word}, {"MaxRequestBodySize", "max_body", As::bytes}, {"Backends", "nodes"},
-        {"RequiredModels", "required_models"}, {"UseStickySessions", "sticky"}, {"StickySessionExpirationMs", "sticky_ttl", As::ms},
-        {"PinnedEmbeddingsProperties", "pinned_embeddings"}, {"PinnedCompletionsProperties", "pinned_completions"},
-        {"AllowEmbeddings", "allow_embeddings"}, {"AllowCompletions", "allow_completions"}, {"AllowRetries", "allow_retries"},
-        {"Active", "active"}, {"CreatedUtc", "created", As::date}, {"LastUpdateUtc", "updated", As::date}};
+        {"Identifier", "id"}, {"Name", "name"}, {"Hostname", "hostnames", As::one, "*"},
+        {"TimeoutMs", "first_byte_timeout", As::ms, 60'000U}, {"LoadBalancing", "policy", As::policy, "RoundRobin"},
+        {"Policy", "own_policy", As::apart}, {"MaxRequestBodySize", "max_body", As::bytes, 536'870'912U},
+        {"Backends", "nodes", As::same, Json::array()}, {"RequiredModels", "required_models", As::same, Json::array()},
+        {"UseStickySessions", "sticky", As::same, false}, {"StickySessionExpirationMs", "sticky_ttl", As::ms, 1'800'000U},
+        {"PinnedEmbeddingsProperties", "pinned_embeddings", As::same, Json::object()},
+        {"PinnedCompletionsProperties", "pinned_completions", As::same, Json::object()}, {"AllowEmbeddings", "allow_embeddings", As::same, true},
+        {"AllowCompletions", "allow_completions", As::same, true}, {"AllowRetries", "allow_retries", As::same, true},
+        {"Active", "active", As::same, true}, {"CreatedUtc", "created", As::date}, {"LastUpdateUtc", "updated", As::date}};
     static const std::vector<Field> backend{
         {"Identifier", "name"}, {"Name", "name", As::apart}, {"Hostname", "host", As::apart}, {"Port", "port", As::apart},
-        {"Ssl", "ssl", As::apart}, {"HealthCheckUrl", "health_path"}, {"HealthCheckMethod", "health_method"},
-        {"UnhealthyThreshold", "down_after"}, {"HealthyThreshold", "up_after"}, {"MaxParallelRequests", "max_parallel"},
-        {"RateLimitRequestsThreshold", "threshold", As::apart}, {"ApiFormat", "api", As::word, "Ollama"},
-        {"Labels", "labels", As::same, Json::array()}, {"PinnedEmbeddingsProperties", "pinned_embeddings"},
-        {"PinnedCompletionsProperties", "pinned_completions"}, {"AllowEmbeddings", "allow_embeddings"},
-        {"AllowCompletions", "allow_completions"}, {"BearerToken", "bearer"}, {"Querystring", "query", As::query},
-        {"Headers", "headers", As::same, Json::object()}, {"Active", "active"}, {"State", "state", As::apart},
+        {"Ssl", "ssl", As::apart}, {"HealthCheckUrl", "health_path", As::same, {}, true},
+        {"HealthCheckMethod", "health_method", As::same, "GET", true}, {"UnhealthyThreshold", "down_after", As::same, 2U, true},
+        {"HealthyThreshold", "up_after", As::same, 1U, true}, {"MaxParallelRequests", "max_parallel", As::apart},
+        {"RateLimitRequestsThreshold", "threshold", As::apart}, {"ApiFormat", "api", As::word, "Ollama", true},
+        {"Labels", "labels", As::same, Json::array()}, {"PinnedEmbeddingsProperties", "pinned_embeddings", As::same, Json::object()},
+        {"PinnedCompletionsProperties", "pinned_completions", As::same, Json::object()}, {"AllowEmbeddings", "allow_embeddings", As::same, true},
+        {"AllowCompletions", "allow_completions", As::same, true}, {"BearerToken", "bearer", As::same, {}, true},
+        {"Querystring", "query", As::query, {}, true}, {"Headers", "headers", As::same, Json::object(), true},
+        {"Active", "active", As::same, true}, {"State", "state", As::apart},
         {"Healthy", "healthy", As::apart}, {"HealthySinceUtc", "healthy_since", As::date},
         {"UnhealthySinceUtc", "unhealthy_since", As::date}, {"LatencyMs", "latency_ms", As::apart},
         {"ActiveRequests", "in_flight", As::apart}, {"CreatedUtc", "created", As::date}, {"LastUpdateUtc", "updated", As::date}};
@@ -50,7 +56,10 @@ const std::vector<Field>& fields(Kind kind)
 constexpr std::array<std::pair<const char*, const char*>, 6> words{{{"RoundRobin", "round_robin"}, {"Random", "random"}, {"Cost", "cost"},
                                                                     {"LeastBusy", "least_busy"}, {"Ollama", "ollama"}, {"OpenAI", "openai"}}};
 
-bool nothing(const Json& value) { return value.is_null() || value == "" || (value.is_object() && value.empty()); }
+bool nothing(const Json& value) { return value.is_null() || (value.is_object() && value.empty()); }
+
+/// Theirs has words for two of our four.
+bool has_own_word(const Json& policy) { return policy == "cost" || policy == "least_busy"; }
 
 Json as_theirs(As as, const Json& value)
 {
@@ -59,6 +68,7 @@ Json as_theirs(As as, const Json& value)
     case As::ms: return base::parse_duration(value.get<std::string>()).value_or(base::Duration{}) / std::chrono::milliseconds{1};
     case As::bytes: return base::parse_bytes(value.get<std::string>()).value_or(0);
     case As::word: return std::ranges::find(words, value.get<std::string>(), &std::pair<const char*, const char*>::second)->first;
+    case As::policy: return as_theirs(As::word, has_own_word(value) ? Json("round_robin") : value);
     case As::query: return "***";
     case As::date: return value.get<std::string>().substr(0, value.get<std::string>().find('Z')) + "000Z"; // to the microsecond, as .NET has it
     default: return value;
@@ -69,7 +79,7 @@ Json as_theirs(As as, const Json& value)
 Json as_ours(As as, const Json& value)
 {
     const auto* const word = std::ranges::find(words, value, [](const auto& each) { return Json(each.first); });
-    if (as == As::word && word != words.end()) {
+    if ((as == As::word || as == As::policy) && word != words.end()) {
         return word->second;
     }
     if (as == As::ms && value.is_number_unsigned()) {
@@ -78,17 +88,29 @@ Json as_ours(As as, const Json& value)
     return as == As::one && value.is_string() ? Json::array({value}) : value;
 }
 
-/// Hostname, Port and Ssl are one url; the threshold counts what runs beside what waits.
-void take_apart(const Json& wanted, const Json& now, Json& out)
+/// The threshold counts what runs beside what waits; a node without one keeps none unless the body says so.
+void take_limits(const Json& wanted, const Json& now, Json& out)
 {
-    const Json parallel = wanted.value("MaxParallelRequests", Json(0U));
-    Json queue = wanted.value("RateLimitRequestsThreshold", Json());
-    if (queue.is_number_unsigned() && parallel.is_number_unsigned()) {
-        queue = queue.get<std::uint64_t>() - std::min(queue.get<std::uint64_t>(), parallel.get<std::uint64_t>());
+    constexpr const char* parallel_name = "MaxParallelRequests";
+    constexpr const char* threshold_name = "RateLimitRequestsThreshold";
+    const Json parallel = wanted.value(parallel_name, Json(4U));
+    const Json threshold = wanted.value(threshold_name, now.empty() || now.contains(threshold_name) ? Json(10U) : Json());
+    const bool sent_back = wanted.contains(parallel_name) && parallel == now.value(parallel_name, Json());
+    if (!sent_back) {
+        out["max_parallel"] = parallel;
     }
-    if (!queue.is_null() || now.contains("RateLimitRequestsThreshold")) {
-        out["queue_limit"] = queue;
+    if (threshold.is_null() || (sent_back && threshold == now.value(threshold_name, Json()))) {
+        return;
     }
+    out["queue_limit"] = threshold;
+    if (threshold.is_number_unsigned() && parallel.is_number_unsigned()) {
+        out["queue_limit"] = threshold.get<std::uint64_t>() - std::min(threshold.get<std::uint64_t>(), parallel.get<std::uint64_t>());
+    }
+}
+
+/// Hostname, Port and Ssl are one url.
+void take_url(const Json& wanted, const Json& now, Json& out)
+{
     const auto part = [&](const char* name, const Json& otherwise) { return wanted.value(name, now.value(name, otherwise)); };
     const Json host = part("Hostname", "localhost");
     const Json port = part("Port", 11434U);
@@ -100,9 +122,15 @@ void take_apart(const Json& wanted, const Json& now, Json& out)
     }
 }
 
-/// What a node's object has in other words.
-Json with_parts(Json node)
+/// What an object has in other words.
+Json with_parts(Kind kind, Json node)
 {
+    if (kind == Kind::frontend) {
+        if (has_own_word(node.value("policy", ""))) {
+            node["own_policy"] = node["policy"];
+        }
+        return node;
+    }
     if (const auto url = http::Url::parse(node.value("url", ""))) {
         node.update({{"host", url->host}, {"port", url->port}, {"ssl", url->scheme == "https"}});
     }
@@ -120,10 +148,11 @@ bool owns(std::string_view path) { return path.starts_with("/v1.0/frontends") ||
 
 Json theirs(Kind kind, const Json& ours)
 {
-    const Json object = kind == Kind::backend ? with_parts(ours) : ours;
+    const Json object = with_parts(kind, ours);
     Json out = Json::object();
     for (const Field& field : fields(kind)) {
-        Json shown = object.contains(field.ours) && !nothing(object[field.ours]) ? as_theirs(field.as, object[field.ours]) : Json();
+        const Json value = object.value(field.ours, Json());
+        Json shown = nothing(value) || value == "" ? Json() : as_theirs(field.as, value);
         if (!nothing(shown)) {
             out[field.theirs] = std::move(shown);
         }
@@ -131,7 +160,7 @@ Json theirs(Kind kind, const Json& ours)
     return out;
 }
 
-base::Result<Native> ours(Kind kind, std::string_view body, const Json& now)
+base::Result<Native> ours(Kind kind, std::string_view body, const Json& now, bool fixed)
 {
     const Json json = nested_too_deeply(body) ? Json(Json::value_t::discarded) : Json::parse(body, nullptr, false);
     if (!json.is_object()) {
@@ -148,7 +177,9 @@ base::Result<Native> ours(Kind kind, std::string_view body, const Json& now)
         const auto field = std::ranges::find_if(fields(kind), [&](const Field& each) { return base::iequals(each.theirs, name); });
         const bool plain = name.size() <= 64 && std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) != 0; });
         if (field != fields(kind).end()) {
-            wanted[field->theirs] = value;
+            if (!value.is_null() && (value != "" || field->theirs == "Hostname")) { // else: as if it were not named
+                wanted[field->theirs] = value;
+            }
         } else {
             ignore(plain ? name : "?");
         }
@@ -160,13 +191,19 @@ base::Result<Native> ours(Kind kind, std::string_view body, const Json& now)
     }
     for (const Field& field : fields(kind)) {
         const Json present = now.value(field.theirs, Json());
-        const Json value = wanted.value(field.theirs, field.theirs == "Identifier" || field.theirs == "Name" ? present : field.missing);
+        const bool names = field.theirs == "Identifier" || field.theirs == "Name";
+        const bool stays = !now.empty() && (names || present.is_null() || (fixed && field.reach)); // when it is not named
+        const Json value = wanted.value(field.theirs, stays ? present : field.missing);
         if (field.as != As::apart && field.as != As::date && value != present && !(nothing(value) && nothing(present))) {
-            out.body[field.ours] = as_ours(field.as, value);
+            out.body[field.ours] = nothing(value) ? Json() : as_ours(field.as, value);
         }
     }
+    if (wanted.contains("Policy") && wanted["Policy"] != now.value("Policy", Json())) {
+        out.body["policy"] = wanted["Policy"];
+    }
     if (kind == Kind::backend) {
-        take_apart(wanted, now, out.body);
+        take_limits(wanted, now, out.body);
+        take_url(wanted, now, out.body);
         if (out.body.value("name", Json()) == "health") {
             return base::fail(base::Errc::bad_config, "Identifier: a backend cannot be called health, which is a path");
         }

@@ -22,8 +22,9 @@ struct Native {
 [[nodiscard]] bool owns(std::string_view path);
 /// An object of /herd/v1 as theirs; of a node: its settings, with what is seen of it.
 [[nodiscard]] Json theirs(Kind kind, const Json& ours);
-/// `now`: the object that is replaced, as theirs; null: a new one. What theirs has no field for stays as it is.
-[[nodiscard]] base::Result<Native> ours(Kind kind, std::string_view body, const Json& now);
+/// `now`: the object that is replaced, as theirs; empty: a new one. What theirs has no field for stays as it is.
+/// `fixed`: how it is reached cannot be changed here, and stays as it is unless the body says otherwise.
+[[nodiscard]] base::Result<Native> ours(Kind kind, std::string_view body, const Json& now, bool fixed = false);
 /// What theirs is called of a key of ours; the key itself where they have no such thing.
 [[nodiscard]] std::string field_of(Kind kind, std::string_view key);
 /// {"error":…} of /herd/v1 as theirs.

@@ -32,7 +32,6 @@ TEST_CASE("a frontend of ours reads as one of OllamaFlow's")
         "MaxRequestBodySize":1048576,"Backends":["b1"],"UseStickySessions":true,"StickySessionExpirationMs":1800000,
         "PinnedCompletionsProperties":{"seed":1},"AllowRetries":false,"Active":true,"CreatedUtc":"2026-11-29T23:35:46.547000Z",
         "LastUpdateUtc":"2026-11-30T00:00:00.000000Z"})"));
-    CHECK(ollamaflow::theirs(Kind::frontend, Json{{"id", "x"}, {"policy", "cost"}})["LoadBalancing"] == "Cost");
 }
 
 TEST_CASE("a backend of ours reads as one of OllamaFlow's, secrets masked")
@@ -62,12 +61,14 @@ TEST_CASE("a backend of ours reads as one of OllamaFlow's, secrets masked")
 TEST_CASE("what OllamaFlow writes is ours in other words")
 {
     CHECK(changed(Kind::frontend, R"({"identifier":"a","HOSTNAME":"a.lan","TimeoutMs":1500,"LoadBalancing":"Random","Backends":[]})")
-          == Json::parse(R"({"id":"a","hostnames":["a.lan"],"first_byte_timeout":"1500ms","policy":"random","nodes":[]})"));
-    CHECK(changed(Kind::frontend, R"({"Identifier":"a"})")["hostnames"] == Json{"*"}); // their default
+          == Json::parse(R"({"id":"a","hostnames":["a.lan"],"first_byte_timeout":"1500ms","policy":"random","max_body":536870912,"nodes":[],
+                             "required_models":[],"sticky":false,"sticky_ttl":"1800000ms","allow_embeddings":true,"allow_completions":true,
+                             "allow_retries":true,"active":true})"));
     CHECK(changed(Kind::backend, R"({"Identifier":"b","Hostname":"::1","Port":8000,"Ssl":true,"MaxParallelRequests":4,
                                      "RateLimitRequestsThreshold":10,"ApiFormat":"OpenAI","Querystring":"k=a%20b","BearerToken":"t"})")
-          == Json::parse(R"({"name":"b","max_parallel":4,"api":"openai","labels":[],"bearer":"t","query":"k=a%20b",
-                             "queue_limit":6,"url":"https://[::1]:8000"})"));
+          == Json::parse(R"({"name":"b","health_method":"GET","down_after":2,"up_after":1,"api":"openai","labels":[],"allow_embeddings":true,
+                             "allow_completions":true,"bearer":"t","query":"k=a%20b","active":true,"max_parallel":4,"queue_limit":6,
+                             "url":"https://[::1]:8000"})"));
     CHECK(changed(Kind::backend, R"({"MaxParallelRequests":4,"RateLimitRequestsThreshold":2})")["queue_limit"] == 0);
     CHECK(changed(Kind::backend, "{}")["url"] == "http://localhost:11434");
 }
@@ -75,11 +76,46 @@ TEST_CASE("what OllamaFlow writes is ours in other words")
 TEST_CASE("a full replace sends only what differs, so that what was read can be written back")
 {
     const auto shown = ollamaflow::theirs(Kind::backend, node);
-    CHECK(changed(Kind::backend, shown.dump(), shown) == Json{{"queue_limit", 6}}); // the secrets stay
-    const auto bare = changed(Kind::backend, R"({"Hostname":"gpu.lan","Port":8443,"Ssl":true})", shown);
-    CHECK(bare == Json::parse(R"({"health_path":null,"max_parallel":null,"api":"ollama","labels":[],"bearer":null,
-                                  "query":null,"headers":{},"active":null,"queue_limit":null})"));
+    CHECK(changed(Kind::backend, shown.dump(), shown) == Json::object()); // the secrets stay
+    Json other = shown;
+    other["MaxParallelRequests"] = 3U;
+    CHECK(changed(Kind::backend, other.dump(), shown) == Json::parse(R"({"max_parallel":3,"queue_limit":7})"));
+    const auto bare = ollamaflow::ours(Kind::backend, R"({"Labels":["us"]})", shown, true);
+    REQUIRE(bare); // it is reached as herd.toml says
+    CHECK(bare->body == Json::parse(R"({"labels":["us"],"max_parallel":4,"queue_limit":6})"));
     CHECK(changed(Kind::backend, R"({"Port":9})", shown)["url"] == "https://gpu.lan:9");
+}
+
+TEST_CASE("what a full replace does not name has OllamaFlow's default")
+{
+    const auto made = changed(Kind::frontend, R"({"Identifier":"a","Name":null,"TimeoutMs":null})");
+    CHECK(made["hostnames"] == Json{"*"});
+    CHECK(made["policy"] == "round_robin");
+    CHECK(made["nodes"] == Json::array()); // none
+    CHECK(made["first_byte_timeout"] == "60000ms");
+    const auto shown = ollamaflow::theirs(Kind::frontend, Json::parse(R"({"id":"a","hostnames":["a.lan"],"policy":"random","nodes":["*"],
+        "first_byte_timeout":"5s","max_body":"5","pinned_completions":{"seed":1},"active":false})"));
+    CHECK(changed(Kind::frontend, "{}", shown) == Json::parse(R"({"hostnames":["*"],"first_byte_timeout":"60000ms","policy":"round_robin",
+        "max_body":536870912,"nodes":[],"pinned_completions":null,"active":true})"));
+    const auto all = ollamaflow::theirs(Kind::backend, node);
+    CHECK(changed(Kind::backend, "{}", all) == Json::parse(R"({"health_path":null,"api":"ollama","labels":[],"bearer":null,"query":null,
+        "headers":null,"max_parallel":4,"queue_limit":6})"));
+    CHECK(changed(Kind::backend, R"({"Identifier":"b"})")["queue_limit"] == 6); // their 4 and 10
+}
+
+TEST_CASE("a policy that OllamaFlow has no word for is told apart, and survives being sent back")
+{
+    for (const char* own : {"cost", "least_busy"}) {
+        const auto shown = ollamaflow::theirs(Kind::frontend, Json{{"id", "a"}, {"policy", own}});
+        CHECK(shown["LoadBalancing"] == "RoundRobin"); // or a client that knows two words could not read it
+        CHECK(shown["Policy"] == own);
+        CHECK_FALSE(changed(Kind::frontend, shown.dump(), shown).contains("policy"));
+        CHECK_FALSE(changed(Kind::frontend, R"({"LoadBalancing":"RoundRobin"})", shown).contains("policy")); // sent back by one that drops Policy
+        CHECK(changed(Kind::frontend, R"({"LoadBalancing":"Random"})", shown)["policy"] == "random");
+        CHECK(changed(Kind::frontend, R"({"Policy":"round_robin"})", shown)["policy"] == "round_robin");
+    }
+    CHECK_FALSE(ollamaflow::theirs(Kind::frontend, Json{{"id", "a"}, {"policy", "random"}}).contains("Policy"));
+    CHECK(changed(Kind::frontend, R"({"Policy":"cost"})")["policy"] == "cost");
 }
 
 TEST_CASE("an Identifier in the body renames nothing: the path says which it is")
@@ -103,8 +139,11 @@ TEST_CASE("what has no meaning here is named, fit for a field; the wrong kind is
     const auto native = ollamaflow::ours(Kind::frontend, "{\"BlockHttp10\":true,\"X\\r\\nEvil: 1\":1,\"CreatedUtc\":\"x\",\"LogRequestFull\":1}", Json::object());
     REQUIRE(native);
     CHECK(native->ignored == "BlockHttp10, ?, LogRequestFull");
-    CHECK(changed(Kind::frontend, R"({"TimeoutMs":"soon","LoadBalancing":"LeastConnections","Hostname":[1]})")
-          == Json::parse(R"({"hostnames":[1],"first_byte_timeout":"soon","policy":"LeastConnections"})"));
+    const auto wrong = changed(Kind::frontend, R"({"TimeoutMs":"soon","LoadBalancing":"LeastConnections","Hostname":[1]})");
+    CHECK(wrong["hostnames"] == Json{1});
+    CHECK(wrong["first_byte_timeout"] == "soon");
+    CHECK(wrong["policy"] == "LeastConnections");
+    CHECK(changed(Kind::frontend, R"({"Hostname":""})")["hostnames"] == Json{""});
     CHECK(changed(Kind::backend, R"({"Hostname":7,"Port":"x"})")["url"] == R"(http://7:"x")");
     CHECK_FALSE(ollamaflow::ours(Kind::frontend, "[]", Json::object()));
     CHECK_FALSE(ollamaflow::ours(Kind::frontend, std::string(1000, '['), Json::object()));
