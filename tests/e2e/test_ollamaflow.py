@@ -95,6 +95,13 @@ def test_what_is_not_named_has_ollamaflows_default_and_what_was_read_can_be_sent
             assert ask(herd, "PUT", "/frontends/own", {**sent, "AllowRetries": False}).json()["AllowRetries"] is False
             assert herd.get("/herd/v1/frontends/own").json()["policy"] == "cost"
         assert ask(herd, "PUT", "/frontends/own", {**own, "LoadBalancing": "Random"}).json()["LoadBalancing"] == "Random"
+        # what is in force is told, be it a default
+        assert (own["TimeoutMs"], own["MaxRequestBodySize"], own["PinnedCompletionsProperties"]) == (600000, 536870912, {})
+        node = ask(herd, "GET", "/backends/b1").json()
+        assert (node["HealthCheckUrl"], node["HealthCheckMethod"], node["UnhealthyThreshold"], node["HealthyThreshold"]) == ("/api/version", "GET", 4, 1)
+        assert node["Headers"] == {} and node["PinnedEmbeddingsProperties"] == {} and "BearerToken" not in node
+        assert ask(herd, "PUT", "/backends/b1", node).status == 200
+        assert herd.get("/herd/v1/nodes/b1/settings").json()["source"] == "herd.toml"  # nothing was changed
         # of a node
         assert ask(herd, "PUT", "/backends", {"Identifier": "attic", **address(second)}).status == 201
         native = herd.get("/herd/v1/nodes/attic/settings").json()

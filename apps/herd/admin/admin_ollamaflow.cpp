@@ -1,5 +1,6 @@
 // /v1.0/frontends and /v1.0/backends: each call is one of /herd/v1 in OllamaFlow's words.
 #include "base/text.hpp"
+#include "base/units.hpp"
 #include "herd/admin/admin.hpp"
 #include "herd/admin/policy_paths.hpp"
 
@@ -7,6 +8,22 @@ namespace herd::app::admin {
 
 using ollamaflow::Json;
 using ollamaflow::Kind;
+
+namespace {
+
+/// With what holds for every frontend where this one says nothing.
+Json in_force(Json frontend, const proxy::ProxyOptions& options)
+{
+    if (frontend.value("first_byte_timeout", "").empty()) {
+        frontend["first_byte_timeout"] = base::format_duration(options.first_byte_timeout);
+    }
+    if (frontend.value("max_body", "").empty()) {
+        frontend["max_body"] = std::to_string(options.max_body);
+    }
+    return frontend;
+}
+
+} // namespace
 
 /// Those of that name or id, or all.
 net::Task<Json> Admin::ollamaflow_objects(net::Loop& loop, Kind kind, std::string id) // NOLINT: the caller waits
@@ -16,7 +33,7 @@ net::Task<Json> Admin::ollamaflow_objects(net::Loop& loop, Kind kind, std::strin
         const auto answer = co_await controls_->policy(loop, {});
         for (const auto& one : Json::parse(answer.body)["frontends"]) {
             if (id.empty() || one["id"] == id || one["name"] == id) {
-                out.insert(out.begin(), ollamaflow::theirs(kind, one)); // newest first
+                out.insert(out.begin(), ollamaflow::theirs(kind, in_force(one, *options_()))); // newest first
             }
         }
         co_return out;

@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "base/units.hpp"
+#include "herd/options.hpp"
 #include "herd/policy/policy_json.hpp"
 #include "http/url.hpp"
 
@@ -69,7 +70,7 @@ Json as_theirs(As as, const Json& value)
     case As::bytes: return base::parse_bytes(value.get<std::string>()).value_or(0);
     case As::word: return std::ranges::find(words, value.get<std::string>(), &std::pair<const char*, const char*>::second)->first;
     case As::policy: return as_theirs(As::word, has_own_word(value) ? Json("round_robin") : value);
-    case As::query: return "***";
+    case As::query: return value.empty() ? Json() : "***";
     case As::date: return value.get<std::string>().substr(0, value.get<std::string>().find('Z')) + "000Z"; // to the microsecond, as .NET has it
     default: return value;
     }
@@ -122,9 +123,31 @@ void take_url(const Json& wanted, const Json& now, Json& out)
     }
 }
 
+/// What is in force where it says nothing. How a node that announces itself is probed is told too: an object that was
+/// read must be fit to be sent back by a client that fills in what it misses.
+void tell_defaults(Kind kind, Json& object)
+{
+    const auto usual = [&object](const char* key, Json value) {
+        if (const Json now = object.value(key, Json()); now.is_null() || now == "") {
+            object[key] = std::move(value);
+        }
+    };
+    usual("pinned_embeddings", Json::object());
+    usual("pinned_completions", Json::object());
+    if (kind == Kind::backend) {
+        const ConfiguredNode node;
+        usual("down_after", node.down_after);
+        usual("up_after", node.up_after);
+        usual("health_method", "GET");
+        usual("health_path", object.value("api", "") == "openai" ? "/v1/models" : "/api/version");
+        usual("headers", Json::object());
+    }
+}
+
 /// What an object has in other words.
 Json with_parts(Kind kind, Json node)
 {
+    tell_defaults(kind, node);
     if (kind == Kind::frontend) {
         if (has_own_word(node.value("policy", ""))) {
             node["own_policy"] = node["policy"];
@@ -152,8 +175,8 @@ Json theirs(Kind kind, const Json& ours)
     Json out = Json::object();
     for (const Field& field : fields(kind)) {
         const Json value = object.value(field.ours, Json());
-        Json shown = nothing(value) || value == "" ? Json() : as_theirs(field.as, value);
-        if (!nothing(shown)) {
+        Json shown = value.is_null() || value == "" ? Json() : as_theirs(field.as, value);
+        if (!shown.is_null()) {
             out[field.theirs] = std::move(shown);
         }
     }

@@ -30,7 +30,7 @@ TEST_CASE("a frontend of ours reads as one of OllamaFlow's")
         "created":"2026-11-29T23:35:46.547Z","updated":"2026-11-30T00:00:00.000Z"})"));
     CHECK(shown == Json::parse(R"({"Identifier":"team-a","Name":"Team A","Hostname":"a.lan","TimeoutMs":60000,"LoadBalancing":"RoundRobin",
         "MaxRequestBodySize":1048576,"Backends":["b1"],"UseStickySessions":true,"StickySessionExpirationMs":1800000,
-        "PinnedCompletionsProperties":{"seed":1},"AllowRetries":false,"Active":true,"CreatedUtc":"2026-11-29T23:35:46.547000Z",
+        "PinnedEmbeddingsProperties":{},"PinnedCompletionsProperties":{"seed":1},"AllowRetries":false,"Active":true,"CreatedUtc":"2026-11-29T23:35:46.547000Z",
         "LastUpdateUtc":"2026-11-30T00:00:00.000000Z"})"));
 }
 
@@ -56,6 +56,27 @@ TEST_CASE("a backend of ours reads as one of OllamaFlow's, secrets masked")
     lost["state"] = "offline";
     CHECK(ollamaflow::theirs(Kind::backend, lost)["Healthy"] == false);
     CHECK(ollamaflow::theirs(Kind::backend, lost).contains("UnhealthySinceUtc"));
+}
+
+TEST_CASE("only what is null is not told: a default is the value in force")
+{
+    const auto bare = ollamaflow::theirs(Kind::backend, Json::parse(R"({"name":"b1","url":"http://gpu.lan:1","health_path":"","bearer":null,
+        "headers":{},"query":{},"labels":[],"api":"ollama","state":"online","latency_ms":null})"));
+    CHECK(bare["HealthCheckUrl"] == "/api/version");
+    CHECK(bare["HealthCheckMethod"] == "GET");
+    CHECK(bare["UnhealthyThreshold"] == 4);
+    CHECK(bare["HealthyThreshold"] == 1);
+    CHECK(bare["Headers"] == Json::object());
+    CHECK(bare["Labels"] == Json::array());
+    CHECK(bare["PinnedEmbeddingsProperties"] == Json::object());
+    CHECK(bare["PinnedCompletionsProperties"] == Json::object());
+    for (const char* null : {"BearerToken", "Querystring", "LatencyMs", "RateLimitRequestsThreshold"}) {
+        CHECK_FALSE(bare.contains(null));
+    }
+    CHECK(ollamaflow::theirs(Kind::backend, Json{{"name", "b2"}, {"api", "openai"}})["HealthCheckUrl"] == "/v1/models");
+    CHECK(changed(Kind::backend, bare.dump(), bare) == Json::object());
+    const auto off = ollamaflow::theirs(Kind::frontend, Json{{"id", "x"}, {"first_byte_timeout", "0s"}});
+    CHECK(off["TimeoutMs"] == 0);
 }
 
 TEST_CASE("what OllamaFlow writes is ours in other words")
@@ -98,8 +119,8 @@ TEST_CASE("what a full replace does not name has OllamaFlow's default")
     CHECK(changed(Kind::frontend, "{}", shown) == Json::parse(R"({"hostnames":["*"],"first_byte_timeout":"60000ms","policy":"round_robin",
         "max_body":536870912,"nodes":[],"pinned_completions":null,"active":true})"));
     const auto all = ollamaflow::theirs(Kind::backend, node);
-    CHECK(changed(Kind::backend, "{}", all) == Json::parse(R"({"health_path":null,"api":"ollama","labels":[],"bearer":null,"query":null,
-        "headers":null,"max_parallel":4,"queue_limit":6})"));
+    CHECK(changed(Kind::backend, "{}", all) == Json::parse(R"({"health_path":null,"down_after":2,"api":"ollama","labels":[],"bearer":null,
+        "query":null,"headers":null,"max_parallel":4,"queue_limit":6})"));
     CHECK(changed(Kind::backend, R"({"Identifier":"b"})")["queue_limit"] == 6); // their 4 and 10
 }
 
