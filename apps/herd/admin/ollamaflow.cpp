@@ -157,8 +157,12 @@ Json with_parts(Kind kind, Json node)
     if (const auto url = http::Url::parse(node.value("url", ""))) {
         node.update({{"host", url->host}, {"port", url->port}, {"ssl", url->scheme == "https"}});
     }
+    if (node.value("max_parallel", 0U) == 0) { // nobody set a limit: what its slots allow
+        const Json slots = node.value("slots", Json());
+        node["max_parallel"] = std::max(1U, slots.is_object() ? slots.value("total", 1U) : 1U);
+    }
     if (node.contains("queue_limit")) {
-        node["threshold"] = node["queue_limit"].get<std::uint64_t>() + node.value("max_parallel", std::uint64_t{0});
+        node["threshold"] = node["queue_limit"].get<std::uint64_t>() + node["max_parallel"].get<std::uint64_t>();
     }
     node["healthy"] = node.value("state", "") == "online" || node.value("state", "") == "suspect";
     node[node["healthy"] == true ? "healthy_since" : "unhealthy_since"] = node.value("since", "");

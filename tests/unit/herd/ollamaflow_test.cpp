@@ -79,6 +79,18 @@ TEST_CASE("only what is null is not told: a default is the value in force")
     CHECK(off["TimeoutMs"] == 0);
 }
 
+TEST_CASE("a backend without a limit has its slots, and sent back they do not become one")
+{
+    const auto parallel = [](const char* text) { return ollamaflow::theirs(Kind::backend, Json::parse(text))["MaxParallelRequests"]; };
+    CHECK(parallel(R"({"name":"x","max_parallel":0,"slots":{"total":3,"free":1}})") == 3);
+    CHECK(parallel(R"({"name":"x","max_parallel":2,"slots":{"total":3,"free":1}})") == 2);
+    CHECK(parallel(R"({"name":"x"})") == 1); // their least
+    const auto shown = ollamaflow::theirs(Kind::backend, Json::parse(R"({"name":"x","url":"http://x:1","max_parallel":0,"queue_limit":5,
+        "slots":{"total":3,"free":1}})"));
+    CHECK(shown["RateLimitRequestsThreshold"] == 8);
+    CHECK(changed(Kind::backend, shown.dump(), shown) == Json::object());
+}
+
 TEST_CASE("what OllamaFlow writes is ours in other words")
 {
     CHECK(changed(Kind::frontend, R"({"identifier":"a","HOSTNAME":"a.lan","TimeoutMs":1500,"LoadBalancing":"Random","Backends":[]})")
