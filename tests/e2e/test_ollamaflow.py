@@ -100,6 +100,7 @@ def test_what_is_not_named_has_ollamaflows_default_and_what_was_read_can_be_sent
         node = ask(herd, "GET", "/backends/b1").json()
         assert (node["HealthCheckUrl"], node["HealthCheckMethod"], node["UnhealthyThreshold"], node["HealthyThreshold"]) == ("/api/version", "GET", 4, 1)
         assert node["MaxParallelRequests"] == herd.node("b1")["slots"]["total"] >= 1 and "RateLimitRequestsThreshold" not in node
+        assert re.fullmatch(r"\d\d:\d\d:\d\d(\.\d{7})?", node["Uptime"]) and "Downtime" not in node and node["IsSticky"] is False
         assert node["Headers"] == {} and node["PinnedEmbeddingsProperties"] == {} and "BearerToken" not in node
         assert ask(herd, "PUT", "/backends/b1", node).status == 200
         assert herd.get("/herd/v1/nodes/b1/settings").json()["source"] == "herd.toml"  # nothing was changed

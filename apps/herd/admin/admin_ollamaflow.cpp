@@ -45,6 +45,7 @@ net::Task<Json> Admin::ollamaflow_objects(net::Loop& loop, Kind kind, std::strin
         if (settings.status == 200) {
             auto json = Json::parse(settings.body);
             json.update(Json::parse(node(*snapshot, view, loop.now())));
+            json["lasted_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(snapshot->taken_at - view.since).count();
             out.push_back(ollamaflow::theirs(kind, json));
         }
     }

@@ -11,11 +11,13 @@
 #include <cctype>
 #include <span>
 
+#include <fmt/format.h>
+
 namespace herd::app::admin::ollamaflow {
 
 namespace {
 
-enum class As : std::uint8_t { same, one, ms, bytes, word, policy, query, date, apart }; // date: told only; apart: that, or looked at below
+enum class As : std::uint8_t { same, one, ms, bytes, word, policy, query, date, span, apart }; // date, span: told only; apart: that, or looked at below
 
 struct Field {
     std::string theirs;
@@ -50,7 +52,8 @@ const std::vector<Field>& fields(Kind kind)
         {"Active", "active", As::same, true}, {"State", "state", As::apart},
         {"Healthy", "healthy", As::apart}, {"HealthySinceUtc", "healthy_since", As::date},
         {"UnhealthySinceUtc", "unhealthy_since", As::date}, {"LatencyMs", "latency_ms", As::apart},
-        {"ActiveRequests", "in_flight", As::apart}, {"CreatedUtc", "created", As::date}, {"LastUpdateUtc", "updated", As::date}};
+        {"Uptime", "uptime_ms", As::span}, {"Downtime", "downtime_ms", As::span}, {"ActiveRequests", "in_flight", As::apart},
+        {"IsSticky", "sticky", As::apart}, {"CreatedUtc", "created", As::date}, {"LastUpdateUtc", "updated", As::date}};
     return kind == Kind::frontend ? frontend : backend;
 }
 
@@ -62,6 +65,16 @@ bool nothing(const Json& value) { return value.is_null() || (value.is_object() &
 /// Theirs has words for two of our four.
 bool has_own_word(const Json& policy) { return policy == "cost" || policy == "least_busy"; }
 
+/// As .NET writes a TimeSpan: "1.02:03:04.5670000", days and a fraction only where there are some.
+std::string span(std::int64_t lasted_ms)
+{
+    const std::int64_t ms = std::max<std::int64_t>(lasted_ms, 0); // a clock may be set back
+    const std::int64_t s = ms / 1000;
+    const std::string days = s >= 86'400 ? fmt::format("{}.", s / 86'400) : "";
+    const std::string fraction = ms % 1000 != 0 ? fmt::format(".{:03}0000", ms % 1000) : "";
+    return fmt::format("{}{:02}:{:02}:{:02}{}", days, s / 3600 % 24, s / 60 % 60, s % 60, fraction);
+}
+
 Json as_theirs(As as, const Json& value)
 {
     switch (as) {
@@ -70,6 +83,7 @@ Json as_theirs(As as, const Json& value)
     case As::bytes: return base::parse_bytes(value.get<std::string>()).value_or(0);
     case As::word: return std::ranges::find(words, value.get<std::string>(), &std::pair<const char*, const char*>::second)->first;
     case As::policy: return as_theirs(As::word, has_own_word(value) ? Json("round_robin") : value);
+    case As::span: return span(value.get<std::int64_t>());
     case As::query: return value.empty() ? Json() : "***";
     case As::date: return value.get<std::string>().substr(0, value.get<std::string>().find('Z')) + "000Z"; // to the microsecond, as .NET has it
     default: return value;
@@ -166,6 +180,8 @@ Json with_parts(Kind kind, Json node)
     }
     node["healthy"] = node.value("state", "") == "online" || node.value("state", "") == "suspect";
     node[node["healthy"] == true ? "healthy_since" : "unhealthy_since"] = node.value("since", "");
+    node[node["healthy"] == true ? "uptime_ms" : "downtime_ms"] = node.value("lasted_ms", Json());
+    node["sticky"] = false; // whether it was chosen because of a conversation: theirs has it of a request, and none is asked about
     return node;
 }
 
@@ -221,7 +237,8 @@ base::Result<Native> ours(Kind kind, std::string_view body, const Json& now, boo
         const bool names = field.theirs == "Identifier" || field.theirs == "Name";
         const bool stays = !now.empty() && (names || present.is_null() || (fixed && field.reach)); // when it is not named
         const Json value = wanted.value(field.theirs, stays ? present : field.missing);
-        if (field.as != As::apart && field.as != As::date && value != present && !(nothing(value) && nothing(present))) {
+        const bool told_only = field.as == As::date || field.as == As::span;
+        if (field.as != As::apart && !told_only && value != present && !(nothing(value) && nothing(present))) {
             out.body[field.ours] = nothing(value) ? Json() : as_ours(field.as, value);
         }
     }

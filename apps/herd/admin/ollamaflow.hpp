@@ -20,7 +20,7 @@ struct Native {
 };
 
 [[nodiscard]] bool owns(std::string_view path);
-/// An object of /herd/v1 as theirs; of a node: its settings, with what is seen of it.
+/// An object of /herd/v1 as theirs; of a node: its settings, with what is seen of it, and `lasted_ms`: so long it has its state.
 [[nodiscard]] Json theirs(Kind kind, const Json& ours);
 /// `now`: the object that is replaced, as theirs; empty: a new one. What theirs has no field for stays as it is.
 /// `fixed`: how it is reached cannot be changed here, and stays as it is unless the body says otherwise.

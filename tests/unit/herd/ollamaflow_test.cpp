@@ -91,6 +91,22 @@ TEST_CASE("a backend without a limit has its slots, and sent back they do not be
     CHECK(changed(Kind::backend, shown.dump(), shown) == Json::object());
 }
 
+TEST_CASE("how long a backend has been there or away is a TimeSpan of .NET")
+{
+    const auto lasted = [](std::int64_t ms, const char* state = "online") {
+        return ollamaflow::theirs(Kind::backend, Json{{"name", "x"}, {"state", state}, {"lasted_ms", ms}});
+    };
+    CHECK(lasted(1'552'485)["Uptime"] == "00:25:52.4850000");
+    CHECK(lasted(93'784'000)["Uptime"] == "1.02:03:04");
+    CHECK(lasted(0)["Uptime"] == "00:00:00");
+    CHECK(lasted(-5)["Uptime"] == "00:00:00");
+    CHECK_FALSE(lasted(5).contains("Downtime"));
+    CHECK(lasted(864'000'001, "offline")["Downtime"] == "10.00:00:00.0010000");
+    CHECK_FALSE(lasted(5, "offline").contains("Uptime"));
+    CHECK(lasted(5)["IsSticky"] == false);
+    CHECK_FALSE(changed(Kind::backend, R"({"Uptime":"1.00:00:00","IsSticky":true})").contains("uptime_ms"));
+}
+
 TEST_CASE("what OllamaFlow writes is ours in other words")
 {
     CHECK(changed(Kind::frontend, R"({"identifier":"a","HOSTNAME":"a.lan","TimeoutMs":1500,"LoadBalancing":"Random","Backends":[]})")
