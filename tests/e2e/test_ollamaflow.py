@@ -112,6 +112,14 @@ def test_what_is_not_named_has_ollamaflows_default_and_what_was_read_can_be_sent
         assert ask(herd, "PUT", "/backends/b1", {"Labels": ["eu"]}).json()["Labels"] == ["eu"]
 
 
+def test_that_a_backend_has_one_name_is_said(fleet):
+    with backend() as first, backend() as second:
+        herd = fleet.static(first, config=ON)
+        made = ask(herd, "PUT", "/backends", {"Identifier": "one", "Name": "Box One", **address(second)})
+        assert made.status == 201 and made.json()["Name"] == "one" and made.header("Warning") == '199 herd "ignored: Name"'
+        assert ask(herd, "PUT", "/backends/one", made.json()).header("Warning") is None
+
+
 def test_when_a_frontend_or_backend_was_made_and_changed_is_told_as_ollamaflow_tells_it(fleet):
     with backend() as first, backend() as second:
         herd = fleet.static(first, config=ON)

@@ -232,6 +232,9 @@ base::Result<Native> ours(Kind kind, std::string_view body, const Json& now, boo
         wanted.erase("Identifier");
         ignore("Identifier");
     }
+    if (const Json name = wanted.value("Identifier", called); kind == Kind::backend && wanted.value("Name", name) != name) {
+        ignore("Name"); // a node has one name
+    }
     for (const Field& field : fields(kind)) {
         const Json present = now.value(field.theirs, Json());
         const bool names = field.theirs == "Identifier" || field.theirs == "Name";

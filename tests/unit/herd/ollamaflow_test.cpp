@@ -183,6 +183,16 @@ TEST_CASE("an Identifier in the body renames nothing: the path says which it is"
     CHECK(frontend->ignored == "Identifier");
 }
 
+TEST_CASE("a backend has one name: another one is passed over and named as such")
+{
+    const auto ignored = [](Kind kind, std::string_view body, const Json& now = Json::object()) { return ollamaflow::ours(kind, body, now)->ignored; };
+    CHECK(ignored(Kind::backend, R"({"Identifier":"one","Name":"Box One"})") == "Name");
+    CHECK(ignored(Kind::backend, R"({"Name":"Box One"})", Json{{"Identifier", "one"}}) == "Name");
+    CHECK(ignored(Kind::backend, R"({"Identifier":"one","Name":"one"})").empty());
+    CHECK(ignored(Kind::backend, R"({"Identifier":"one","Name":null})").empty());
+    CHECK(ignored(Kind::frontend, R"({"Identifier":"one","Name":"Box One"})").empty());
+}
+
 TEST_CASE("what has no meaning here is named, fit for a field; the wrong kind is left for /herd/v1 to refuse")
 {
     const auto native = ollamaflow::ours(Kind::frontend, "{\"BlockHttp10\":true,\"X\\r\\nEvil: 1\":1,\"CreatedUtc\":\"x\",\"LogRequestFull\":1}", Json::object());
