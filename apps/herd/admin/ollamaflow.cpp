@@ -130,7 +130,10 @@ void take_url(const Json& wanted, const Json& now, Json& out)
     const Json host = part("Hostname", "localhost");
     const Json port = part("Port", 11434U);
     const Json ssl = part("Ssl", false);
-    if (now.empty() || host != now["Hostname"] || port != now["Port"] || ssl != now["Ssl"]) {
+    const bool moved = std::ranges::any_of(std::array{"Hostname", "Port", "Ssl"}, [&](const char* name) {
+        return wanted.contains(name) && wanted[name] != now.value(name, Json());
+    });
+    if (now.empty() || moved) {
         const std::string name = host.is_string() ? host.get<std::string>() : host.dump();
         const std::string bracketed = name.contains(':') && !name.starts_with('[') ? "[" + name + "]" : name;
         out["url"] = (ssl == true ? "https://" : "http://") + bracketed + ":" + port.dump();

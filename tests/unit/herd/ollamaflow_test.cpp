@@ -183,6 +183,13 @@ TEST_CASE("an Identifier in the body renames nothing: the path says which it is"
     CHECK(frontend->ignored == "Identifier");
 }
 
+TEST_CASE("a node that tells no address can be changed, and is not moved by what does not name one")
+{
+    const Json now{{"Identifier", "one"}};
+    CHECK_FALSE(changed(Kind::backend, R"({"Labels":["eu"]})", now).contains("url"));
+    CHECK(changed(Kind::backend, R"({"Hostname":"a.lan"})", now)["url"] == "http://a.lan:11434");
+}
+
 TEST_CASE("a backend has one name: another one is passed over and named as such")
 {
     const auto ignored = [](Kind kind, std::string_view body, const Json& now = Json::object()) { return ollamaflow::ours(kind, body, now)->ignored; };
