@@ -71,10 +71,10 @@ PolicyAnswer HerdApp::may_remove(const fleet::NodeId& id, const std::string& if_
         return {409, admin::error("this node stands in herd.toml: remove it there, or drain it"), {}};
     }
     if (const auto users = policy_->users_of(id); !users.empty()) {
-        return {409, admin::error("frontend '" + users.front() + "' is switched to this node: switch that first, with `herd use auto --frontend " + users.front() + "`"), {}};
+        return {409, admin::error("frontend '" + users.front() + "' is switched to this node: switch that first, with `herd use auto --frontend " + users.front() + "`"), {}, {}, true};
     }
     if (const auto naming = policy_->naming(id); !naming.empty()) {
-        return {409, admin::error("in the nodes of frontend '" + fmt::format("{}", fmt::join(naming, "', '")) + "': take it out there first"), {}};
+        return {409, admin::error("in the nodes of frontend '" + fmt::format("{}", fmt::join(naming, "', '")) + "': take it out there first"), {}, {}, true};
     }
     return {200, {}, {}};
 }

@@ -60,7 +60,7 @@ def test_a_script_for_ollamaflow_makes_changes_and_removes_frontends_and_backend
         assert [seen for seen in second.seen if seen.target == "/api/chat"][-1].header("Authorization") == "Bearer s3cret"
 
         linked = ask(herd, "DELETE", "/backends/attic")
-        assert linked.status == 409 and linked.json()["Error"] == "Conflict" and linked.json()["StatusCode"] == 409 and "'eu'" in linked.json()["Message"]
+        assert linked.status == 409 and linked.json()["Error"] == "InUse" and linked.json()["StatusCode"] == 409 and "'eu'" in linked.json()["Message"]
         assert herd.delete("/herd/v1/nodes/attic").status == 409  # the same rule by our own words
         assert ask(herd, "DELETE", "/frontends/eu").status == 204 and ask(herd, "DELETE", "/backends/attic").status == 204
         assert herd.node("attic") is None and ask(herd, "GET", "/frontends/eu").json()["Error"] == "NotFound"
@@ -179,5 +179,6 @@ def test_a_wrong_token_is_refused_in_ollamaflows_words(fleet):
     wrong = ask(herd, "GET", "/frontends", Authorization="Bearer herd_" + "0" * 40)
     assert wrong.status == 401 and wrong.json()["Error"] == "AuthenticationFailed" and wrong.json()["StatusCode"] == 401
     user = herd.add_key("user")
-    assert ask(herd, "PUT", "/frontends", {"Identifier": "x"}, Authorization="Bearer " + user).json()["Error"] == "AuthorizationFailed"
+    mere = ask(herd, "PUT", "/frontends", {"Identifier": "x"}, Authorization="Bearer " + user)
+    assert mere.status == 403 and mere.json()["Error"] == "AuthorizationFailed" and mere.json()["StatusCode"] == 403  # as everywhere in herd
     assert ask(herd, "PUT", "/frontends", {"Identifier": "x"}, Authorization="Bearer " + herd.key).status == 201

@@ -125,6 +125,7 @@ private:
         std::string mac{}; ///< Herd-MAC
         std::string etag{};
         std::string warning{}; ///< Warning
+        bool linked{false};    ///< a 409 because others name it
     };
     [[nodiscard]] static Reply unread_reply(const base::Error& why, std::size_t limit)
     {

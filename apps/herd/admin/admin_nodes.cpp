@@ -147,7 +147,7 @@ net::Task<Admin::Reply> Admin::remove_node(http::ServerExchange& exchange, std::
         co_return std::move(*other);
     }
     auto removed = co_await controls_->remove_node(exchange.loop(), id, std::move(if_match));
-    co_return Reply{removed.status, std::move(removed.body), {}, {}, std::move(removed.etag)};
+    co_return Reply{removed.status, std::move(removed.body), {}, {}, std::move(removed.etag), {}, removed.linked};
 }
 
 net::Task<Admin::Reply> Admin::change_node(std::string name, std::string_view action, base::Instant now)

@@ -110,7 +110,7 @@ net::Task<Admin::Reply> Admin::answer_ollamaflow(http::ServerExchange& exchange)
         reply = reply.status < 300 ? Reply{204} : std::move(reply);
     }
     if (reply.status >= 400) {
-        reply.body = ollamaflow::error(reply.status, reply.body);
+        reply.body = ollamaflow::error(reply.status, reply.body, reply.linked);
     }
     co_return reply;
 }

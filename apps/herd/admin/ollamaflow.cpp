@@ -271,13 +271,14 @@ std::string field_of(Kind kind, std::string_view key)
     return field == fields(kind).end() ? std::string{key} : field->theirs;
 }
 
-std::string error(int status, std::string_view native)
+std::string error(int status, std::string_view native, bool linked)
 {
     constexpr std::array<std::pair<int, const char*>, 7> kinds{{{401, "AuthenticationFailed"}, {403, "AuthorizationFailed"}, {404, "NotFound"},
                                                                 {409, "Conflict"}, {413, "TooLarge"}, {429, "SlowDown"}, {502, "BadGateway"}}};
     const auto* const kind = std::ranges::find(kinds, status, &std::pair<int, const char*>::first);
+    const char* const name = linked ? "InUse" : kind != kinds.end() ? kind->second : status >= 500 ? "InternalError" : "BadRequest";
     const Json said = Json::parse(native, nullptr, false);
-    const Json body{{"Error", kind != kinds.end() ? kind->second : status >= 500 ? "InternalError" : "BadRequest"},
+    const Json body{{"Error", name},
                     {"StatusCode", status},
                     {"Message", said.is_object() ? said.value("error", "") : std::string{}}};
     return body.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -27,7 +27,7 @@ struct Native {
 [[nodiscard]] base::Result<Native> ours(Kind kind, std::string_view body, const Json& now, bool fixed = false);
 /// What theirs is called of a key of ours; the key itself where they have no such thing.
 [[nodiscard]] std::string field_of(Kind kind, std::string_view key);
-/// {"error":…} of /herd/v1 as theirs.
-[[nodiscard]] std::string error(int status, std::string_view native);
+/// {"error":…} of /herd/v1 as theirs. `linked`: it was not removed because others name it.
+[[nodiscard]] std::string error(int status, std::string_view native, bool linked = false);
 
 } // namespace herd::app::admin::ollamaflow

@@ -32,6 +32,7 @@ struct PolicyAnswer {
     std::string body{};
     std::string etag{};
     base::MaybeDates dates{}; ///< of a node's settings, which are told together with those of how it is reached
+    bool linked{false};       ///< refused because others name it
 };
 
 } // namespace herd::app

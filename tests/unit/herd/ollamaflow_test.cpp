@@ -219,6 +219,7 @@ TEST_CASE("what has no meaning here is named, fit for a field; the wrong kind is
 TEST_CASE("an error has their name, and the status that was sent")
 {
     CHECK(ollamaflow::error(409, R"({"error":"id: taken"})") == R"({"Error":"Conflict","StatusCode":409,"Message":"id: taken"})");
+    CHECK(ollamaflow::error(409, R"({"error":"y"})", true) == R"({"Error":"InUse","StatusCode":409,"Message":"y"})");
     CHECK(ollamaflow::error(412, R"({"error":"x"})") == R"({"Error":"BadRequest","StatusCode":412,"Message":"x"})");
     CHECK(ollamaflow::error(503, "no json") == R"({"Error":"InternalError","StatusCode":503,"Message":""})");
     CHECK(ollamaflow::owns("/v1.0/backends/x"));
