@@ -1,7 +1,6 @@
 #include "http/tunnel.hpp"
 
 #include "base/ip.hpp"
-#include "http/parser.hpp"
 #include "net/crypto.hpp"
 #include "net/timer.hpp"
 
@@ -11,7 +10,6 @@ namespace herd::http {
 
 namespace {
 
-constexpr std::uint32_t head_bytes_max = 8 * 1024; // of the answer to CONNECT
 constexpr std::size_t name_bytes_max = 255;        // SOCKS counts them in one byte
 constexpr unsigned char socks_version = 5;
 constexpr unsigned char password_version = 1;
@@ -54,7 +52,8 @@ std::string_view why_not(unsigned char reply)
 } // namespace
 
 TunnelTalk::TunnelTalk(const base::Tunnel& tunnel)
-    : tunnel_(tunnel), step_(tunnel.kind == base::Tunnel::Kind::connect ? Step::connect : Step::method)
+    : tunnel_(tunnel), step_(tunnel.kind == base::Tunnel::Kind::connect ? Step::connect : Step::method),
+      parser_(Parser::Role::response, {.head_bytes = heard_bytes_max})
 {
     if (step_ == Step::connect) {
         to_send_ = connect_request(tunnel);
@@ -71,22 +70,35 @@ std::unexpected<base::Error> TunnelTalk::fail(base::Errc code, std::string_view 
 
 base::Result<bool> TunnelTalk::take(std::string_view bytes)
 {
+    const auto heard = bytes.substr(0, heard_bytes_max - heard_bytes_); // however it comes in pieces, it is told the same
+    heard_bytes_ += heard.size();
+    const auto open = heard.empty() ? base::Result<bool>{false} : take_step(heard);
+    if (open && heard.size() < bytes.size()) {
+        return fail(base::Errc::malformed, *open ? early : "talks without end before the way is open");
+    }
+    return open;
+}
+
+base::Result<bool> TunnelTalk::take_step(std::string_view bytes)
+{
+    if (step_ == Step::connect) {
+        return take_connect(bytes);
+    }
     heard_ += bytes;
     switch (step_) {
-    case Step::connect: return take_connect();
     case Step::method: return take_method();
     case Step::password: return take_password();
+    case Step::connect:
     case Step::way: break;
     }
     return take_way();
 }
 
-base::Result<bool> TunnelTalk::take_connect()
+base::Result<bool> TunnelTalk::take_connect(std::string_view rest)
 {
-    Parser parser(Parser::Role::response, {.head_bytes = head_bytes_max});
-    for (std::string_view rest = heard_; !rest.empty();) {
-        parser.expect_no_body(true); // whatever its fields say: what follows is the peer's
-        const auto step = parser.execute(rest);
+    while (!rest.empty()) {
+        parser_.expect_no_body(true); // whatever its fields say: what follows is the peer's
+        const auto step = parser_.execute(rest);
         if (!step) {
             return fail(base::Errc::malformed, "does not answer CONNECT in HTTP");
         }
@@ -94,7 +106,7 @@ base::Result<bool> TunnelTalk::take_connect()
             return false;
         }
         rest.remove_prefix(step->consumed);
-        const int status = parser.response().status;
+        const int status = parser_.response().status;
         if (status >= 300) {
             return fail(base::Errc::refused, "answers " + std::to_string(status) + " to CONNECT");
         }
@@ -227,6 +239,9 @@ net::Task<base::Result<std::unique_ptr<net::Stream>>> open_tunnel(net::Loop& loo
             co_return fail(std::move(taken.error()));
         }
         open = *taken;
+        if (!open) {
+            co_await loop.turn(); // a proxy that always has more to say must not keep the deadline from being told
+        }
     }
     co_return stream;
 }

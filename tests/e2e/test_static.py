@@ -484,6 +484,16 @@ def test_a_node_behind_a_proxy_is_served_and_failed_over_like_any_other(fleet, s
         assert herd.chat("m").status == 200
 
 
+def test_a_proxy_that_floods_the_way_to_a_node_is_left_and_herd_goes_on(fleet):
+    with ScriptedOllama() as backend, ForwardingProxy() as proxy:
+        proxy.flood = True
+        herd = fleet.herd(discovery=False, config=fleet.config('[[node]]\nname = "far"\nurl = "%s"\nproxy = "%s"\n' % (backend.url, proxy.url("http"))))
+        wait_until(lambda: "talks without end before the way is open" in (herd.node("far")["state_reason"] or ""), "the flood to be told")
+        proxy.flood = False
+        herd.wait_online(["far"])
+        assert herd.stop() == 0
+
+
 @needs_openssl
 def test_an_https_node_behind_a_proxy_shows_its_own_certificate(fleet, authority):
     with ScriptedOllama(tls=authority.server_context("127.0.0.1")) as backend, ForwardingProxy() as proxy:

@@ -12,6 +12,7 @@ class ForwardingProxy:
         self.names, self.login = names or {}, login
         self.asked = []  # (kind, host, port)
         self.refuse = False
+        self.flood = False  # says 100 Continue for ever
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._sockets = set()
@@ -81,6 +82,8 @@ class ForwardingProxy:
         if wanted and wanted not in lines:
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n")
             return None
+        while self.flood:
+            client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 4000)
         host, port = target.rsplit(":", 1)
         way = self._open("connect", host.strip("[]"), int(port))
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n" if way else b"HTTP/1.1 503 No\r\n\r\n")

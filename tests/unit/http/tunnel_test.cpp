@@ -77,7 +77,30 @@ TEST_CASE("a proxy of HTTP that says no is told with its status, never as the no
     CHECK(fault(tunnel, {"HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n"}) == "the proxy proxy.lan:3128 answers 302 to CONNECT");
     CHECK(fault(tunnel, {"SSH-2.0-OpenSSH_9.2\r\n"}) == "the proxy proxy.lan:3128 does not answer CONNECT in HTTP");
     CHECK(fault(tunnel, {"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"}) == "the proxy proxy.lan:3128 speaks before it was asked");
-    CHECK(fault(tunnel, {"HTTP/1.1 200 OK\r\nX: " + std::string(9000, 'x')}) == "the proxy proxy.lan:3128 does not answer CONNECT in HTTP");
+    CHECK(fault(tunnel, {"HTTP/1.1 200 OK\r\nX: " + std::string(9000, 'x')}) == "the proxy proxy.lan:3128 talks without end before the way is open");
+}
+
+TEST_CASE("a proxy that says 100 Continue without end is heard for 8 KiB in all")
+{
+    const auto tunnel = through(base::Tunnel::Kind::connect);
+    const std::string interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    TunnelTalk talk(tunnel);
+    std::size_t heard = 0;
+    base::Result<bool> open = false;
+    for (; open && !*open && heard < 100'000; heard += interim.size()) {
+        open = talk.take(interim);
+    }
+    REQUIRE_FALSE(open);
+    CHECK(open.error().context == "the proxy proxy.lan:3128 talks without end before the way is open");
+    CHECK(heard <= TunnelTalk::heard_bytes_max + interim.size());
+    std::string few;
+    for (int i = 0; i < 100; ++i) {
+        few += interim;
+    }
+    TunnelTalk patient(tunnel);
+    const auto late = take_slowly(patient, few + "HTTP/1.1 200 OK\r\n\r\n");
+    REQUIRE(late);
+    CHECK(*late);
 }
 
 TEST_CASE("a user and a password go to the proxy in base64")
@@ -229,6 +252,25 @@ TEST_CASE("a request goes through the proxy, and the way stays open for the next
     const auto other = std::make_shared<base::PeerTrust>(*s.trust);
     REQUIRE(s.get(other)); // another node behind the same proxy
     CHECK(proxy.connections == 2);
+}
+
+TEST_CASE("a proxy that floods the way with interim answers is left at once, and the loop goes on")
+{
+    Scene s;
+    std::string flood;
+    while (flood.size() < 1'000'000) {
+        flood += "HTTP/1.1 100 Continue\r\n\r\n";
+    }
+    FakeProxy proxy(s.time, s.loop, s.world, {{"\r\n\r\n", flood}});
+    const auto began = s.loop.now();
+    const auto got = s.get(s.trust);
+    REQUIRE_FALSE(got);
+    CHECK(got.error().code == base::Errc::malformed);
+    CHECK(got.error().context == "the proxy proxy.lan:3128 talks without end before the way is open");
+    CHECK(got.error().retry == base::Retry::always);
+    CHECK(s.loop.now() - began < 1s);
+    s.time.run_for(s.loop, 1ms);
+    CHECK(s.world.connections_open() == 0);
 }
 
 TEST_CASE("a proxy that says nothing costs no more than connecting may")
