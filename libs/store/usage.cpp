@@ -38,13 +38,12 @@ std::string_view to_string(UsageBy by)
     return found == names.end() ? "model_on_node" : found->first;
 }
 
-void Spread::add(double value)
+void Spread::add(double value, std::uint32_t count)
 {
     if (!(value > 1e-6) || !(value < 1e12)) {
         return;
     }
-    ++steps_[static_cast<std::int16_t>(std::floor(std::log(value) / std::log(step)))];
-    ++count_;
+    add_step(static_cast<std::int16_t>(std::floor(std::log(value) / std::log(step))), count);
 }
 
 std::optional<double> Spread::percentile(double share) const

@@ -29,7 +29,7 @@ struct UsageQuery {
 /// Percentiles of positive numbers within 3 %, in little memory: counts in logarithmic steps.
 class Spread {
 public:
-    void add(double value);
+    void add(double value, std::uint32_t count = 1);
     [[nodiscard]] std::optional<double> percentile(double share) const; ///< share 0…1
     [[nodiscard]] std::uint64_t count() const { return count_; }
     /// The steps and how often each was seen: all that is known.

@@ -146,7 +146,9 @@ void OwnRequest::hear_tokens(std::uint64_t before)
     }
     const auto now = loop_.now();
     const auto each = (now - last_) / static_cast<std::int64_t>(fresh);
-    told_.gaps.insert(told_.gaps.end(), before == 0 ? fresh - 1 : fresh, each);
+    if (const auto gaps = before == 0 ? fresh - 1 : fresh; gaps > 0) {
+        told_.gaps.add(milliseconds(each), static_cast<std::uint32_t>(gaps)); // (of some pieces of a buffer each)
+    }
     last_ = now;
 }
 

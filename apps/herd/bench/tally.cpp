@@ -6,10 +6,10 @@ namespace herd::app::bench {
 
 namespace {
 constexpr base::Duration cold_load = std::chrono::seconds{1}; ///< as health counts them
-constexpr double least_ms = 0.001; // what took no time that can be told was there as well
+constexpr double least_ms = 0.001;
+} // namespace
 
 double milliseconds(base::Duration time) { return std::max(base::seconds(time) * 1000, least_ms); }
-} // namespace
 
 void Sum::add(const Told& told)
 {
@@ -45,9 +45,7 @@ void Tally::add(std::size_t target, const Told& told)
     cold_loads_ += told.timings.load > cold_load ? 1 : 0;
     latency_.add(milliseconds(told.total));
     first_.add(milliseconds(told.first));
-    for (const base::Duration gap : told.gaps) {
-        gaps_.add(milliseconds(gap));
-    }
+    gaps_.add(told.gaps);
 }
 
 void Tally::sample(const fleet::Snapshot& snapshot)

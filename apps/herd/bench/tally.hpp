@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <vector>
 
 namespace herd::app::bench {
+
+/// What took no time that can be told was there as well, and counts as a thousandth.
+[[nodiscard]] double milliseconds(base::Duration time);
 
 /// What became of one request, as its client saw it; node and figures as the record of it has them.
 struct Told {
@@ -20,7 +22,7 @@ struct Told {
     std::string node{};                 ///< its name
     base::Duration first{};             ///< to the first piece of the answer
     base::Duration total{};
-    std::vector<base::Duration> gaps{}; ///< between tokens of a stream
+    store::Spread gaps{};               ///< between tokens of a stream, in milliseconds; counts alone, for a node may send any number
     fleet::Timings timings{};
 };
 

@@ -5,6 +5,7 @@
 #include "support/run.hpp"
 
 #include <array>
+#include <cmath>
 #include <optional>
 
 using namespace herd;
@@ -73,6 +74,21 @@ net::Task<void> stream(Desk& desk, http::ServerExchange& exchange)
     desk.record(exchange);
 }
 
+constexpr std::size_t flood_bytes = 65536;
+
+net::Task<void> flood(Desk& desk, http::ServerExchange& exchange)
+{
+    const std::string lines(flood_bytes, '\n');
+    const std::array piece{std::string_view{lines}};
+    exchange.begin(stream_head());
+    for (int i = 0; i < 99; ++i) {
+        CHECK(exchange.try_write(piece));
+    }
+    CHECK(exchange.try_end(piece));
+    desk.record(exchange);
+    co_return;
+}
+
 net::Task<void> refuse(Desk& desk, http::ServerExchange& exchange)
 {
     http::ResponseHead head;
@@ -118,7 +134,20 @@ TEST_CASE("a stream is timed as its client hears it, token by token")
     CHECK(told.timings.output_tokens == 3);
     CHECK(told.first == 500ms);
     CHECK(told.total == 550ms);
-    CHECK(told.gaps == std::vector<base::Duration>{20ms, 20ms, 10ms});
+    CHECK(told.gaps.count() == 3);
+    CHECK(std::abs(told.gaps.percentile(0.1).value() / 10 - 1) < 0.03);
+    CHECK(std::abs(told.gaps.percentile(0.5).value() / 20 - 1) < 0.03);
+    CHECK(std::abs(told.gaps.percentile(1).value() / 20 - 1) < 0.03);
+}
+
+TEST_CASE("a node that sends line ends without end costs no memory for each of them")
+{
+    std::optional<Desk> desk;
+    desk.emplace([&desk](http::ServerExchange& exchange) { return flood(*desk, exchange); });
+    const Told told = desk->ask();
+    CHECK(told.well);
+    CHECK(told.gaps.count() == 100 * flood_bytes - 1);
+    CHECK(told.gaps.steps().size() == 1);
 }
 
 TEST_CASE("a refusal is a failure in the words of whoever refused")
