@@ -115,7 +115,7 @@ void HerdApp::build_relays(HerdSockets& sockets)
     }
     shared_->unrequire = [this](const std::string& key) { main_loop().dispatch([this, key] { sync_->drop(key); }); };
     shared_->bring = [this](proxy::WantedModel wanted, std::weak_ptr<proxy::PullWait> waiting) {
-        main_loop().dispatch([this, wanted = std::move(wanted), waiting = std::move(waiting)] { sync_->bring(wanted, waiting); });
+        main_loop().dispatch([this, wanted = std::move(wanted), waiting = std::move(waiting)]() mutable { sync_->bring(std::move(wanted), std::move(waiting)); });
     };
     ledger_->listens_to(std::move(loops));
     unserved_ = std::move(sockets.listen);

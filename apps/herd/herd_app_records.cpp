@@ -105,7 +105,7 @@ void HerdApp::build_bench()
     for (const auto& relay : relays_) {
         parts.doors.push_back({&relay->loop(), &relay->asker()});
     }
-    parts.bring = [this](const proxy::WantedModel& wanted, const std::weak_ptr<proxy::PullWait>& waiting) { sync_->bring(wanted, waiting); };
+    parts.bring = [this](proxy::WantedModel wanted, std::weak_ptr<proxy::PullWait> waiting) { sync_->bring(std::move(wanted), std::move(waiting)); };
     bench_ = std::make_unique<bench::Runner>(main_loop(), std::move(parts));
     controls_->benchmarks = [this](net::Loop& asker, bench::Inquiry inquiry) { return benchmarks_from(asker, std::move(inquiry)); };
 }

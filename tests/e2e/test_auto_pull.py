@@ -3,6 +3,8 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from harness import wait_until
 from harness.programs import stream
 from harness.scripted import ScriptedOllama
@@ -31,7 +33,13 @@ class SlowRegistry(ScriptedOllama):
 
     def __init__(self, models=(MODEL,)):
         self.through = threading.Event()
+        self.frozen = False  # answers nothing more, and closes nothing
         super().__init__(models, self.answer)
+
+    def _probe(self, exchange, path):
+        if self.frozen:
+            self.through.wait(60)
+        super()._probe(exchange, path)
 
     def answer(self, exchange):
         if exchange.target != "/api/pull":
@@ -208,3 +216,57 @@ def test_it_follows_a_reload_and_needs_a_list(sim_fleet):
     assert herd.post("/herd/v1/reload").status == 200
     assert herd.chat("fresh-2").status == 404
     assert pulls(sim) == ["fresh:latest"]
+
+
+class FailingRegistry(ScriptedOllama):
+    """No pull of it gets through."""
+
+    def __init__(self, why):
+        super().__init__((MODEL,), lambda exchange: exchange.answer(200, {"error": why}))
+
+
+def test_a_pull_that_fails_at_one_node_is_tried_at_another_before_anyone_is_told(fleet):
+    with FailingRegistry("no space left on device") as full, FailingRegistry("no route to the registry") as far, SlowRegistry() as good:
+        herd = fleet.static(full, far, config=RULES)
+        failed = herd.chat("fresh")
+        assert failed.status == 404 and {len(full.seen), len(far.seen)} == {1}, (failed, full.seen, far.seen)
+        assert herd.chat("fresh").status == 404 and {len(full.seen), len(far.seen)} == {1}
+        good.through.set()
+        assert herd.post("/herd/v1/nodes", {"url": good.url, "name": "good"}).json()["state"] == "online"
+        answers = [herd.chat("fresh"), herd.chat("fresh-1")]
+        assert [(answer.status, answer.header("X-Herd-Node")) for answer in answers] == [(200, "good")] * 2, answers
+        assert len(good.pulls()) == 2 and len(full.seen) <= 2 and len(far.seen) <= 2
+
+
+@pytest.mark.parametrize("how", ["frozen", "removed"])
+def test_pulls_end_with_their_node_and_go_on_at_another(fleet, how):
+    with SlowRegistry() as first, SlowRegistry() as second:
+        herd = fleet.herd(discovery=False, config=fleet.config(RULES))
+        assert herd.post("/herd/v1/nodes", {"url": first.url, "name": "first"}).json()["state"] == "online"
+        with ThreadPoolExecutor(3) as many:
+            waiting = [many.submit(herd.chat, model) for model in ("fresh-1", "fresh-2", "fresh-3")]
+            wait_until(lambda: len(first.pulls()) == 2, "two pulls to be on their way")
+            assert herd.post("/herd/v1/nodes", {"url": second.url, "name": "second"}).json()["state"] == "online"
+            second.through.set()
+            assert second.pulls() == []
+            if how == "frozen":
+                first.frozen = True
+            else:
+                assert herd.delete("/herd/v1/nodes/first").status in (200, 204)
+            answers = [each.result() for each in waiting]
+        assert [(answer.status, answer.header("X-Herd-Node")) for answer in answers] == [(200, "second")] * 3, answers
+        assert len(first.pulls()) == 2 and len(second.pulls()) == 3
+        assert [row["state"] for row in herd.get("/herd/v1/sync").json()["asked"]] == []
+        first.through.set()
+
+
+def test_a_required_copy_goes_elsewhere_when_its_node_is_lost(fleet):
+    with SlowRegistry() as one, SlowRegistry() as other:
+        herd = fleet.static(one, other, config='[[required]]\nmodel = "mistral:7b"\nreplicas = 1\n')
+        wait_until(lambda: one.pulls() or other.pulls(), "the pull to be on its way")
+        at, free = (one, other) if one.pulls() else (other, one)
+        free.through.set()
+        at.frozen = True
+        name = "b2" if at is one else "b1"
+        wait_until(lambda: [(each["node"], each["state"]) for each in herd.get("/herd/v1/sync").json()["models"]] == [(name, "present")], "the other to have it", 30)
+        at.through.set()

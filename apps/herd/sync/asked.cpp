@@ -5,6 +5,7 @@
 #include "proxy/model_ops.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -43,31 +44,51 @@ std::string Asked::unfit(const fleet::NodeView& node, const proxy::WantedModel& 
     return why.empty() ? why : fmt::format("{} has {}", node.name, why);
 }
 
-base::Result<Asked::Pair> Asked::ask(const proxy::WantedModel& wanted, const proxy::PullMemory& pulls, base::Instant now)
+/// Nothing: none can, and `why` one of them cannot.
+const fleet::NodeView* Asked::choose(const proxy::WantedModel& wanted, const proxy::PullMemory& pulls, const std::vector<fleet::NodeId>& exclude, std::string& why) const
 {
-    std::string why;
     const auto fits = [&](const fleet::NodeView& node) {
         auto reason = unfit(node, wanted);
         const bool fit = reason.empty();
         why = fit ? std::move(why) : std::move(reason);
         return fit;
     };
-    const auto chosen = proxy::choose_pull_node(*wanted.seen, pulls, wanted.key, wanted.wishes, wanted.exclude, fits);
-    const fleet::NodeView* node = chosen.is_nil() ? nullptr : wanted.seen->find(chosen);
+    const auto chosen = proxy::choose_pull_node(*wanted.seen, pulls, wanted.key, wanted.wishes, exclude, fits);
+    return chosen.is_nil() ? nullptr : wanted.seen->find(chosen);
+}
+
+base::Result<Asked::Pair> Asked::ask(const proxy::WantedModel& wanted, const proxy::PullMemory& pulls, base::Instant now)
+{
+    const auto failed = failures_.find({wanted.key, frontend_of(wanted)});
+    const bool failed_lately = failed != failures_.end() && now < failed->second.next_try;
+    auto exclude = wanted.exclude;
+    if (failed_lately) {
+        std::ranges::copy_if(failed->second.tried, std::back_inserter(exclude), [&](const auto& node) { return !pending_.contains({wanted.key, node}); });
+    }
+    const auto not_yet = [&] {
+        const auto left = std::chrono::ceil<std::chrono::seconds>(failed->second.next_try - now).count();
+        return base::fail(base::Errc::no_such_model, fmt::format("{}; it is tried again in {} s at the earliest", failed->second.reason, left));
+    };
+    std::string why;
+    const fleet::NodeView* node = choose(wanted, pulls, exclude, why);
+    if (node == nullptr && failed_lately && choose(wanted, pulls, wanted.exclude, why) != nullptr) {
+        return not_yet();
+    }
     if (node == nullptr) {
         return base::fail(base::Errc::no_such_model, why.empty() ? why : "no node can pull it: " + why);
     }
-    const Pair pair{wanted.key, chosen};
+    const Pair pair{wanted.key, node->id};
     if (pending_.contains(pair)) {
         return pair;
     }
-    const auto failed = failures_.find({wanted.key, frontend_of(wanted)});
-    if (failed != failures_.end() && now < failed->second.next_try) {
-        const auto left = std::chrono::ceil<std::chrono::seconds>(failed->second.next_try - now).count();
-        return base::fail(base::Errc::no_such_model, fmt::format("{}; it is tried again in {} s at the earliest", failed->second.reason, left));
+    if (failed_lately && failed->second.tried.size() >= limits_.nodes) {
+        return not_yet();
     }
     if (pending_.size() >= limits_.at_once + limits_.waiting) {
         return base::fail(base::Errc::queue_full, "too many models are being pulled already");
+    }
+    if (failed != failures_.end() && !failed_lately) {
+        failed->second.tried.clear(); // from the beginning
     }
     pending_[pair] = {.pull = {node->id, node->name, wanted.key, wanted.model, node->address}, .frontend = frontend_of(wanted), .turn = ++last_turn_};
     return pair;
@@ -116,7 +137,8 @@ std::string Asked::ended(const Pair& pair, const std::string& error, base::Insta
     }
     make_room(now);
     Failure& failure = failures_[which];
-    ++failure.failures;
+    failure.failures += failure.tried.empty() ? 1 : 0; // of all nodes together
+    failure.tried.push_back(was.pull.node);
     failure.model = was.pull.model;
     failure.reason = fmt::format("pulling it to {} failed: {}", was.pull.node_name, error);
     failure.next_try = now + wait_after(failure.failures, limits_.pulls, rng_);

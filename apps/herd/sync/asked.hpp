@@ -17,6 +17,7 @@ namespace herd::app::sync {
 struct AskedLimits {
     std::size_t at_once{2};       ///< pulls, besides those of what is required
     std::size_t waiting{16};      ///< for their turn
+    std::size_t nodes{16};        ///< tried one after the other, before it is told that it failed
     std::size_t failures{1024};   ///< remembered
     PlanLimits pulls{};           ///< when what failed is tried again; room on the disk
 };
@@ -29,7 +30,8 @@ public:
     struct Failure {
         std::string model{}; ///< display name
         int failures{0};     ///< in a row
-        std::string reason{};
+        std::string reason{}; ///< of the last node that was tried
+        std::vector<fleet::NodeId> tried{}; ///< none of these again before `next_try`
         base::Instant next_try{};
     };
     struct Pending {
@@ -41,7 +43,8 @@ public:
 
     explicit Asked(base::Rng rng, AskedLimits limits = {}) : rng_(rng), limits_(limits) {}
 
-    /// The pull that brings it: a new one, or one that is on its way to a node that will do.
+    /// The pull that brings it: a new one, or one that is on its way to a node that will do. Where it failed lately it is
+    /// not tried again yet, but at another node.
     /// Errors: as PullWait::answer() says.
     [[nodiscard]] base::Result<Pair> ask(const proxy::WantedModel& wanted, const proxy::PullMemory& pulls, base::Instant now);
     /// What to start now, in the order of asking. Each must end with ended().
@@ -57,6 +60,7 @@ public:
 
 private:
     [[nodiscard]] std::string unfit(const fleet::NodeView& node, const proxy::WantedModel& wanted) const;
+    [[nodiscard]] const fleet::NodeView* choose(const proxy::WantedModel& wanted, const proxy::PullMemory& pulls, const std::vector<fleet::NodeId>& exclude, std::string& why) const;
     void make_room(base::Instant now);
 
     base::Rng rng_;

@@ -35,6 +35,18 @@ std::string words_of(const base::Error& error)
     return error.context.empty() ? std::string{base::to_string(error.code)} : error.context;
 }
 
+/// Why nothing more comes from this node; empty: something may.
+std::string lost(const fleet::Snapshot& snapshot, const fleet::NodeId& id)
+{
+    using enum fleet::NodeState;
+    const fleet::NodeView* node = snapshot.find(id);
+    if (node == nullptr) {
+        return "it was removed";
+    }
+    const bool gone = node->state == offline || node->state == unreachable;
+    return gone ? "it is " + std::string{fleet::to_string(node->state)} : std::string{};
+}
+
 void tell(const std::weak_ptr<proxy::PullWait>& waiting, proxy::PullWait::Answer answer)
 {
     if (const auto still = waiting.lock()) {
@@ -71,7 +83,7 @@ Json asked_json(const Asked& asked, const proxy::PullMemory& pulls, const At& at
 
 Keeper::Keeper(net::Loop& loop, net::Network& network, FleetOwner& fleet, proxy::PullMemory& pulls, base::Rng rng, KeeperOptions options)
     : loop_(loop), fleet_(fleet), pulls_(pulls), options_(options), pool_(loop, network, http::PoolOptions{.connect_timeout = connect_patience}),
-      plan_(base::Rng(rng.next()), options.limits), asked_(base::Rng(rng.next()), options.asked), timer_(loop), tasks_(loop, "sync")
+      plan_(base::Rng(rng.next()), options.limits), asked_(base::Rng(rng.next()), options.asked), timer_(loop), nodes_timer_(loop), tasks_(loop, "sync")
 {
 }
 
@@ -121,20 +133,42 @@ net::Task<void> Keeper::pull_required(Pull wanted)
     }
 }
 
-void Keeper::bring(const proxy::WantedModel& wanted, const std::weak_ptr<proxy::PullWait>& waiting)
+void Keeper::bring(proxy::WantedModel wanted, std::weak_ptr<proxy::PullWait> waiting)
 {
     const auto pair = asked_.ask(wanted, pulls_, loop_.now());
     if (!pair) {
         tell(waiting, std::unexpected(pair.error()));
         return;
     }
-    auto& all = waiting_.try_emplace(*pair, pulls_, *pair).first->second.all;
+    join(*pair, {std::move(wanted), std::move(waiting)});
+    start_asked();
+}
+
+void Keeper::join(const Asked::Pair& pair, Asker&& asker)
+{
+    auto& all = waiting_.try_emplace(pair, pulls_, pair).first->second.all;
     if (all.size() == all.capacity()) { // those who left make room, so that a long pull keeps no more than wait
-        std::erase_if(all, [](const auto& each) { return each.expired(); });
+        std::erase_if(all, [](const auto& each) { return each.waiting.expired(); });
         all.reserve(2 * all.size() + 8);
     }
-    all.push_back(waiting);
-    start_asked();
+    asker.wanted.seen.reset(); // it gets old
+    all.push_back(std::move(asker));
+}
+
+/// Who still waits, does so for another node that can pull it: each node once. Else it is told why it failed here.
+void Keeper::try_elsewhere(Asker&& asker, const fleet::NodeId& failed, const std::string& why)
+{
+    if (asker.waiting.expired()) {
+        return;
+    }
+    asker.wanted.exclude.push_back(failed);
+    asker.wanted.seen = fleet_.publish();
+    const auto pair = asked_.ask(asker.wanted, pulls_, loop_.now());
+    if (!pair) {
+        tell(asker.waiting, base::fail(base::Errc::no_such_model, why));
+        return;
+    }
+    join(*pair, std::move(asker));
 }
 
 void Keeper::start_asked()
@@ -156,8 +190,13 @@ net::Task<void> Keeper::pull_asked(Pull wanted)
     }
     const Asked::Pair pair{wanted.key, wanted.node};
     const std::string why = asked_.ended(pair, error, loop_.now());
-    for (const auto& each : waiting_.extract(pair).mapped().all) {
-        tell(each, why.empty() ? proxy::PullWait::Answer{} : base::fail(base::Errc::no_such_model, why));
+    auto over = waiting_.extract(pair);
+    for (Asker& each : over.mapped().all) {
+        if (why.empty()) {
+            tell(each.waiting, proxy::PullWait::Answer{});
+        } else {
+            try_elsewhere(std::move(each), pair.second, why);
+        }
     }
     start_asked();
 }
@@ -189,40 +228,68 @@ net::Task<void> Keeper::until_listed(Pull wanted)
     }
 }
 
+void Keeper::Talk::end(std::string why)
+{
+    ended = std::move(why);
+    connection->close();
+}
+
+/// A pull takes as long as it takes, unless its node is lost.
+void Keeper::look_after_nodes()
+{
+    std::erase_if(talks_, [](const auto& each) { return each.expired(); });
+    if (stopping_ || talks_.empty()) {
+        return;
+    }
+    const auto snapshot = fleet_.publish();
+    for (const auto& each : talks_) {
+        const auto talk = each.lock();
+        if (auto why = lost(*snapshot, talk->node); !why.empty()) {
+            talk->end(std::move(why));
+        }
+    }
+    nodes_timer_.call_after(options_.every, [this] { look_after_nodes(); });
+}
+
 /// Why it failed; empty when the node said success.
 net::Task<std::string> Keeper::ask(Pull wanted, proxy::PullMemory::Mark& pulling)
 {
-    const std::string body = Json{{"model", wanted.model}, {"stream", true}}.dump();
+    if (auto why = lost(*fleet_.publish(), wanted.node); !why.empty()) { // while it waited for its turn
+        co_return why;
+    }
     auto taken = co_await pool_.take(wanted.address.endpoint, true, loop_.now() + connect_patience, wanted.address.trust());
     if (!taken) {
         co_return words_of(taken.error());
     }
-    http::ClientConnection& connection = *taken->connection;
-    bool silent = false;
+    const auto talk = std::make_shared<Talk>(Talk{.node = wanted.node, .connection = taken->connection.get()});
+    talks_.push_back(talk);
+    look_after_nodes();
+    std::string why = co_await listen(wanted, *talk, pulling);
+    co_return why.empty() || talk->ended.empty() ? why : talk->ended;
+}
+
+net::Task<std::string> Keeper::listen(Pull wanted, Talk& talk, proxy::PullMemory::Mark& pulling)
+{
+    const std::string body = Json{{"model", wanted.model}, {"stream", true}}.dump();
+    http::ClientConnection& connection = *talk.connection;
     net::Timer watch(loop_);
     const auto heard = [&] {
-        watch.call_after(options_.silence_max, [&] {
-            silent = true;
-            connection.close();
-        });
-    };
-    const auto broken = [&](const base::Error& error) {
-        return silent ? std::string{"it said nothing for too long"} : words_of(error);
+        watch.call_after(options_.silence_max, [&talk] { talk.end("it said nothing for too long"); });
     };
     heard();
     const auto head = head_of(wanted.address, body.size());
     if (auto sent = co_await connection.send(head, body); !sent) {
-        co_return broken(sent.error());
+        co_return words_of(sent.error());
     }
     const auto answer = co_await connection.read_head();
     if (!answer) {
-        co_return broken(answer.error());
+        co_return words_of(answer.error());
     }
     PullStream stream;
     for (;;) {
         const auto pieces = co_await connection.read_body();
         if (!pieces) {
-            co_return broken(pieces.error());
+            co_return words_of(pieces.error());
         }
         if (pieces->empty()) {
             break;
@@ -249,6 +316,7 @@ net::Task<void> Keeper::stop()
 {
     stopping_ = true;
     timer_.cancel();
+    nodes_timer_.cancel();
     tasks_.cancel();
     co_await tasks_.join();
 }

@@ -165,9 +165,52 @@ TEST_CASE("two pulls at a time, sixteen wait for their turn, more are refused")
     CHECK(w.ask("m18") == "n1");
 }
 
+TEST_CASE("what failed at one node is tried at another, once at each")
+{
+    World w(3);
+    CHECK(w.ask("a") == "n1");
+    CHECK(w.end(1, "a", "no space left on device") == "pulling it to n1 failed: no space left on device");
+    CHECK(w.ask("a") == "n2");
+    CHECK(w.ask("a") == "n2"); // both share it
+    w.now += 10min;
+    CHECK(w.end(2, "a", "it is offline") == "pulling it to n2 failed: it is offline");
+    w.node(2).state = fleet::NodeState::offline;
+    auto pinned = w.wanted("a");
+    pinned.wishes.node = "n1";
+    CHECK(w.ask(pinned).starts_with("no_such_model: pulling it to n2 failed: it is offline; it is tried again in "));
+    CHECK(w.ask("a") == "n3");
+    w.end(3, "a", missing);
+    CHECK(w.ask("a").starts_with("no_such_model: pulling it to n3 failed: " + missing + "; it is tried again in "));
+    CHECK(w.asked.failures().size() == 1);
+    CHECK(w.asked.failures().begin()->second.failures == 1);
+    w.now += 37s;
+    CHECK(w.ask("a") == "n1"); // from the beginning
+    w.end(1, "a", missing);
+    CHECK(w.asked.failures().begin()->second.failures == 2);
+    CHECK(w.ask("a") == "n3");
+    w.end(3, "a");
+    CHECK(w.asked.failures().empty());
+}
+
+TEST_CASE("of many nodes so many are tried, and who waits excludes those where it failed")
+{
+    World w(20);
+    for (int n = 1; n <= 16; ++n) {
+        CHECK(w.ask("a") == "n" + std::to_string(n));
+        w.end(n, "a", missing);
+    }
+    CHECK(w.ask("a").starts_with("no_such_model: pulling it to n16 failed: "));
+    auto other = w.at("b", "team", {"n1", "n2"});
+    CHECK(w.ask("b") == "n1");
+    CHECK(w.ask(other) == "n1"); // joins in
+    w.end(1, "b", missing);      // which is told of who asked first
+    other.exclude = {w.node(1).id};
+    CHECK(w.ask(other) == "n2");
+}
+
 TEST_CASE("what failed is not tried again for a while, then for twice as long, each frontend for itself")
 {
-    World w(2);
+    World w(1);
     CHECK(w.ask("a") == "n1");
     CHECK(w.started() == "n1:a:latest ");
     CHECK(w.end(1, "a", missing) == "pulling it to n1 failed: " + missing);
@@ -175,7 +218,8 @@ TEST_CASE("what failed is not tried again for a while, then for twice as long, e
         CHECK(w.ask("a").starts_with("no_such_model: pulling it to n1 failed: " + missing + "; it is tried again in "));
     }
     CHECK(w.started().empty());
-    CHECK(w.ask(w.at("a", "team", {"n2"})) == "n2"); // its nodes may reach what others do not
+    CHECK(w.ask(w.at("a", "team", {"n1"})) == "n1"); // it may reach there what others do not
+    w.end(1, "a");
     w.now += 37s;
     CHECK(w.ask("a") == "n1");
     w.end(1, "a", missing);

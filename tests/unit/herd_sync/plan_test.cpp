@@ -188,6 +188,19 @@ TEST_CASE("a number of copies: those that have it count first, then those with t
     CHECK(w.started() == "n4:a:latest ");
 }
 
+TEST_CASE("where a node is lost that a copy was on its way to, another gets it")
+{
+    World w(2);
+    w.plan.require({{.model = "a", .replicas = 1}});
+    CHECK(w.started() == "n1:a:latest ");
+    w.node(1).state = fleet::NodeState::offline;
+    CHECK(w.started().empty()); // its keeper ends it
+    w.end(1, "a", "it is offline");
+    CHECK(w.started() == "n2:a:latest ");
+    w.node(1).state = fleet::NodeState::online;
+    CHECK(w.started().empty());
+}
+
 TEST_CASE("named nodes and labels limit where a model goes")
 {
     World w(3);
