@@ -179,6 +179,20 @@ bool is_utf8(std::string_view text)
     return true;
 }
 
+std::string_view cut_text(std::string_view text, std::size_t bytes_max)
+{
+    if (text.size() <= bytes_max) {
+        return text;
+    }
+    constexpr std::size_t following_max = 3; // bytes of a character behind its first
+    const auto follows = [text](std::size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; };
+    std::size_t end = bytes_max;
+    while (end > 0 && bytes_max - end < following_max && follows(end)) {
+        --end;
+    }
+    return text.substr(0, follows(end) ? bytes_max : end);
+}
+
 std::optional<std::string> percent_decoded(std::string_view text, bool plus)
 {
     std::string out;

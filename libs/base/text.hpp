@@ -1,5 +1,6 @@
 #pragma once
 // Small questions about text that more than one room asks. ASCII only: model names, header names, hosts.
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -44,5 +45,8 @@ namespace herd::base {
 
 /// Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates).
 [[nodiscard]] bool is_utf8(std::string_view text);
+
+/// Its beginning, of so many bytes at most and no half character: UTF-8 stays UTF-8. What is none is cut all the same.
+[[nodiscard]] std::string_view cut_text(std::string_view text, std::size_t bytes_max);
 
 } // namespace herd::base

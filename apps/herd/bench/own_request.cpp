@@ -1,5 +1,6 @@
 #include "herd/bench/own_request.hpp"
 
+#include "base/text.hpp"
 #include "herd/health/history.hpp"
 
 #include <algorithm>
@@ -23,7 +24,7 @@ std::string words_of(std::string_view body)
         return {};
     }
     const auto text = error->is_object() && error->contains("message") ? (*error)["message"] : *error;
-    return text.is_string() ? text.get<std::string>().substr(0, error_words_max) : std::string{};
+    return text.is_string() ? std::string{base::cut_text(text.get_ref<const std::string&>(), error_words_max)} : std::string{};
 }
 
 } // namespace

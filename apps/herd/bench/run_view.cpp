@@ -76,15 +76,18 @@ Json by_node(const Run& run)
     return rows;
 }
 
+/// Null: the node does not tell.
+Json told(const Gauge& gauge, double value) { return gauge.samples == 0 ? Json() : Json(rounded(value)); }
+
 Json peaks(const Run& run)
 {
     Json rows = Json::array();
     for (const auto& [name, one] : run.tally.utilization()) {
         rows.push_back({{"node_id", name},
-                        {"cpu_avg", rounded(one.cpu.mean())},
-                        {"cpu_peak", rounded(one.cpu.peak)},
-                        {"mem_avg", rounded(one.memory.mean())},
-                        {"mem_peak", rounded(one.memory.peak)},
+                        {"cpu_avg", told(one.cpu, one.cpu.mean())},
+                        {"cpu_peak", told(one.cpu, one.cpu.peak)},
+                        {"mem_avg", told(one.memory, one.memory.mean())},
+                        {"mem_peak", told(one.memory, one.memory.peak)},
                         {"active_peak", static_cast<int>(one.active.peak)}});
     }
     return rows;

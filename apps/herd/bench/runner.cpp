@@ -70,6 +70,9 @@ Answer Runner::kept(const Inquiry& inquiry) const
 
 Answer Runner::start(const std::string& body)
 {
+    if (stopping_) {
+        return {503, admin::error("herd is stopping")};
+    }
     if (busy_) {
         return {409, R"({"error":"a benchmark is running","progress":)" + progress() + "}"};
     }
@@ -319,6 +322,7 @@ net::Task<void> Runner::keep(Status end)
 
 net::Task<void> Runner::stop()
 {
+    stopping_ = true;
     cancel();
     co_await tasks_.join();
 }

@@ -59,7 +59,7 @@ public:
     void load();
     /// `done` is called once: now, or when what was cancelled has ended.
     void answer(const Inquiry& inquiry, std::function<void(Answer)> done);
-    /// Ends what runs.
+    /// Ends what runs; nothing begins any more.
     [[nodiscard]] net::Task<void> stop();
 
 private:
@@ -87,6 +87,7 @@ private:
     RunnerOptions options_;
     Book book_;
     Run run_;
+    bool stopping_{false};
     bool busy_{false};           ///< with run_, until it is written down
     std::size_t nodes_{0};       ///< that have what is measured
     std::size_t next_door_{0};

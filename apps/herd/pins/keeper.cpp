@@ -42,7 +42,7 @@ std::string words_of(const http::Answer& answer)
     const auto json = Json::parse(answer.body, nullptr, false);
     const auto error = json.is_object() ? json.find("error") : json.end();
     if (json.is_object() && error != json.end() && error->is_string()) {
-        return error->get<std::string>().substr(0, words_max);
+        return std::string{base::cut_text(error->get_ref<const std::string&>(), words_max)};
     }
     return "it answered with status " + std::to_string(answer.head.status);
 }

@@ -1,5 +1,7 @@
 #include "herd/sync/pull_stream.hpp"
 
+#include "base/text.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -15,11 +17,13 @@ constexpr std::size_t line_bytes_max = 64 * 1024; // Ollama's are some hundred b
 constexpr std::size_t layers_max = 256;
 constexpr std::size_t reason_bytes_max = 300;
 
+constexpr double bytes_max = 1e18; // of a layer, so that the sum of all is a number
+
 double number(const Json& json, const char* name)
 {
     const auto found = json.find(name);
     const double value = found != json.end() && found->is_number() ? found->get<double>() : 0;
-    return std::isfinite(value) && value > 0 ? value : 0;
+    return std::isfinite(value) && value > 0 ? std::min(value, bytes_max) : 0;
 }
 
 std::string text(const Json& json, const char* name)
@@ -77,7 +81,7 @@ void PullStream::line(std::string_view text_)
         return;
     }
     if (const auto error = json.find("error"); error != json.end() && !error->is_null()) {
-        error_ = error->is_string() ? error->get<std::string>().substr(0, reason_bytes_max) : "the pull failed";
+        error_ = error->is_string() ? base::cut_text(error->get_ref<const std::string&>(), reason_bytes_max) : "the pull failed";
         return;
     }
     const std::string status = text(json, "status");

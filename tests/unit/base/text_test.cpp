@@ -76,3 +76,20 @@ TEST_CASE("ASCII case is ignored where asked")
     }
     CHECK(lower("LLaMA3:8B") == "llama3:8b");
 }
+
+TEST_CASE("a text is cut between characters, never inside of one")
+{
+    CHECK(cut_text("plain", 9) == "plain");
+    CHECK(cut_text("plain", 3) == "pla");
+    CHECK(cut_text("", 0).empty());
+    const std::string words = "a\u00e9\u20ac\U0001F411z"; // one, two, three, four bytes
+    for (std::size_t bytes = 0; bytes <= words.size(); ++bytes) {
+        const auto cut = cut_text(words, bytes);
+        CHECK(is_utf8(cut));
+        CHECK(cut.size() <= bytes);
+        CHECK(cut.size() + 3 >= bytes);
+        CHECK(words.starts_with(cut));
+    }
+    CHECK(cut_text("\u20ac\u20ac", 3) == "\u20ac");
+    CHECK(cut_text(std::string(20, '\x80'), 10).size() == 10);
+}

@@ -107,6 +107,20 @@ TEST_CASE("how busy nodes were is told by mean and peak, of those that take requ
     CHECK(one.active.peak == 5);
 }
 
+TEST_CASE("a node that does not tell how busy it is has no figures of that, and no nought")
+{
+    auto told = std::make_shared<fleet::NodeFacts>();
+    told->host = {.cpu_busy = 0.0, .memory_total = 100, .memory_available = 100};
+    fleet::Snapshot snapshot;
+    snapshot.nodes = {fleet::NodeView{.name = "agent", .state = fleet::NodeState::online, .facts = told},
+                      fleet::NodeView{.name = "plain", .state = fleet::NodeState::online, .facts = std::make_shared<fleet::NodeFacts>(), .in_flight = 2}};
+    Run run = measured();
+    run.tally.sample(snapshot);
+    const auto rows = nlohmann::json::parse(run_json(run, Status::complete))["peak_utilization"];
+    CHECK(rows[0] == nlohmann::json::parse(R"({"node_id":"agent","cpu_avg":0.0,"cpu_peak":0.0,"mem_avg":0.0,"mem_peak":0.0,"active_peak":0})"));
+    CHECK(rows[1] == nlohmann::json::parse(R"({"node_id":"plain","cpu_avg":null,"cpu_peak":null,"mem_avg":null,"mem_peak":null,"active_peak":2})"));
+}
+
 TEST_CASE("a run is told in the shape that Ollama Herd's users know, with what is ours beside it")
 {
     const auto json = nlohmann::json::parse(run_json(measured(), Status::complete));

@@ -319,6 +319,17 @@ TEST_CASE("the plan is told as JSON")
     CHECK(json["models"][2]["next_try"].get<std::string>().starts_with("2027-01-15T08:00:"));
 }
 
+TEST_CASE("sizes beyond all measure are no undefined percent")
+{
+    PullStream stream;
+    for (const char* digest : {"x", "y", "z"}) {
+        CHECK(stream.feed(std::string{"{\"digest\":\""} + digest + "\",\"total\":1e308,\"completed\":1e308}\n"));
+    }
+    CHECK(stream.percent() == 100);
+    CHECK(stream.feed("{\"digest\":\"z\",\"total\":1e308,\"completed\":0}\n"));
+    CHECK(stream.percent() == 66);
+}
+
 TEST_CASE("a pull's stream: progress, an error inside, an end without a word")
 {
     PullStream good;
@@ -331,6 +342,14 @@ TEST_CASE("a pull's stream: progress, an error inside, an end without a word")
     PullStream bad;
     CHECK(bad.feed("{\"status\":\"success\"}\n{\"error\":\"file does not exist\"}\n"));
     CHECK(bad.failure() == "file does not exist");
+    const std::string euros = "\u20ac";
+    std::string words = "ab";
+    while (words.size() < 1000) {
+        words += euros;
+    }
+    PullStream wordy;
+    CHECK(wordy.feed("{\"error\":\"" + words + "\"}\n"));
+    CHECK(wordy.failure() == words.substr(0, 299)); // 300 would be inside of a character
     PullStream cut;
     CHECK(cut.feed("{\"status\":\"verifying\"}\n"));
     CHECK(cut.failure() == "the pull ended without success");

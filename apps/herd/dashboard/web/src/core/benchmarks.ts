@@ -47,7 +47,7 @@ export interface Benchmark {
   models_pulled: string[]
   per_model_results: { model: string, model_type: string, requests: number, tok_s: number, avg_latency_ms: number, avg_ttft_ms: number }[]
   per_node_results: { node_id: string, requests: number, pct: number, tok_s: number, tokens: number }[]
-  peak_utilization: { node_id: string, cpu_avg: number, cpu_peak: number, mem_avg: number, mem_peak: number, active_peak: number }[]
+  peak_utilization: { node_id: string, cpu_avg: number | null, cpu_peak: number | null, mem_avg: number | null, mem_peak: number | null, active_peak: number }[]
   fleet: { nodes: { node_id: string, state: string, ollama_version?: string, cores?: number, memory_total_bytes?: number, gpus?: { name: string, vram_total_bytes: number }[] }[], models: { model: string, nodes: string[], loaded: string[] }[] }
   skipped: { model: string, error: string }[]
   errors: { error: string, count: number }[]

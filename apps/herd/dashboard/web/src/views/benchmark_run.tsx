@@ -22,7 +22,7 @@ function Rows({ title, heads, rows }: { title: string, heads: string[], rows: Ce
   )
 }
 
-const percent = (value: number) => `${Math.round(value)} %`
+const percent = (value: number | null) => value === null ? none : `${Math.round(value)} %`
 const toNode = (name: string) => text(name ? <a href={href('nodes', name)}>{name}</a> : none)
 
 export function BenchmarkRun({ run, tone, words }: { run: Benchmark, tone: Tone, words: string }) {
