@@ -7,6 +7,13 @@ namespace herd::fleet {
 
 namespace {
 
+/// Another proxy, or other words for it, is another way, which the poll finds.
+bool same_way(const Address& one, const Address& other)
+{
+    const auto tunnel = [](const Address& address) { return address.trust() ? address.trust()->tunnel : std::nullopt; };
+    return tunnel(one) == tunnel(other);
+}
+
 bool lacks_something(const NodeRecord& node) { return node.address.manner && !node.address.manner->lacking.empty(); }
 
 } // namespace
@@ -29,10 +36,11 @@ void Membership::apply(const StaticAdded& event, Step& step)
         node->since = step.wall;
     }
     Address address = event.address;
-    if (node->url == event.url && address.endpoint.address.is_unspecified()) {
+    const bool on_its_way = same_way(node->address, address);
+    if (node->url == event.url && on_its_way && address.endpoint.address.is_unspecified()) {
         address.endpoint.address = node->address.endpoint.address; // a name: as it was resolved last
     }
-    const bool moved = node->url != event.url || node->address.endpoint != address.endpoint;
+    const bool moved = node->url != event.url || !on_its_way || node->address.endpoint != address.endpoint;
     if (moved && node->address.endpoint.port != 0) {
         step.emit(DropConnections{node->address.endpoint});
     }

@@ -586,7 +586,7 @@ void World::act_poll(const PollStatic& poll)
         auto& b = box(poll.id);
         const auto failed = connect(&b, true);
         const auto wait = failed == base::Errc::timed_out ? 300ms : 1ms;
-        StaticPolled done{poll.id, {}, Address{.endpoint = b.agent, .host_header = b.agent.text()}, 2 * latency,
+        StaticPolled done{poll.id, {}, Address{.endpoint = b.agent, .host_header = b.agent.text(), .manner = b.manner}, 2 * latency,
                           failed.value_or(base::Errc::refused), {}};
         if (!failed) {
             done.facts = facts(b);

@@ -45,6 +45,7 @@ struct Box {
     bool keyed{false};    ///< it tells its facts under a MAC
     bool counts{false};   ///< it tells how many requests each loaded model has, named by its place in the list, from 1
     bool is_static{false};
+    std::shared_ptr<const fleet::Manner> manner{}; ///< as it is configured, where the poll reads it again
     [[nodiscard]] base::Endpoint api() const;
 };
 

@@ -119,6 +119,39 @@ TEST_CASE("another address of a configured node resets the verdict")
     CHECK(old != box.agent);
 }
 
+TEST_CASE("a configured node behind another proxy is sent nothing at the old one, with the new one's password")
+{
+    World world{61};
+    auto& box = world.add_static("attic", {"m"});
+    box.agent.port = 3128; // that of both proxies
+    const auto behind = [&box](const std::string& proxy, const std::string& password) {
+        auto manner = std::make_shared<Manner>();
+        base::PeerTrust trust;
+        trust.tunnel = base::Tunnel{.host = proxy, .port = 3128, .user = "me", .password = password, .to_host = "attic", .to_port = 11434};
+        trust.tls = false;
+        manner->trust = std::make_shared<const base::PeerTrust>(std::move(trust));
+        box.manner = manner;
+        // A name: the poll finds where it is.
+        return StaticAdded{box.id, box.name, "http://attic:11434", Address{.endpoint = {{}, 3128}, .host_header = "attic:11434", .manner = manner}, {}, {}};
+    };
+    world.feed(behind("old.lan", "first"));
+    world.run_for(100ms);
+    CHECK(world.state(box) == NodeState::online);
+    world.feed(behind("old.lan", "first")); // a reload that changes nothing
+    CHECK(world.state(box) == NodeState::online);
+    for (const auto& [proxy, password] : {std::pair{"new.lan", "first"}, std::pair{"new.lan", "second"}}) {
+        const auto was = world.snapshot()->find(box.id)->address.endpoint;
+        CHECK_FALSE(was.address.is_unspecified());
+        world.dropped.clear();
+        world.feed(behind(proxy, password));
+        CHECK(world.state(box) == NodeState::unknown);
+        CHECK(world.snapshot()->find(box.id)->address.endpoint.address.is_unspecified());
+        CHECK(world.dropped == std::vector<base::Endpoint>{was});
+        world.run_for(100ms);
+        CHECK(world.state(box) == NodeState::online);
+    }
+}
+
 TEST_CASE("a configured node that is added drained takes nothing until it is resumed")
 {
     World world{7};
