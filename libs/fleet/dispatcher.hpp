@@ -95,6 +95,7 @@ private:
     /// Fills candidates_ with every known node that the request may mean. False: the pin names nobody.
     [[nodiscard]] bool gather(const Profile& profile);
     void gather_one(NodeRecord& node, const Profile& profile);
+    void leave_to_tools(const Profile& profile);
     [[nodiscard]] bool mark(const Profile& profile, bool last_resort, base::Instant now);
     void hold_back(base::Instant now);
     void keep_to_tier(const Profile& profile, base::Instant now);

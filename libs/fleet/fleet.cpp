@@ -188,17 +188,21 @@ std::shared_ptr<const Snapshot> Fleet::snapshot(base::Instant /*now*/, base::Wal
         if (std::ranges::none_of(entry.holders, [](const Holding& holding) { return holding.model->allowed; })) {
             continue; // it is nowhere to be asked for
         }
+        Tool tool = Tool::none;
+        bool is_model = false; // somewhere: then no tool takes the name from it
         auto& holders = snapshot->models[key];
         holders.reserve(entry.holders.size());
         for (const auto& [node, model] : entry.holders) {
             if (!model->allowed) {
                 continue;
             }
-            if (model->tool != Tool::none) {
-                snapshot->tools.emplace(key, model->tool);
-            }
+            is_model = is_model || model->tool == Tool::none;
+            tool = tool == Tool::none ? model->tool : tool;
             holders.push_back({node->view, model->index, model->believed_loaded(),
-                               node->slots_of(*model), model->in_flight});
+                               node->slots_of(*model), model->in_flight, model->tool});
+        }
+        if (!is_model) {
+            snapshot->tools.emplace(key, tool);
         }
         std::ranges::sort(holders, {}, &Holder::node);
     }

@@ -18,7 +18,7 @@ void Dispatcher::gather_one(NodeRecord& node, const Profile& profile)
         return;
     }
     const auto at = node.models.find(profile.model_key);
-    if (at != node.models.end() && at->second.held()) {
+    if (at != node.models.end() && at->second.held() && is_meant_kind(at->second.tool, profile)) {
         candidates_.push_back(consider(node, &at->second, profile));
     }
 }
@@ -40,9 +40,24 @@ bool Dispatcher::gather(const Profile& profile)
         return true;
     }
     for (const auto& holding : nodes_.catalog().holders(profile.model_key)) {
-        candidates_.push_back(consider(*holding.node, holding.model, profile));
+        if (is_meant_kind(holding.model->tool, profile)) {
+            candidates_.push_back(consider(*holding.node, holding.model, profile));
+        }
     }
+    leave_to_tools(profile);
     return true;
+}
+
+/// Where models and tools of one name do the same work, all of them may; but no model that says it cannot do it.
+void Dispatcher::leave_to_tools(const Profile& profile)
+{
+    const auto is_tool = [](const Candidate& c) { return c.model->tool != Tool::none; };
+    if (profile.tool == Tool::none || std::ranges::none_of(candidates_, is_tool)) {
+        return; // of a name that only models have, their server says what they cannot do
+    }
+    std::erase_if(candidates_, [&](const Candidate& c) {
+        return !is_tool(c) && lacks_skill_of(profile.tool, c.node->facts->models[c.model->index].row);
+    });
 }
 
 /// Turns "suspect" into eligible on a last resort. Whether somebody may serve the request.

@@ -145,8 +145,9 @@ bool Dispatcher::room_to_wait() const
     std::size_t waiting = 0;
     for (const auto& [ticket, waiter] : waiting_) {
         const auto waits_for = [&](const Candidate& one) { // of a node of another tier only those wait that name it
-            return counts(one) && waiter.profile.need == Need::slot && one.node->models.contains(waiter.profile.model_key)
-                && why_not(*one.node, waiter.profile) == Exclusion::none;
+            const auto at = one.node->models.find(waiter.profile.model_key);
+            return counts(one) && waiter.profile.need == Need::slot && at != one.node->models.end()
+                && is_meant_kind(at->second.tool, waiter.profile) && why_not(*one.node, waiter.profile) == Exclusion::none;
         };
         waiting += std::ranges::any_of(candidates_, waits_for) ? 1U : 0U;
     }

@@ -6,6 +6,7 @@
 #include "fleet/decision.hpp"
 #include "fleet/node.hpp"
 #include "fleet/rules.hpp"
+#include "fleet/tool.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -79,11 +80,20 @@ struct Profile {
     std::shared_ptr<const Rules> rules{}; ///< of its frontend; null: none
     std::vector<NodeId> exclude{};     ///< tried already
     bool resident_only{false};         ///< nothing is to be loaded for it: an Ollama was too busy to load the model
+    Tool tool{Tool::none};             ///< tools of this kind do what is asked
+    bool tools_only{false};            ///< and no model does
     bool openai{false};                ///< one of the paths under /v1: nodes that serve only those will do too
     bool allow_cloud{false};           ///< nodes outside of this LAN may serve it
     int attempt{0};                    ///< 0 first; > 0 takes of the retry budget
     base::Instant deadline{};          ///< of waiting in the queue
 };
+
+/// Whether what a node has under the name asked for is of the kind that is meant: a tool beside one node never stands
+/// for the model of another.
+[[nodiscard]] constexpr bool is_meant_kind(Tool held, const Profile& profile)
+{
+    return held == Tool::none ? !profile.tools_only : held == profile.tool;
+}
 
 using Ticket = std::uint64_t;  ///< one acquire in progress; chosen by the asker, unique in the process
 using LeaseId = std::uint64_t; ///< one occupied slot (or place)

@@ -197,7 +197,7 @@ void Dispatcher::walk(const LineKey& key, Outlook outlook, Step& step)
 double Dispatcher::wait_behind(const Profile& profile, double ahead_s, base::Instant now) const
 {
     const auto serves = [&profile](const Holding& holding) {
-        return holding.model->allowed && why_not(*holding.node, profile) == Exclusion::none;
+        return holding.model->allowed && is_meant_kind(holding.model->tool, profile) && why_not(*holding.node, profile) == Exclusion::none;
     };
     int tier = tier_max + 1;
     for (const auto& holding : nodes_.catalog().holders(profile.model_key)) {

@@ -45,6 +45,7 @@ struct Holder {
     bool loaded{false};
     int slots{1};
     int in_flight{0};
+    Tool tool{Tool::none};
 };
 
 struct Totals {
@@ -70,7 +71,7 @@ struct Snapshot {
     base::WallTime taken_at{};
     std::vector<NodeView> nodes{};                           ///< ordered by name, then id
     std::map<std::string, std::vector<Holder>> models{};     ///< by ModelName::key; without those who may not serve it
-    std::map<std::string, Tool> tools{};                     ///< of `models`, those that are none of Ollama's
+    std::map<std::string, Tool> tools{};                     ///< of `models`, those that no node has as a model
     std::map<std::string, ModelQueue> queues{};              ///< by ModelName::key; only those where somebody waits
     Totals totals{};
 

@@ -29,6 +29,19 @@ Tool tool_of(std::string_view row)
 
 std::string_view backend_of(std::string_view row) { return word_behind(row, backend_key); }
 
+bool lacks_skill_of(Tool tool, std::string_view row)
+{
+    constexpr std::string_view key = R"("capabilities":[)";
+    const auto at = row.find(key);
+    if (tool == Tool::none || at == row.npos) {
+        return false;
+    }
+    const auto rest = row.substr(at + key.size());
+    const auto list = rest.substr(0, rest.find(']'));
+    const auto names = [list](std::string_view skill) { return list.find(skill) != list.npos; };
+    return tool == Tool::image ? !names(R"("image")") : !names(R"("audio")") && !names(R"("transcription")");
+}
+
 bool is_listed(std::string_view row) { return row.find(R"("listed":false)") == row.npos; }
 
 } // namespace herd::fleet

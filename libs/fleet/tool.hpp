@@ -17,6 +17,8 @@ enum class Tool : std::uint8_t {
 [[nodiscard]] Tool tool_of(std::string_view row);
 /// What made it, for people: "mflux". Empty: not told.
 [[nodiscard]] std::string_view backend_of(std::string_view row);
+/// The row says what its model can do, and what such a tool does is none of it.
+[[nodiscard]] bool lacks_skill_of(Tool tool, std::string_view row);
 /// Its agent wants it in /api/tags and /v1/models.
 [[nodiscard]] bool is_listed(std::string_view row);
 

@@ -40,7 +40,7 @@ struct Waiter {
     [[nodiscard]] bool plain() const
     {
         return profile.node.empty() && profile.labels.empty() && profile.exclude.empty() && !profile.allow_cloud
-            && profile.rules == nullptr;
+            && profile.rules == nullptr && profile.tool == Tool::none;
     }
     [[nodiscard]] bool routable() const { return hold_until == never && settle_until == never; }
 };

@@ -183,7 +183,7 @@ std::string best_tool_model(const fleet::Snapshot& snapshot, const fleet::Member
         }
         for (const fleet::Model& model : node.facts->models) {
             const auto tools = uses_tools(model.row);
-            if (!node.allows(model.key) || (tools && !*tools) || (!tools && only_embeds(model.row)) || ModelName::parse(model.name).cloud) {
+            if (!node.allows(model.key) || fleet::tool_of(model.row) != fleet::Tool::none || (tools && !*tools) || (!tools && only_embeds(model.row)) || ModelName::parse(model.name).cloud) {
                 continue;
             }
             const auto& loaded = node.facts->loaded;

@@ -124,7 +124,7 @@ std::vector<base::NodeId> Exchange::stubs_of(const std::string& model_key, bool&
     }
     for (const auto& holder : found->second) {
         const auto& node = snapshot->nodes[holder.node];
-        if (!node.facts) {
+        if (!node.facts || holder.tool != fleet::Tool::none) {
             continue;
         }
         if (node.facts->models[holder.model].remote) {

@@ -11,18 +11,19 @@ namespace {
 
 using fleet::Tool;
 
-Tool tool_at(const fleet::Snapshot& snapshot, const std::string& key)
+/// Some node has a tool of the kind under that name; what others have under it does not matter.
+bool has_tool(const fleet::Snapshot& snapshot, const std::string& key, Tool tool)
 {
-    const auto found = snapshot.tools.find(key);
-    return found == snapshot.tools.end() ? Tool::none : found->second;
+    const auto found = snapshot.models.find(key);
+    return tool != Tool::none && found != snapshot.models.end() && std::ranges::find(found->second, tool, &fleet::Holder::tool) != found->second.end();
 }
 
 /// How near a tool is to being free: 0 now, 1 later, 2 nobody who has it takes requests.
-int wait_of(const fleet::Snapshot& snapshot, const std::string& key)
+int wait_of(const fleet::Snapshot& snapshot, const std::string& key, Tool tool)
 {
     int wait = 2;
     for (const auto& holder : snapshot.models.at(key)) {
-        if (snapshot.nodes[holder.node].takes_requests()) {
+        if (holder.tool == tool && snapshot.nodes[holder.node].takes_requests()) {
             wait = std::min(wait, holder.in_flight < holder.slots ? 0 : 1);
         }
     }
@@ -44,9 +45,11 @@ std::optional<Problem> Exchange::take_any_tool(Seen& seen, const fleet::Snapshot
         return std::nullopt;
     }
     const std::string* best = nullptr;
-    for (const auto& [key, tool] : snapshot.tools) {
-        if (tool == route_.tool && is_seen(snapshot, key) && (best == nullptr || wait_of(snapshot, key) < wait_of(snapshot, *best))) {
+    int soonest = 3;
+    for (const auto& [key, holders] : snapshot.models) {
+        if (has_tool(snapshot, key, route_.tool) && is_seen(snapshot, key) && wait_of(snapshot, key, route_.tool) < soonest) {
             best = &key;
+            soonest = wait_of(snapshot, key, route_.tool);
         }
     }
     if (best == nullptr) {
@@ -66,24 +69,28 @@ std::optional<Problem> Exchange::not_for_tool(const fleet::Snapshot& snapshot)
     if (route_.handling == Handling::pull || route_.handling == Handling::create) {
         return std::nullopt; // a model of that name
     }
-    const auto tool = tool_at(snapshot, model_.key);
+    const auto does_it = [&](const std::string& key) { // or may: a model that is not here yet
+        return has_tool(snapshot, key, route_.tool) || (!route_.tools_only && !snapshot.tools.contains(key));
+    };
     for (auto* list : {&peek_.fallback_models, &wishes_.fallback_models}) {
-        std::erase_if(*list, [&](const std::string& name) { return tool_at(snapshot, fleet::ModelName::parse(name).key) != tool; });
+        std::erase_if(*list, [&](const std::string& name) { return !does_it(fleet::ModelName::parse(name).key); });
     }
-    if (tool != Tool::none && tool != route_.tool) {
-        return bad_request("'" + model_.text + "' is a tool beside a node and " + std::string(way_to(tool)));
+    if (does_it(model_.key)) {
+        return std::nullopt;
     }
-    const bool another = tool == Tool::none && route_.tools_only && snapshot.models.contains(model_.key);
-    return another ? std::optional(no_such_tool(snapshot)) : std::nullopt;
+    if (const auto tool = snapshot.tools.find(model_.key); tool != snapshot.tools.end()) {
+        return bad_request("'" + model_.text + "' is a tool beside a node and " + std::string(way_to(tool->second)));
+    }
+    return snapshot.models.contains(model_.key) ? std::optional(no_such_tool(snapshot)) : std::nullopt;
 }
 
-/// This client may know of it.
+/// This client may know of the tool of that name.
 bool Exchange::is_seen(const fleet::Snapshot& snapshot, const std::string& key) const
 {
     const auto seen = seen_by_caller();
     return (!seen || seen(key)) && std::ranges::any_of(snapshot.models.at(key), [&](const fleet::Holder& holder) {
         const auto& node = snapshot.nodes[holder.node];
-        return members() == nullptr || members()->admits(node.id, node.name, node.labels);
+        return holder.tool == route_.tool && (members() == nullptr || members()->admits(node.id, node.name, node.labels));
     });
 }
 
@@ -91,8 +98,8 @@ bool Exchange::is_seen(const fleet::Snapshot& snapshot, const std::string& key) 
 std::string Exchange::tools_there(const fleet::Snapshot& snapshot) const
 {
     std::string names;
-    for (const auto& [key, tool] : snapshot.tools) {
-        if (tool == route_.tool && is_seen(snapshot, key)) {
+    for (const auto& [key, holders] : snapshot.models) {
+        if (has_tool(snapshot, key, route_.tool) && is_seen(snapshot, key)) {
             names.append(names.empty() ? "" : ", ").append(short_name(as_listed(snapshot, key, key)));
         }
     }

@@ -7,6 +7,7 @@
 #include "proxy/model_rows.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <tuple>
 
@@ -33,22 +34,51 @@ struct Copy {
     std::int64_t modified;
 };
 
+bool is_model(const Copy& copy) { return fleet::tool_of(copy.model->row) == fleet::Tool::none; }
+
+/// A tool for it, or a model of Ollama's that says so.
+bool makes_images(const Copy& copy)
+{
+    constexpr std::string_view key = R"("capabilities":[)";
+    const std::string_view row = copy.model->row;
+    const auto at = row.find(key);
+    const auto list = at == row.npos ? std::string_view() : row.substr(at + key.size());
+    return fleet::tool_of(row) == fleet::Tool::image || list.substr(0, list.find(']')).find(R"("image")") != list.npos;
+}
+
+// Which copies of a name a list tells of: its tools only where no node has a model of that name.
+void keep_models(std::vector<Copy>& copies)
+{
+    if (std::ranges::any_of(copies, is_model)) {
+        std::erase_if(copies, [](const Copy& copy) { return !is_model(copy); });
+    }
+}
+void keep_listed(std::vector<Copy>& copies)
+{
+    keep_models(copies);
+    std::erase_if(copies, [](const Copy& copy) { return !is_model(copy) && !fleet::is_listed(copy.model->row); });
+}
+void keep_image_makers(std::vector<Copy>& copies) { std::erase_if(copies, std::not_fn(makes_images)); }
+
 using Names = std::vector<std::string>;
 
-/// The copies of one model, the one to show first. `of_openai`: those of servers with only OpenAI's paths too. `names`: of
-/// all nodes; they outlive the copies.
+/// The copies of one model that `keep` leaves, the one to show first. `of_openai`: those of servers with only OpenAI's
+/// paths too. `names`: of all nodes; they outlive the copies.
 std::vector<Copy> copies_of(const Snapshot& snapshot, const Names& names, const std::vector<fleet::Holder>& holders, bool of_openai,
-                            const fleet::Members* members)
+                            const fleet::Members* members, void (*keep)(std::vector<Copy>&))
 {
     std::vector<Copy> copies;
-    std::map<std::string_view, int> count;
     for (const auto& holder : holders) {
         const auto& node = snapshot.nodes[holder.node];
         if (listed(node, members) && (of_openai || node.address.api() == fleet::NodeApi::ollama)) {
             const auto& model = node.facts->models[holder.model];
             copies.push_back({names[holder.node], &model, parse_rfc3339(model.modified_at).value_or(0)});
-            ++count[model.digest];
         }
+    }
+    keep(copies);
+    std::map<std::string_view, int> count;
+    for (const auto& copy : copies) {
+        ++count[copy.model->digest];
     }
     // What most nodes have, then rows that say more (Ollama 0.30 added capabilities), then the newest.
     const auto better = [&count](const Copy& a, const Copy& b) {
@@ -84,15 +114,6 @@ std::vector<std::string_view> names_of(const std::vector<Copy>& copies)
         names.push_back(copy.node);
     }
     return names;
-}
-
-/// A tool for it, or a model of Ollama's that says so.
-bool makes_images(std::string_view row)
-{
-    constexpr std::string_view key = R"("capabilities":[)";
-    const auto at = row.find(key);
-    const auto list = at == row.npos ? std::string_view() : row.substr(at + key.size());
-    return fleet::tool_of(row) == fleet::Tool::image || list.substr(0, list.find(']')).find(R"("image")") != list.npos;
 }
 
 /// The row with where the model is: "herd":{"nodes":[…],"digests":{…}}, and the names as Ollama Herd's users look for them.
@@ -159,8 +180,8 @@ std::vector<std::vector<Copy>> all_models(const Snapshot& snapshot, const Names&
         if (seen && !seen(key)) {
             continue;
         }
-        auto copies = copies_of(snapshot, names, holders, of_openai, members);
-        if (!copies.empty() && (!snapshot.tools.contains(key) || fleet::is_listed(copies.front().model->row))) {
+        auto copies = copies_of(snapshot, names, holders, of_openai, members, keep_listed);
+        if (!copies.empty()) {
             models.push_back(std::move(copies));
         }
     }
@@ -210,8 +231,8 @@ std::string image_models_body(const Snapshot& snapshot, const ModelFilter& seen,
     std::string out = "{\"models\":[";
     const auto names = fleet::distinct_names(snapshot);
     for (const auto& [key, holders] : snapshot.models) {
-        const auto copies = seen && !seen(key) ? std::vector<Copy>{} : copies_of(snapshot, names, holders, false, members);
-        if (copies.empty() || !makes_images(copies.front().model->row)) {
+        const auto copies = seen && !seen(key) ? std::vector<Copy>{} : copies_of(snapshot, names, holders, false, members, keep_image_makers);
+        if (copies.empty()) {
             continue;
         }
         const auto backend = fleet::backend_of(copies.front().model->row);
@@ -250,7 +271,7 @@ std::string model_body(const Snapshot& snapshot, std::string_view id, const Mode
         return {};
     }
     const auto names = fleet::distinct_names(snapshot);
-    const auto copies = copies_of(snapshot, names, found->second, true, members);
+    const auto copies = copies_of(snapshot, names, found->second, true, members, keep_models);
     return copies.empty() ? std::string() : openai_row(id, copies.front()) + "\n";
 }
 

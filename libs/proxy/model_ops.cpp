@@ -36,7 +36,9 @@ bool is_of(const NodeView& node, const std::vector<base::NodeId>& nodes)
 bool holds(const NodeView& node, std::string_view model_key)
 {
     return node.facts && !model_key.empty()
-           && std::ranges::any_of(node.facts->models, [=](const fleet::Model& m) { return m.key == model_key; });
+           && std::ranges::any_of(node.facts->models, [=](const fleet::Model& m) {
+                  return m.key == model_key && fleet::tool_of(m.row) == fleet::Tool::none;
+              });
 }
 
 std::vector<const NodeView*> candidates(const fleet::Snapshot& snapshot, const Wishes& wishes,
@@ -172,7 +174,7 @@ std::vector<Target> holders_of(const fleet::Snapshot& snapshot, std::string_view
     }
     for (const auto& holder : found->second) {
         const auto& node = snapshot.nodes[holder.node];
-        if (reachable(node) && allowed(node, wishes, pinned)) {
+        if (holder.tool == fleet::Tool::none && reachable(node) && allowed(node, wishes, pinned)) {
             targets.push_back(target_of(node));
         }
     }

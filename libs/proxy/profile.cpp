@@ -357,6 +357,8 @@ void fill_profile(fleet::Profile& profile, const Route& route, fleet::Need need,
     profile.labels = wishes.labels;
     profile.node = wishes.node;
     profile.allow_cloud = wishes.allow_cloud;
+    profile.tool = route.tool;
+    profile.tools_only = route.tools_only;
     profile.openai = route.pattern.starts_with("/v1/");
     profile.rules = wishes.rules;
     profile.deadline = deadline;
@@ -384,7 +386,7 @@ void prefer_loaded(fleet::Profile& profile, const Wishes& wishes, const fleet::S
         bool hot = false;
         for (const auto& holder : found->second) {
             const auto& node = snapshot.nodes[holder.node];
-            if (node.takes_requests() && node.tier() <= tier && allowed(node, wishes, pinned)) {
+            if (node.takes_requests() && fleet::is_meant_kind(holder.tool, profile) && node.tier() <= tier && allowed(node, wishes, pinned)) {
                 hot = holder.loaded || (hot && node.tier() == tier);
                 tier = node.tier();
             }

@@ -95,7 +95,7 @@ bool has_openai_paths_only(const fleet::Snapshot& snapshot, const std::string& m
 {
     const auto found = snapshot.models.find(model_key);
     return found != snapshot.models.end() && !found->second.empty() && std::ranges::all_of(found->second, [&snapshot](const fleet::Holder& holder) {
-        return snapshot.nodes[holder.node].address.api() == fleet::NodeApi::openai;
+        return holder.tool != fleet::Tool::none || snapshot.nodes[holder.node].address.api() == fleet::NodeApi::openai;
     });
 }
 
@@ -161,7 +161,9 @@ std::expected<fleet::Profile, Problem> read_question(std::string_view body, cons
             model = read_model(*real, route);
         }
     }
-    if (path.empty() && has_openai_paths_only(snapshot, model->key)) {
+    if (const auto tool = snapshot.tools.find(model->key); path.empty() && tool != snapshot.tools.end()) {
+        route = classify("POST", tool->second == fleet::Tool::image ? "/api/generate-image" : "/api/transcribe", "");
+    } else if (path.empty() && has_openai_paths_only(snapshot, model->key)) {
         route = classify("POST", "/v1/chat/completions", "");
     }
     if (options.models != nullptr) {

@@ -273,6 +273,31 @@ def test_other_images_go_to_ollama(sim_fleet, tool):
         assert [json.loads(each.body) for each in seen] == [{"model": "flux", "prompt": "a cat"}]
 
 
+def test_a_tool_named_as_another_node_s_model_takes_nothing_from_it(sim_fleet, tmp_path):
+    herd = sim_fleet.herd()
+    sim_fleet.node("n1", sim_fleet.sim("llama3.2:3b"))
+    impostor = add_node(sim_fleet, Tool(tmp_path / "impostor", "llama3.2:3b"), "n2", sim_fleet.sim("qwen3:8b"))
+    herd.wait_online(["n1", "n2"]).wait_models(["llama3.2:3b", "qwen3:8b"])
+    wait_until(lambda: herd.get("/api/image-models").json()["models"], "the tool")
+
+    def chats_go_to_the_model():
+        for path in ("/api/chat", "/v1/chat/completions"):
+            for _ in range(3):
+                answer = herd.post(path, {"model": "llama3.2:3b", "messages": [{"role": "user", "content": "x"}], "stream": False})
+                assert answer.status == 200 and answer.header("X-Herd-Node") == "n1", answer
+
+    chats_go_to_the_model()
+    row = next(row for row in herd.get("/api/tags").json()["models"] if row["name"] == "llama3.2:3b")
+    assert row["herd"]["nodes"] == ["n1"] and "type" not in row["details"]
+    assert herd.post("/api/show", {"model": "llama3.2:3b"}).header("X-Herd-Node") == "n1"
+    for _ in range(3):
+        assert ask(herd, "llama3.2:3b").header("X-Herd-Node") == "n2"
+    impostor.kill()
+    herd.wait_state("n2", ("suspect", "offline", "unreachable"), 10)
+    chats_go_to_the_model()
+    assert herd.delete("/api/delete", body={"model": "llama3.2:3b"}).status == 200
+
+
 def test_images_can_be_off(sim_fleet, tmp_path):
     node = add_node(sim_fleet, Tool(tmp_path / "off", more="images = false"))
     answer = request(node.url, "POST", "/api/generate-image", {"model": "painter", "prompt": "x"})

@@ -131,6 +131,10 @@ net::Task<LedgerAnswer> queue(http::ServerExchange& exchange, proxy::Scheduler& 
         fleet::Profile profile;
         profile.model_key = name.key;
         profile.model = input.model;
+        if (const auto tool = snapshot->tools.find(name.key); tool != snapshot->tools.end()) {
+            profile.tool = tool->second;
+            profile.tools_only = true;
+        }
         profile.deadline = loop.now() + question_patience;
         const auto decision = co_await scheduler.explain(std::move(profile));
         input.wait = predicted_wait(decision);

@@ -142,11 +142,10 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, const std::st
     return json;
 }
 
-std::string_view kind_of(const fleet::Snapshot& snapshot, const std::string& key, const std::string& model)
+std::string_view kind_of(fleet::Tool tool, const std::string& model)
 {
-    const auto tool = snapshot.tools.find(key);
-    if (tool != snapshot.tools.end()) {
-        return tool->second == fleet::Tool::image ? "image" : "stt";
+    if (tool != fleet::Tool::none) {
+        return tool == fleet::Tool::image ? "image" : "stt";
     }
     const fleet::Model* known = nullptr;
     if (const auto holders = snapshot.models.find(key); holders != snapshot.models.end() && !holders->second.empty()) {
@@ -187,11 +186,13 @@ Json queues_json(const fleet::Snapshot& snapshot, const std::vector<std::string>
                 continue;
             }
             const std::string& model = view.facts->models[holder.model].name;
-            queues[name + ":" + model] = queue_json(name, model, kind_of(snapshot, key, model), 0, holder.in_flight, holder.slots, counts_at(counts, name, key));
+            queues[name + ":" + model] = queue_json(name, model, kind_of(holder.tool, model), 0, holder.in_flight, holder.slots, counts_at(counts, name, key));
         }
     }
     for (const auto& [key, queue] : snapshot.queues) {
-        queues["*:" + queue.model] = queue_json("*", queue.model, kind_of(snapshot, key, queue.model), queue.waiting, 0, 0, {});
+        const auto tool = snapshot.tools.find(key);
+        const auto kind = kind_of(tool == snapshot.tools.end() ? fleet::Tool::none : tool->second, queue.model);
+        queues["*:" + queue.model] = queue_json("*", queue.model, kind, queue.waiting, 0, 0, {});
     }
     return queues;
 }

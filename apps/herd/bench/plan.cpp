@@ -83,7 +83,7 @@ std::vector<Candidate> candidates_of(const fleet::Snapshot& snapshot, const std:
         Candidate one{.target = {.key = key, .tool = kind != fleet::Tool::none, .native = false}};
         for (const fleet::Holder& holder : holders) {
             const fleet::NodeView& node = snapshot.nodes[holder.node];
-            if (!node.facts || !node.takes_requests() || !node.allows(key) || in_cloud(node, node.facts->models[holder.model])) {
+            if (!node.facts || holder.tool != kind || !node.takes_requests() || !node.allows(key) || in_cloud(node, node.facts->models[holder.model])) {
                 continue;
             }
             const fleet::Model& model = node.facts->models[holder.model];

@@ -76,7 +76,7 @@ void digest_conflict(const Evidence& e, Findings& out)
         std::string name;
         for (const fleet::Holder& holder : holders) {
             const fleet::NodeView& view = e.fleet.nodes[holder.node];
-            if (!view.facts || holder.model >= view.facts->models.size() || view.state == fleet::NodeState::offline) {
+            if (!view.facts || holder.tool != fleet::Tool::none || holder.model >= view.facts->models.size() || view.state == fleet::NodeState::offline) {
                 continue;
             }
             const fleet::Model& model = view.facts->models[holder.model];
@@ -403,7 +403,7 @@ Whereabouts whereabouts(const fleet::Snapshot& snapshot, const std::string& key)
     }
     for (const fleet::Holder& holder : holders->second) {
         const fleet::NodeView& view = snapshot.nodes[holder.node];
-        if (view.takes_requests()) {
+        if (view.takes_requests() && (holder.tool == fleet::Tool::none || snapshot.tools.contains(key))) {
             found.loaded = found.loaded || holder.loaded;
             found.on_disk = found.on_disk.empty() ? view.name : found.on_disk;
         }

@@ -93,7 +93,8 @@ void Plan::place(const Wanted& wanted, const fleet::Snapshot& snapshot, std::vec
         if (!fills_memory(node) || !meant(wanted.pin->node, node)) {
             continue;
         }
-        const bool has = on_disk(node, wanted.key) != nullptr;
+        const auto* found = on_disk(node, wanted.key); // a tool of that name is meant where no node has such a model
+        const bool has = found != nullptr && (fleet::tool_of(found->row) == fleet::Tool::none || snapshot.tools.contains(wanted.key));
         const bool may = node.allows(wanted.key);
         if (node.takes_requests() && has && may) {
             places.push_back(&node);

@@ -15,7 +15,7 @@ bool at_hand(const fleet::Snapshot& snapshot, const std::string& key)
 {
     const auto holders = snapshot.models.find(key);
     return holders != snapshot.models.end() && std::ranges::any_of(holders->second, [&](const fleet::Holder& holder) {
-        return (holder.loaded || holder.in_flight > 0) && snapshot.nodes[holder.node].takes_requests();
+        return holder.tool == fleet::Tool::none && (holder.loaded || holder.in_flight > 0) && snapshot.nodes[holder.node].takes_requests();
     });
 }
 
@@ -62,7 +62,7 @@ const fleet::NodeView* Preload::place(const Popular& model, const fleet::Snapsho
     for (const fleet::Holder& holder : holders->second) {
         const fleet::NodeView& node = snapshot.nodes[holder.node];
         const auto* found = on_disk(node, model.key);
-        if (found == nullptr || found->remote || !node.takes_requests() || !fills_memory(node)) {
+        if (found == nullptr || holder.tool != fleet::Tool::none || found->remote || !node.takes_requests() || !fills_memory(node)) {
             continue;
         }
         const bool loads = std::ranges::any_of(running_, [&node](const auto& each) { return each.second == node.id; });

@@ -166,7 +166,8 @@ NodeFacts World::facts(const Box& box) const
     facts.host.cores = 8;
     facts.host.memory_total = facts.host.memory_available = box.memory;
     for (const auto& name : box.models) {
-        facts.models.push_back({name, ModelName::parse(name).key, "d", 1, {}, {}});
+        const auto row = box.rows.find(name);
+        facts.models.push_back({name, ModelName::parse(name).key, "d", 1, {}, row == box.rows.end() ? std::string{} : row->second});
     }
     for (const auto& name : box.loaded) {
         facts.loaded.push_back({name, ModelName::parse(name).key, "d", 1, 1, 4096, {}, {}, box.counts ? facts.loaded.size() + 1 : 0, {}});

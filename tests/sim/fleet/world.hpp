@@ -29,6 +29,7 @@ struct Box {
     fleet::AnnouncedState announced{fleet::AnnouncedState::ready};
     std::vector<std::string> models{};
     std::vector<std::string> loaded{};
+    std::map<std::string, std::string> rows{}; ///< of `models`, where one tells more than a name
     std::vector<std::string> labels{};
     std::optional<int> slots{};
     base::Bytes memory{16 * base::gib};

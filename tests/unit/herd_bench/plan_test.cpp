@@ -37,7 +37,7 @@ struct Fleet {
         auto fresh = std::make_shared<fleet::NodeFacts>(*node(n).facts);
         fresh->models.push_back({.name = name, .key = key, .size = size, .row = std::string{row}});
         node(n).facts = fresh;
-        snapshot.models[key].push_back({.node = n - 1, .model = fresh->models.size() - 1, .loaded = loaded});
+        snapshot.models[key].push_back({.node = n - 1, .model = fresh->models.size() - 1, .loaded = loaded, .tool = fleet::tool_of(row)});
     }
     fleet::NodeView& node(std::size_t n) { return snapshot.nodes[n - 1]; }
     /// "a:llm b:embed"
@@ -174,6 +174,14 @@ TEST_CASE("image tools are measured where they are, and what writes speech down 
     REQUIRE(plan.targets.size() == 1);
     CHECK(plan.targets[0].type == Type::image);
     CHECK(question_for(plan.targets[0], 0).path == "/api/generate-image");
+}
+
+TEST_CASE("a model is measured as one although another node has a tool of its name")
+{
+    Fleet f(2);
+    f.has(1, "llama:8b", true);
+    f.has(2, "llama:8b", false, R"({"details":{"type":"image"}})");
+    CHECK(f.plan() == "llama:8b=llm");
 }
 
 TEST_CASE("eight workers for every node are shared among the models, six at most and one at least for each")

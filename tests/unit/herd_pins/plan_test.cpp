@@ -274,3 +274,13 @@ TEST_CASE("models for embedding are loaded by an embedding, and clouds keep noth
     CHECK(cloud.step().empty());
     CHECK(cloud.entry("m").state == State::absent);
 }
+
+TEST_CASE("a pin of a model is loaded where the model is, not left to another node's tool of that name")
+{
+    constexpr auto tool_row = R"({"details":{"type":"image"}})";
+    World w(2);
+    w.has(1, "m:1b", base::gib, tool_row);
+    w.has(2, "m:1b");
+    w.plan.want({{.model = "m:1b"}});
+    CHECK(w.step() == "n2:m:1b");
+}

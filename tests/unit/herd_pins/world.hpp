@@ -41,7 +41,7 @@ struct World {
     void has(int n, const std::string& name, base::Bytes size = base::gib, const std::string& row = "{}")
     {
         facts(n, [&](auto& f) { f.models.push_back({.name = name, .key = key_of(name), .size = size, .row = row}); });
-        fleet.models[key_of(name)].push_back({.node = static_cast<std::size_t>(n - 1), .model = node(n).facts->models.size() - 1});
+        fleet.models[key_of(name)].push_back({.node = static_cast<std::size_t>(n - 1), .model = node(n).facts->models.size() - 1, .tool = fleet::tool_of(row)});
     }
     void load(int n, const std::string& name, const std::string& expires = "2318-01-01T00:00:00Z", base::Bytes size = base::gib)
     {

@@ -32,7 +32,7 @@ fleet::Snapshot snapshot(std::vector<Box> boxes)
         facts->host.memory_total = facts->host.memory_available = box.memory;
         facts->models = box.models;
         for (std::size_t i = 0; i < box.models.size(); ++i) {
-            out.models[box.models[i].key].push_back({out.nodes.size(), i, false, 1, 0});
+            out.models[box.models[i].key].push_back({out.nodes.size(), i, false, 1, 0, fleet::tool_of(box.models[i].row)});
         }
         fleet::NodeView view;
         view.id.bytes[15] = static_cast<std::uint8_t>(out.nodes.size() + 1);
@@ -231,4 +231,16 @@ TEST_CASE("who makes images is listed by name, a tool as what it is and a model 
     CHECK(tags_body(two).find("hidden") == std::string::npos);
     CHECK(models_body(two).find("hidden") == std::string::npos);
     CHECK(tags_body(two).find("flux:latest") != std::string::npos);
+}
+
+TEST_CASE("lists tell of the model where another node has a tool of its name, and of the tool where tools are listed")
+{
+    const auto tool = model("x:latest", "t", "2026-02-01T00:00:00Z", ",\"details\":{\"type\":\"image\",\"backend\":\"command\"}");
+    const auto fleet = snapshot({{.name = "a", .models = {model("x:latest", "d1", "2026-01-01T00:00:00Z")}}, {.name = "b", .models = {tool}}, {.name = "c", .models = {tool}}});
+    CHECK(tags_body(fleet) == R"({"models":[{"name":"x:latest","digest":"d1","herd":{"nodes":["a"],"digests":{"d1":["a"]}}}]})");
+    CHECK(models_body(fleet).find(R"("created":1767225600)") != std::string::npos);
+    CHECK(image_models_body(fleet) == R"({"models":[{"name":"x","type":"image","backend":"command","fleet_nodes":["b","c"]}]})");
+    const auto targets = holders_of(fleet, "k/x:latest", {});
+    REQUIRE(targets.size() == 1);
+    CHECK(targets.front().name == "a"); // nothing is deleted at a tool
 }
