@@ -90,7 +90,7 @@ net::Task<void> Gateway::handle(http::ServerExchange& exchange)
         co_return;
     }
     const auto route = proxy::classify(head.method, head.path(), head.query());
-    std::optional<std::string> body;
+    std::optional<KeptBody> body;
     if (media_.may_be_for_tool(route, head)) {
         const Counted counted(traffic_, false);
         body = co_await media_.handle(exchange, route);
@@ -110,7 +110,7 @@ net::Task<void> Gateway::handle(http::ServerExchange& exchange)
     }
     {
         const Counted counted(traffic_, keeps_model_busy(route));
-        co_await relay(exchange, *view.endpoint, body ? std::string_view(*body) : std::string_view());
+        co_await relay(exchange, *view.endpoint, body ? std::string_view(body->text) : std::string_view());
     }
     note(route);
 }

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from harness import Connection, wait_until
+from harness import Connection, request, wait_until
 from harness.scripted import ScriptedOllama
 from test_media import add_node, in_background, is_running
 
@@ -212,3 +212,19 @@ def test_a_service_does_it(sim_fleet, tmp_path):
         token.chmod(0o644)
         refused = sim_fleet.node("n9", "http://127.0.0.1:1", "--config", sim_fleet.folder / "n1.toml", wait=False)
         assert refused.wait(10) == 2 and "token_file" in refused.output()
+
+
+def test_unfinished_uploads_have_a_limit_together(sim_fleet, speech):
+    node = add_node(sim_fleet, speech)
+    body = form("z" * (99 << 20))
+    held = []
+    for _ in range(2):
+        connection = Connection(node.url)
+        connection.send_raw(b"POST /api/transcribe HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n" % len(body))
+        connection.send_raw(body[:-9])
+        held.append(connection)
+    answer = request(node.url, "POST", "/api/transcribe", body, FORM)
+    assert answer.status == 429 and answer.json()["error"] == "too many requests wait for this tool", answer
+    for connection in held:
+        connection.close()
+    wait_until(lambda: request(node.url, "POST", "/api/transcribe", form("after"), FORM).status == 200, "the memory to be free")

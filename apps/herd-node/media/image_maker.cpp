@@ -16,6 +16,7 @@ namespace {
 using proxy::Dialect;
 
 constexpr std::size_t request_bytes_max = 8 * base::mib; // for Ollama's own image models too
+constexpr base::Bytes requests_bytes_max = 128 * base::mib;
 constexpr std::size_t image_bytes_max = 64 * base::mib;
 constexpr const char* output_name = "image.png";
 
@@ -51,18 +52,18 @@ bool ImageMaker::may_be_asked(const proxy::Route& route, const http::RequestHead
     return route.tools_only || (!large && !head.fields.find("Content-Encoding"));
 }
 
-net::Task<std::optional<std::string>> ImageMaker::handle(http::ServerExchange& exchange, const proxy::Route& route)
+net::Task<std::optional<KeptBody>> ImageMaker::handle(http::ServerExchange& exchange, const proxy::Route& route)
 {
     if (!options_.images) {
         co_await desk_.refuse(exchange, route.dialect, {503, "unavailable", "images are off at this node: [media] images = false"});
         co_return std::nullopt;
     }
-    auto body = co_await exchange.read_all(request_bytes_max);
+    auto body = co_await read_kept(exchange, kept_, {.each = request_bytes_max, .together = requests_bytes_max, .time = options_.image_timeout});
     if (!body) {
         co_await desk_.refuse_unread(exchange, route.dialect, body.error());
         co_return std::nullopt;
     }
-    const std::string model = model_of(*body);
+    const std::string model = model_of(body->text);
     const auto tool = std::ranges::find(tools_, fleet::ModelName::parse(model).key, &ImageTool::key);
     if (tool == tools_.end() && !route.tools_only) {
         co_return std::move(*body);
@@ -71,12 +72,13 @@ net::Task<std::optional<std::string>> ImageMaker::handle(http::ServerExchange& e
         co_await desk_.refuse(exchange, route.dialect, unknown(model));
         co_return std::nullopt;
     }
-    auto request = parse_image_request(*body, route.dialect);
+    auto request = parse_image_request(body->text, route.dialect);
     if (!request || tool == tools_.end()) {
         auto fault = request ? std::string("model is required") : std::move(request.error());
         co_await desk_.refuse(exchange, route.dialect, proxy::bad_request(std::move(fault)));
         co_return std::nullopt;
     }
+    *body = {}; // the wait for the tool may be long
     co_await make(exchange, *tool, *request, route.dialect);
     co_return std::nullopt;
 }

@@ -1,5 +1,6 @@
 #pragma once
 // Images, made by programs beside the node.
+#include "herd-node/media/kept_body.hpp"
 #include "herd-node/media/tool_desk.hpp"
 #include "herd-node/media/tools.hpp"
 
@@ -18,7 +19,7 @@ public:
     void add_rows(std::vector<discovery::ModelFacts>& rows) const;
     [[nodiscard]] bool may_be_asked(const proxy::Route& route, const http::RequestHead& head) const;
     /// Answers; or gives back the body of a request that is for no tool. Requires: may_be_asked().
-    [[nodiscard]] net::Task<std::optional<std::string>> handle(http::ServerExchange& exchange, const proxy::Route& route);
+    [[nodiscard]] net::Task<std::optional<KeptBody>> handle(http::ServerExchange& exchange, const proxy::Route& route);
 
 private:
     net::Task<void> make(http::ServerExchange& exchange, const ImageTool& tool, const ImageRequest& request, proxy::Dialect dialect);
@@ -28,6 +29,7 @@ private:
 
     ToolDesk& desk_;
     const MediaOptions& options_;
+    std::atomic<std::uint64_t> kept_{0}; ///< bytes of bodies
     std::vector<ImageTool> tools_;
 };
 

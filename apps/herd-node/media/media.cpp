@@ -14,7 +14,7 @@ bool Media::may_be_for_tool(const proxy::Route& route, const http::RequestHead& 
     return route.tool != fleet::Tool::none && (images_.may_be_asked(route, head) || speech_.may_be_asked(route, head));
 }
 
-net::Task<std::optional<std::string>> Media::handle(http::ServerExchange& exchange, const proxy::Route& route)
+net::Task<std::optional<KeptBody>> Media::handle(http::ServerExchange& exchange, const proxy::Route& route)
 {
     return route.tool == fleet::Tool::image ? images_.handle(exchange, route) : speech_.handle(exchange, route);
 }

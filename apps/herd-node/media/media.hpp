@@ -22,7 +22,7 @@ public:
     /// The request may be for a tool; false costs next to nothing.
     [[nodiscard]] bool may_be_for_tool(const proxy::Route& route, const http::RequestHead& head) const;
     /// Answers it; or, when it is for no tool, gives back its body, which was read. Requires: may_be_for_tool().
-    [[nodiscard]] net::Task<std::optional<std::string>> handle(http::ServerExchange& exchange, const proxy::Route& route);
+    [[nodiscard]] net::Task<std::optional<KeptBody>> handle(http::ServerExchange& exchange, const proxy::Route& route);
     /// Ends what runs and what waits.
     void stop() { desk_.stop(); }
 

@@ -27,6 +27,8 @@ std::string last_line(std::string_view text)
     return line;
 }
 
+proxy::Problem busy() { return {429, "busy", "too many requests wait for this tool", std::chrono::seconds{5}}; }
+
 } // namespace
 
 ToolDesk::ToolDesk(net::Loop& loop, Mark mark) : loop_(loop), mark_(std::move(mark)) {}
@@ -38,6 +40,12 @@ net::Blocking& ToolDesk::worker()
         worker_ = std::make_unique<net::Blocking>("media", 256);
     }
     return *worker_;
+}
+
+bool ToolDesk::is_full(const std::string& key) const
+{
+    const auto line = lines_.find(key);
+    return line != lines_.end() && line->second.full();
 }
 
 void ToolDesk::stop()
@@ -52,7 +60,7 @@ net::Task<void> ToolDesk::serve(http::ServerExchange& exchange, const ToolJob& j
 {
     auto& line = lines_[job.key];
     if (line.full()) {
-        co_await refuse(exchange, job.dialect, {429, "busy", "too many requests wait for this tool", std::chrono::seconds{5}});
+        co_await refuse(exchange, job.dialect, busy());
         co_return;
     }
     ToolUse use(loop_);
@@ -115,8 +123,12 @@ net::Task<void> ToolDesk::refuse(http::ServerExchange& exchange, proxy::Dialect 
 net::Task<void> ToolDesk::refuse_unread(http::ServerExchange& exchange, proxy::Dialect dialect, const base::Error& error)
 {
     exchange.close_after();
-    const bool large = error.code == base::Errc::too_large;
-    co_await refuse(exchange, dialect, large ? proxy::problem_of(error.code) : proxy::bad_request(error.message()));
+    switch (error.code) {
+    case base::Errc::too_large: co_return co_await refuse(exchange, dialect, proxy::problem_of(error.code));
+    case base::Errc::queue_full: co_return co_await refuse(exchange, dialect, busy());
+    case base::Errc::timed_out: co_return co_await refuse(exchange, dialect, {408, "timed_out", "the request body did not arrive in time"});
+    default: co_await refuse(exchange, dialect, proxy::bad_request(error.message()));
+    }
 }
 
 net::Task<void> ToolDesk::say_failed(http::ServerExchange& exchange, const ToolJob& job, std::string why, std::string_view printed)

@@ -37,6 +37,8 @@ public:
     ToolDesk& operator=(const ToolDesk&) = delete;
     ~ToolDesk();
 
+    /// One more would not be let in.
+    [[nodiscard]] bool is_full(const std::string& key) const;
     /// Requires: the request's body was read whole. `work` outlives the call.
     [[nodiscard]] net::Task<void> serve(http::ServerExchange& exchange, const ToolJob& job, const Work& work);
     /// Runs a program for `use`; nothing but the words of it when it cannot be started.

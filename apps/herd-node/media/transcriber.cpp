@@ -18,6 +18,7 @@ namespace {
 using proxy::Dialect;
 
 constexpr std::size_t request_bytes_max = 100 * base::mib;
+constexpr base::Bytes requests_bytes_max = 256 * base::mib; // with those that wait for the tool
 constexpr std::size_t printed_bytes_max = 16 * base::mib;
 constexpr base::Duration poll_every = std::chrono::milliseconds{500};
 constexpr base::Duration answer_timeout = std::chrono::seconds{20}; // of one question to the service, an upload too
@@ -69,15 +70,19 @@ bool Transcriber::may_be_asked(const proxy::Route& route, const http::RequestHea
     return route.tools_only || (!large && !head.fields.find("Content-Encoding"));
 }
 
-net::Task<std::optional<std::string>> Transcriber::handle(http::ServerExchange& exchange, const proxy::Route& route)
+net::Task<std::optional<KeptBody>> Transcriber::handle(http::ServerExchange& exchange, const proxy::Route& route)
 {
-    auto body = co_await exchange.read_all(request_bytes_max);
+    if (route.tools_only && desk_.is_full(key_)) {
+        co_await desk_.refuse_unread(exchange, route.dialect, base::Error{.code = base::Errc::queue_full});
+        co_return std::nullopt;
+    }
+    auto body = co_await read_kept(exchange, kept_, {.each = request_bytes_max, .together = requests_bytes_max, .time = options_.transcription_timeout});
     if (!body) {
         co_await desk_.refuse_unread(exchange, route.dialect, body.error());
         co_return std::nullopt;
     }
     const std::string type(exchange.head().fields.find("Content-Type").value_or(""));
-    const auto form = parse_audio_form(*body, type);
+    const auto form = parse_audio_form(body->text, type);
     const bool ours = form && (form->model.empty() ? route.tools_only : fleet::ModelName::parse(form->model).key == key_);
     if (!ours && !route.tools_only) {
         co_return std::move(*body); // Ollama will see

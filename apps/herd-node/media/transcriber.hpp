@@ -1,6 +1,7 @@
 #pragma once
 // Speech, written down by a program or by a service beside the node.
 #include "herd-node/media/audio_form.hpp"
+#include "herd-node/media/kept_body.hpp"
 #include "herd-node/media/tool_desk.hpp"
 #include "herd-node/media/tools.hpp"
 #include "herd-node/media/transcript.hpp"
@@ -21,7 +22,7 @@ public:
     void add_rows(std::vector<discovery::ModelFacts>& rows) const;
     [[nodiscard]] bool may_be_asked(const proxy::Route& route, const http::RequestHead& head) const;
     /// Answers; or gives back the body of a request that is for no tool. Requires: may_be_asked().
-    [[nodiscard]] net::Task<std::optional<std::string>> handle(http::ServerExchange& exchange, const proxy::Route& route);
+    [[nodiscard]] net::Task<std::optional<KeptBody>> handle(http::ServerExchange& exchange, const proxy::Route& route);
 
 private:
     struct Failure {
@@ -40,6 +41,7 @@ private:
     net::Network& network_;
     http::Pool& pool_;
     const MediaOptions& options_;
+    std::atomic<std::uint64_t> kept_{0}; ///< bytes of bodies
     std::string name_{}; ///< "whisper:latest"; empty: there is no tool
     std::string key_{};
 };
