@@ -42,6 +42,7 @@ void Dispatcher::grant(Ticket ticket, const Profile& profile, const Task& task, 
         if (node.free_slots_of(*choice.model) == 0) {
             wrong_ = "two leases on one slot of node " + node.id.text();
         }
+        lease.tool = choice.model->tool != Tool::none;
         lease.decision = decision_of(profile, task, candidates, chosen, choice.cost.total_s());
         count_reloads(choice, candidates, profile);
         if (choice.loaded && larger_serves(*choice.model, profile)) {

@@ -109,6 +109,7 @@ struct Lease {
     ModelChoice instead{};       ///< the fallback that is to run; empty: the model that was asked for
     std::shared_ptr<const Decision> decision{}; ///< how the place was chosen; may be null
     int num_ctx{0};              ///< the larger one that it is loaded with there (Profile::larger_will_do); 0: as asked
+    bool tool{false};            ///< a tool does it, and is free once its answer begins
     bool bound{false};           ///< its conversation was bound to this node before
 };
 

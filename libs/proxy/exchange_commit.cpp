@@ -106,6 +106,9 @@ void Visit::pass(Attempt&& attempt, const fleet::Lease& lease, const Route& rout
     connection_ = std::move(attempt.connection);
     first_ = attempt.first;
     first_text_ = std::move(attempt.failure_text);
+    if (lease.tool) {
+        tool_done();
+    }
     if (client_.begun()) { // an early head promised such a stream, and no more
         return;
     }
@@ -252,6 +255,9 @@ void Visit::node_done()
     if (caller_) {
         caller_->leave();
     }
+    if (held_->finished()) {
+        return; // by tool_done()
+    }
     auto outcome = outcome_of(fleet::Result::served);
     outcome.status = record_.status;
     outcome.first_byte = first_byte_;
@@ -275,15 +281,25 @@ void Visit::node_done()
     held_->finish(std::move(outcome));
 }
 
+/// What a tool made is whole when its answer begins, and its node has taken it from the tool: the next request has the tool
+/// however slowly this one's client reads.
+void Visit::tool_done()
+{
+    auto outcome = outcome_of(fleet::Result::served);
+    outcome.status = record_.status;
+    outcome.first_byte = first_byte_;
+    record_.attempts.push_back({record_.node, outcome.result, outcome.took});
+    held_->finish(std::move(outcome));
+}
+
 void Visit::relayed(const Relayed& relayed)
 {
     if (relayed.end == RelayEnd::complete) {
         context_.pool.give_back(std::move(connection_));
     }
-    if (held_->finished()) { // by node_done()
-        if (relayed.end == RelayEnd::client_gone) {
-            client_left(Stage::data);
-        } else if (tail_end_ != TailEnd::proper) {
+    const bool given_back = held_->finished(); // by node_done() or tool_done()
+    if (given_back && relayed.end == RelayEnd::complete) {
+        if (tail_end_ != TailEnd::proper) {
             ended('N', Stage::data);
         }
         return;
@@ -305,8 +321,10 @@ void Visit::relayed(const Relayed& relayed)
         record_.error = outcome.reason;
         ended(silent ? 'T' : 'N', Stage::data);
     }
-    record_.attempts.push_back({record_.node, outcome.result, outcome.took});
-    held_->finish(std::move(outcome));
+    if (!given_back) {
+        record_.attempts.push_back({record_.node, outcome.result, outcome.took});
+        held_->finish(std::move(outcome));
+    }
 }
 
 void Visit::stamp(http::Fields& fields) const

@@ -124,6 +124,7 @@ private:
     void stamp_compat(http::Fields& fields, const fleet::Lease& lease) const; // compat_headers.cpp
     void stamp(http::Fields& fields) const;
     void node_done();
+    void tool_done();
     [[nodiscard]] fleet::Outcome outcome_of(fleet::Result result) const;
     void ended(char who, Stage stage);
     void client_left(Stage stage);

@@ -33,7 +33,7 @@ if "hang" in orders:
             break
         time.sleep(0.02)
     child.kill()
-open(output, "wb").write(bytes.fromhex("PNG"))
+open(output, "wb").write(bytes.fromhex("PNG") + bytes(30_000_000 if "large" in orders else 0))
 '''.replace("PNG", PNG.hex())
 
 
@@ -189,6 +189,20 @@ def test_a_client_of_the_node_itself_waits_too(herd, tool):
     for thread in threads:
         thread.join(20)
     assert [answer.status for answer in answers] == [200, 200] and len(tool.calls()) == 2
+
+
+@pytest.mark.parametrize("through_herd", (True, False))
+def test_a_client_that_does_not_read_keeps_nobody_from_the_tool(herd, tool, through_herd):
+    url = herd.url if through_herd else herd.agent.url
+    tool.order("large")
+    slow = Connection(url)
+    slow.send("POST", "/api/generate-image", {"model": "painter", "prompt": "a cat"})
+    assert slow.head().status == 200
+    tool.order("")
+    for _ in range(3):
+        answer = request(url, "POST", "/api/generate-image", {"model": "painter", "prompt": "a dog"}, timeout=10)
+        assert answer.status == 200 and answer.body == PNG, answer
+    slow.close()
 
 
 def test_a_client_that_leaves_takes_its_tool_with_it(herd, tool):

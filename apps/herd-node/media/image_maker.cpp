@@ -87,41 +87,38 @@ net::Task<void> ImageMaker::make(http::ServerExchange& exchange, const ImageTool
 {
     const ToolJob job{.key = tool.key, .name = std::string(proxy::short_name(tool.name)), .what = "image", .dialect = dialect,
                       .timeout = options_.image_timeout};
-    const ToolDesk::Work work = [&](ToolUse& use) { return run(exchange, job, tool, request, use); };
+    const bool raw = dialect == Dialect::ollama || wants_png(exchange.head());
+    const ToolDesk::Work work = [&](ToolUse& use) { return run(job, tool, request, raw, use); };
     co_await desk_.serve(exchange, job, work);
 }
 
-net::Task<void> ImageMaker::run(http::ServerExchange& exchange, const ToolJob& job, const ImageTool& tool,
-                                const ImageRequest& request, ToolUse& use)
+net::Task<ToolAnswer> ImageMaker::run(const ToolJob& job, const ImageTool& tool, const ImageRequest& request, bool raw, ToolUse& use)
 {
     const auto folder = co_await PrivateFolder::make(desk_.loop(), desk_.worker());
     if (folder == nullptr) {
-        co_return co_await desk_.say_failed(exchange, job, "no directory can be made for it", {});
+        co_return ToolDesk::failed(job, "no directory can be made for it", {});
     }
     const auto began = desk_.loop().now();
     const auto end = co_await desk_.run(
         use, {.command = fill_command(tool.command, request, folder->file(output_name)), .directory = folder->path()});
     if (use.over()) {
-        co_return;
+        co_return ToolAnswer{};
     }
     const auto took = desk_.loop().now() - began;
     auto png = end && end->well ? co_await folder->read(desk_.loop(), output_name, image_bytes_max) : std::nullopt;
     if (png && is_png(*png)) {
-        co_return co_await say_image(exchange, request, job.dialect, std::move(*png), took);
+        co_return say_image(request, raw, std::move(*png), took);
     }
-    co_await desk_.say_failed(exchange, job, !end ? end.error().context : end->well ? "it wrote no PNG file" : "it " + end->how,
-                              end ? std::string_view(end->errors) : std::string_view());
+    co_return ToolDesk::failed(job, !end ? end.error().context : end->well ? "it wrote no PNG file" : "it " + end->how,
+                               end ? std::string_view(end->errors) : std::string_view());
 }
 
-net::Task<void> ImageMaker::say_image(http::ServerExchange& exchange, const ImageRequest& request, Dialect dialect, std::string png,
-                                      base::Duration took)
+ToolAnswer ImageMaker::say_image(const ImageRequest& request, bool raw, std::string png, base::Duration took)
 {
-    const bool raw = dialect == Dialect::ollama || wants_png(exchange.head());
     auto head = answer_head(200, raw ? "image/png" : "application/json");
     head.fields.add("X-Generation-Time", std::to_string(base::milliseconds(took)));
     const auto created = std::chrono::duration_cast<std::chrono::seconds>(desk_.loop().wall().time_since_epoch()).count();
-    const std::string body = raw ? std::move(png) : image_answer(png, request.prompt, created);
-    co_await desk_.say(exchange, std::move(head), body);
+    return {std::move(head), raw ? std::move(png) : image_answer(png, request.prompt, created)};
 }
 
 proxy::Problem ImageMaker::unknown(const std::string& model) const

@@ -23,8 +23,8 @@ public:
 
 private:
     net::Task<void> make(http::ServerExchange& exchange, const ImageTool& tool, const ImageRequest& request, proxy::Dialect dialect);
-    net::Task<void> run(http::ServerExchange& exchange, const ToolJob& job, const ImageTool& tool, const ImageRequest& request, ToolUse& use);
-    net::Task<void> say_image(http::ServerExchange& exchange, const ImageRequest& request, proxy::Dialect dialect, std::string png, base::Duration took);
+    net::Task<ToolAnswer> run(const ToolJob& job, const ImageTool& tool, const ImageRequest& request, bool raw, ToolUse& use);
+    [[nodiscard]] ToolAnswer say_image(const ImageRequest& request, bool raw, std::string png, base::Duration took);
     [[nodiscard]] proxy::Problem unknown(const std::string& model) const;
 
     ToolDesk& desk_;

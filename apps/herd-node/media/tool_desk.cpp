@@ -6,8 +6,10 @@
 #include "net/blocking.hpp"
 #include "proxy/dialect/dialect.hpp"
 #include "proxy/failover.hpp"
+#include "proxy/kept_bytes.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -16,6 +18,8 @@ namespace herd::node {
 namespace {
 
 constexpr std::size_t line_bytes_max = 300;
+constexpr std::uint64_t unread_bytes_max = 256 * base::mib; // then no tool makes more
+constexpr base::Duration reading_time_max = std::chrono::minutes{10}; // of one answer, however it trickles
 
 /// What a tool said last, fit to be shown.
 std::string last_line(std::string_view text)
@@ -28,6 +32,35 @@ std::string last_line(std::string_view text)
 }
 
 proxy::Problem busy() { return {429, "busy", "too many requests wait for this tool", std::chrono::seconds{5}}; }
+
+ToolAnswer refusal(proxy::Dialect dialect, const proxy::Problem& problem, const http::Fields& fields = {})
+{
+    auto text = proxy::error_text(dialect, problem);
+    auto head = answer_head(problem.status, text.content_type);
+    for (const auto& field : fields) {
+        head.fields.add(field.name, field.value);
+    }
+    if (const int seconds = proxy::retry_after_seconds(problem.retry_after); seconds > 0) {
+        head.fields.add("Retry-After", std::to_string(seconds));
+    }
+    return {std::move(head), std::move(text.body)};
+}
+
+/// Not served, and not for a fault of the tool. Nothing: nobody is there to be told.
+std::optional<ToolAnswer> over_answer(const ToolJob& job, const ToolUse& use)
+{
+    http::Fields fields;
+    if (use.stopping) {
+        fields.add(proxy::gateway_field, proxy::gateway_untouched);
+        return refusal(job.dialect, {503, "unavailable", "this node is being shut down"}, fields);
+    }
+    if (!use.late || use.gone) {
+        return std::nullopt;
+    }
+    fields.add(proxy::gateway_field, proxy::gateway_late);
+    const auto seconds = std::chrono::duration<double>(job.timeout).count();
+    return refusal(job.dialect, {504, "timed_out", fmt::format("{} made no {} within {:g} s", job.name, job.what, seconds)}, fields);
+}
 
 } // namespace
 
@@ -58,10 +91,17 @@ void ToolDesk::stop()
 
 net::Task<void> ToolDesk::serve(http::ServerExchange& exchange, const ToolJob& job, const Work& work)
 {
+    if (auto answer = co_await answer_of(exchange, job, work)) {
+        co_await say(exchange, std::move(*answer));
+    }
+}
+
+/// Waits for the tool and has it for as long as it works. Nothing: the client left.
+net::Task<std::optional<ToolAnswer>> ToolDesk::answer_of(http::ServerExchange& exchange, const ToolJob& job, const Work& work)
+{
     auto& line = lines_[job.key];
     if (line.full()) {
-        co_await refuse(exchange, job.dialect, busy());
-        co_return;
+        co_return refusal(job.dialect, busy());
     }
     ToolUse use(loop_);
     use.stopping = stopping_;
@@ -77,13 +117,14 @@ net::Task<void> ToolDesk::serve(http::ServerExchange& exchange, const ToolJob& j
     while (!place.is_first() && !use.over()) {
         co_await use.wake.wait();
     }
-    if (!use.over()) {
-        co_await work(use);
-    }
-    if (use.over() && !exchange.begun()) {
-        co_await say_over(exchange, job, use);
+    std::optional<ToolAnswer> answer;
+    if (unread_ > unread_bytes_max) { // nobody keeps the tool from others by not reading; so what it made has to be bounded here
+        answer = refusal(job.dialect, busy());
+    } else if (!use.over()) {
+        answer = co_await work(use);
     }
     exchange.on_client_gone(nullptr);
+    co_return use.over() ? over_answer(job, use) : std::move(answer);
 }
 
 net::Task<base::Result<net::ChildEnd>> ToolDesk::run(ToolUse& use, net::ChildOptions options)
@@ -101,23 +142,19 @@ net::Task<base::Result<net::ChildEnd>> ToolDesk::run(ToolUse& use, net::ChildOpt
     co_return end;
 }
 
-net::Task<void> ToolDesk::say(http::ServerExchange& exchange, http::ResponseHead head, std::string_view body)
+net::Task<void> ToolDesk::say(http::ServerExchange& exchange, ToolAnswer answer)
 {
-    mark_(exchange.head(), head.fields);
-    (void)co_await exchange.respond(std::move(head), body);
+    proxy::KeptBytes unread(unread_, std::numeric_limits<std::uint64_t>::max());
+    (void)unread.grow(answer.body.size());
+    net::Timer timer(loop_);
+    timer.call_after(reading_time_max, [&exchange] { exchange.kill(); });
+    mark_(exchange.head(), answer.head.fields);
+    (void)co_await exchange.respond(std::move(answer.head), answer.body);
 }
 
-net::Task<void> ToolDesk::refuse(http::ServerExchange& exchange, proxy::Dialect dialect, proxy::Problem problem, http::Fields fields)
+net::Task<void> ToolDesk::refuse(http::ServerExchange& exchange, proxy::Dialect dialect, proxy::Problem problem)
 {
-    const auto text = proxy::error_text(dialect, problem);
-    auto head = answer_head(problem.status, text.content_type);
-    for (const auto& field : fields) {
-        head.fields.add(field.name, field.value);
-    }
-    if (const int seconds = proxy::retry_after_seconds(problem.retry_after); seconds > 0) {
-        head.fields.add("Retry-After", std::to_string(seconds));
-    }
-    co_await say(exchange, std::move(head), text.body);
+    co_await say(exchange, refusal(dialect, problem));
 }
 
 net::Task<void> ToolDesk::refuse_unread(http::ServerExchange& exchange, proxy::Dialect dialect, const base::Error& error)
@@ -131,27 +168,13 @@ net::Task<void> ToolDesk::refuse_unread(http::ServerExchange& exchange, proxy::D
     }
 }
 
-net::Task<void> ToolDesk::say_failed(http::ServerExchange& exchange, const ToolJob& job, std::string why, std::string_view printed)
+ToolAnswer ToolDesk::failed(const ToolJob& job, std::string why, std::string_view printed)
 {
     log::warn("media", "tool_failed", {{"model", job.name}, {"why", why}}); // what it printed may repeat what it was asked
     if (const auto said = last_line(printed); !said.empty()) {
         why += ": " + said;
     }
-    co_await refuse(exchange, job.dialect, {502, "node_failed", fmt::format("{} failed: {}", job.name, why)});
-}
-
-/// Not served, and not for a fault of the tool.
-net::Task<void> ToolDesk::say_over(http::ServerExchange& exchange, const ToolJob& job, const ToolUse& use)
-{
-    http::Fields fields;
-    if (use.stopping) {
-        fields.add(proxy::gateway_field, proxy::gateway_untouched);
-        co_await refuse(exchange, job.dialect, {503, "unavailable", "this node is being shut down"}, std::move(fields));
-    } else if (use.late && !use.gone) {
-        fields.add(proxy::gateway_field, proxy::gateway_late);
-        const auto seconds = std::chrono::duration<double>(job.timeout).count();
-        co_await refuse(exchange, job.dialect, {504, "timed_out", fmt::format("{} made no {} within {:g} s", job.name, job.what, seconds)}, std::move(fields));
-    }
+    return refusal(job.dialect, {502, "node_failed", fmt::format("{} failed: {}", job.name, why)});
 }
 
 } // namespace herd::node

@@ -4,9 +4,11 @@
 #include "herd-node/media/tool_line.hpp"
 #include "proxy/problem.hpp"
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,13 +27,19 @@ struct ToolJob {
     base::Duration timeout{}; ///< the wait for the tool included
 };
 
+/// What the client is told.
+struct ToolAnswer {
+    http::ResponseHead head{};
+    std::string body{};
+};
+
 /// Thread: the loop's.
 class ToolDesk {
 public:
     /// What each answer gets, such as fields for browsers.
     using Mark = std::function<void(const http::RequestHead&, http::Fields&)>;
-    /// Does the work and answers, unless use.over(): then whoever called it answers.
-    using Work = std::function<net::Task<void>(ToolUse& use)>;
+    /// Does the work. What it says counts for nothing once use.over().
+    using Work = std::function<net::Task<ToolAnswer>(ToolUse& use)>;
     ToolDesk(net::Loop& loop, Mark mark);
     ToolDesk(const ToolDesk&) = delete;
     ToolDesk& operator=(const ToolDesk&) = delete;
@@ -39,17 +47,17 @@ public:
 
     /// One more would not be let in.
     [[nodiscard]] bool is_full(const std::string& key) const;
+    /// The tool is free before the answer is written: who reads slowly keeps nobody from it.
     /// Requires: the request's body was read whole. `work` outlives the call.
     [[nodiscard]] net::Task<void> serve(http::ServerExchange& exchange, const ToolJob& job, const Work& work);
     /// Runs a program for `use`; nothing but the words of it when it cannot be started.
     [[nodiscard]] net::Task<base::Result<net::ChildEnd>> run(ToolUse& use, net::ChildOptions options);
 
-    net::Task<void> say(http::ServerExchange& exchange, http::ResponseHead head, std::string_view body);
-    net::Task<void> refuse(http::ServerExchange& exchange, proxy::Dialect dialect, proxy::Problem problem, http::Fields fields = {});
+    net::Task<void> refuse(http::ServerExchange& exchange, proxy::Dialect dialect, proxy::Problem problem);
     /// What was sent could not be read.
     net::Task<void> refuse_unread(http::ServerExchange& exchange, proxy::Dialect dialect, const base::Error& error);
     /// 502: the tool is to blame. `printed`: what it wrote to standard error, the last line of which is told.
-    net::Task<void> say_failed(http::ServerExchange& exchange, const ToolJob& job, std::string why, std::string_view printed);
+    [[nodiscard]] static ToolAnswer failed(const ToolJob& job, std::string why, std::string_view printed);
 
     [[nodiscard]] net::Loop& loop() { return loop_; }
     [[nodiscard]] net::Blocking& worker(); ///< for files; made when first needed
@@ -57,12 +65,14 @@ public:
     void stop();
 
 private:
-    net::Task<void> say_over(http::ServerExchange& exchange, const ToolJob& job, const ToolUse& use);
+    net::Task<std::optional<ToolAnswer>> answer_of(http::ServerExchange& exchange, const ToolJob& job, const Work& work);
+    net::Task<void> say(http::ServerExchange& exchange, ToolAnswer answer);
 
     net::Loop& loop_;
     Mark mark_;
     std::map<std::string, ToolLine> lines_{}; ///< by ToolJob::key
     std::unique_ptr<net::Blocking> worker_;
+    std::atomic<std::uint64_t> unread_{0}; ///< bytes of answers that are being written
     bool stopping_{false};
 };
 

@@ -40,6 +40,17 @@ std::string fault_of(const AudioForm& form, Dialect dialect)
     return dialect == Dialect::openai && !known ? "response_format must be json, verbose_json or text" : std::string{};
 }
 
+ToolAnswer say_transcript(const AudioForm& form, Dialect dialect, const Transcript& transcript, base::Duration took)
+{
+    const bool openai = dialect == Dialect::openai;
+    const bool plain = openai && form.response_format == "text";
+    auto head = answer_head(200, plain ? "text/plain; charset=utf-8" : openai ? "application/json" : "application/json; charset=utf-8");
+    head.fields.add("X-Transcription-Time", std::to_string(base::milliseconds(took)));
+    return {std::move(head), plain ? transcript.text + "\n"
+                : openai           ? openai_answer(transcript, form.response_format == "verbose_json")
+                                   : transcript_answer(transcript)};
+}
+
 } // namespace
 
 Transcriber::Transcriber(ToolDesk& desk, net::Network& network, http::Pool& pool, const MediaOptions& options)
@@ -94,22 +105,23 @@ net::Task<std::optional<KeptBody>> Transcriber::handle(http::ServerExchange& exc
     }
     const ToolJob job{.key = key_, .name = std::string(proxy::short_name(name_)), .what = "transcript", .dialect = route.dialect,
                       .timeout = options_.transcription_timeout};
-    const ToolDesk::Work work = [&](ToolUse& use) { return run(exchange, job, *form, use); };
+    const ToolDesk::Work work = [&](ToolUse& use) { return run(job, *form, *body, use); };
     co_await desk_.serve(exchange, job, work);
     co_return std::nullopt;
 }
 
-net::Task<void> Transcriber::run(http::ServerExchange& exchange, const ToolJob& job, const AudioForm& form, ToolUse& use)
+net::Task<ToolAnswer> Transcriber::run(const ToolJob& job, const AudioForm& form, KeptBody& body, ToolUse& use)
 {
     const auto began = desk_.loop().now();
     const auto made = options_.transcription.url ? co_await by_service(form, use) : co_await by_command(form, use);
+    body = {}; // the recording is not needed any more, however slowly the answer is read
     if (use.over()) {
-        co_return;
+        co_return ToolAnswer{};
     }
     if (!made) {
-        co_return co_await desk_.say_failed(exchange, job, made.error().why, made.error().printed);
+        co_return ToolDesk::failed(job, made.error().why, made.error().printed);
     }
-    co_await say_transcript(exchange, form, job.dialect, *made, desk_.loop().now() - began);
+    co_return say_transcript(form, job.dialect, *made, desk_.loop().now() - began);
 }
 
 net::Task<Transcriber::Made> Transcriber::by_command(const AudioForm& form, ToolUse& use)
@@ -202,19 +214,6 @@ net::Task<std::expected<std::string, Transcriber::Failure>> Transcriber::ask(con
         co_return std::unexpected(Failure{.why = fmt::format("its service answered {} to {} {}", answer->head.status, method, path)});
     }
     co_return std::move(answer->body);
-}
-
-net::Task<void> Transcriber::say_transcript(http::ServerExchange& exchange, const AudioForm& form, Dialect dialect, const Transcript& transcript,
-                                            base::Duration took)
-{
-    const bool openai = dialect == Dialect::openai;
-    const bool plain = openai && form.response_format == "text";
-    auto head = answer_head(200, plain ? "text/plain; charset=utf-8" : openai ? "application/json" : "application/json; charset=utf-8");
-    head.fields.add("X-Transcription-Time", std::to_string(base::milliseconds(took)));
-    const std::string body = plain ? transcript.text + "\n"
-        : openai                   ? openai_answer(transcript, form.response_format == "verbose_json")
-                                   : transcript_answer(transcript);
-    co_await desk_.say(exchange, std::move(head), body);
 }
 
 } // namespace herd::node

@@ -30,12 +30,10 @@ private:
         std::string printed{};
     };
     using Made = std::expected<Transcript, Failure>;
-    net::Task<void> run(http::ServerExchange& exchange, const ToolJob& job, const AudioForm& form, ToolUse& use);
+    net::Task<ToolAnswer> run(const ToolJob& job, const AudioForm& form, KeptBody& body, ToolUse& use);
     net::Task<Made> by_command(const AudioForm& form, ToolUse& use);
     net::Task<Made> by_service(const AudioForm& form, ToolUse& use);
     net::Task<std::expected<std::string, Failure>> ask(const char* method, std::string path, std::string type, std::string body);
-    net::Task<void> say_transcript(http::ServerExchange& exchange, const AudioForm& form, proxy::Dialect dialect, const Transcript& transcript,
-                                   base::Duration took);
 
     ToolDesk& desk_;
     net::Network& network_;

@@ -96,3 +96,42 @@ TEST_CASE("unfinished uploads take no more than their share of the memory, and n
     CHECK(Place::heard(*second).ends_with("timed_out"));
     CHECK(total == 0);
 }
+
+TEST_CASE("a client that does not read what a tool made keeps nobody from the tool")
+{
+    std::unique_ptr<ToolDesk> desk;
+    int made = 0;
+    const ToolDesk::Work work = [&](ToolUse&) -> net::Task<ToolAnswer> {
+        ++made;
+        ToolAnswer answer;
+        answer.body.assign(made == 1 ? 1'000'000 : 10, 'z'); // of the first, 64 KiB are on their way
+        co_return answer;
+    };
+    const ToolJob job{.key = "k", .name = "painter", .what = "image", .timeout = 30s};
+    Place place([&](http::ServerExchange& exchange) -> net::Task<void> { co_await desk->serve(exchange, job, work); });
+    desk = std::make_unique<ToolDesk>(place.loop, [](const http::RequestHead&, http::Fields&) {});
+    constexpr std::string_view asking = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    const auto slow = place.say(asking);
+    CHECK(made == 1);
+    const auto other = place.say(asking);
+    CHECK(made == 2);
+    CHECK(Place::heard(*other).ends_with(std::string(10, 'z')));
+    std::size_t read = 0;
+    for (int i = 0; i < 13; ++i) { // it trickles, so that the connection is never idle for long
+        place.time.run_for(place.loop, 50s);
+        std::array<char, 4096> block{};
+        const auto io = slow->try_read(block);
+        read += io.done() ? io.bytes : 0;
+    }
+    CHECK(read < 100'000);
+    while (true) {
+        std::array<char, 4096> block{};
+        const auto io = slow->try_read(block);
+        place.time.run_for(place.loop, 1ms);
+        if (!io.done()) {
+            break;
+        }
+        read += io.bytes;
+    }
+    CHECK(read < 500'000); // and does not last for ever
+}

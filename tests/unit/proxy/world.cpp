@@ -156,6 +156,7 @@ std::optional<std::expected<fleet::Lease, fleet::Refusal>> BookKeeper::choose(co
         lease.address.endpoint = node->endpoint;
         lease.address.proof = node->proof;
         lease.num_ctx = num_ctx;
+        lease.tool = tool;
         if (!instead.empty()) {
             lease.instead = {fleet::ModelName::parse(instead).key, instead};
         }

@@ -103,6 +103,7 @@ public:
     std::optional<fleet::Standing> stands{}; ///< told of whoever waits
     std::string instead{};                   ///< grants this model in place of the one asked for
     int num_ctx{0};                          ///< Lease::num_ctx of what is granted
+    bool tool{false};                        ///< Lease::tool of it
 
 private:
     std::optional<std::expected<fleet::Lease, fleet::Refusal>> choose(const fleet::Profile& profile);
