@@ -1,5 +1,8 @@
 #include "herd-node/agent.hpp"
 
+#include "base/log.hpp"
+#include "fleet/model_name.hpp"
+
 #include <algorithm>
 
 namespace herd::node {
@@ -98,8 +101,11 @@ void Agent::take_backend()
     document_.ollama_version = backend.version;
     document_.models = backend.models;
     for (const auto& tool : sources_.tools) {
-        if (std::ranges::find(backend.models, tool.name, &discovery::ModelFacts::name) == backend.models.end()) {
+        if (!has_model(backend.models, fleet::ModelName::parse(tool.name).key)) {
             document_.models.push_back(tool);
+            hidden_.erase(tool.name);
+        } else if (hidden_.insert(tool.name).second) { // it is as if it were not there
+            log::warn("media", "tool_hidden", {{"model", tool.name}, {"why", "Ollama has a model of that name"}});
         }
     }
     document_.loaded = backend.loaded;

@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,7 @@ private:
     int crowded_ticks_{0}; ///< consecutive looks with more work than slots; negative: without
     bool busy_{false};
     bool draining_{false};
+    std::set<std::string> hidden_{}; ///< tools whose names models of Ollama's have
 };
 
 } // namespace herd::node

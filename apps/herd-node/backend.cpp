@@ -1,6 +1,7 @@
 #include "herd-node/backend.hpp"
 
 #include "base/log.hpp"
+#include "fleet/model_name.hpp"
 #include "herd-node/probes/ollama_api.hpp"
 #include "http/fetch.hpp"
 
@@ -29,6 +30,11 @@ std::string_view to_string(BackendState state)
     case BackendState::up: return "up";
     }
     return "unknown";
+}
+
+bool has_model(const std::vector<discovery::ModelFacts>& models, std::string_view key)
+{
+    return std::ranges::any_of(models, [key](const discovery::ModelFacts& model) { return fleet::ModelName::parse(model.name).key == key; });
 }
 
 Backend::Backend(net::Loop& loop, net::Network& network, http::Pool& pool, BackendOptions options,

@@ -43,6 +43,9 @@ struct BackendView {
     std::vector<discovery::ModelFacts> models{};
 };
 
+/// A model of fleet::ModelName::key `key` is among them.
+[[nodiscard]] bool has_model(const std::vector<discovery::ModelFacts>& models, std::string_view key);
+
 struct BackendOptions {
     config::BackendUrl url{};
     /// Listeners of our own: a backend there is ourselves.

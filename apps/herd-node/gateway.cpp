@@ -58,7 +58,7 @@ Gateway::Gateway(net::Loop& loop, net::Network& network, http::Pool& pool, Backe
           if (cors_.judge(head) == proxy::CorsPolicy::Verdict::allowed) {
               cors_.mark(head, answer);
           }
-      })
+      }, [this](std::string_view key) { return has_model(backend_.view().models, key); })
 {
 }
 

@@ -64,7 +64,8 @@ net::Task<std::optional<KeptBody>> ImageMaker::handle(http::ServerExchange& exch
         co_return std::nullopt;
     }
     const std::string model = model_of(body->text);
-    const auto tool = std::ranges::find(tools_, fleet::ModelName::parse(model).key, &ImageTool::key);
+    const auto key = fleet::ModelName::parse(model).key;
+    const auto tool = desk_.is_taken(key) ? tools_.end() : std::ranges::find(tools_, key, &ImageTool::key);
     if (tool == tools_.end() && !route.tools_only) {
         co_return std::move(*body);
     }
@@ -125,6 +126,9 @@ proxy::Problem ImageMaker::unknown(const std::string& model) const
 {
     std::string names;
     for (const auto& tool : tools_) {
+        if (desk_.is_taken(tool.key)) {
+            continue;
+        }
         names.append(names.empty() ? "" : ", ").append(proxy::short_name(tool.name));
     }
     return {404, "model_not_found", "image model '" + model + "' not found; available: " + (names.empty() ? "none" : names)};

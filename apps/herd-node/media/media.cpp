@@ -2,8 +2,9 @@
 
 namespace herd::node {
 
-Media::Media(net::Loop& loop, net::Network& network, http::Pool& pool, MediaOptions options, std::string_view path, ToolDesk::Mark mark)
-    : options_(std::move(options)), desk_(loop, std::move(mark)), images_(desk_, options_, path), speech_(desk_, network, pool, options_)
+Media::Media(net::Loop& loop, net::Network& network, http::Pool& pool, MediaOptions options, std::string_view path, ToolDesk::Mark mark,
+             ToolDesk::Taken taken)
+    : options_(std::move(options)), desk_(loop, std::move(mark), std::move(taken)), images_(desk_, options_, path), speech_(desk_, network, pool, options_)
 {
     images_.add_rows(rows_);
     speech_.add_rows(rows_);

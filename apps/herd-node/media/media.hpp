@@ -13,7 +13,8 @@ namespace herd::node {
 class Media {
 public:
     /// `path`: where programs are looked for, as $PATH is written.
-    Media(net::Loop& loop, net::Network& network, http::Pool& pool, MediaOptions options, std::string_view path, ToolDesk::Mark mark);
+    Media(net::Loop& loop, net::Network& network, http::Pool& pool, MediaOptions options, std::string_view path, ToolDesk::Mark mark,
+          ToolDesk::Taken taken);
     Media(const Media&) = delete;
     Media& operator=(const Media&) = delete;
 

@@ -64,7 +64,7 @@ std::optional<ToolAnswer> over_answer(const ToolJob& job, const ToolUse& use)
 
 } // namespace
 
-ToolDesk::ToolDesk(net::Loop& loop, Mark mark) : loop_(loop), mark_(std::move(mark)) {}
+ToolDesk::ToolDesk(net::Loop& loop, Mark mark, Taken taken) : loop_(loop), mark_(std::move(mark)), taken_(std::move(taken)) {}
 ToolDesk::~ToolDesk() = default;
 
 net::Blocking& ToolDesk::worker()

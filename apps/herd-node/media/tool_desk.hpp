@@ -38,13 +38,16 @@ class ToolDesk {
 public:
     /// What each answer gets, such as fields for browsers.
     using Mark = std::function<void(const http::RequestHead&, http::Fields&)>;
+    /// The node's Ollama has a model of that key: then no tool of its own has the name.
+    using Taken = std::function<bool(std::string_view key)>;
     /// Does the work. What it says counts for nothing once use.over().
     using Work = std::function<net::Task<ToolAnswer>(ToolUse& use)>;
-    ToolDesk(net::Loop& loop, Mark mark);
+    ToolDesk(net::Loop& loop, Mark mark, Taken taken);
     ToolDesk(const ToolDesk&) = delete;
     ToolDesk& operator=(const ToolDesk&) = delete;
     ~ToolDesk();
 
+    [[nodiscard]] bool is_taken(std::string_view key) const { return taken_(key); }
     /// One more would not be let in.
     [[nodiscard]] bool is_full(const std::string& key) const;
     /// The tool is free before the answer is written: who reads slowly keeps nobody from it.
@@ -70,6 +73,7 @@ private:
 
     net::Loop& loop_;
     Mark mark_;
+    Taken taken_;
     std::map<std::string, ToolLine> lines_{}; ///< by ToolJob::key
     std::unique_ptr<net::Blocking> worker_;
     std::atomic<std::uint64_t> unread_{0}; ///< bytes of answers that are being written

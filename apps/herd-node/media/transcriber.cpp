@@ -94,11 +94,14 @@ net::Task<std::optional<KeptBody>> Transcriber::handle(http::ServerExchange& exc
     }
     const std::string type(exchange.head().fields.find("Content-Type").value_or(""));
     const auto form = parse_audio_form(body->text, type);
-    const bool ours = form && (form->model.empty() ? route.tools_only : fleet::ModelName::parse(form->model).key == key_);
+    const bool ours = form && !desk_.is_taken(key_) && (form->model.empty() ? route.tools_only : fleet::ModelName::parse(form->model).key == key_);
     if (!ours && !route.tools_only) {
         co_return std::move(*body); // Ollama will see
     }
-    std::string fault = !form ? form.error() : !ours ? "this node's speech model is another one" : fault_of(*form, route.dialect);
+    std::string fault = !form     ? form.error()
+        : desk_.is_taken(key_) ? "a model of this node's Ollama has the name of its speech tool"
+        : !ours                ? "this node's speech model is another one"
+                               : fault_of(*form, route.dialect);
     if (!fault.empty()) {
         co_await desk_.refuse(exchange, route.dialect, proxy::bad_request(std::move(fault)));
         co_return std::nullopt;

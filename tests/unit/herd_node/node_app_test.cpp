@@ -610,3 +610,28 @@ TEST_CASE("a stopping node drains: announces it, finishes what runs, refuses wha
     CHECK(stopped);
     world.app.reset();
 }
+
+TEST_CASE("a model of Ollama's takes the name of a tool on the same node, whoever asks")
+{
+    World world;
+    NodeOptions options;
+    options.media.image = {{"tiny", {"true", "{prompt}", "{output}"}}, {"painter", {"true", "{prompt}", "{output}"}}};
+    world.start_node(options);
+    world.run_for(100ms);
+    const auto models = world.node_json()["models"];
+    REQUIRE(models.size() == 2);
+    CHECK((models[0]["name"] == "tiny:latest" && models[1]["name"] == "painter:latest"));
+    CHECK(models[0]["digest"] == "d1"); // Ollama's
+    const auto ask = [&](const std::string& target) {
+        return world.get(target, {{"Content-Type", "application/json"}}, "POST", R"({"model":"Tiny","prompt":"a cat"})");
+    };
+    const auto refused = ask("/api/generate-image");
+    CHECK(refused.head.status == 404);
+    CHECK(refused.body == R"({"error":"image model 'Tiny' not found; available: painter"})");
+    (void)ask("/v1/images/generations");
+    CHECK(world.ollama->count("/v1/images/generations") == 1);
+    world.ollama->tags = R"({"models":[]})";
+    world.run_for(31s); // it was deleted: the tool has its name
+    CHECK(world.node_json()["models"].size() == 2);
+    CHECK(ask("/api/generate-image").head.status != 404);
+}

@@ -109,7 +109,7 @@ TEST_CASE("a client that does not read what a tool made keeps nobody from the to
     };
     const ToolJob job{.key = "k", .name = "painter", .what = "image", .timeout = 30s};
     Place place([&](http::ServerExchange& exchange) -> net::Task<void> { co_await desk->serve(exchange, job, work); });
-    desk = std::make_unique<ToolDesk>(place.loop, [](const http::RequestHead&, http::Fields&) {});
+    desk = std::make_unique<ToolDesk>(place.loop, [](const http::RequestHead&, http::Fields&) {}, [](std::string_view) { return false; });
     constexpr std::string_view asking = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     const auto slow = place.say(asking);
     CHECK(made == 1);
