@@ -100,7 +100,7 @@ void Agent::take_backend()
     document_.state_reason = backend.reason;
     document_.ollama_version = backend.version;
     document_.models = backend.models;
-    for (const auto& tool : sources_.tools) {
+    for (const auto& tool : sources_.tools()) {
         if (!has_model(backend.models, fleet::ModelName::parse(tool.name).key)) {
             document_.models.push_back(tool);
             hidden_.erase(tool.name);

@@ -42,7 +42,7 @@ public:
         std::function<Traffic()> traffic{};
         /// Addresses to announce; empty where none are. Asked every few seconds.
         std::function<std::vector<discovery::Subnet>()> addresses{};
-        std::vector<discovery::ModelFacts> tools{}; ///< beside the node, told among its models
+        std::function<const std::vector<discovery::ModelFacts>&()> tools{}; ///< beside the node, told among its models
     };
     /// `on_change(material)`: the document says something new; `material` when a herd should hear it now.
     Agent(net::Loop& loop, AgentOptions options, Sources sources,

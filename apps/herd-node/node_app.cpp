@@ -203,7 +203,7 @@ NodeApp::Impl::Impl(net::Loop& loop_in, net::Network& network_in, NodeOptions op
       agent(loop, agent_options(seams),
             {[this]() -> const BackendView& { return backend.view(); },
              [this]() -> const RunnerView& { return runners.view(); }, [this] { return gateway.traffic(); },
-             [this] { return addresses(); }, gateway.media().rows()},
+             [this] { return addresses(); }, [this]() -> const std::vector<discovery::ModelFacts>& { return gateway.media().rows(); }},
             [this](bool material) { on_agent(material); }),
       api(loop, {.keep_alive = seams.watch_keep_alive},
           {[this]() -> const discovery::NodeDocument& { return agent.document(); },
@@ -326,6 +326,7 @@ base::Result<void> NodeApp::start()
     app.runners.start();
     app.backend.start();
     app.agent.start();
+    app.gateway.media().start([&app] { app.agent.refresh(); });
     app.mark_proofs();
     app.tasks.spawn("launch", app.launch());
     return {};

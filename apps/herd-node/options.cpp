@@ -4,6 +4,7 @@
 #include "config/values.hpp"
 #include "fleet/model_name.hpp"
 #include "herd-node/media/command_template.hpp"
+#include "herd-node/media/tools.hpp"
 
 #include <fmt/format.h>
 
@@ -276,6 +277,13 @@ Table node_table(NodeOptions& options)
     return table;
 }
 
+/// A path is one from where herd-node was started, as of every file in its settings; a mere name is looked for on PATH. A tool
+/// works in a directory of its own, where neither would be found.
+std::string program_path(const std::string& program, const std::string& directory)
+{
+    return program.find('/') == program.npos ? program : config::absolute_path(program, directory);
+}
+
 /// One sentence; empty: nothing is wrong.
 std::string speech_fault(const SpeechToolOptions& tool)
 {
@@ -312,6 +320,13 @@ base::Result<void> finish(NodeOptions& options, const config::Environment& envir
     }
     if (const auto fault = speech_fault(options.media.transcription); !fault.empty()) {
         return base::fail(base::Errc::bad_config, "media.transcription " + fault);
+    }
+    auto& speech = options.media.transcription.command;
+    for (auto& tool : options.media.image) {
+        tool.command.front() = program_path(tool.command.front(), options.directory);
+    }
+    if (!speech.empty()) {
+        speech.front() = program_path(speech.front(), options.directory);
     }
     options.media.transcription.token_file = config::absolute_path(options.media.transcription.token_file, options.directory);
     if (options.state_dir.empty()) {
@@ -365,6 +380,11 @@ base::Result<LoadedNodeOptions> load_node_options(const std::vector<std::string>
     if (!result.options.discovery.enabled && result.options.herds.empty()) {
         result.options.warnings.emplace_back(
             "--no-discovery without --herd: this node is announced to nobody, a herd must name it itself");
+    }
+    for (const auto& each : named_programs(result.options.media)) {
+        if (!can_run(each.program, config::lookup(environment, "PATH"))) {
+            result.options.warnings.push_back(fmt::format("the tool of '{}' is not offered until its program {} is there and may be run", each.model, each.program));
+        }
     }
     result.effective = config::effective_toml(table);
     result.effective_json = config::effective_json(table);

@@ -3,12 +3,14 @@ import base64
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 
 import pytest
 
 from harness import Connection, request, wait_until
+from harness.programs import program
 from harness.scripted import ScriptedOllama
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+M8AAAMBAQDJ/pLvAAAAAElFTkSuQmCC")
@@ -310,6 +312,25 @@ def test_a_tool_named_as_another_node_s_model_takes_nothing_from_it(sim_fleet, t
     herd.wait_state("n2", ("suspect", "offline", "unreachable"), 10)
     chats_go_to_the_model()
     assert herd.delete("/api/delete", body={"model": "llama3.2:3b"}).status == 200
+
+
+def test_a_tool_is_announced_once_its_program_is_there(sim_fleet, tmp_path):
+    painter = Tool(tmp_path / "tool", "late")
+    script = tmp_path / "paint.sh"
+    painter.config = painter.config.replace(json.dumps(sys.executable), '"./paint.sh"')
+    checked = tmp_path / "checked.toml"
+    checked.write_text(painter.config)
+    said = subprocess.run([program("herd-node"), "--config", checked, "--check-config"], cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode == 0 and "# warning: the tool of 'late' is not offered until its program %s" % script in said.stdout, said
+    herd = sim_fleet.herd()
+    add_node(sim_fleet, painter, cwd=tmp_path)
+    herd.wait_online(["n1"]).wait_models(["llama3.2:3b"])
+    assert herd.get("/api/image-models").json() == {"models": []}
+    script.write_text('#!/bin/sh\nexec "%s" "$@"\n' % sys.executable)
+    script.chmod(0o700)
+    herd.wait_models(["late"], 15)
+    answer = ask(herd, "late")  # started where the tool works, found where herd-node was started
+    assert answer.status == 200 and answer.body == PNG, answer
 
 
 def test_images_can_be_off(sim_fleet, tmp_path):

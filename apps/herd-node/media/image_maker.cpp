@@ -36,10 +36,12 @@ ImageMaker::ImageMaker(ToolDesk& desk, const MediaOptions& options, std::string_
     }
 }
 
-void ImageMaker::add_rows(std::vector<discovery::ModelFacts>& rows) const
+void ImageMaker::add_rows(std::vector<discovery::ModelFacts>& rows, const std::set<std::string>& missing) const
 {
     for (const auto& tool : tools_) {
-        rows.push_back(row_of(tool.name, "image", tool.backend, options_.list_in_tags));
+        if (!missing.contains(tool.command.front())) {
+            rows.push_back(row_of(tool.name, "image", tool.backend, options_.list_in_tags));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #include "herd-node/media/tools.hpp"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ public:
     /// `path`: where programs are looked for, as $PATH is written.
     ImageMaker(ToolDesk& desk, const MediaOptions& options, std::string_view path);
 
-    void add_rows(std::vector<discovery::ModelFacts>& rows) const;
+    /// Of those whose program is not among the missing ones.
+    void add_rows(std::vector<discovery::ModelFacts>& rows, const std::set<std::string>& missing) const;
     [[nodiscard]] bool may_be_asked(const proxy::Route& route, const http::RequestHead& head) const;
     /// Answers; or gives back the body of a request that is for no tool. Requires: may_be_asked().
     [[nodiscard]] net::Task<std::optional<KeptBody>> handle(http::ServerExchange& exchange, const proxy::Route& route);

@@ -5,6 +5,7 @@
 #include "net/crypto.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -51,11 +52,10 @@ std::vector<ImageTool> well_known()
             {"sd3.5-large", {}, "diffusionkit", diffusionkit("argmaxinc/mlx-stable-diffusion-3.5-large", true)}};
 }
 
-bool is_on(std::string_view path, const std::string& program)
+bool is_program(const std::string& file)
 {
-    return std::ranges::any_of(base::split_list(path, ':'), [&](std::string_view directory) {
-        return ::access((std::string(directory) + "/" + program).c_str(), X_OK) == 0;
-    });
+    std::error_code ignored; // a directory may be entered, but not run
+    return std::filesystem::is_regular_file(file, ignored) && ::access(file.c_str(), X_OK) == 0;
 }
 
 void add(std::vector<ImageTool>& tools, ImageTool tool)
@@ -70,6 +70,30 @@ void add(std::vector<ImageTool>& tools, ImageTool tool)
 
 } // namespace
 
+std::vector<NamedProgram> named_programs(const MediaOptions& options)
+{
+    std::vector<NamedProgram> programs;
+    for (const auto& tool : options.image) {
+        if (options.images && !tool.command.empty()) {
+            programs.push_back({tool.model, tool.command.front()});
+        }
+    }
+    if (!options.transcription.command.empty()) {
+        programs.push_back({options.transcription.model, options.transcription.command.front()});
+    }
+    return programs;
+}
+
+bool can_run(const std::string& program, std::string_view path)
+{
+    if (program.find('/') != program.npos) {
+        return is_program(program);
+    }
+    return std::ranges::any_of(base::split_list(path.empty() ? "/bin:/usr/bin" : path, ':'), [&](std::string_view directory) {
+        return is_program(std::string(directory) + "/" + program);
+    });
+}
+
 std::vector<ImageTool> image_tools(const MediaOptions& options, std::string_view path)
 {
     std::vector<ImageTool> tools;
@@ -80,7 +104,7 @@ std::vector<ImageTool> image_tools(const MediaOptions& options, std::string_view
         add(tools, {own.model, {}, "command", own.command});
     }
     for (auto& known : well_known()) {
-        if (is_on(path, known.command.front())) {
+        if (can_run(known.command.front(), path)) {
             add(tools, std::move(known));
         }
     }

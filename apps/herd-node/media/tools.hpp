@@ -23,6 +23,17 @@ struct ImageTool {
 /// not taken. None while images are off.
 [[nodiscard]] std::vector<ImageTool> image_tools(const MediaOptions& options, std::string_view path);
 
+/// A program that a person named, and for which model.
+struct NamedProgram {
+    std::string model{};
+    std::string program{};
+};
+[[nodiscard]] std::vector<NamedProgram> named_programs(const MediaOptions& options);
+
+/// Whether there is such a program, as it will be looked for: in a directory of `path` unless it is a path itself. Blocks
+/// for as long as the disk does.
+[[nodiscard]] bool can_run(const std::string& program, std::string_view path);
+
 /// The argument vector of an image tool for this request.
 [[nodiscard]] std::vector<std::string> fill_command(const std::vector<std::string>& command, const ImageRequest& request,
                                                     const std::string& output);

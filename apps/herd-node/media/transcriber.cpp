@@ -65,9 +65,10 @@ Transcriber::Transcriber(ToolDesk& desk, net::Network& network, http::Pool& pool
     log::info("media", "speech_tool", {{"model", name_}});
 }
 
-void Transcriber::add_rows(std::vector<discovery::ModelFacts>& rows) const
+void Transcriber::add_rows(std::vector<discovery::ModelFacts>& rows, const std::set<std::string>& missing) const
 {
-    if (!name_.empty()) {
+    const auto& command = options_.transcription.command;
+    if (!name_.empty() && (command.empty() || !missing.contains(command.front()))) {
         rows.push_back(row_of(name_, "transcription", options_.transcription.url ? "service" : "command", options_.list_in_tags));
     }
 }

@@ -9,6 +9,7 @@
 
 #include <expected>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@ class Transcriber {
 public:
     Transcriber(ToolDesk& desk, net::Network& network, http::Pool& pool, const MediaOptions& options);
 
-    void add_rows(std::vector<discovery::ModelFacts>& rows) const;
+    /// Of those whose program is not among the missing ones.
+    void add_rows(std::vector<discovery::ModelFacts>& rows, const std::set<std::string>& missing) const;
     [[nodiscard]] bool may_be_asked(const proxy::Route& route, const http::RequestHead& head) const;
     /// Answers; or gives back the body of a request that is for no tool. Requires: may_be_asked().
     [[nodiscard]] net::Task<std::optional<KeptBody>> handle(http::ServerExchange& exchange, const proxy::Route& route);

@@ -134,3 +134,25 @@ TEST_CASE("an image goes into OpenAI's answer as base64")
     CHECK(is_png("\x89PNG\r\n\x1a\nrest"));
     CHECK_FALSE(is_png("\xff\xd8\xff"));
 }
+
+TEST_CASE("a program is there when it is a file that may be run, on PATH or at its path")
+{
+    const auto directory = std::filesystem::temp_directory_path() / ("herd-programs-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(directory / "folder");
+    const auto file = (directory / "paint").string();
+    std::ofstream(file) << "#!/bin/sh\n";
+    CHECK_FALSE(can_run(file, ""));
+    ::chmod(file.c_str(), 0700);
+    CHECK(can_run(file, ""));
+    CHECK(can_run("paint", "/nonexistent:" + directory.string()));
+    CHECK_FALSE(can_run("paint", "/nonexistent"));
+    CHECK_FALSE(can_run("folder", directory.string()));
+    CHECK(can_run("true", ""));
+    MediaOptions options;
+    options.image = {{"a", {"x", "{prompt}"}}};
+    options.transcription.command = {"y", "{input}"};
+    CHECK(named_programs(options).size() == 2);
+    options.images = false;
+    CHECK(named_programs(options).size() == 1);
+    std::filesystem::remove_all(directory);
+}
