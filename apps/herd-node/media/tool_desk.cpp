@@ -25,8 +25,7 @@ constexpr base::Duration reading_time_max = std::chrono::minutes{10}; // of one 
 std::string last_line(std::string_view text)
 {
     text = base::trim(text);
-    std::string line(text.substr(text.find_last_of("\r\n") + 1));
-    line.resize(std::min(line.size(), line_bytes_max));
+    std::string line(base::cut_text(text.substr(text.find_last_of("\r\n") + 1), line_bytes_max));
     std::ranges::replace_if(line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
     return line;
 }

@@ -1,6 +1,7 @@
 // How requests for tools are read, served one at a time and answered: on a server in memory, in virtual time.
 #include "support/catch.hpp"
 
+#include "base/text.hpp"
 #include "herd-node/media/kept_body.hpp"
 #include "herd-node/media/tool_desk.hpp"
 #include "support/memory_network.hpp"
@@ -134,4 +135,17 @@ TEST_CASE("a client that does not read what a tool made keeps nobody from the to
         read += io.bytes;
     }
     CHECK(read < 500'000); // and does not last for ever
+}
+
+TEST_CASE("a tool's last words are cut between two characters")
+{
+    std::string printed = "loading\na";
+    for (int i = 0; i < 200; ++i) {
+        printed += "é"; // so that the limit falls into one
+    }
+    const ToolJob job{.key = "k", .name = "painter", .what = "image"};
+    const auto answer = ToolDesk::failed(job, "it ended with status 1", printed);
+    CHECK(base::is_utf8(answer.body));
+    CHECK(answer.body.find("\\ufffd") == std::string::npos);
+    CHECK(answer.body.find("status 1: a\u00e9") != std::string::npos);
 }
