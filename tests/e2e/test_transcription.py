@@ -220,7 +220,7 @@ def test_unfinished_uploads_have_a_limit_together(sim_fleet, speech):
     held = []
     for _ in range(2):
         connection = Connection(node.url)
-        connection.send_raw(b"POST /api/transcribe HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n" % len(body))
+        connection.send_raw(b"POST /api/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n" % len(body))
         connection.send_raw(body[:-9])
         held.append(connection)
     answer = request(node.url, "POST", "/api/transcribe", body, FORM)
