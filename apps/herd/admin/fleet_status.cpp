@@ -142,18 +142,26 @@ Json node_json(const fleet::Snapshot& snapshot, std::size_t index, const std::st
     return json;
 }
 
-std::string_view kind_of(fleet::Tool tool, const std::string& model)
+std::string_view kind_of(fleet::Tool tool, const fleet::Model& model)
 {
     if (tool != fleet::Tool::none) {
         return tool == fleet::Tool::image ? "image" : "stt";
     }
-    const fleet::Model* known = nullptr;
-    if (const auto holders = snapshot.models.find(key); holders != snapshot.models.end() && !holders->second.empty()) {
+    return pins::embeds(model) ? "embed" : "text";
+}
+
+/// As the first node that has it tells of it; what nobody has any more is no more than its name.
+fleet::Model model_of(const fleet::Snapshot& snapshot, const std::string& key, const std::string& name)
+{
+    const auto holders = snapshot.models.find(key);
+    if (holders != snapshot.models.end() && !holders->second.empty()) {
         const fleet::Holder& first = holders->second.front();
         const auto& facts = snapshot.nodes[first.node].facts;
-        known = facts && first.model < facts->models.size() ? &facts->models[first.model] : nullptr;
+        if (facts && first.model < facts->models.size()) {
+            return facts->models[first.model];
+        }
     }
-    return pins::embeds(known != nullptr ? *known : fleet::Model{.name = model}) ? "embed" : "text";
+    return {.name = name};
 }
 
 Json queue_json(const std::string& node, const std::string& model, std::string_view kind, int pending, int in_flight, int concurrency,
@@ -185,13 +193,13 @@ Json queues_json(const fleet::Snapshot& snapshot, const std::vector<std::string>
                 || holder.model >= view.facts->models.size()) {
                 continue;
             }
-            const std::string& model = view.facts->models[holder.model].name;
-            queues[name + ":" + model] = queue_json(name, model, kind_of(holder.tool, model), 0, holder.in_flight, holder.slots, counts_at(counts, name, key));
+            const fleet::Model& model = view.facts->models[holder.model];
+            queues[name + ":" + model.name] = queue_json(name, model.name, kind_of(holder.tool, model), 0, holder.in_flight, holder.slots, counts_at(counts, name, key));
         }
     }
     for (const auto& [key, queue] : snapshot.queues) {
         const auto tool = snapshot.tools.find(key);
-        const auto kind = kind_of(tool == snapshot.tools.end() ? fleet::Tool::none : tool->second, queue.model);
+        const auto kind = kind_of(tool == snapshot.tools.end() ? fleet::Tool::none : tool->second, model_of(snapshot, key, queue.model));
         queues["*:" + queue.model] = queue_json("*", queue.model, kind, queue.waiting, 0, 0, {});
     }
     return queues;
