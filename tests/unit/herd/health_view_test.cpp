@@ -136,6 +136,7 @@ TEST_CASE("fleet status tells of tools beside a node, and which models embed")
     snapshot.nodes.push_back(view);
     for (std::size_t i = 0; i < facts->models.size(); ++i) {
         snapshot.models[facts->models[i].key].push_back({.node = 0, .model = i, .loaded = true, .in_flight = i == 0 ? 1 : 0});
+        snapshot.models[facts->models[i].key].back().tool = fleet::tool_of(facts->models[i].row);
     }
     snapshot.tools = {{"z", fleet::Tool::image}, {"w", fleet::Tool::speech}};
     const Json json = Json::parse(app::admin::fleet_status(snapshot, {}, {}));
