@@ -251,10 +251,29 @@ std::optional<Trace> trace_of(const store::ForeignCells& cells, base::WallTime n
     return trace.model.empty() ? std::nullopt : std::optional{std::move(trace)};
 }
 
-store::RequestRecord record_of(std::vector<Trace> rows)
+namespace {
+
+/// By their ends, those of one moment in the order of the table. (std::stable_sort of GCC 12 uses what C++20 took away.)
+std::vector<Trace> in_order(std::vector<Trace> rows)
 {
-    std::ranges::reverse(rows); // they came the last one first
-    std::ranges::stable_sort(rows, {}, &Trace::ended);
+    std::vector<std::pair<decltype(Trace::ended), std::size_t>> order;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        order.emplace_back(rows[i].ended, rows.size() - i); // they came the last one first
+    }
+    std::ranges::sort(order);
+    std::vector<Trace> sorted;
+    sorted.reserve(rows.size());
+    for (const auto& [ended, from_end] : order) {
+        sorted.push_back(std::move(rows[rows.size() - from_end]));
+    }
+    return sorted;
+}
+
+} // namespace
+
+store::RequestRecord record_of(std::vector<Trace> given)
+{
+    auto rows = in_order(std::move(given));
     // How it ended is told by a row that is not "retried"; without one the last attempt was the last.
     const auto found = std::ranges::find_if(rows.rbegin(), rows.rend(), [](const Trace& row) { return row.status != TraceStatus::retried; });
     const Trace& last = found == rows.rend() ? rows.back() : *found;

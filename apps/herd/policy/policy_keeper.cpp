@@ -420,7 +420,7 @@ PolicyKeeper::Next PolicyKeeper::apply_to_frontend(const PolicyChange& change)
     }
     if (const auto at = in_managed(next.frontend); at != list.end()) {
         *at = std::move(*after);
-    } else {
+    } else if (adds || json_of(*before) != json_of(*after)) { // else it stays as herd.toml has it
         list.push_back(std::move(*after));
     }
     return next;
@@ -453,7 +453,7 @@ PolicyKeeper::Next PolicyKeeper::apply_to_node(const PolicyChange& change)
     after->dates = base::rewritten(before.dates, json_of(before) != json_of(*after), loop_.wall());
     if (at != list.end()) {
         *at = std::move(*after);
-    } else {
+    } else if (json_of(before) != json_of(*after)) { // else it stays as herd.toml has it
         list.push_back(std::move(*after));
     }
     return next;
