@@ -14,27 +14,16 @@ bool is(std::string_view key, std::string_view name)
     return JsonReader::lower_key(key, space) == name;
 }
 
-void add(std::string& out, std::string_view key, std::string_view value)
-{
-    out.append(out.size() > 1 ? ",\"" : "\"").append(key).append("\":").append(value);
-}
-
 /// Empty: nothing else was in it.
 std::string without_tags(std::string_view metadata)
 {
-    std::string out{"{"};
-    JsonReader reader(metadata);
-    reader.enter();
     bool had_tags = false;
-    while (const auto key = reader.next_key()) {
-        const auto value = reader.skip();
-        if (is(*key, "tags") && value.starts_with('[')) {
-            had_tags = true;
-        } else {
-            add(out, *key, value);
-        }
-    }
-    return had_tags && out.size() == 1 ? std::string{} : out + "}";
+    auto out = rebuilt(metadata, [&had_tags](std::string_view key, std::string_view value) {
+        const bool ours = is(key, "tags") && value.starts_with('[');
+        had_tags = had_tags || ours;
+        return ours ? std::string_view() : value;
+    });
+    return had_tags && out == "{}" ? std::string() : out;
 }
 
 } // namespace
@@ -46,19 +35,28 @@ bool has_extras(const BodyPeek& peek)
 
 std::string without_extras(std::string_view body)
 {
+    std::string metadata;
+    return rebuilt(body, [&metadata](std::string_view key, std::string_view value) -> std::string_view {
+        if (is(key, "fallback_models") || is(key, "fallback")) {
+            return {};
+        }
+        if (!is(key, "metadata") || !value.starts_with('{')) {
+            return value;
+        }
+        metadata = without_tags(value);
+        return metadata;
+    });
+}
+
+std::string rebuilt(std::string_view object, const std::function<std::string_view(std::string_view, std::string_view)>& value)
+{
     std::string out{"{"};
-    out.reserve(body.size());
-    JsonReader reader(body);
+    out.reserve(object.size());
+    JsonReader reader(object);
     reader.enter();
     while (const auto key = reader.next_key()) {
-        const auto value = reader.skip();
-        if (is(*key, "fallback_models") || is(*key, "fallback")) {
-            continue;
-        }
-        if (!is(*key, "metadata") || !value.starts_with('{')) {
-            add(out, *key, value);
-        } else if (const auto rest = without_tags(value); !rest.empty()) {
-            add(out, *key, rest);
+        if (const auto text = value(*key, reader.skip()); !text.empty()) {
+            out.append(out.size() > 1 ? ",\"" : "\"").append(*key).append("\":").append(text);
         }
     }
     return out + "}";

@@ -1,6 +1,7 @@
 #include "proxy/question.hpp"
 
 #include "proxy/aliases.hpp"
+#include "proxy/extras.hpp"
 #include "proxy/frontend.hpp"
 #include "proxy/go_json.hpp"
 #include "proxy/json_reader.hpp"
@@ -78,16 +79,7 @@ Route route_of(std::string_view path, const BodyPeek& peek)
 /// What is no part of the request that is asked about.
 std::string without_own_words(std::string_view body)
 {
-    std::string out{"{"};
-    JsonReader reader(body);
-    reader.enter();
-    while (const auto key = reader.next_key()) {
-        const auto value = reader.skip();
-        if (*key != "path" && *key != "frontend") {
-            out.append(out.size() > 1 ? ",\"" : "\"").append(*key).append("\":").append(value);
-        }
-    }
-    return out + "}";
+    return rebuilt(body, [](std::string_view key, std::string_view value) { return key == "path" || key == "frontend" ? std::string_view() : value; });
 }
 
 /// There is such a model, and on no node that has Ollama's own paths.

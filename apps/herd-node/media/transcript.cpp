@@ -116,7 +116,7 @@ JobState job_state_of(std::string_view body)
         state.error = state.result ? "" : "its result has no text";
     } else if (status == "failed" || status == "error" || status == "cancelled") {
         state.done = true;
-        state.error = text_at(json, "error").substr(0, error_bytes_max);
+        state.error = base::cut_text(text_at(json, "error"), error_bytes_max);
         std::ranges::replace_if(state.error, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
         state.error = "the job " + (status == "cancelled" ? status : "failed") + (state.error.empty() ? "" : ": " + state.error);
     }
